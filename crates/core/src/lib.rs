@@ -1,0 +1,1 @@
+//! Decides: the migration as a state machine without I/O.

@@ -1,0 +1,1 @@
+//! Speaks Hadoop: the client side of HDFS that a migration needs.

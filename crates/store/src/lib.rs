@@ -1,0 +1,1 @@
+//! Touches the outside: sources, change streams and targets.

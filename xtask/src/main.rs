@@ -1,0 +1,2 @@
+//! Builds, tests, demonstrates.
+fn main() {}
