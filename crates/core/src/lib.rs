@@ -1,1 +1,17 @@
 //! Decides: the migration as a state machine without I/O.
+//!
+//! `handle(now, Input)`, `poll() -> Option<Effect>`, `next_deadline() -> Option<Time>`: nothing
+//! here reads a clock, draws a random number, opens a file or spawns a task, so one seed gives one
+//! history. Every rule of reconciliation lives in the file named after it.
+
+pub mod commit_marker;
+pub mod effect;
+pub mod entry;
+pub mod event;
+pub mod failure;
+pub mod identity;
+pub mod input;
+pub mod metadata;
+pub mod number;
+pub mod path;
+pub mod record;

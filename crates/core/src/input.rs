@@ -1,0 +1,281 @@
+//! What the core is told.
+
+use bytes::Bytes;
+
+use crate::effect::Ticket;
+use crate::entry::{Entry, Node, Page};
+use crate::event::StreamReply;
+use crate::failure::Failure;
+use crate::number::{AttemptNumber, TxId};
+use crate::path::RelPath;
+use crate::record::{Attempt, Found, Part, Pending, PendingSummary, Row, Upload};
+
+/// Something that happened outside.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "moved once, never stored in bulk")]
+pub enum Input {
+    /// A batch is durable.
+    Persisted {
+        /// Which.
+        batch: u64,
+        /// What is pending now.
+        summary: PendingSummary,
+    },
+    /// Work to do; fewer than asked for means that the lane holds no more that is due.
+    Taken {
+        /// Joined with the ledger.
+        work: Vec<Work>,
+        /// What is pending now.
+        summary: PendingSummary,
+    },
+    /// A page of a directory.
+    Listed {
+        /// Of which question.
+        ticket: Ticket,
+        /// The page with what the ledger knows of the same range.
+        outcome: Listed,
+    },
+    /// What stands at a path.
+    Examined {
+        /// Of which question.
+        ticket: Ticket,
+        /// What the source says.
+        outcome: Examined,
+        /// A row of the same file key elsewhere (rule 6.1), if asked for.
+        renamed: Option<Row>,
+    },
+    /// A file's checksum.
+    Checksummed {
+        /// Of which question.
+        ticket: Ticket,
+        /// CRC32C of the pinned bytes.
+        outcome: Result<u32, Failure>,
+    },
+    /// Rows to be removed.
+    Rows {
+        /// Of which question.
+        ticket: Ticket,
+        /// In path order, with what is pending for each left out.
+        rows: Vec<Row>,
+    },
+    /// The state of a commit marker's group.
+    Group {
+        /// Of which question.
+        ticket: Ticket,
+        /// Something of the group is not yet on the target.
+        incomplete: bool,
+    },
+    /// Whether a removal has to wait for a renamed destination.
+    HintsChecked {
+        /// Of which question.
+        ticket: Ticket,
+        /// It has to wait.
+        wait: bool,
+    },
+    /// The target named a multipart upload.
+    UploadOpened {
+        /// Which attempt.
+        attempt: AttemptNumber,
+        /// Without parts.
+        upload: Upload,
+    },
+    /// A part stands on the target.
+    PartDone {
+        /// Which attempt.
+        attempt: AttemptNumber,
+        /// The part.
+        part: Part,
+    },
+    /// A write came to an end.
+    Written {
+        /// Of which effect.
+        ticket: Ticket,
+        /// How.
+        outcome: Written,
+    },
+    /// A batch of removals came to an end.
+    Removed {
+        /// Of which effect.
+        ticket: Ticket,
+        /// In the order of the items.
+        outcomes: Vec<Written>,
+    },
+    /// What stands on the target at a path.
+    Inspected {
+        /// Of which question.
+        ticket: Ticket,
+        /// What was found there; `None` if nothing.
+        outcome: Result<Option<Standing>, Failure>,
+    },
+    /// A page of what stands under the target.
+    Inventoried {
+        /// Of which question.
+        ticket: Ticket,
+        /// Objects with their checksums, the cursor to go on from, `None` at the end.
+        outcome: Result<(Vec<Found>, Option<Bytes>), Failure>,
+    },
+    /// What the stream says.
+    Streamed {
+        /// Of which question.
+        ticket: Ticket,
+        /// How far it was followed.
+        outcome: Streamed,
+    },
+    /// The newest transaction written.
+    Position {
+        /// Of which question.
+        ticket: Ticket,
+        /// The transaction.
+        outcome: Result<TxId, Failure>,
+    },
+    /// Directories to coarsen.
+    Dense {
+        /// Of which question.
+        ticket: Ticket,
+        /// Directory and whether everything below it is meant.
+        directories: Vec<(RelPath, bool)>,
+    },
+    /// Time has passed.
+    Tick,
+    /// Stop taking work; end when nothing is in flight.
+    Stop,
+    /// Stop taking new work until resumed (or go on).
+    Pause(bool),
+    /// A person confirmed what a guard holds.
+    Confirm,
+}
+
+/// One pending entry with what the ledger knows of its path.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Work {
+    /// The entry.
+    pub pending: Pending,
+    /// What stands at the path.
+    pub row: Option<Row>,
+    /// What stands at the path's marker.
+    pub marker: Option<Row>,
+    /// Something of ours stands below the path (its marker aside).
+    pub rows_below: bool,
+    /// The nearest ancestor at whose path a file of ours stands (rule 5.5).
+    pub file_above: Option<RelPath>,
+    /// A foreign object at the path.
+    pub found: Option<Found>,
+    /// Attempts on the path or its marker whose end is not known.
+    pub attempts: Vec<Attempt>,
+    /// Commit markers of the same directory that stand on the target and are pending themselves
+    /// (rule 7.1: stale ones go first).
+    pub stale_commit_markers: Vec<RelPath>,
+}
+
+/// The answer to a listing.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Listed {
+    /// A page, joined.
+    Page {
+        /// What the source lists.
+        page: Page,
+        /// What the ledger knows of the same range.
+        join: Box<PageJoin>,
+    },
+    /// No directory stands there (any more).
+    NoDirectory,
+    /// It could not be read.
+    Failed(Failure),
+}
+
+/// What the ledger knows of the range of names that a page covers: after the asked-for name up to
+/// the page's last name, or to the end of the directory if nothing follows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PageJoin {
+    /// Rows of direct children (files; the directory's own marker first), ascending.
+    pub rows: Vec<Row>,
+    /// Names of child directories below which something of ours stands, ascending.
+    pub directories: Vec<Bytes>,
+    /// Children that are pending, ascending.
+    pub pending: Vec<RelPath>,
+    /// Children with attempts whose end is not known, ascending (rule 1.3).
+    pub attempts: Vec<Attempt>,
+    /// Foreign objects, ascending.
+    pub found: Vec<Found>,
+    /// Rows elsewhere with the file keys of listed files, in no order (rule 6.1).
+    pub renamed: Vec<Row>,
+    /// A file of ours stands at the directory's own path or above it (rule 5.5).
+    pub file_above: Option<RelPath>,
+}
+
+/// The answer to a look at one path.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Examined {
+    /// Something stands there.
+    Present(Node),
+    /// Nothing stands there; and the root, looked at afterwards, has this file key (rule 1.5).
+    Absent {
+        /// `None` if the root itself is gone.
+        root_key: Option<u64>,
+    },
+    /// It could not be told.
+    Failed(Failure),
+}
+
+impl Examined {
+    /// The node, as an entry of a listing has it.
+    pub fn into_entry(self, path: RelPath) -> Option<Entry> {
+        match self {
+            Self::Present(node) => Some(Entry { path, node }),
+            Self::Absent { .. } | Self::Failed(_) => None,
+        }
+    }
+}
+
+/// How a write ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Written {
+    /// It took effect (a removal: nothing stands there).
+    Done(Standing),
+    /// All parts of the upload stand on the target; it is not completed.
+    Staged {
+        /// With all parts.
+        upload: Upload,
+        /// CRC32C of the whole.
+        crc32c: u32,
+    },
+    /// The source changed under the reading, or is gone; nothing was made visible.
+    SourceMoved,
+    /// The request may have taken effect, or may yet (rule 4.1).
+    Unknown(Failure),
+    /// It did not take effect and will not.
+    Failed(Failure),
+}
+
+/// What the target says of an object.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Standing {
+    /// Bytes.
+    pub length: u64,
+    /// Entity tag.
+    pub etag: Option<String>,
+    /// Version id.
+    pub version: Option<String>,
+    /// Full-object CRC32C, computed on the way or stored.
+    pub crc32c: Option<u32>,
+    /// The attempt that wrote it, as its metadata says.
+    pub attempt: Option<AttemptNumber>,
+    /// The migration that wrote it, as its metadata says.
+    pub migration: Option<String>,
+}
+
+/// The answer to a look at the stream.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Streamed {
+    /// Events, or that there are none.
+    Reply(StreamReply),
+    /// Transactions after the asked-for one are gone (rule 8.1).
+    Gap,
+    /// The position lies beyond the log, or its digest differs: another history (rule 1.7).
+    OtherHistory {
+        /// What names it from outside.
+        name: Option<String>,
+    },
+    /// It could not be read.
+    Failed(Failure),
+}

@@ -1,0 +1,35 @@
+//! What travels with a file besides its bytes (rules 11.1 and 11.2).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Owner, group, mode, time, ACL and extended attributes of a file or directory at the source.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metadata {
+    /// Owner's name; empty where the source has none.
+    pub owner: String,
+    /// Group's name; empty where the source has none.
+    pub group: String,
+    /// Permission bits, sticky bit included; 0 to 0o7777.
+    pub mode: u32,
+    /// Nanoseconds since the Unix epoch.
+    pub modified_ns: i64,
+    /// ACL entries in the text form of the source, comma separated; `None` without an ACL.
+    pub acl: Option<String>,
+    /// Extended attributes; empty unless `--metadata full`.
+    pub xattrs: BTreeMap<String, Vec<u8>>,
+}
+
+/// How much metadata travels (`--metadata`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MetadataLevel {
+    /// Nothing.
+    None,
+    /// Owner, group, mode, mtime and ACL.
+    #[default]
+    Basic,
+    /// Extended attributes too.
+    Full,
+}

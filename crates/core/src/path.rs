@@ -1,0 +1,177 @@
+//! Paths relative to the source root, byte for byte as the source names them.
+
+use std::fmt;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+/// A path relative to the source root: components joined by `/`, no leading slash; empty for the
+/// root itself. Bytes, not text: local names need not be UTF-8. A trailing `/` names the marker
+/// object of a directory. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct RelPath(Bytes);
+
+/// How the names of a source relate to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Namespace {
+    /// Directories hold names; `/` separates them (HDFS, local file systems).
+    Tree,
+    /// Keys are opaque (`a`, `a/` and `a/b` may all exist); everything is a child of the root (S3).
+    Flat,
+}
+
+impl RelPath {
+    /// The source root itself.
+    pub fn root() -> Self {
+        Self::default()
+    }
+
+    /// Takes the bytes as they are.
+    pub fn new(bytes: impl Into<Bytes>) -> Self {
+        Self(bytes.into())
+    }
+
+    /// The bytes of the path.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The text of the path, where it is UTF-8.
+    pub fn as_text(&self) -> Option<&str> {
+        std::str::from_utf8(&self.0).ok()
+    }
+
+    /// True for the source root.
+    pub fn is_root(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The path of the child `name`.
+    pub fn join(&self, name: &[u8]) -> Self {
+        if self.is_root() {
+            return Self(Bytes::copy_from_slice(name));
+        }
+        let mut joined = Vec::with_capacity(self.0.len() + 1 + name.len());
+        joined.extend_from_slice(&self.0);
+        joined.push(b'/');
+        joined.extend_from_slice(name);
+        Self(joined.into())
+    }
+
+    /// The directory that holds this path; `None` for the root.
+    pub fn parent(&self) -> Option<Self> {
+        if self.is_root() {
+            return None;
+        }
+        Some(self.split().0)
+    }
+
+    /// The last component; empty for the root and for a marker.
+    pub fn name(&self) -> &[u8] {
+        match self.0.iter().rposition(|byte| *byte == b'/') {
+            Some(slash) => &self.0[slash + 1..],
+            None => &self.0,
+        }
+    }
+
+    /// The directory and the last component.
+    pub fn split(&self) -> (Self, Bytes) {
+        match self.0.iter().rposition(|byte| *byte == b'/') {
+            Some(slash) => (Self(self.0.slice(..slash)), self.0.slice(slash + 1..)),
+            None => (Self::root(), self.0.clone()),
+        }
+    }
+
+    /// The path of this directory's marker object.
+    pub fn marker(&self) -> Self {
+        self.join(b"")
+    }
+
+    /// True for the path of a directory marker.
+    pub fn is_marker(&self) -> bool {
+        self.0.last() == Some(&b'/')
+    }
+
+    /// True if `other` is this path or lies under it.
+    pub fn contains(&self, other: &Self) -> bool {
+        self.is_root()
+            || other.0.starts_with(&self.0)
+                && (other.0.len() == self.0.len() || other.0[self.0.len()] == b'/')
+    }
+
+    /// `other` moved from under `self` to under `to`; `None` if it does not lie under `self`.
+    pub fn rebase(&self, other: &Self, to: &Self) -> Option<Self> {
+        if !self.contains(other) {
+            return None;
+        }
+        if other == self {
+            return Some(to.clone());
+        }
+        let rest = if self.is_root() { &other.0[..] } else { &other.0[self.0.len() + 1..] };
+        Some(to.join(rest))
+    }
+
+    /// Every proper ancestor, nearest first, the root last.
+    pub fn ancestors(&self) -> impl Iterator<Item = Self> + use<> {
+        std::iter::successors(self.parent(), Self::parent)
+    }
+}
+
+impl fmt::Display for RelPath {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&String::from_utf8_lossy(&self.0))
+    }
+}
+
+impl fmt::Debug for RelPath {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:?}", String::from_utf8_lossy(&self.0))
+    }
+}
+
+impl From<&str> for RelPath {
+    fn from(text: &str) -> Self {
+        Self(Bytes::copy_from_slice(text.as_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn containment_stops_at_component_borders() {
+        let directory = RelPath::from("a/b");
+        for (other, expected) in
+            [("a/b", true), ("a/b/c", true), ("a/b/", true), ("a/bc", false), ("a", false)]
+        {
+            assert_eq!(directory.contains(&other.into()), expected, "{other}");
+        }
+        assert!(RelPath::root().contains(&"x".into()));
+    }
+
+    #[test]
+    fn rebase_moves_what_lies_under() {
+        let from = RelPath::from("a");
+        let to = RelPath::from("x/y");
+        assert_eq!(from.rebase(&"a/b/c".into(), &to), Some("x/y/b/c".into()));
+        assert_eq!(from.rebase(&"a".into(), &to), Some("x/y".into()));
+        assert_eq!(from.rebase(&"ab".into(), &to), None);
+        assert_eq!(from.rebase(&"a/b".into(), &RelPath::root()), Some("b".into()));
+    }
+
+    #[test]
+    fn marker_belongs_to_its_directory() {
+        let marker = RelPath::from("a/b").marker();
+        assert_eq!(marker, "a/b/".into());
+        assert!(marker.is_marker());
+        assert_eq!(marker.parent(), Some("a/b".into()));
+        assert_eq!(marker.name(), b"");
+    }
+
+    #[test]
+    fn ancestors_end_at_the_root() {
+        let found: Vec<RelPath> = RelPath::from("a/b/c").ancestors().collect();
+        assert_eq!(found, vec!["a/b".into(), "a".into(), RelPath::root()]);
+    }
+}

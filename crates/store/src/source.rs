@@ -1,0 +1,97 @@
+//! What is read: a tree or a set of keys, its bytes, and the stream of its changes. Nothing here
+//! writes.
+
+use std::future::Future;
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_core::Stream;
+use whimbrel_core::entry::{FileNode, Node, Page};
+use whimbrel_core::event::StreamReply;
+use whimbrel_core::number::TxId;
+use whimbrel_core::path::{Namespace, RelPath};
+
+use crate::error::StoreError;
+
+/// A boxed future, so that stores can stand behind `dyn`.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// Bytes of a file in order, in pieces of the store's choosing.
+pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, StoreError>> + Send>>;
+
+/// Where the files come from. Paths are relative to the root that it was opened for.
+pub trait Source: Send + Sync {
+    /// How names relate to each other.
+    fn namespace(&self) -> Namespace;
+
+    /// For people: the URL that it was opened for, without secrets.
+    fn describe(&self) -> String;
+
+    /// The first page of a directory after the name `after`, ascending in byte order of names. A
+    /// page covers every name in its range: none is left out. `None`: no directory stands there.
+    /// A `Flat` source lists its keys under the root, names holding slashes.
+    fn list<'a>(
+        &'a self,
+        directory: &'a RelPath,
+        after: Option<&'a [u8]>,
+    ) -> Answer<'a, Option<Page>>;
+
+    /// What stands at a path now, with the pinned file; `None`: nothing. Never answered from a
+    /// cache. Never writes an access time.
+    fn stat<'a>(&'a self, path: &'a RelPath) -> Answer<'a, Option<Node>>;
+
+    /// Bytes of exactly the pinned file (rule 3.1), `range` within its length. Ends with
+    /// `StoreError::Moved` if these bytes are gone or changed.
+    fn read(&self, path: &RelPath, node: &FileNode, range: Range<u64>) -> ByteStream;
+
+    /// CRC32C of the pinned file from checksums that the source keeps, reading no data; `None`
+    /// where it keeps none of that kind.
+    fn stored_checksum<'a>(
+        &'a self,
+        path: &'a RelPath,
+        node: &'a FileNode,
+    ) -> Answer<'a, Option<u32>>;
+
+    /// Extended attributes of a path (`--metadata full`).
+    fn xattrs<'a>(
+        &'a self,
+        path: &'a RelPath,
+    ) -> Answer<'a, std::collections::BTreeMap<String, Vec<u8>>>;
+
+    /// The stream of changes; an error that names the reason where there is none or no right to it.
+    fn stream(&self) -> Answer<'_, Arc<dyn ChangeStream>>;
+}
+
+/// The stream of a source's changes, cut to the source root.
+pub trait ChangeStream: Send + Sync {
+    /// The newest transaction that the source has written. Everything up to it shows in reads that
+    /// begin later (rule 1.1).
+    fn position(&self) -> Answer<'_, TxId>;
+
+    /// What names the history of the source from outside (cluster and block pool id).
+    fn history(&self) -> Answer<'_, String>;
+
+    /// What happened after `after`; waits for news at most as long as the store finds polite.
+    /// Answers of an older epoch of the active NameNode never get here (rule 1.4).
+    fn poll(&self, after: TxId) -> Answer<'_, Poll>;
+
+    /// Digest over the whole transaction `txid`, as `StreamReply::digest` had it (rule 1.7);
+    /// `None` if it is gone from the log.
+    fn digest(&self, txid: TxId) -> Answer<'_, Option<u64>>;
+
+    /// Seconds of history that the source keeps after `position`, estimated; `None` if unknown.
+    fn history_seconds(&self, position: TxId) -> Answer<'_, Option<u64>>;
+}
+
+/// One look at the stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Poll {
+    /// Events, or that nothing happened.
+    Reply(StreamReply),
+    /// Transactions after the asked-for one are gone (rule 8.1).
+    Gap,
+    /// The asked-for position lies beyond the log (rule 1.7).
+    Beyond,
+}

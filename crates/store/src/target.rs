@@ -1,0 +1,187 @@
+//! What is written: objects by key, with user metadata and checksums.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use whimbrel_core::failure::FailureKind;
+use whimbrel_core::input::Standing;
+use whimbrel_core::metadata::Metadata;
+use whimbrel_core::record::Part;
+
+use crate::error::StoreError;
+use crate::source::{Answer, ByteStream};
+
+/// Where the objects go. Keys are the target's own: prefix and mapping are applied by the caller.
+/// Nothing is tried twice in here: a write whose outcome is not known ends with
+/// `StoreError::Unknown`, and the caller decides (rule 4.1).
+pub trait Target: Send + Sync {
+    /// For people: the URL that it was opened for, without secrets.
+    fn describe(&self) -> String;
+
+    /// What it can do, as known or probed at opening.
+    fn abilities(&self) -> Abilities;
+
+    /// Says by name why a key can never be held here; `Ok` otherwise. No request is sent.
+    fn admit(&self, key: &[u8]) -> Result<(), StoreError>;
+
+    /// Writes one object from memory. At return it is durable as the target understands it, and
+    /// its CRC32C was checked by the target where it can.
+    fn put<'a>(&'a self, key: &'a [u8], body: Vec<Bytes>, stamp: &'a Stamp)
+    -> Answer<'a, Standing>;
+
+    /// Begins a multipart upload; the answer names it.
+    fn open_upload<'a>(&'a self, key: &'a [u8], stamp: &'a Stamp) -> Answer<'a, String>;
+
+    /// Sends one part; parts may be sent in parallel and again.
+    fn put_part<'a>(
+        &'a self,
+        key: &'a [u8],
+        upload: &'a str,
+        number: u32,
+        body: Vec<Bytes>,
+    ) -> Answer<'a, Part>;
+
+    /// Makes an object of the parts, ascending, with the CRC32C of the whole.
+    fn complete_upload<'a>(
+        &'a self,
+        key: &'a [u8],
+        upload: &'a str,
+        parts: &'a [Part],
+        crc32c: u32,
+    ) -> Answer<'a, Standing>;
+
+    /// Gives an upload up: no late completion can take effect (rule 4.3). Fine if it is gone.
+    fn abort_upload<'a>(&'a self, key: &'a [u8], upload: &'a str) -> Answer<'a, ()>;
+
+    /// Copies within the target the object that `from` names (version or ETag, rule 6.3), with the
+    /// metadata, class, encryption and tags of a new write. `Conflict` if it is not that object
+    /// any more; `Unsupported` where the target cannot copy (the caller reads again).
+    fn copy<'a>(
+        &'a self,
+        from: &'a CopySource,
+        key: &'a [u8],
+        stamp: &'a Stamp,
+    ) -> Answer<'a, Standing>;
+
+    /// Removes objects in order; fine if nothing stands there. One outcome per key.
+    fn remove<'a>(&'a self, keys: &'a [Vec<u8>]) -> Answer<'a, Vec<Result<(), StoreError>>>;
+
+    /// What stands at a key, with stored checksum and user metadata; `None` if nothing.
+    fn inspect<'a>(&'a self, key: &'a [u8]) -> Answer<'a, Option<Object>>;
+
+    /// Keys under a prefix in ascending byte order after `after`.
+    fn list<'a>(&'a self, prefix: &'a [u8], after: Option<&'a [u8]>) -> Answer<'a, ObjectPage>;
+
+    /// Bytes of an object, for verification by reading.
+    fn read(&self, key: &[u8]) -> ByteStream;
+}
+
+/// What a target can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Abilities {
+    /// Objects of at most so many bytes can be written by `put`.
+    pub put_bytes_max: u64,
+    /// Bytes of a part, all but the last: at least.
+    pub part_bytes_min: u64,
+    /// Bytes of a part: at most.
+    pub part_bytes_max: u64,
+    /// Parts of an upload: at most.
+    pub parts_max: u32,
+    /// `copy` works up to so many bytes; 0: never.
+    pub copy_bytes_max: u64,
+    /// Objects carry user metadata and can be given new metadata by `copy` onto themselves.
+    pub metadata_by_copy: bool,
+    /// Directory markers are objects (object stores); else directories are made.
+    pub markers: bool,
+    /// The longest time for which a request of a dead or living process may take effect
+    /// (rule 4.2); zero where none outlives its process.
+    pub request_lifetime: Duration,
+}
+
+/// What every write carries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    /// This migration's id (rule 2.3).
+    pub migration: String,
+    /// The attempt's number (rule 2.3).
+    pub attempt: u64,
+    /// What travels with the file; `None` with `--metadata none`.
+    pub metadata: Option<Metadata>,
+}
+
+/// Names one object and its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopySource {
+    /// Its key.
+    pub key: Vec<u8>,
+    /// Its version, where the target keeps versions.
+    pub version: Option<String>,
+    /// Its entity tag.
+    pub etag: Option<String>,
+    /// Bytes.
+    pub length: u64,
+    /// Its CRC32C: the copy's is compared with it.
+    pub crc32c: Option<u32>,
+}
+
+/// An object as the target describes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Object {
+    /// Its key.
+    pub key: Vec<u8>,
+    /// Bytes.
+    pub length: u64,
+    /// Entity tag.
+    pub etag: Option<String>,
+    /// Version id.
+    pub version: Option<String>,
+    /// Stored full-object CRC32C (`inspect` only).
+    pub crc32c: Option<u32>,
+    /// The attempt that wrote it (`inspect` only).
+    pub attempt: Option<u64>,
+    /// The migration that wrote it (`inspect` only).
+    pub migration: Option<String>,
+    /// What travels with it, read back from the user metadata (`inspect` only).
+    pub metadata: Option<Metadata>,
+    /// User metadata as it stands (`inspect` only).
+    pub user_metadata: BTreeMap<String, String>,
+}
+
+/// A page of keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObjectPage {
+    /// Ascending by key.
+    pub objects: Vec<Object>,
+    /// More follow after the last.
+    pub more: bool,
+}
+
+/// One thing that a probe of the target found out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What was tried.
+    pub check: String,
+    /// `None`: it works.
+    pub problem: Option<(FailureKind, String, String)>,
+}
+
+impl From<Object> for Standing {
+    fn from(object: Object) -> Self {
+        Self {
+            length: object.length,
+            etag: object.etag,
+            version: object.version,
+            crc32c: object.crc32c,
+            attempt: object.attempt.map(whimbrel_core::number::AttemptNumber),
+            migration: object.migration,
+        }
+    }
+}
+
+impl StoreError {
+    /// True if a write that ended so may have taken effect, or may yet.
+    pub fn outcome_unknown(&self) -> bool {
+        matches!(self, Self::Unknown { .. })
+    }
+}
