@@ -15,3 +15,4 @@ pub mod metadata;
 pub mod number;
 pub mod path;
 pub mod record;
+pub mod scope;
