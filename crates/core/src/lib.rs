@@ -5,6 +5,7 @@
 //! history. Every rule of reconciliation lives in the file named after it.
 
 pub mod commit_marker;
+pub mod config;
 pub mod effect;
 pub mod entry;
 pub mod event;

@@ -79,8 +79,10 @@ pub struct Pending {
     pub first_txid: TxId,
     /// The last change that made it pending.
     pub last_txid: TxId,
-    /// When that was seen.
+    /// When the first was seen.
     pub first_seen: Time,
+    /// When the last was seen.
+    pub last_seen: Time,
     /// The newest mark on it (rule 1.6).
     pub mark: Mark,
     /// Marks up to this one are covered by the pass under way; `None` before a pass began.
@@ -252,6 +254,8 @@ pub struct Meta {
     pub next_mark: Mark,
     /// The next attempt to number.
     pub next_attempt: AttemptNumber,
+    /// A scan was begun, so its root was made pending.
+    pub scan_begun: bool,
     /// Everything under the target has been looked at for what stood there before.
     pub inventory_done: bool,
     /// The last key that the inventory saw.
@@ -286,12 +290,15 @@ pub enum Change {
         mark: Mark,
     },
     /// Removes the entry unless it was marked after `up_to`; then it stays, free to be taken again
-    /// (rule 1.6).
+    /// (rule 1.6), its first transaction at least the one after `as_of`, its first sight that of
+    /// its newest mark.
     Settle {
         /// Where.
         path: RelPath,
         /// The newest mark that the work covers.
         up_to: Mark,
+        /// Every change up to here is on the target; 0: not known.
+        as_of: TxId,
     },
     /// Sets the entry aside unless it was marked after `up_to` (rule 1.6).
     Park {
@@ -319,6 +326,8 @@ pub enum Change {
         /// Waits for the other end of a rename (rule 6.2).
         waiting: bool,
     },
+    /// Every entry parked for the reason is free to be taken (a person confirmed, a new run).
+    Release(Parked),
     /// A pass over a directory came so far; from now on marks below it are not absorbed by it.
     Advance {
         /// The directory.
@@ -389,7 +398,9 @@ pub enum Change {
         /// All was seen.
         done: bool,
     },
-    /// The first scan came to its end.
+    /// A scan begins: `Meta::scan_begun` is set, `Meta::scanned` cleared.
+    ScanBegun,
+    /// The scan came to its end: `Meta::scanned` is set.
     Scanned,
     /// Collapses every unclaimed `Path` entry that is a direct child of the directory into one
     /// `Directory` entry for it, and every unclaimed entry below it into one `Subtree` entry if
