@@ -1,1 +1,27 @@
-//! Speaks Hadoop: the client side of HDFS that a migration needs.
+//! An asynchronous client of Hadoop's distributed file system, for programs that follow it.
+//!
+//! It offers what a migration, a backup or an index needs and a plain file client lacks: the
+//! stream of edits as typed events, listings with file ids and block locations, reads of pinned
+//! block lists, and checksums of whole files from the checksums that DataNodes already keep.
+//! It only reads. Start with [`Configuration`] and [`Client`].
+
+mod acl;
+mod client;
+mod configuration;
+mod error;
+mod event;
+mod namespace;
+mod pinned;
+mod proto;
+mod rpc;
+mod status;
+
+pub use acl::{AclEntry, AclStatus, AclSubject, XAttr, XAttrNamespace};
+pub use client::{Client, Settings};
+pub use configuration::{Cluster, Configuration, NamenodeAddress};
+pub use error::{Error, ErrorKind};
+pub use event::{CreateEvent, EditsBatch, Event, EventBatch, MetadataChange};
+pub use namespace::{EncryptionZone, FileSystemStats, HaState, NamespaceIdentity, ServerDefaults};
+pub use pinned::{Block, Datanode, ErasureCoding, PinnedFile};
+pub use rpc::namenodes::Epoch;
+pub use status::{ContentSummary, FileKind, FileStatus, Page};

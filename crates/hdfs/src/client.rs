@@ -1,0 +1,335 @@
+//! The client: calls to the NameNode, each one a read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use prost::Message;
+
+use crate::acl::{AclStatus, XAttr};
+use crate::configuration::{Cluster, Configuration};
+use crate::error::{Error, ErrorKind};
+use crate::event::EditsBatch;
+use crate::pinned::DatanodeTable;
+use crate::proto::namenode as proto;
+use crate::rpc::frame::{CLIENT_PROTOCOL, Call, Caller};
+use crate::rpc::namenodes::{Answer, Epoch, Lane, Namenodes};
+use crate::status::{ContentSummary, FileStatus, Page};
+
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Who calls, and how long the client tries.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The user that the NameNode checks rights for.
+    pub user: String,
+    /// What operators see in the NameNode's audit log; empty: nothing.
+    pub caller_context: String,
+    /// How long one attempt of a call may take.
+    pub call_timeout: Duration,
+    /// How long a call is tried altogether, over reconnections, fail-overs and safe mode, before
+    /// it answers [`Error::Unreachable`].
+    pub patience: Duration,
+}
+
+/// A client of one cluster. Clones share its connections.
+///
+/// Paths are bytes, absolute, without `.` and `..`; `/.reserved/.inodes/ID` names a file by its id.
+#[derive(Clone, Debug)]
+pub struct Client {
+    pub(crate) shared: Arc<Shared>,
+    call_timeout: Duration,
+    patience: Duration,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    namenodes: Namenodes,
+    datanodes: DatanodeTable,
+}
+
+impl Settings {
+    /// Settings for a user with the times that suit long runs: a minute per attempt, two per call.
+    #[must_use]
+    pub fn new(user: &str) -> Self {
+        Self {
+            user: user.to_owned(),
+            caller_context: String::new(),
+            call_timeout: CALL_TIMEOUT,
+            patience: PATIENCE,
+        }
+    }
+}
+
+impl Client {
+    /// Connects to the cluster that `authority` names (see [`Configuration::cluster`]) and makes
+    /// sure that its active NameNode answers.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`], [`Error::Kerberos`], and [`Error::Unreachable`] after
+    /// `settings.patience`.
+    pub async fn connect(
+        configuration: &Configuration,
+        authority: &str,
+        settings: Settings,
+    ) -> Result<Self, Error> {
+        let client = Self::new(configuration, authority, settings)?;
+        client.server_defaults().await?;
+        Ok(client)
+    }
+
+    /// The same without a first call: connections are opened as calls need them.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] and [`Error::Kerberos`].
+    pub fn new(
+        configuration: &Configuration,
+        authority: &str,
+        settings: Settings,
+    ) -> Result<Self, Error> {
+        let cluster = configuration.cluster(authority)?;
+        let client_id = Bytes::copy_from_slice(uuid::Uuid::new_v4().as_bytes());
+        let context = Some(settings.caller_context).filter(|context| !context.is_empty());
+        let caller = Caller { client_id, context, user: settings.user };
+        let shared = Shared {
+            namenodes: Namenodes::new(cluster, caller),
+            datanodes: DatanodeTable::default(),
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+            call_timeout: settings.call_timeout,
+            patience: settings.patience,
+        })
+    }
+
+    /// A clone that tries for another length of time.
+    #[must_use]
+    pub fn with_patience(&self, patience: Duration) -> Self {
+        Self { patience, ..self.clone() }
+    }
+
+    /// The cluster that it speaks to.
+    #[must_use]
+    pub fn cluster(&self) -> &Cluster {
+        self.shared.namenodes.cluster()
+    }
+
+    /// The epoch, and the position in [`Cluster::namenodes`] of the NameNode taken for active.
+    #[must_use]
+    pub fn position(&self) -> (Epoch, usize) {
+        self.shared.namenodes.position()
+    }
+
+    /// Counts the processes taken for active; an answer obtained under another value than now is
+    /// of an older active NameNode.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.position().0
+    }
+
+    /// What a path is; `None` if there is nothing. Changes no access time.
+    ///
+    /// # Errors
+    /// Those of the connection; [`Error::Denied`], [`Error::InvalidPath`].
+    pub async fn file_status(&self, path: &[u8]) -> Result<Option<FileStatus>, Error> {
+        let answer: Option<Answer<proto::FileInfoResponse>> =
+            self.find("getFileInfo", &path_request(path)?).await?;
+        let status = answer.and_then(|answer| answer.value.status);
+        status.map(|status| FileStatus::from_proto(status, &self.shared.datanodes)).transpose()
+    }
+
+    /// Children of a directory behind `start_after` (empty: from the first), or a file itself;
+    /// `None` if there is nothing. With `need_locations` each file carries its block list.
+    ///
+    /// The server bounds a page by `dfs.ls.limit`, counting replicas if locations are asked for. It
+    /// changes no access time.
+    ///
+    /// # Errors
+    /// Those of the connection; [`Error::Denied`], [`Error::InvalidPath`].
+    pub async fn list(
+        &self,
+        path: &[u8],
+        start_after: &[u8],
+        need_locations: bool,
+    ) -> Result<Option<Page>, Error> {
+        let request = proto::ListingRequest {
+            path: checked(path)?,
+            start_after: Bytes::copy_from_slice(start_after),
+            need_location: need_locations,
+        };
+        let answer: Option<Answer<proto::ListingResponse>> =
+            self.find("getListing", &request).await?;
+        let Some(Answer { value, epoch }) = answer else { return Ok(None) };
+        let Some(listing) = value.listing else { return Ok(None) };
+        let entries = listing.entries.into_iter();
+        let entries = entries.map(|entry| FileStatus::from_proto(entry, &self.shared.datanodes));
+        Ok(Some(Page {
+            entries: entries.collect::<Result<_, _>>()?,
+            remaining: listing.remaining,
+            epoch,
+        }))
+    }
+
+    /// One path with its block list; `None` if there is nothing. A directory answers without one.
+    ///
+    /// Unlike an open it changes no access time.
+    ///
+    /// # Errors
+    /// Those of the connection; [`Error::Denied`], [`Error::InvalidPath`].
+    pub async fn located_status(&self, path: &[u8]) -> Result<Option<FileStatus>, Error> {
+        let request =
+            proto::LocatedFileInfoRequest { path: checked(path)?, need_token: Some(false) };
+        let answer: Option<Answer<proto::FileInfoResponse>> =
+            match self.find("getLocatedFileInfo", &request).await {
+                // NameNodes before 3.1 answer the same through a listing of the path.
+                Err(error) if error.kind() == ErrorKind::Unsupported => {
+                    return self.listed_status(path).await;
+                }
+                answer => answer?,
+            };
+        let status = answer.and_then(|answer| answer.value.status);
+        status.map(|status| FileStatus::from_proto(status, &self.shared.datanodes)).transpose()
+    }
+
+    /// Totals of a tree. The NameNode walks all of it: dear for large ones.
+    ///
+    /// # Errors
+    /// Those of the connection; [`Error::NotFound`], [`Error::Denied`].
+    pub async fn content_summary(&self, path: &[u8]) -> Result<ContentSummary, Error> {
+        let answer: Answer<proto::ContentSummaryResponse> =
+            self.call("getContentSummary", &path_request(path)?).await?;
+        let summary = answer.value.summary;
+        Ok(ContentSummary {
+            length_bytes: summary.length,
+            files: summary.file_count,
+            directories: summary.directory_count,
+            space_bytes: summary.space_consumed,
+        })
+    }
+
+    /// Whether nobody has the file open for writing.
+    ///
+    /// # Errors
+    /// Those of the connection; [`Error::NotFound`], [`Error::Denied`].
+    pub async fn is_file_closed(&self, path: &[u8]) -> Result<bool, Error> {
+        let answer: Answer<proto::BoolResponse> =
+            self.call("isFileClosed", &path_request(path)?).await?;
+        Ok(answer.value.result)
+    }
+
+    /// ACL entries beyond the mode.
+    ///
+    /// # Errors
+    /// Those of the connection; [`Error::NotFound`], [`Error::Denied`].
+    pub async fn acl_status(&self, path: &[u8]) -> Result<AclStatus, Error> {
+        let answer: Answer<proto::AclStatusResponse> =
+            self.call("getAclStatus", &path_request(path)?).await?;
+        AclStatus::from_proto(answer.value.acl)
+    }
+
+    /// All extended attributes that the user may see.
+    ///
+    /// # Errors
+    /// Those of the connection; [`Error::NotFound`], [`Error::Denied`].
+    pub async fn xattrs(&self, path: &[u8]) -> Result<Vec<XAttr>, Error> {
+        let answer: Answer<proto::XAttrsResponse> =
+            self.call("getXAttrs", &path_request(path)?).await?;
+        answer.value.xattrs.into_iter().map(XAttr::from_proto).collect()
+    }
+
+    /// The last transaction that was written; everything up to it is visible to later reads.
+    /// Needs a superuser.
+    ///
+    /// # Errors
+    /// Those of the connection; [`Error::Denied`] for others than superusers; [`Error::Busy`] while
+    /// a NameNode becomes active.
+    pub async fn current_transaction_id(&self) -> Result<u64, Error> {
+        let answer: Answer<proto::Txid> =
+            self.call_in(Lane::Edits, "getCurrentEditLogTxid", &proto::EmptyRequest {}).await?;
+        u64::try_from(answer.value.txid).map_err(|_| Error::Busy {
+            address: self.cluster().name.clone(),
+            message: "the edit log is not open for writing yet".to_owned(),
+        })
+    }
+
+    /// Events of the transactions from `txid` on, as many as the server puts into a reply. Needs a
+    /// superuser. Look at [`EditsBatch::has_gap`] and [`EditsBatch::is_beyond_end`] every time.
+    ///
+    /// # Errors
+    /// Those of the connection; [`Error::Denied`] for others than superusers;
+    /// [`Error::Unsupported`] for an event that this crate does not know.
+    pub async fn edits_from(&self, txid: u64) -> Result<EditsBatch, Error> {
+        let request = proto::Txid { txid: i64::try_from(txid).unwrap_or(i64::MAX) };
+        let answer: Answer<proto::EditsResponse> =
+            self.call_in(Lane::Edits, "getEditsFromTxid", &request).await?;
+        EditsBatch::from_proto(txid, answer.value.events, answer.epoch)
+    }
+
+    async fn listed_status(&self, path: &[u8]) -> Result<Option<FileStatus>, Error> {
+        let page = self.list(path, &[], true).await?;
+        let own = page.into_iter().flat_map(|page| page.entries).find(|e| e.name.is_empty());
+        match own {
+            Some(file) => Ok(Some(file)),
+            None => self.file_status(path).await,
+        }
+    }
+
+    pub(crate) async fn call<R: Message + Default>(
+        &self,
+        method: &'static str,
+        request: &impl Message,
+    ) -> Result<Answer<R>, Error> {
+        self.call_in(Lane::Namespace, method, request).await
+    }
+
+    pub(crate) async fn call_of<R: Message + Default>(
+        &self,
+        protocol: &'static str,
+        method: &'static str,
+        request: &impl Message,
+    ) -> Result<Answer<R>, Error> {
+        let call = Call::new(protocol, method, request);
+        let namenodes = &self.shared.namenodes;
+        namenodes.call(Lane::Namespace, &call, self.call_timeout, self.patience).await
+    }
+
+    async fn call_in<R: Message + Default>(
+        &self,
+        lane: Lane,
+        method: &'static str,
+        request: &impl Message,
+    ) -> Result<Answer<R>, Error> {
+        let call = Call::new(CLIENT_PROTOCOL, method, request);
+        self.shared.namenodes.call(lane, &call, self.call_timeout, self.patience).await
+    }
+
+    /// A call for which "there is nothing" is an answer.
+    async fn find<R: Message + Default>(
+        &self,
+        method: &'static str,
+        request: &impl Message,
+    ) -> Result<Option<Answer<R>>, Error> {
+        match self.call(method, request).await {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+pub(crate) fn path_request(path: &[u8]) -> Result<proto::PathRequest, Error> {
+    Ok(proto::PathRequest { path: checked(path)? })
+}
+
+/// HDFS would silently replace what is not UTF-8 by question marks, and so name another file.
+pub(crate) fn checked(path: &[u8]) -> Result<Bytes, Error> {
+    let refused = |reason| Error::InvalidPath { path: path.escape_ascii().to_string(), reason };
+    if !path.starts_with(b"/") {
+        return Err(refused("it does not begin with a slash"));
+    }
+    if std::str::from_utf8(path).is_err() {
+        return Err(refused("it is not UTF-8"));
+    }
+    Ok(Bytes::copy_from_slice(path))
+}
