@@ -1,6 +1,7 @@
 //! The client: calls to the NameNode, each one a read.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use prost::Message;
 
 use crate::acl::{AclStatus, XAttr};
 use crate::configuration::{Cluster, Configuration};
+use crate::datanode::peers::Peers;
 use crate::error::{Error, ErrorKind};
 use crate::event::EditsBatch;
 use crate::pinned::DatanodeTable;
@@ -18,6 +20,7 @@ use crate::status::{ContentSummary, FileStatus, Page};
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(120);
+const DATANODE_SILENCE: Duration = Duration::from_secs(30);
 
 /// Who calls, and how long the client tries.
 #[derive(Clone, Debug)]
@@ -31,6 +34,8 @@ pub struct Settings {
     /// How long a call is tried altogether, over reconnections, fail-overs and safe mode, before
     /// it answers [`Error::Unreachable`].
     pub patience: Duration,
+    /// How long a DataNode may send nothing before another replica is asked.
+    pub datanode_silence: Duration,
 }
 
 /// A client of one cluster. Clones share its connections.
@@ -47,6 +52,10 @@ pub struct Client {
 pub(crate) struct Shared {
     namenodes: Namenodes,
     datanodes: DatanodeTable,
+    pub(crate) peers: Arc<Peers>,
+    /// How DataNodes' logs name this client.
+    pub(crate) client_name: String,
+    encrypts_transfer: AtomicBool,
 }
 
 impl Settings {
@@ -58,6 +67,7 @@ impl Settings {
             caller_context: String::new(),
             call_timeout: CALL_TIMEOUT,
             patience: PATIENCE,
+            datanode_silence: DATANODE_SILENCE,
         }
     }
 }
@@ -89,12 +99,19 @@ impl Client {
         settings: Settings,
     ) -> Result<Self, Error> {
         let cluster = configuration.cluster(authority)?;
-        let client_id = Bytes::copy_from_slice(uuid::Uuid::new_v4().as_bytes());
+        let uuid = uuid::Uuid::new_v4();
+        let client_id = Bytes::copy_from_slice(uuid.as_bytes());
         let context = Some(settings.caller_context).filter(|context| !context.is_empty());
         let caller = Caller { client_id, context, user: settings.user };
         let shared = Shared {
             namenodes: Namenodes::new(cluster, caller),
             datanodes: DatanodeTable::default(),
+            peers: Arc::new(Peers::new(
+                configuration.uses_datanode_hostname(),
+                settings.datanode_silence,
+            )),
+            client_name: format!("DFSClient_{uuid}"),
+            encrypts_transfer: AtomicBool::new(false),
         };
         Ok(Self {
             shared: Arc::new(shared),
@@ -315,6 +332,17 @@ impl Client {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+}
+
+impl Shared {
+    /// As far as the NameNode was asked for its defaults.
+    pub(crate) fn encrypts_transfer(&self) -> bool {
+        self.encrypts_transfer.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn learn_encryption(&self, encrypts_transfer: bool) {
+        self.encrypts_transfer.store(encrypts_transfer, Ordering::Relaxed);
     }
 }
 

@@ -6,22 +6,29 @@
 //! It only reads. Start with [`Configuration`] and [`Client`].
 
 mod acl;
+mod checksum;
 mod client;
 mod configuration;
+mod datanode;
 mod error;
 mod event;
 mod namespace;
 mod pinned;
 mod proto;
+mod read;
 mod rpc;
+mod snapshot;
 mod status;
 
 pub use acl::{AclEntry, AclStatus, AclSubject, XAttr, XAttrNamespace};
+pub use checksum::{CompositeCrc, CrcKind};
 pub use client::{Client, Settings};
 pub use configuration::{Cluster, Configuration, NamenodeAddress};
 pub use error::{Error, ErrorKind};
 pub use event::{CreateEvent, EditsBatch, Event, EventBatch, MetadataChange};
 pub use namespace::{EncryptionZone, FileSystemStats, HaState, NamespaceIdentity, ServerDefaults};
 pub use pinned::{Block, Datanode, ErasureCoding, PinnedFile};
+pub use read::FileReader;
 pub use rpc::namenodes::Epoch;
+pub use snapshot::{SnapshotDifferenceCursor, SnapshotDifferenceEntry, SnapshotDifferencePage};
 pub use status::{ContentSummary, FileKind, FileStatus, Page};

@@ -106,11 +106,13 @@ impl Client {
         let answer: Answer<proto::ServerDefaultsResponse> =
             self.call("getServerDefaults", &proto::EmptyRequest {}).await?;
         let defaults = answer.value.defaults;
+        let encrypts_data_transfer = defaults.encrypt_data_transfer.unwrap_or(false);
+        self.shared.learn_encryption(encrypts_data_transfer);
         Ok(ServerDefaults {
             block_size_bytes: defaults.block_size,
             bytes_per_checksum: defaults.bytes_per_checksum,
             replication: defaults.replication,
-            encrypts_data_transfer: defaults.encrypt_data_transfer.unwrap_or(false),
+            encrypts_data_transfer,
             trash_interval_minutes: defaults.trash_interval.unwrap_or(0),
             writes_crc32c: defaults.checksum_type == Some(checksum_type::CRC32C),
             key_provider: defaults.key_provider_uri.filter(|uri| !uri.is_empty()),

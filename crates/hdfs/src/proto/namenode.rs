@@ -214,8 +214,6 @@ pub(crate) struct SnapshotDifferenceListing {
     pub created: Vec<SnapshotDifferenceEntry>,
     #[prost(message, repeated, tag = "3")]
     pub deleted: Vec<SnapshotDifferenceEntry>,
-    #[prost(bool, required, tag = "4")]
-    pub is_from_earlier: bool,
     #[prost(message, optional, tag = "5")]
     pub cursor: Option<SnapshotDifferenceCursor>,
 }

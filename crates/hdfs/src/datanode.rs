@@ -1,0 +1,7 @@
+//! What DataNodes are asked for: blocks and their checksums.
+
+pub(crate) mod block_checksum;
+pub(crate) mod block_reader;
+pub(crate) mod packet;
+pub(crate) mod peer;
+pub(crate) mod peers;
