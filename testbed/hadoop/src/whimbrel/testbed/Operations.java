@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
+import java.io.InputStream;
 import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
 import java.util.Base64;
@@ -67,6 +68,7 @@ final class Operations {
           out.write(content(request));
         }
       }
+      case "read" -> result.put("bytes", read(path));
       case "open" -> open(path, request);
       case "write" -> stream(request).write(content(request));
       case "hflush" -> stream(request).hflush();
@@ -142,6 +144,17 @@ final class Operations {
       out.write(Content.bytes(request.path("seed").asLong(), (int) before.getLen()));
     }
     client.setTimes(path, before.getModificationTime(), before.getAccessTime());
+  }
+
+  private long read(Path path) throws IOException {
+    long bytes = 0;
+    byte[] buffer = new byte[65536];
+    try (InputStream in = client.open(path)) {
+      for (int count = in.read(buffer); count >= 0; count = in.read(buffer)) {
+        bytes += count;
+      }
+    }
+    return bytes;
   }
 
   private void open(Path path, JsonNode request) throws IOException {

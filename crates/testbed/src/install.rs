@@ -1,0 +1,165 @@
+//! Installs what the testbed runs, from package registries, into a cache beside the sources.
+
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::TestbedError;
+
+/// Where the parts of the Hadoop testbed lie once they are installed.
+#[derive(Debug, Clone)]
+pub struct HadoopInstallation {
+    /// The class path for `java -cp`.
+    pub class_path: String,
+}
+
+/// Fetches Hadoop's jars and compiles the testbed's own sources, unless both are there already.
+///
+/// Safe to call from several processes at once: the first installs, the others wait.
+///
+/// # Errors
+/// [`TestbedError::Install`] when a package is missing that cannot be installed, or a download or
+/// the compiler fails.
+pub fn install_hadoop() -> Result<HadoopInstallation, TestbedError> {
+    let _lock = lock("hadoop")?;
+    require_program("javac", "default-jdk-headless")?;
+    let pom = testbed_directory().join("hadoop/pom.xml");
+    let sources = source_files(&[
+        testbed_directory().join("hadoop/src"),
+        testbed_directory().join("checker/src"),
+    ])?;
+    let jars =
+        cache_directory()?.join(format!("hadoop/jars-{:016x}", hash(std::slice::from_ref(&pom))?));
+    if !jars.exists() {
+        fetch_jars(&pom, &jars)?;
+    }
+    let stamp = hash(&[std::slice::from_ref(&pom), &sources].concat())?;
+    let classes = cache_directory()?.join(format!("hadoop/classes-{stamp:016x}"));
+    if !classes.exists() {
+        compile(&sources, &jars, &classes)?;
+    }
+    Ok(HadoopInstallation { class_path: format!("{}:{}/*", classes.display(), jars.display()) })
+}
+
+fn fetch_jars(pom: &Path, jars: &Path) -> Result<(), TestbedError> {
+    require_program("mvn", "maven")?;
+    let partial = jars.with_extension("partial");
+    let _ = fs::remove_dir_all(&partial);
+    run(
+        "Hadoop's jars",
+        Command::new("mvn")
+            .args(["--batch-mode", "--quiet", "--file"])
+            .arg(pom)
+            .arg("dependency:copy-dependencies")
+            .arg(format!("-DoutputDirectory={}", partial.display())),
+    )?;
+    fs::rename(&partial, jars).map_err(TestbedError::file(jars))
+}
+
+fn compile(sources: &[PathBuf], jars: &Path, classes: &Path) -> Result<(), TestbedError> {
+    let partial = classes.with_extension("partial");
+    let _ = fs::remove_dir_all(&partial);
+    fs::create_dir_all(&partial).map_err(TestbedError::file(&partial))?;
+    let (java, resources): (Vec<_>, Vec<_>) =
+        sources.iter().partition(|path| path.extension().is_some_and(|kind| kind == "java"));
+    run(
+        "the testbed's Java sources",
+        Command::new("javac")
+            .args(["--release", "17", "-encoding", "UTF-8", "-d"])
+            .arg(&partial)
+            .arg("-cp")
+            .arg(format!("{}/*", jars.display()))
+            .args(java),
+    )?;
+    for resource in resources {
+        let name = resource.file_name().unwrap_or_default();
+        fs::copy(resource, partial.join(name)).map_err(TestbedError::file(resource))?;
+    }
+    fs::rename(&partial, classes).map_err(TestbedError::file(classes))
+}
+
+/// The folder `testbed` of the repository.
+pub(crate) fn testbed_directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testbed")
+}
+
+/// What is installed lies here; the folder may be deleted at any time.
+pub(crate) fn cache_directory() -> Result<PathBuf, TestbedError> {
+    let path = testbed_directory().join(".cache");
+    fs::create_dir_all(&path).map_err(TestbedError::file(&path))?;
+    path.canonicalize().map_err(TestbedError::file(&path))
+}
+
+/// Holds one installation for one process at a time, until the file is dropped.
+pub(crate) fn lock(name: &str) -> Result<File, TestbedError> {
+    let path = cache_directory()?.join(format!("{name}.lock"));
+    let file = File::create(&path).map_err(TestbedError::file(&path))?;
+    file.lock().map_err(TestbedError::file(&path))?;
+    Ok(file)
+}
+
+/// Installs the Debian package when the program is not on the path and this is root.
+pub(crate) fn require_program(program: &str, package: &str) -> Result<(), TestbedError> {
+    if find_program(program).is_some() {
+        return Ok(());
+    }
+    let _lock = lock("apt")?;
+    run("package lists", Command::new("apt-get").args(["update", "-qq"]))?;
+    let mut install = Command::new("apt-get");
+    install.args(["install", "-y", "-qq", "--no-install-recommends", package]);
+    run(package, install.env("DEBIAN_FRONTEND", "noninteractive"))?;
+    match find_program(program) {
+        Some(_) => Ok(()),
+        None => Err(TestbedError::install(program, format!("package {package} lacks it"))),
+    }
+}
+
+/// The first file of that name on the search path.
+pub(crate) fn find_program(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+/// Runs an installing command to its end; its output is shown only when it fails.
+pub(crate) fn run(what: &str, command: &mut Command) -> Result<(), TestbedError> {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| TestbedError::install(what, format!("{command:?}: {error}")))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
+    let tail: Vec<&str> = text.lines().rev().take(30).collect();
+    let tail: Vec<&str> = tail.into_iter().rev().collect();
+    Err(TestbedError::install(what, format!("{command:?}: {}\n{}", output.status, tail.join("\n"))))
+}
+
+fn source_files(folders: &[PathBuf]) -> Result<Vec<PathBuf>, TestbedError> {
+    let mut files = Vec::new();
+    let mut pending = folders.to_vec();
+    while let Some(folder) = pending.pop() {
+        for entry in fs::read_dir(&folder).map_err(TestbedError::file(&folder))? {
+            let path = entry.map_err(TestbedError::file(&folder))?.path();
+            if path.is_dir() {
+                pending.push(path);
+            } else {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Changes when a name or a content does.
+fn hash(files: &[PathBuf]) -> Result<u64, TestbedError> {
+    let mut hasher = DefaultHasher::new();
+    for file in files {
+        file.file_name().hash(&mut hasher);
+        fs::read(file).map_err(TestbedError::file(file))?.hash(&mut hasher);
+    }
+    Ok(hasher.finish())
+}

