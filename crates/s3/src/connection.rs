@@ -1,0 +1,121 @@
+//! Making a connection: names, addresses, proxy, TLS.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::endpoint::Endpoint;
+use crate::environment::Environment;
+use crate::error::{Error, Result};
+use crate::proxy::{Proxy, tunnel};
+use crate::trust::client_config;
+
+/// Bytes in both directions, whatever carries them.
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// Makes connections to one endpoint.
+pub(crate) struct Connector {
+    pub endpoint: Endpoint,
+    proxy: Option<Proxy>,
+    tls: Option<TlsConnector>,
+    limit: Duration,
+    /// Where the next connection begins in the list of addresses, to spread over all of them.
+    turn: AtomicUsize,
+}
+
+impl Connector {
+    pub fn new(
+        endpoint: Endpoint,
+        environment: &Environment,
+        ca_bundle: Option<&Path>,
+        limit: Duration,
+    ) -> Result<Self> {
+        let proxy = Proxy::for_target(environment, &endpoint)?;
+        Self::through(endpoint, proxy, ca_bundle, limit)
+    }
+
+    pub fn through(
+        endpoint: Endpoint,
+        proxy: Option<Proxy>,
+        ca_bundle: Option<&Path>,
+        limit: Duration,
+    ) -> Result<Self> {
+        let needs_tls = endpoint.tls || proxy.as_ref().is_some_and(|proxy| proxy.endpoint.tls);
+        let tls = match needs_tls {
+            true => Some(TlsConnector::from(client_config(ca_bundle)?)),
+            false => None,
+        };
+        Ok(Self { endpoint, proxy, tls, limit, turn: AtomicUsize::new(0) })
+    }
+
+    /// The proxy that requests are handed to in absolute form.
+    pub fn forwarding_proxy(&self) -> Option<&Proxy> {
+        self.proxy.as_ref().filter(|_| !self.endpoint.tls)
+    }
+
+    pub async fn connect(&self) -> Result<Box<dyn Duplex>> {
+        let first = self.proxy.as_ref().map_or(&self.endpoint, |proxy| &proxy.endpoint);
+        let unreachable = |reason| Error::Unreachable { endpoint: first.host_and_port(), reason };
+        let target = (first.host.as_str(), first.port);
+        let addresses = tokio::time::timeout(self.limit, tokio::net::lookup_host(target)).await;
+        let addresses: Vec<SocketAddr> = match addresses {
+            Ok(Ok(addresses)) => addresses.collect(),
+            Ok(Err(error)) => return Err(unreachable(format!("name not resolved: {error}"))),
+            Err(_) => return Err(unreachable("no answer to the name look-up".to_owned())),
+        };
+        let mut reason = "the name has no address".to_owned();
+        let start = self.turn.fetch_add(1, Ordering::Relaxed);
+        for index in 0..addresses.len().min(ADDRESSES_TRIED_MAX) {
+            let address = addresses[(start.wrapping_add(index)) % addresses.len()];
+            match tokio::time::timeout(self.limit, self.open(address)).await {
+                Ok(Ok(socket)) => return Ok(socket),
+                Ok(Err(failed)) => reason = failed,
+                Err(_) => reason = format!("no connection within {} s", self.limit.as_secs_f32()),
+            }
+        }
+        Err(unreachable(reason))
+    }
+
+    async fn open(&self, address: SocketAddr) -> std::result::Result<Box<dyn Duplex>, String> {
+        let socket = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
+        socket.set_nodelay(true).map_err(|error| error.to_string())?;
+        // Closing then discards what the kernel has not delivered yet, so that no request arrives
+        // after its time-out. A connection is only given up with all its replies read, or on
+        // purpose.
+        socket.set_zero_linger().map_err(|error| error.to_string())?;
+        let mut socket: Box<dyn Duplex> = Box::new(socket);
+        if let Some(proxy) = &self.proxy {
+            if proxy.endpoint.tls {
+                socket = self.secure(socket, &proxy.endpoint).await?;
+            }
+            if self.endpoint.tls {
+                tunnel(&mut *socket, proxy, &self.endpoint).await?;
+            }
+        }
+        if self.endpoint.tls {
+            socket = self.secure(socket, &self.endpoint).await?;
+        }
+        Ok(socket)
+    }
+
+    async fn secure(
+        &self,
+        socket: Box<dyn Duplex>,
+        peer: &Endpoint,
+    ) -> std::result::Result<Box<dyn Duplex>, String> {
+        let tls = self.tls.as_ref().ok_or("TLS is not set up")?;
+        let name = ServerName::try_from(peer.host.clone()).map_err(|error| error.to_string())?;
+        let socket = tls.connect(name, socket).await;
+        Ok(Box::new(socket.map_err(|error| format!("TLS with {}: {error}", peer.host))?))
+    }
+}
+
+/// Of a name with many addresses this many are tried for one connection.
+const ADDRESSES_TRIED_MAX: usize = 3;

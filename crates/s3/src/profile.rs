@@ -1,0 +1,133 @@
+//! What a profile in the shared AWS files says about a client: region, endpoint, addressing.
+
+use std::path::PathBuf;
+
+use ini::{Ini, ParseOption};
+
+use crate::endpoint::Addressing;
+use crate::environment::Environment;
+use crate::error::{Error, Result};
+
+/// What was found; every field may be absent.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Profile {
+    pub region: Option<String>,
+    pub endpoint: Option<String>,
+    pub addressing: Option<Addressing>,
+}
+
+impl Profile {
+    /// Reads the profile `name`. A profile that was named and is in neither file is an error;
+    /// without a name it is `AWS_PROFILE` or `default`, and only `default` may be missing.
+    pub async fn read(environment: &Environment, name: Option<&str>) -> Result<Self> {
+        let named = name.or_else(|| environment.get("AWS_PROFILE"));
+        let name = named.unwrap_or("default");
+        let config_path = path_of(environment, "AWS_CONFIG_FILE", "config");
+        let credentials_path = path_of(environment, "AWS_SHARED_CREDENTIALS_FILE", "credentials");
+        let config = read(config_path).await?;
+        let credentials = read(credentials_path).await?;
+        let section = if name == "default" { name.to_owned() } else { format!("profile {name}") };
+        let configured = config.section(Some(section.as_str()));
+        let known = configured.is_some() || credentials.section(Some(name)).is_some();
+        if named.is_some() && name != "default" && !known {
+            return Err(Error::Configuration {
+                setting: format!("profile {name:?}"),
+                reason: "it is in neither of the shared AWS files".to_owned(),
+            });
+        }
+        let get = |key: &str| configured.and_then(|section| section.get(key)).map(str::to_owned);
+        let service_endpoint = get("services").and_then(|services| {
+            let section = config.section(Some(format!("services {services}").as_str()))?;
+            section.get("s3.endpoint_url").map(str::to_owned)
+        });
+        Ok(Self {
+            region: get("region"),
+            endpoint: service_endpoint.or_else(|| get("endpoint_url")),
+            addressing: match get("s3.addressing_style").as_deref() {
+                Some("path") => Some(Addressing::Path),
+                Some("virtual") => Some(Addressing::Virtual),
+                Some(_) | None => None,
+            },
+        })
+    }
+}
+
+fn path_of(environment: &Environment, variable: &str, name: &str) -> Option<PathBuf> {
+    let in_home = |rest: &str| environment.home.as_ref().map(|home| home.join(rest));
+    match environment.get(variable) {
+        Some(path) => match path.strip_prefix("~/") {
+            Some(rest) => in_home(rest),
+            None => Some(PathBuf::from(path)),
+        },
+        None => in_home(&format!(".aws/{name}")),
+    }
+}
+
+/// A missing file is an empty one.
+async fn read(path: Option<PathBuf>) -> Result<Ini> {
+    let Some(path) = path else { return Ok(Ini::new()) };
+    let Ok(text) = tokio::fs::read_to_string(&path).await else { return Ok(Ini::new()) };
+    let option = ParseOption { enabled_escape: false, ..ParseOption::default() };
+    Ini::load_from_str_opt(&flattened(&text), option).map_err(|error| Error::Configuration {
+        setting: path.display().to_string(),
+        reason: error.to_string(),
+    })
+}
+
+/// Nested settings (`s3 =` with indented lines below it) become `s3.name = value`.
+fn flattened(text: &str) -> String {
+    let mut flat = String::with_capacity(text.len());
+    let mut parent = String::new();
+    for line in text.lines() {
+        let indented = line.starts_with([' ', '\t']) && !line.trim().is_empty();
+        if indented && !parent.is_empty() {
+            flat.push_str(&parent);
+            flat.push('.');
+            flat.push_str(line.trim());
+        } else {
+            let nested = line.split_once('=').filter(|(_, value)| value.trim().is_empty());
+            parent = nested.map_or(String::new(), |(name, _)| name.trim().to_owned());
+            flat.push_str(line.trim());
+        }
+        flat.push('\n');
+    }
+    flat
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn profile(config: &str, name: Option<&str>) -> Result<Profile> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join(".aws")).unwrap();
+        std::fs::write(folder.path().join(".aws/config"), config).unwrap();
+        let home = Some(folder.path().to_owned());
+        Profile::read(&Environment { home, ..Environment::default() }, name).await
+    }
+
+    const CONFIG: &str = "[default]\nregion = eu-west-1\n\n[profile lab]\nregion=lab-1\n\
+        endpoint_url = http://lab:9000\ns3 =\n    max_concurrent_requests = 20\n\
+        \x20   addressing_style = virtual\n[profile served]\nendpoint_url = http://all\n\
+        services = mine\n[services mine]\ns3 =\n  endpoint_url = http://only-s3\nsqs =\n  \
+        endpoint_url = http://queue\n";
+
+    #[tokio::test]
+    async fn profiles_give_region_endpoint_and_addressing() {
+        let default = profile(CONFIG, None).await.unwrap();
+        assert_eq!(default.region.as_deref(), Some("eu-west-1"));
+        assert_eq!(default.endpoint, None);
+        let lab = profile(CONFIG, Some("lab")).await.unwrap();
+        assert_eq!(lab.endpoint.as_deref(), Some("http://lab:9000"));
+        assert_eq!(lab.addressing, Some(Addressing::Virtual));
+        let served = profile(CONFIG, Some("served")).await.unwrap();
+        assert_eq!(served.endpoint.as_deref(), Some("http://only-s3"));
+    }
+
+    #[tokio::test]
+    async fn a_named_profile_must_exist() {
+        let error = profile(CONFIG, Some("elsewhere")).await.unwrap_err();
+        assert!(error.to_string().contains("elsewhere"), "{error}");
+        assert_eq!(profile("", None).await.unwrap(), Profile::default());
+    }
+}
