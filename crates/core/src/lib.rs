@@ -13,6 +13,7 @@ pub mod failure;
 pub mod identity;
 pub mod input;
 pub mod metadata;
+pub mod migration;
 pub mod number;
 pub mod path;
 pub mod record;

@@ -1,0 +1,218 @@
+//! Attempts: every write is known before it leaves, and one whose end is unknown is looked at
+//! again when it cannot take effect any more (section 4).
+
+use super::Migration;
+use super::claim::{Asked, Claim, Step};
+use crate::effect::Effect;
+use crate::failure::{Failure, FailureKind};
+use crate::identity::Identity;
+use crate::input::Standing;
+use crate::number::{AttemptNumber, TxId};
+use crate::path::RelPath;
+use crate::record::{Attempt, AttemptKind, Change, Lane, Reach, Row};
+
+impl Migration {
+    /// Numbers a write and makes its intent durable before whatever is sent after it (rule 4.1).
+    pub(super) fn open_attempt(
+        &mut self,
+        path: &RelPath,
+        kind: AttemptKind,
+        identity: Identity,
+    ) -> Attempt {
+        let number = self.next_attempt;
+        self.next_attempt = number.next();
+        let attempt = Attempt {
+            number,
+            path: path.clone(),
+            kind,
+            started: self.now,
+            doubtful_until: None,
+            identity,
+            upload: None,
+        };
+        self.outbox.change(Change::AttemptOpened(attempt.clone()));
+        attempt
+    }
+
+    /// The end of a write is not known: it keeps its intent until it cannot take effect any more.
+    pub(super) fn doubt(&mut self, attempt: &Attempt) {
+        self.doubt_number(attempt.number, &attempt.path);
+    }
+
+    pub(super) fn doubt_number(&mut self, number: AttemptNumber, path: &RelPath) {
+        let until = self.now.plus_millis(self.config.request_lifetime_millis);
+        self.outbox.change(Change::AttemptDoubtful { number, until });
+        self.doubts.insert((until, number, path.clone()));
+    }
+
+    /// A write did not take effect and will not. Uploads that another try can go on with are kept;
+    /// those taken over from a dead process stay doubtful: it may have completed them.
+    pub(super) fn give_attempt_up(&mut self, attempt: &Attempt, failure: Option<&Failure>) {
+        let Some(upload) = &attempt.upload else {
+            self.outbox.change(Change::AttemptClosed(attempt.number));
+            return;
+        };
+        let goes_on = failure.is_some_and(|failure| match failure.kind {
+            FailureKind::Unavailable | FailureKind::Throttled | FailureKind::Full => true,
+            FailureKind::Denied
+            | FailureKind::Missing
+            | FailureKind::Refused
+            | FailureKind::Conflict
+            | FailureKind::Corrupt
+            | FailureKind::Moved
+            | FailureKind::Unsupported
+            | FailureKind::Defect => false,
+        });
+        if goes_on {
+            self.spent_uploads.remove(&attempt.number);
+            return;
+        }
+        let upload_id = upload.id.clone();
+        self.outbox.send(Effect::Abort { path: attempt.path.clone(), upload_id });
+        if attempt.doubtful_until.is_some() {
+            self.doubt(attempt);
+        } else {
+            self.outbox.change(Change::AttemptClosed(attempt.number));
+        }
+    }
+
+    /// The file is gone: its uploads go too.
+    pub(super) fn abandon_uploads(&mut self, claim: &Claim) {
+        for attempt in &claim.attempts {
+            let Some(upload) = &attempt.upload else { continue };
+            self.spent_uploads.insert(attempt.number);
+            let upload_id = upload.id.clone();
+            self.outbox.send(Effect::Abort { path: attempt.path.clone(), upload_id });
+            if attempt.doubtful_until.is_none() {
+                self.outbox.change(Change::AttemptClosed(attempt.number));
+            }
+        }
+    }
+
+    /// Makes the paths of attempts pending whose time is over.
+    pub(super) fn end_doubts(&mut self) {
+        while let Some((until, number, path)) = self.doubts.first().cloned() {
+            if until > self.now {
+                return;
+            }
+            self.doubts.remove(&(until, number, path.clone()));
+            let path = match path.is_marker() {
+                true if self.config.namespace == crate::path::Namespace::Tree => {
+                    path.parent().unwrap_or_default()
+                }
+                true | false => path,
+            };
+            let at = self.applied();
+            self.mark(&path, Reach::Path, Lane::Live, at, at);
+        }
+    }
+
+    /// The path of an attempt that cannot take effect any more, so that what stands there is final.
+    pub(super) fn expired_attempt(&self, claim: &Claim) -> Option<RelPath> {
+        claim
+            .attempts
+            .iter()
+            .find(|attempt| attempt.doubtful_until.is_some_and(|until| until <= self.now))
+            .map(|attempt| attempt.path.clone())
+    }
+
+    /// Asks whose attempt stands.
+    pub(super) fn inspect(&mut self, path: RelPath, mut claim: Claim, at: RelPath) {
+        claim.step = Step::Inspecting { path: at.clone() };
+        let ticket = self.ask(Asked::Claim(path.clone()));
+        self.outbox.send_after(Effect::Inspect { ticket, path: at });
+        self.hold(path, claim);
+    }
+
+    /// What stands decides what the row says; then the doubtful attempts are closed.
+    pub(super) fn inspected(
+        &mut self,
+        path: RelPath,
+        mut claim: Claim,
+        outcome: Result<Option<Standing>, Failure>,
+    ) {
+        let Step::Inspecting { path: at } = std::mem::replace(&mut claim.step, Step::Begun) else {
+            self.again(path, claim, 100, false);
+            return;
+        };
+        let standing = match outcome {
+            Ok(standing) => standing,
+            Err(failure) => {
+                self.fail(path, claim, failure);
+                return;
+            }
+        };
+        self.answered_by(crate::failure::Side::Target);
+        let row = if at == path { &claim.row } else { &claim.marker };
+        let row = self.settle_doubt(&at, row.clone(), standing);
+        if at == path {
+            claim.row = row;
+        } else {
+            claim.marker = row;
+        }
+        self.close_expired(&mut claim, &at);
+        self.again(path, claim, 0, false);
+    }
+
+    fn settle_doubt(
+        &mut self,
+        at: &RelPath,
+        row: Option<Row>,
+        standing: Option<Standing>,
+    ) -> Option<Row> {
+        match (row, standing) {
+            (None, None) => None,
+            (Some(_), None) => {
+                self.outbox.change(Change::DropRow(at.clone()));
+                None
+            }
+            (Some(row), Some(standing)) if stands_as_written(&row, &standing) => Some(row),
+            (row, Some(standing)) => {
+                let foreign = row.is_none()
+                    && standing.migration.as_deref() != Some(self.config.migration.as_str());
+                if foreign {
+                    return None;
+                }
+                let surprising = Row {
+                    path: at.clone(),
+                    identity: Identity::Unknown,
+                    length: standing.length,
+                    crc32c: standing.crc32c,
+                    etag: standing.etag,
+                    version: standing.version,
+                    attempt: standing.attempt,
+                    as_of: TxId(0),
+                    epoch: self.epoch,
+                    metadata: row.map(|row| row.metadata).unwrap_or_default(),
+                };
+                self.outbox.change(Change::PutRow(surprising.clone()));
+                Some(surprising)
+            }
+        }
+    }
+
+    fn close_expired(&mut self, claim: &mut Claim, at: &RelPath) {
+        let now = self.now;
+        let (expired, rest): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut claim.attempts).into_iter().partition(|attempt| {
+                attempt.path == *at && attempt.doubtful_until.is_some_and(|until| until <= now)
+            });
+        for attempt in expired {
+            let unused = self.spent_uploads.insert(attempt.number);
+            if let (Some(upload), true) = (&attempt.upload, unused) {
+                let upload_id = upload.id.clone();
+                self.outbox.send(Effect::Abort { path: at.clone(), upload_id });
+            }
+            self.outbox.change(Change::AttemptClosed(attempt.number));
+        }
+        claim.attempts = rest;
+    }
+}
+
+/// The object is the one that the row speaks of.
+fn stands_as_written(row: &Row, standing: &Standing) -> bool {
+    match (row.attempt, standing.attempt) {
+        (Some(ours), Some(theirs)) => ours == theirs,
+        (_, _) => row.etag.is_some() && row.etag == standing.etag,
+    }
+}

@@ -1,0 +1,83 @@
+//! Whether the source stood still while a file was read: the stream is followed up to a
+//! transaction that was fetched after the last read (rule 3.2). One such transaction serves all
+//! copies that wait for one.
+
+use std::collections::VecDeque;
+
+use super::Migration;
+use super::claim::Asked;
+use crate::effect::Effect;
+use crate::failure::{Failure, Side};
+use crate::number::{Time, TxId};
+use crate::path::RelPath;
+
+/// Copies whose bytes are read and whose source is still to be told unmoved.
+#[derive(Debug, Default)]
+pub(super) struct Barriers {
+    /// Nobody asked for a position since these were read.
+    waiting: Vec<RelPath>,
+    /// The position asked for will serve these.
+    asked: Option<Vec<RelPath>>,
+    /// These are good once the stream was followed so far.
+    known: VecDeque<(TxId, Vec<RelPath>)>,
+    /// Not before this time: positions are asked for in batches.
+    not_before: Time,
+}
+
+/// Pause between two questions for the position.
+const PAUSE_MILLIS: u64 = 50;
+
+impl Migration {
+    pub(super) fn wait_for_barrier(&mut self, path: RelPath) {
+        self.barriers.waiting.push(path);
+    }
+
+    /// Asks for the position if copies wait for one.
+    pub(super) fn ask_barrier(&mut self) {
+        let barriers = &mut self.barriers;
+        let idle = barriers.waiting.is_empty() || barriers.asked.is_some();
+        if idle || self.now < barriers.not_before {
+            return;
+        }
+        if self.is_held_back(Side::Source) {
+            return;
+        }
+        let barriers = &mut self.barriers;
+        barriers.not_before = self.now.plus_millis(PAUSE_MILLIS);
+        barriers.asked = Some(std::mem::take(&mut barriers.waiting));
+        let ticket = self.ask(Asked::Barrier);
+        self.outbox.send(Effect::Position { ticket });
+    }
+
+    pub(super) fn barrier_positioned(&mut self, outcome: Result<TxId, Failure>) {
+        let paths = self.barriers.asked.take().unwrap_or_default();
+        match outcome {
+            Ok(position) => {
+                self.answered_by(Side::Source);
+                self.barriers.known.push_back((position, paths));
+                self.pass_barriers();
+            }
+            Err(failure) => {
+                self.barriers.waiting.extend(paths);
+                self.side_failed(&failure);
+            }
+        }
+    }
+
+    /// Tells copies whose transaction was reached.
+    pub(super) fn pass_barriers(&mut self) {
+        let Some(applied) = self.stream.applied else { return };
+        while self.barriers.known.front().is_some_and(|(position, _)| *position <= applied) {
+            let Some((position, paths)) = self.barriers.known.pop_front() else { return };
+            for path in paths {
+                self.confirm_by_stream(path, position);
+            }
+        }
+    }
+
+    /// When the position may be asked for again, if copies wait for it.
+    pub(super) fn barrier_deadline(&self) -> Option<Time> {
+        let waits = !self.barriers.waiting.is_empty() && self.barriers.asked.is_none();
+        waits.then_some(self.barriers.not_before)
+    }
+}

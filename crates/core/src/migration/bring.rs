@@ -1,0 +1,249 @@
+//! Bringing a closed file to the target by the cheapest way that is certain: nothing, a renewed
+//! row, an adopted object, a copy within the target, a copy from the source (rules 2.1, 6.1).
+
+use super::Migration;
+use super::claim::{Asked, Claim, Proof, Step};
+use crate::config::Existing;
+use crate::effect::{Effect, Report, ReportKind};
+use crate::entry::FileNode;
+use crate::failure::{Failure, FailureKind, Side};
+use crate::identity::Sameness;
+use crate::metadata::MetadataLevel;
+use crate::number::TxId;
+use crate::path::RelPath;
+use crate::record::{Change, Counters, Found, Lane, Parked, Reach, Row};
+
+impl Migration {
+    /// Decides how a closed file gets to the target.
+    pub(super) fn bring(&mut self, path: RelPath, claim: Claim) {
+        let Some(file) = &claim.node else {
+            self.again(path, claim, 100, false);
+            return;
+        };
+        if let Some(row) = &claim.row {
+            match self.sameness(row, file) {
+                Sameness::Same | Sameness::SameBytes => self.renew(path, claim),
+                Sameness::Unproven if row.crc32c.is_some() => {
+                    self.prove(path, claim, Proof::Renew);
+                }
+                Sameness::Unproven | Sameness::Different => self.bring_anew(path, claim),
+            }
+            return;
+        }
+        if let Some(found) = &claim.found {
+            match self.adoption(found, file) {
+                Adoption::Ask => self.prove(path, claim, Proof::Adopt),
+                Adoption::Take => self.adopt(path, claim, false),
+                Adoption::Replace => self.bring_anew(path, claim),
+                Adoption::Refuse => self.hold_foreign(path, claim),
+            }
+            return;
+        }
+        self.bring_anew(path, claim);
+    }
+
+    /// By a copy within the target if the file's object stands elsewhere, else from the source.
+    fn bring_anew(&mut self, path: RelPath, claim: Claim) {
+        let relocation = match (&claim.renamed, &claim.node) {
+            (Some(row), Some(file)) if self.can_relocate(&path, row, file) => {
+                Some(self.sameness(row, file))
+            }
+            (_, _) => None,
+        };
+        match relocation {
+            Some(Sameness::Same | Sameness::SameBytes) => self.relocate(path, claim),
+            Some(Sameness::Unproven) => self.prove(path, claim, Proof::Relocate),
+            Some(Sameness::Different) | None => self.queue_copy(path, claim),
+        }
+    }
+
+    fn can_relocate(&self, path: &RelPath, row: &Row, file: &FileNode) -> bool {
+        row.path != *path
+            && row.length <= self.config.copy_bytes_max
+            && row.length == file.identity.length()
+            && row.etag.is_some()
+            && (row.crc32c.is_some() || row.length == 0)
+    }
+
+    /// How a remembered state compares with a fresh one; an older history is not believed
+    /// (rule 1.7).
+    fn sameness(&self, row: &Row, file: &FileNode) -> Sameness {
+        let sameness = row.identity.compare(&file.identity);
+        let believed = row.epoch == self.epoch;
+        match sameness {
+            Sameness::Same | Sameness::SameBytes if !believed => Sameness::Unproven,
+            Sameness::Same | Sameness::SameBytes | Sameness::Unproven | Sameness::Different => {
+                sameness
+            }
+        }
+    }
+
+    /// Bytes, identity and metadata of the row are the source's.
+    pub(super) fn is_unchanged(&self, row: &Row, file: &FileNode) -> bool {
+        self.sameness(row, file) == Sameness::Same && self.metadata_equal(row, file)
+    }
+
+    fn metadata_equal(&self, row: &Row, file: &FileNode) -> bool {
+        match self.config.metadata {
+            MetadataLevel::None => true,
+            MetadataLevel::Basic | MetadataLevel::Full => row.metadata == file.metadata,
+        }
+    }
+
+    /// Only the metadata differs: it waits for its own lane (rule 11.1).
+    pub(super) fn waits_as_metadata(&self, row: &Option<Row>, file: &FileNode) -> bool {
+        row.as_ref().is_some_and(|row| {
+            matches!(self.sameness(row, file), Sameness::Same | Sameness::SameBytes)
+                && !self.metadata_equal(row, file)
+        })
+    }
+
+    /// Asks for the source's checksum.
+    fn prove(&mut self, path: RelPath, mut claim: Claim, proof: Proof) {
+        let Some(node) = claim.node.clone() else {
+            self.again(path, claim, 100, false);
+            return;
+        };
+        claim.step = Step::Checksumming(proof);
+        let ticket = self.ask(Asked::Claim(path.clone()));
+        self.outbox.send(Effect::Checksum { ticket, path: path.clone(), node });
+        self.hold(path, claim);
+    }
+
+    /// The source's checksum is here.
+    pub(super) fn checksummed(
+        &mut self,
+        path: RelPath,
+        mut claim: Claim,
+        outcome: Result<u32, Failure>,
+    ) {
+        let Step::Checksumming(proof) = std::mem::replace(&mut claim.step, Step::Begun) else {
+            self.again(path, claim, 100, false);
+            return;
+        };
+        let checksum = match outcome {
+            Ok(checksum) => checksum,
+            Err(failure) => {
+                self.fail(path, claim, failure);
+                return;
+            }
+        };
+        if claim.dirty {
+            self.again(path, claim, 0, false);
+            return;
+        }
+        match proof {
+            Proof::Renew if claim.row.as_ref().and_then(|row| row.crc32c) == Some(checksum) => {
+                self.renew(path, claim);
+            }
+            Proof::Adopt if claim.found.as_ref().and_then(|it| it.crc32c) == Some(checksum) => {
+                self.adopt(path, claim, true);
+            }
+            Proof::Relocate
+                if claim.renamed.as_ref().and_then(|row| row.crc32c) == Some(checksum) =>
+            {
+                self.relocate(path, claim);
+            }
+            Proof::Renew | Proof::Adopt => self.bring_anew(path, claim),
+            Proof::Relocate => self.queue_copy(path, claim),
+        }
+    }
+
+    /// The bytes are there: the row takes the source's identity, and metadata that differs is
+    /// written anew.
+    fn renew(&mut self, path: RelPath, claim: Claim) {
+        let (Some(row), Some(file)) = (&claim.row, &claim.node) else {
+            self.again(path, claim, 100, false);
+            return;
+        };
+        if !self.metadata_equal(row, file) {
+            let by_copy = self.config.metadata_by_copy && row.length <= self.config.copy_bytes_max;
+            if by_copy {
+                self.restamp(path, claim);
+                return;
+            }
+        }
+        let unchanged = self.is_unchanged(row, file);
+        if !unchanged {
+            let renewed = Row {
+                identity: file.identity.clone(),
+                metadata: file.metadata.clone(),
+                epoch: self.epoch,
+                ..row.clone()
+            };
+            self.outbox.change(Change::PutRow(renewed));
+        }
+        self.settle(path, claim, TxId(0));
+    }
+
+    fn adoption(&self, found: &Found, file: &FileNode) -> Adoption {
+        let equal_length = found.length == file.identity.length();
+        match self.config.existing {
+            Existing::Replace => Adoption::Replace,
+            Existing::Refuse => Adoption::Refuse,
+            Existing::Trust if equal_length => Adoption::Take,
+            Existing::Check if equal_length && found.crc32c.is_some() => Adoption::Ask,
+            Existing::Trust | Existing::Check => Adoption::Replace,
+        }
+    }
+
+    /// Takes a foreign object for the file's copy; its metadata is written later.
+    fn adopt(&mut self, path: RelPath, claim: Claim, proven: bool) {
+        let (Some(found), Some(file)) = (&claim.found, &claim.node) else {
+            self.again(path, claim, 100, false);
+            return;
+        };
+        let metadata = found.metadata.clone().unwrap_or_default();
+        let differs = self.config.metadata != MetadataLevel::None && metadata != file.metadata;
+        let row = Row {
+            path: path.clone(),
+            identity: file.identity.clone(),
+            length: found.length,
+            crc32c: found.crc32c,
+            etag: found.etag.clone(),
+            version: found.version.clone(),
+            attempt: None,
+            as_of: TxId(0),
+            epoch: self.epoch,
+            metadata,
+        };
+        let counted =
+            Counters { files_skipped: 1, unverified: u64::from(!proven), ..Counters::default() };
+        let (first, last) = (claim.first, claim.last);
+        self.outbox.change(Change::PutRow(row));
+        self.outbox.change(Change::Count(counted));
+        self.settle(path.clone(), claim, TxId(0));
+        if differs {
+            self.mark(&path, Reach::Path, Lane::Metadata, first, last);
+        }
+    }
+
+    /// `--existing refuse`: a person decides.
+    fn hold_foreign(&mut self, path: RelPath, claim: Claim) {
+        let failure = Failure {
+            side: Side::Target,
+            kind: FailureKind::Conflict,
+            message: format!("{path} stands on the target already and was not written by Whimbrel"),
+            remedy: "choose --existing check, replace or trust, or another target".to_owned(),
+        };
+        self.outbox.send(Effect::Report(Report {
+            path: Some(path.clone()),
+            kind: ReportKind::Foreign,
+            failure: failure.clone(),
+        }));
+        self.guarded.get_or_insert(failure.clone());
+        self.park(path, claim, Parked::Guard, None, failure.message);
+    }
+}
+
+/// What happens to a foreign object at a key of the source.
+enum Adoption {
+    /// The checksum decides.
+    Ask,
+    /// Taken unproven.
+    Take,
+    /// Written over.
+    Replace,
+    /// A person decides.
+    Refuse,
+}

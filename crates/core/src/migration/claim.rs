@@ -1,0 +1,317 @@
+//! Claims: one writer per target key (rule 3.3). A claim begins when work on a path begins and
+//! ends when its pending entry is settled, set aside or given back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Migration;
+use super::removal::Purge;
+use crate::effect::Ticket;
+use crate::entry::FileNode;
+use crate::failure::Failure;
+use crate::input::{Standing, Work};
+use crate::number::{AttemptNumber, Mark, Time, TxId};
+use crate::path::RelPath;
+use crate::record::{Attempt, Change, Found, Lane, Parked, Reach, Row, Upload};
+
+/// Work on one path.
+#[derive(Debug)]
+pub(super) struct Claim {
+    pub(super) origin: Origin,
+    pub(super) reach: Reach,
+    pub(super) lane: Lane,
+    pub(super) first: TxId,
+    pub(super) last: TxId,
+    pub(super) seen: Time,
+    /// Marks up to this one are covered by what is read from now on (rule 1.6).
+    pub(super) up_to: Mark,
+    pub(super) tries: u32,
+    /// The source changed here since the claim began.
+    pub(super) dirty: bool,
+    pub(super) row: Option<Row>,
+    pub(super) marker: Option<Row>,
+    pub(super) rows_below: bool,
+    pub(super) found: Option<Found>,
+    pub(super) attempts: Vec<Attempt>,
+    pub(super) node: Option<FileNode>,
+    pub(super) renamed: Option<Row>,
+    pub(super) step: Step,
+}
+
+/// Who asked for the work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// A pending entry of the path.
+    Work,
+    /// A file met on a page of a directory's listing.
+    Page { directory: RelPath, page: u64 },
+    /// One of many to be removed below a path.
+    Purge,
+}
+
+/// How far the work is.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Nothing is asked yet.
+    Begun,
+    /// What stands on the target after doubtful attempts (rule 4.1).
+    Inspecting { path: RelPath },
+    /// What stands at the source.
+    Examining,
+    /// Whether a removal has to wait for a renamed destination (rule 6.2).
+    CheckingHints,
+    /// Everything below is being removed.
+    Purging(Purge),
+    /// The path's own objects are being removed.
+    Removing { then: AfterRemoval, keys: Vec<(AttemptNumber, RelPath)> },
+    /// Whether a commit marker's group is complete (rule 7.1).
+    Grouping,
+    /// The source's checksum is on its way.
+    Checksumming(Proof),
+    /// Waits for a free hand.
+    Queued,
+    /// Bytes are on their way.
+    Copying { attempt: Attempt },
+    /// Written; whether the source stood still meanwhile is to be told (rule 3.2).
+    Confirming { attempt: Attempt, written: Copied },
+    /// A staged upload is being completed.
+    Completing { attempt: Attempt, as_of: TxId, crc32c: u32 },
+    /// A copy within the target.
+    Relocating { attempt: Attempt, from: Row },
+    /// A directory marker is being written.
+    WritingMarker { attempt: Attempt },
+}
+
+/// What a checksum is to prove.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// The row's bytes are the source's.
+    Renew,
+    /// A foreign object's bytes are the source's.
+    Adopt,
+    /// A row elsewhere is of this file.
+    Relocate,
+}
+
+/// What follows a removal.
+#[derive(Debug)]
+pub(super) enum AfterRemoval {
+    /// Nothing: the path is gone.
+    Settle,
+    /// The path is looked at again at once.
+    Again,
+    /// The path cannot be held.
+    Park(Failure),
+}
+
+/// What a copy made.
+#[derive(Debug)]
+pub(super) enum Copied {
+    /// An object, visible already.
+    Object(Standing),
+    /// An upload with all its parts, not visible.
+    Staged { upload: Upload, crc32c: u32 },
+}
+
+/// Who waits for an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    Claim(RelPath),
+    Pass(RelPath),
+    Root,
+    Position,
+    Barrier,
+    GapPosition,
+    Poll,
+    Inventory,
+    Densest,
+}
+
+/// Everything that is claimed, and what waits for it.
+#[derive(Debug, Default)]
+pub(super) struct Claims {
+    pub(super) held: BTreeMap<RelPath, Claim>,
+    /// Old keys that a copy within the target reads from: nobody may change them meanwhile.
+    pub(super) lent: BTreeSet<RelPath>,
+    /// Entries handed out while their path was claimed: tries and waiting of each.
+    waiting: BTreeMap<RelPath, (u32, bool)>,
+    /// Paths whose claim ended while entries were being handed out: what was handed out of them
+    /// was joined with older rows.
+    pub(super) ended_while_taking: BTreeSet<RelPath>,
+}
+
+impl Claims {
+    /// Somebody works on the path, or reads its object.
+    pub(super) fn is_busy(&self, path: &RelPath) -> bool {
+        self.held.contains_key(path) || self.lent.contains(path)
+    }
+
+    /// The claims at and under a path.
+    pub(super) fn under_mut<'a>(
+        &'a mut self,
+        path: &'a RelPath,
+    ) -> impl Iterator<Item = (&'a RelPath, &'a mut Claim)> {
+        let prefix = path.as_bytes();
+        self.held
+            .range_mut(path.clone()..)
+            .take_while(move |(held, _)| held.as_bytes().starts_with(prefix))
+            .filter(move |(held, _)| path.contains(held))
+    }
+}
+
+impl Claim {
+    pub(super) fn of_work(work: &Work, up_to: Mark) -> Self {
+        let pending = &work.pending;
+        Self {
+            origin: Origin::Work,
+            reach: pending.reach,
+            lane: pending.lane,
+            first: pending.first_txid,
+            last: pending.last_txid,
+            seen: pending.first_seen,
+            up_to,
+            tries: pending.tries,
+            dirty: false,
+            row: work.row.clone(),
+            marker: work.marker.clone(),
+            rows_below: work.rows_below,
+            found: work.found.clone(),
+            attempts: work.attempts.clone(),
+            node: None,
+            renamed: None,
+            step: Step::Begun,
+        }
+    }
+}
+
+impl Migration {
+    /// Ties a question to who waits for its answer.
+    pub(super) fn ask(&mut self, asked: Asked) -> Ticket {
+        self.next_ticket += 1;
+        let ticket = Ticket(self.next_ticket);
+        self.tickets.insert(ticket, asked);
+        ticket
+    }
+
+    /// The claim that waits for this answer, taken out of the table; put it back or end it.
+    pub(super) fn answered(&mut self, ticket: Ticket) -> Option<(RelPath, Claim)> {
+        match self.tickets.remove(&ticket) {
+            Some(Asked::Claim(path)) => {
+                let claim = self.claims.held.remove(&path)?;
+                Some((path, claim))
+            }
+            Some(other) => {
+                self.tickets.insert(ticket, other);
+                None
+            }
+            None => None,
+        }
+    }
+
+    /// Keeps working on the path.
+    pub(super) fn hold(&mut self, path: RelPath, claim: Claim) {
+        self.claims.held.insert(path, claim);
+    }
+
+    /// An entry was handed out while its path was busy: it is given back when the claim ends.
+    pub(super) fn wait_for_claim(&mut self, work: &Work) {
+        let pending = &work.pending;
+        self.claims.waiting.insert(pending.path.clone(), (pending.tries, pending.waiting));
+    }
+
+    /// The target equals the source here as of a transaction.
+    pub(super) fn settle(&mut self, path: RelPath, claim: Claim, as_of: TxId) {
+        match &claim.origin {
+            Origin::Work => {
+                let up_to = claim.up_to;
+                self.outbox.change(Change::Settle { path: path.clone(), up_to, as_of });
+            }
+            Origin::Page { .. } | Origin::Purge => {}
+        }
+        self.end_claim(path, claim);
+    }
+
+    /// The path stays pending and is looked at again after a while.
+    pub(super) fn again(&mut self, path: RelPath, claim: Claim, millis: u64, waiting: bool) {
+        let not_before = self.now.plus_millis(millis);
+        match &claim.origin {
+            Origin::Work => {
+                self.outbox.change(Change::Defer {
+                    path: path.clone(),
+                    up_to: claim.up_to,
+                    not_before,
+                    tries: claim.tries,
+                    waiting,
+                });
+            }
+            Origin::Page { .. } | Origin::Purge => {
+                let mark = self.mark(&path, Reach::Path, Lane::Live, claim.first, claim.last);
+                if millis > 0 {
+                    self.outbox.change(Change::Defer {
+                        path: path.clone(),
+                        up_to: mark,
+                        not_before,
+                        tries: claim.tries,
+                        waiting,
+                    });
+                }
+            }
+        }
+        self.end_claim(path, claim);
+    }
+
+    /// The path is set aside.
+    pub(super) fn park(
+        &mut self,
+        path: RelPath,
+        claim: Claim,
+        reason: Parked,
+        retry_at: Option<Time>,
+        message: String,
+    ) {
+        let up_to = match &claim.origin {
+            Origin::Work => claim.up_to,
+            Origin::Page { .. } | Origin::Purge => {
+                self.mark(&path, Reach::Path, Lane::Live, claim.first, claim.last)
+            }
+        };
+        let parked = Change::Park { path: path.clone(), up_to, reason, retry_at, message };
+        self.outbox.change(parked);
+        self.end_claim(path, claim);
+    }
+
+    fn end_claim(&mut self, path: RelPath, claim: Claim) {
+        if self.taking() {
+            self.claims.ended_while_taking.insert(path.clone());
+        }
+        self.freed(&path);
+        self.note_row_changed(&path);
+        match claim.origin {
+            Origin::Work => self.works -= 1,
+            Origin::Purge => {}
+            Origin::Page { directory, page } => self.page_job_done(&directory, page),
+        }
+    }
+
+    /// Gives back what waited for the path.
+    pub(super) fn freed(&mut self, path: &RelPath) {
+        if let Some((tries, waiting)) = self.claims.waiting.remove(path) {
+            let not_before = self.now;
+            let path = path.clone();
+            let up_to = self.last_mark();
+            self.outbox.change(Change::Defer { path, up_to, not_before, tries, waiting });
+        }
+    }
+
+    /// Something happened at a path of the source: work that read it before has to look again.
+    pub(super) fn touch(&mut self, path: &RelPath, subtree: bool) {
+        if let Some(claim) = self.claims.held.get_mut(path) {
+            claim.dirty = true;
+        }
+        if subtree {
+            for (_, claim) in self.claims.under_mut(path) {
+                claim.dirty = true;
+            }
+        }
+        self.touch_passes(path, subtree);
+    }
+}

@@ -1,0 +1,359 @@
+//! Copying a file's bytes, and telling whether the source stood still meanwhile (rules 3.1, 3.2,
+//! 3.4, 4.1, 4.5).
+
+use std::collections::VecDeque;
+
+use super::Migration;
+use super::claim::{Asked, Claim, Copied, Step};
+use crate::effect::{CopyJob, Effect};
+use crate::entry::{FileNode, Node};
+use crate::failure::Side;
+use crate::identity::{Identity, Sameness};
+use crate::input::{Examined, Standing, Written};
+use crate::number::{AttemptNumber, TxId};
+use crate::path::RelPath;
+use crate::record::{Attempt, AttemptKind, Change, Counters, Lane, Row};
+
+/// Copies that wait for a free hand.
+#[derive(Debug, Default)]
+pub(super) struct CopyQueue {
+    live: VecDeque<RelPath>,
+    backlog: VecDeque<RelPath>,
+    started: u64,
+}
+
+impl CopyQueue {
+    fn push(&mut self, path: RelPath, live: bool) {
+        if live { self.live.push_back(path) } else { self.backlog.push_back(path) }
+    }
+
+    /// Live changes go ahead; the backlog keeps a fifth of the work (rule 3.4).
+    fn pop(&mut self) -> Option<(RelPath, bool)> {
+        self.started += 1;
+        let backlog_first = self.started.is_multiple_of(5);
+        let backlog = |queue: &mut Self| queue.backlog.pop_front().map(|path| (path, false));
+        let live = |queue: &mut Self| queue.live.pop_front().map(|path| (path, true));
+        if backlog_first {
+            backlog(self).or_else(|| live(self))
+        } else {
+            live(self).or_else(|| backlog(self))
+        }
+    }
+}
+
+impl Migration {
+    /// Has the file copied from the source when a hand is free.
+    pub(super) fn queue_copy(&mut self, path: RelPath, mut claim: Claim) {
+        claim.step = Step::Queued;
+        self.queue.push(path.clone(), claim.lane == Lane::Live);
+        self.hold(path, claim);
+    }
+
+    /// Starts copies while hands are free.
+    pub(super) fn start_copies(&mut self) {
+        while self.copies_in_flight < self.config.copies_max && !self.stopping {
+            let held = self.is_held_back(Side::Target) || self.is_held_back(Side::Source);
+            if held || self.paused {
+                return;
+            }
+            let Some((path, live)) = self.queue.pop() else { return };
+            if let Some(claim) = self.claims.held.remove(&path) {
+                self.start_copy(path, claim, live);
+            }
+        }
+    }
+
+    fn start_copy(&mut self, path: RelPath, mut claim: Claim, live: bool) {
+        let Some(node) = claim.node.clone() else {
+            self.again(path, claim, 100, false);
+            return;
+        };
+        if claim.dirty {
+            self.again(path, claim, 0, false);
+            return;
+        }
+        let attempt = match self.resumable(&claim, &node) {
+            Some(attempt) => attempt,
+            None => self.open_attempt(&path, AttemptKind::Copy, node.identity.clone()),
+        };
+        let job = CopyJob {
+            ticket: self.ask(Asked::Claim(path.clone())),
+            attempt: attempt.number,
+            path: path.clone(),
+            node,
+            resume: attempt.upload.clone(),
+            live,
+        };
+        self.probe_if_lost();
+        self.copies_in_flight += 1;
+        claim.step = Step::Copying { attempt };
+        self.outbox.send_after(Effect::Copy(job));
+        self.hold(path, claim);
+    }
+
+    /// An earlier upload of exactly these bytes; others on the path are given up (rule 4.3).
+    fn resumable(&mut self, claim: &Claim, node: &FileNode) -> Option<Attempt> {
+        let mut resumed = None;
+        for attempt in &claim.attempts {
+            let Some(upload) = &attempt.upload else { continue };
+            let fresh = self.spent_uploads.insert(attempt.number);
+            let same = attempt.identity.compare(&node.identity) == Sameness::Same;
+            if fresh && same && resumed.is_none() {
+                resumed = Some(attempt.clone());
+            } else if fresh {
+                let (path, upload_id) = (attempt.path.clone(), upload.id.clone());
+                self.outbox.send(Effect::Abort { path, upload_id });
+            }
+        }
+        resumed
+    }
+
+    /// The end of a copy's bytes, of a completion, of a copy within the target or of a marker.
+    pub(super) fn written(&mut self, path: RelPath, mut claim: Claim, outcome: Written) {
+        if matches!(outcome, Written::Done(_) | Written::Staged { .. }) {
+            self.answered_by(Side::Target);
+        }
+        match std::mem::replace(&mut claim.step, Step::Begun) {
+            Step::Copying { attempt } => {
+                self.copies_in_flight -= 1;
+                self.copied(path, claim, attempt, outcome);
+            }
+            Step::Completing { attempt, as_of, crc32c } => {
+                self.completed(path, claim, attempt, as_of, crc32c, outcome);
+            }
+            Step::Relocating { attempt, from } => {
+                self.relocated(path, claim, attempt, from, outcome);
+            }
+            Step::WritingMarker { attempt } => self.marker_written(path, claim, attempt, outcome),
+            Step::Begun
+            | Step::Inspecting { .. }
+            | Step::Examining
+            | Step::CheckingHints
+            | Step::Purging(_)
+            | Step::Removing { .. }
+            | Step::Grouping
+            | Step::Checksumming(_)
+            | Step::Queued
+            | Step::Confirming { .. } => self.again(path, claim, 100, false),
+        }
+    }
+
+    fn copied(&mut self, path: RelPath, claim: Claim, attempt: Attempt, outcome: Written) {
+        match outcome {
+            Written::Done(standing) => {
+                self.confirm(path, claim, attempt, Copied::Object(standing));
+            }
+            Written::Staged { upload, crc32c } => {
+                self.confirm(path, claim, attempt, Copied::Staged { upload, crc32c });
+            }
+            Written::SourceMoved => {
+                self.give_attempt_up(&attempt, None);
+                self.look_again(path, claim);
+            }
+            Written::Unknown(failure) => {
+                self.doubt(&attempt);
+                self.fail(path, claim, failure);
+            }
+            Written::Failed(failure) => {
+                self.give_attempt_up(&attempt, Some(&failure));
+                self.fail(path, claim, failure);
+            }
+        }
+    }
+
+    /// The source moved under a copy: at once the first times, at most 5 s apart later (rule 3.4).
+    pub(super) fn look_again(&mut self, path: RelPath, mut claim: Claim) {
+        claim.tries += 1;
+        if claim.tries == 3 {
+            self.report_hot(&path);
+        }
+        let millis = if claim.tries < 3 { 100 } else { (200 << claim.tries.min(8)).min(5_000) };
+        self.again(path, claim, millis, false);
+    }
+
+    /// The file stood still between its look and the last byte read? With a stream the stream
+    /// says it, without one another look does (rule 3.2).
+    fn confirm(&mut self, path: RelPath, mut claim: Claim, attempt: Attempt, written: Copied) {
+        claim.step = Step::Confirming { attempt, written };
+        if self.config.live {
+            self.wait_for_barrier(path.clone());
+        } else {
+            let ticket = self.ask(Asked::Claim(path.clone()));
+            let effect = Effect::Examine { ticket, path: path.clone(), by_file_key: false };
+            self.outbox.send(effect);
+        }
+        self.hold(path, claim);
+    }
+
+    pub(super) fn confirm_by_look(
+        &mut self,
+        path: RelPath,
+        claim: Claim,
+        attempt: Attempt,
+        written: Copied,
+        outcome: Examined,
+    ) {
+        let stood_still = match (&outcome, &claim.node) {
+            (Examined::Present(Node::File(now)), Some(then)) => {
+                !now.open && then.identity.compare(&now.identity) == Sameness::Same
+            }
+            (_, _) => false,
+        };
+        self.confirmed(path, claim, attempt, written, TxId(0), stood_still);
+    }
+
+    /// The stream was followed up to `as_of`, which was fetched after the last read.
+    pub(super) fn confirm_by_stream(&mut self, path: RelPath, as_of: TxId) {
+        let Some(mut claim) = self.claims.held.remove(&path) else { return };
+        match std::mem::replace(&mut claim.step, Step::Begun) {
+            Step::Confirming { attempt, written } => {
+                let stood_still = !claim.dirty;
+                self.confirmed(path, claim, attempt, written, as_of, stood_still);
+            }
+            other @ (Step::Begun
+            | Step::Inspecting { .. }
+            | Step::Examining
+            | Step::CheckingHints
+            | Step::Purging(_)
+            | Step::Removing { .. }
+            | Step::Grouping
+            | Step::Checksumming(_)
+            | Step::Queued
+            | Step::Copying { .. }
+            | Step::Completing { .. }
+            | Step::Relocating { .. }
+            | Step::WritingMarker { .. }) => {
+                claim.step = other;
+                self.hold(path, claim);
+            }
+        }
+    }
+
+    fn confirmed(
+        &mut self,
+        path: RelPath,
+        mut claim: Claim,
+        attempt: Attempt,
+        written: Copied,
+        as_of: TxId,
+        stood_still: bool,
+    ) {
+        match written {
+            Copied::Object(standing) if stood_still => {
+                self.file_arrived(path, claim, &attempt, standing, as_of);
+            }
+            Copied::Object(standing) => {
+                let row = self.row_of(&path, &claim, &attempt, standing, as_of);
+                let row = Row { identity: Identity::Unknown, ..row };
+                self.outbox.change(Change::PutRow(row));
+                self.outbox.change(Change::AttemptClosed(attempt.number));
+                self.look_again(path, claim);
+            }
+            Copied::Staged { upload, crc32c } if stood_still => {
+                let ticket = self.ask(Asked::Claim(path.clone()));
+                let number = attempt.number;
+                claim.step = Step::Completing { attempt, as_of, crc32c };
+                self.outbox.send_after(Effect::Complete {
+                    ticket,
+                    attempt: number,
+                    path: path.clone(),
+                    upload,
+                    crc32c,
+                });
+                self.hold(path, claim);
+            }
+            Copied::Staged { upload, .. } => {
+                let attempt = Attempt { upload: Some(upload), ..attempt };
+                self.give_attempt_up(&attempt, None);
+                self.look_again(path, claim);
+            }
+        }
+    }
+
+    fn completed(
+        &mut self,
+        path: RelPath,
+        claim: Claim,
+        attempt: Attempt,
+        as_of: TxId,
+        crc32c: u32,
+        outcome: Written,
+    ) {
+        match outcome {
+            Written::Done(standing) => {
+                let standing = Standing { crc32c: Some(crc32c), ..standing };
+                self.file_arrived(path, claim, &attempt, standing, as_of);
+            }
+            Written::Unknown(failure) => {
+                self.doubt(&attempt);
+                self.fail(path, claim, failure);
+            }
+            Written::Failed(failure) => {
+                self.give_attempt_up(&attempt, Some(&failure));
+                self.fail(path, claim, failure);
+            }
+            Written::Staged { .. } | Written::SourceMoved => {
+                self.give_attempt_up(&attempt, None);
+                self.again(path, claim, 100, false);
+            }
+        }
+    }
+
+    /// Row, closed attempt, count and settled entry in one transaction (rule 4.5).
+    fn file_arrived(
+        &mut self,
+        path: RelPath,
+        claim: Claim,
+        attempt: &Attempt,
+        standing: Standing,
+        as_of: TxId,
+    ) {
+        let bytes = standing.length;
+        let row = self.row_of(&path, &claim, attempt, standing, as_of);
+        let replaced = claim.found.is_some() && claim.row.is_none();
+        self.outbox.change(Change::PutRow(row));
+        self.outbox.change(Change::AttemptClosed(attempt.number));
+        self.outbox.change(Change::Count(Counters {
+            files_copied: 1,
+            bytes_copied: bytes,
+            files_replaced: u64::from(replaced),
+            ..Counters::default()
+        }));
+        self.settle(path, claim, as_of);
+    }
+
+    pub(super) fn row_of(
+        &self,
+        path: &RelPath,
+        claim: &Claim,
+        attempt: &Attempt,
+        standing: Standing,
+        as_of: TxId,
+    ) -> Row {
+        Row {
+            path: path.clone(),
+            identity: attempt.identity.clone(),
+            length: standing.length,
+            crc32c: standing.crc32c,
+            etag: standing.etag,
+            version: standing.version,
+            attempt: Some(attempt.number),
+            as_of,
+            epoch: self.epoch,
+            metadata: claim.node.as_ref().map(|node| node.metadata.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// The target named the upload of a copy: from now on it can be resumed.
+    pub(super) fn upload_opened(&mut self, number: AttemptNumber, upload: crate::record::Upload) {
+        self.outbox.change(Change::UploadOpened { number, upload: upload.clone() });
+        for claim in self.claims.held.values_mut() {
+            if let Step::Copying { attempt } = &mut claim.step
+                && attempt.number == number
+            {
+                attempt.upload = Some(upload);
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! When a run is over (rule 10.3).
+
+use super::{Migration, Phase};
+use crate::effect::{Effect, Finish};
+use crate::number::Time;
+use crate::record::Change;
+
+impl Migration {
+    /// Ends the run if what it was to do is done.
+    pub(super) fn consider_finish(&mut self) {
+        if self.phase == Phase::Finished {
+            return;
+        }
+        if let Some(failure) = self.given_up() {
+            self.finish(Finish::GaveUp(failure));
+            return;
+        }
+        if self.stopping {
+            if self.in_flight_is_empty() {
+                self.finish(Finish::Stopped);
+            }
+            return;
+        }
+        if self.phase != Phase::Running || !self.is_idle() {
+            return;
+        }
+        if !self.scanned {
+            self.scanned = true;
+            self.outbox.change(Change::Scanned);
+            return;
+        }
+        if self.summary.attempts > 0 {
+            return;
+        }
+        if !self.config.live || self.is_quiet() {
+            match self.guarded.clone().filter(|_| self.summary.guarded > 0) {
+                Some(failure) => self.finish(Finish::Guard(failure)),
+                None => self.finish(Finish::Done),
+            }
+        }
+    }
+
+    pub(super) fn finish(&mut self, finish: Finish) {
+        if self.phase != Phase::Finished {
+            self.phase = Phase::Finished;
+            self.outbox.send_after(Effect::Finish(finish));
+        }
+    }
+
+    /// Nothing is pending, claimed or on its way, but a look at the stream.
+    fn is_idle(&self) -> bool {
+        self.claims.held.is_empty()
+            && self.passes.is_empty()
+            && self.taking.is_empty()
+            && !self.gap_open
+            && self.root_retry_at.is_none()
+            && self.outbox.is_idle()
+            && self.fresh_summary
+            && self.summary.lanes == [0; 3]
+    }
+
+    /// The source answers, is followed to its end, and no change in scope was seen for long
+    /// enough; a dead source is not quiet.
+    fn is_quiet(&self) -> bool {
+        let (Some(millis), Some(caught_up)) =
+            (self.config.until_quiet_millis, self.stream.caught_up)
+        else {
+            return false;
+        };
+        caught_up >= self.stream.last_change.plus_millis(millis)
+    }
+
+    /// No effect is waited for that could still write.
+    fn in_flight_is_empty(&self) -> bool {
+        self.claims.held.values().all(|claim| matches!(claim.step, super::claim::Step::Queued))
+            && self.outbox.is_idle()
+    }
+
+    pub(super) fn quiet_deadline(&self) -> Option<Time> {
+        let millis = self.config.until_quiet_millis?;
+        Some(self.stream.last_change.plus_millis(millis)).filter(|at| *at > self.now)
+    }
+}

@@ -1,0 +1,97 @@
+//! A gap in the stream: everything in scope may have changed, so all of it is listed again and
+//! compared, and nothing of what is unchanged is read (section 8, rule 1.7).
+
+use super::Migration;
+use super::claim::Asked;
+use crate::effect::{Effect, Report, ReportKind, Ticket};
+use crate::failure::{Failure, FailureKind, Side};
+use crate::number::TxId;
+use crate::path::RelPath;
+use crate::record::{Change, Counters, Hint, Lane, Reach};
+
+impl Migration {
+    /// Transactions are lost, or (`history`) the source has another history than the remembered
+    /// one. The new position is taken first, then everything is made pending.
+    pub(super) fn open_gap(&mut self, history: Option<Option<String>>) {
+        if self.gap_open {
+            return;
+        }
+        self.gap_open = true;
+        let (kind, message) = match history {
+            Some(name) => {
+                self.epoch = self.epoch.next();
+                self.outbox.change(Change::History { epoch: self.epoch, name });
+                (
+                    ReportKind::HistoryChanged,
+                    "the source has another history than the one that was followed (restored, \
+                     re-formatted or another cluster)",
+                )
+            }
+            None => (ReportKind::Gap, "the source dropped part of its history before it was read"),
+        };
+        self.outbox.send(Effect::Report(Report {
+            path: None,
+            kind,
+            failure: Failure {
+                side: Side::Source,
+                kind: FailureKind::Missing,
+                message: message.to_owned(),
+                remedy: "nothing now: everything is listed and compared again; keep more history \
+                         (dfs.namenode.num.extra.edits.retained) to avoid it"
+                    .to_owned(),
+            },
+        }));
+        self.ask_gap_position();
+    }
+
+    fn ask_gap_position(&mut self) {
+        let ticket = self.ask(Asked::GapPosition);
+        self.outbox.send(Effect::Position { ticket });
+    }
+
+    pub(super) fn gap_positioned(&mut self, outcome: Result<TxId, Failure>) {
+        match outcome {
+            Ok(position) => self.repair_from(position),
+            Err(failure) => {
+                self.side_failed(&failure);
+                self.gap_waits = true;
+            }
+        }
+    }
+
+    /// Asks again after a lost source came back.
+    pub(super) fn retry_gap(&mut self) {
+        if self.gap_waits && !self.is_held_back(Side::Source) {
+            self.gap_waits = false;
+            self.ask_gap_position();
+        }
+    }
+
+    fn repair_from(&mut self, position: TxId) {
+        self.gap_open = false;
+        let first = self.applied().next();
+        self.stream.applied = Some(position);
+        self.stream.last_change = self.now;
+        self.outbox.change(Change::Position { txid: position, digest: 0 });
+        self.outbox.change(Change::Count(Counters { gaps: 1, ..Counters::default() }));
+        self.touch(&RelPath::root(), true);
+        self.mark_everything(first.min(position), position);
+        self.look_at_root();
+        self.pass_barriers();
+    }
+
+    /// Makes the whole scope pending. Removals wait until everything was listed, since what seems
+    /// gone may only have been renamed (rule 6.2, with a hint from the root to the root).
+    pub(super) fn mark_everything(&mut self, first: TxId, last: TxId) {
+        let root = RelPath::root();
+        self.file_keys_matter = true;
+        self.mark(&root, Reach::Subtree, Lane::Backlog, first, last);
+        let (from, to) = (root.clone(), root);
+        self.outbox.change(Change::HintAdded(Hint { from, to, txid: last }));
+    }
+
+    /// Notes a lookup of the ticket's owner; used by answers that are not about a path.
+    pub(super) fn asked_by(&mut self, ticket: Ticket) -> Option<Asked> {
+        self.tickets.remove(&ticket)
+    }
+}

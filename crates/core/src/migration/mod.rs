@@ -1,0 +1,400 @@
+//! The migration as a state machine.
+//!
+//! How to read it: events ([`stream`]) and listings ([`pass`]) make paths pending; pending entries
+//! are handed out by the ledger and worked on ([`work`]): a fresh look at the source decides between
+//! bringing a file ([`bring`], [`copy`], [`relocate`]), removing ([`removal`]) and marking a
+//! directory ([`marker`]). A claim ([`claim`]) keeps every target key to one writer. What leaves
+//! the core goes through the [`outbox`], where effects wait for the changes that they rest on.
+
+mod attempt;
+mod barrier;
+mod bring;
+mod claim;
+mod copy;
+mod finish;
+mod gap;
+mod inventory;
+mod marker;
+mod outbox;
+mod overload;
+mod pass;
+mod progress;
+mod relocate;
+mod removal;
+mod side;
+mod start;
+mod stream;
+mod work;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+
+use crate::config::Config;
+use crate::effect::{Effect, Ticket};
+use crate::failure::Failure;
+use crate::input::{Input, Work};
+use crate::number::{AttemptNumber, Epoch, Mark, Time};
+use crate::path::RelPath;
+use crate::record::{Attempt, Change, Lane, Meta, Parked, PendingSummary};
+
+pub use progress::Progress;
+
+/// What a run is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Looking at what stands under the target.
+    Inventory,
+    /// Looking at the root of the source.
+    Rooting,
+    /// Taking the position before the scan.
+    Joining,
+    /// Working on what is pending.
+    Running,
+    /// Over.
+    Finished,
+}
+
+/// One migration from one source to one target. Drive it: feed every answer to `handle`, carry out
+/// what `poll` gives until it gives nothing, and send `Input::Tick` at `next_deadline`.
+#[derive(Debug)]
+pub struct Migration {
+    config: Config,
+    now: Time,
+    phase: Phase,
+    outbox: outbox::Outbox,
+    tickets: BTreeMap<Ticket, claim::Asked>,
+    next_ticket: u64,
+    marks: Mark,
+    next_attempt: AttemptNumber,
+    epoch: Epoch,
+    stream_epoch: Epoch,
+    root_key: Option<u64>,
+    root_asked: bool,
+    /// Since when the root is not the pinned one.
+    root_lost: Option<Time>,
+    root_retry_at: Option<Time>,
+    position_retry_at: Option<Time>,
+    scan_begun: bool,
+    scanned: bool,
+    inventory_cursor: Option<Bytes>,
+    inventory_asked: bool,
+    claims: claim::Claims,
+    /// Entries handed out and neither settled, set aside nor given back.
+    works: usize,
+    passes: BTreeMap<RelPath, pass::Pass>,
+    queue: copy::CopyQueue,
+    copies_in_flight: usize,
+    barriers: barrier::Barriers,
+    stream: stream::Stream,
+    gap_open: bool,
+    gap_waits: bool,
+    doubts: BTreeSet<(Time, AttemptNumber, RelPath)>,
+    spent_uploads: BTreeSet<AttemptNumber>,
+    removed_lately: removal::RemovedLately,
+    guard_lifted: bool,
+    guarded: Option<Failure>,
+    source_side: side::SideState,
+    target_side: side::SideState,
+    summary: PendingSummary,
+    fresh_summary: bool,
+    drained: [bool; 3],
+    taking: BTreeSet<Lane>,
+    file_keys_matter: bool,
+    coarsening: bool,
+    changes_seen: u64,
+    stopping: bool,
+    paused: bool,
+}
+
+impl Migration {
+    /// A run that begins at `now` with what the ledger remembers: `attempts` are all whose end is
+    /// not known.
+    pub fn new(config: Config, meta: &Meta, attempts: Vec<Attempt>, now: Time) -> Self {
+        let phase = if meta.inventory_done { Phase::Rooting } else { Phase::Inventory };
+        let mut migration = Self {
+            now,
+            phase,
+            outbox: outbox::Outbox::default(),
+            tickets: BTreeMap::new(),
+            next_ticket: 0,
+            marks: meta.next_mark,
+            next_attempt: meta.next_attempt.max(AttemptNumber(1)),
+            epoch: meta.epoch,
+            stream_epoch: Epoch(0),
+            root_key: meta.root_key,
+            root_asked: false,
+            root_lost: None,
+            root_retry_at: None,
+            position_retry_at: None,
+            scan_begun: meta.scan_begun,
+            scanned: meta.scanned,
+            inventory_cursor: meta.inventory_cursor.clone(),
+            inventory_asked: false,
+            claims: claim::Claims::default(),
+            works: 0,
+            passes: BTreeMap::new(),
+            queue: copy::CopyQueue::default(),
+            copies_in_flight: 0,
+            barriers: barrier::Barriers::default(),
+            stream: stream::Stream { applied: meta.position, ..stream::Stream::default() },
+            gap_open: false,
+            gap_waits: false,
+            doubts: BTreeSet::new(),
+            spent_uploads: BTreeSet::new(),
+            removed_lately: removal::RemovedLately::default(),
+            guard_lifted: false,
+            guarded: None,
+            source_side: side::SideState::default(),
+            target_side: side::SideState::default(),
+            summary: PendingSummary::default(),
+            fresh_summary: false,
+            drained: [false; 3],
+            taking: BTreeSet::new(),
+            file_keys_matter: meta.scanned,
+            coarsening: false,
+            changes_seen: 0,
+            stopping: false,
+            paused: false,
+            config,
+        };
+        migration.inherit(attempts);
+        if phase == Phase::Rooting {
+            migration.look_at_root();
+        }
+        migration.advance();
+        migration
+    }
+
+    /// Takes in what happened outside.
+    pub fn handle(&mut self, now: Time, input: Input) {
+        self.now = self.now.max(now);
+        match input {
+            Input::Persisted { batch, summary } => self.persisted(batch, summary),
+            Input::Taken { work, summary } => self.taken(work, summary),
+            Input::Tick => {}
+            Input::Stop => self.stopping = true,
+            Input::Pause(paused) => self.paused = paused,
+            Input::Confirm => self.confirm_guard(),
+            Input::UploadOpened { attempt, upload } => self.upload_opened(attempt, upload),
+            Input::PartDone { attempt, part } => {
+                self.outbox.change(Change::PartDone { number: attempt, part });
+            }
+            Input::Streamed { ticket, outcome } => self.streamed(ticket, outcome),
+            Input::Position { ticket, outcome } => match self.asked_by(ticket) {
+                Some(claim::Asked::Barrier) => self.barrier_positioned(outcome),
+                Some(claim::Asked::GapPosition) => self.gap_positioned(outcome),
+                Some(claim::Asked::Position) => self.start_positioned(outcome),
+                Some(
+                    claim::Asked::Claim(_)
+                    | claim::Asked::Pass(_)
+                    | claim::Asked::Root
+                    | claim::Asked::Poll
+                    | claim::Asked::Inventory
+                    | claim::Asked::Densest,
+                )
+                | None => {}
+            },
+            Input::Inventoried { ticket, outcome } => {
+                if self.asked_by(ticket).is_some() {
+                    self.inventoried(outcome);
+                }
+            }
+            Input::Dense { ticket, directories } => {
+                if self.asked_by(ticket).is_some() {
+                    self.coarsen(directories);
+                }
+            }
+            answer @ (Input::Listed { .. }
+            | Input::Examined { .. }
+            | Input::Checksummed { .. }
+            | Input::Rows { .. }
+            | Input::Group { .. }
+            | Input::HintsChecked { .. }
+            | Input::Written { .. }
+            | Input::Removed { .. }
+            | Input::Inspected { .. }) => self.answer(answer),
+        }
+        self.advance();
+    }
+
+    /// The next thing to be done outside.
+    pub fn poll(&mut self) -> Option<Effect> {
+        self.outbox.next()
+    }
+
+    /// When `Input::Tick` is due at the latest, if nothing else happens before.
+    pub fn next_deadline(&self) -> Option<Time> {
+        if self.phase == Phase::Finished {
+            return None;
+        }
+        [
+            self.doubts.first().map(|(until, _, _)| *until),
+            self.side_deadline(),
+            self.barrier_deadline(),
+            self.quiet_deadline(),
+            self.root_retry_at,
+            self.position_retry_at,
+            self.summary.next_due,
+        ]
+        .into_iter()
+        .flatten()
+        .map(|deadline| deadline.max(self.now.plus_millis(10)))
+        .min()
+    }
+
+    /// Answers about one path or directory.
+    fn answer(&mut self, input: Input) {
+        match input {
+            Input::Listed { ticket, outcome } => {
+                if let Some(claim::Asked::Pass(directory)) = self.asked_by(ticket) {
+                    self.listed(directory, outcome);
+                }
+            }
+            Input::Examined { ticket, outcome, renamed } => {
+                if self.tickets.get(&ticket) == Some(&claim::Asked::Root) {
+                    self.asked_by(ticket);
+                    self.root_examined(outcome);
+                } else if let Some((path, claim)) = self.answered(ticket) {
+                    self.examined(path, claim, outcome, renamed);
+                }
+            }
+            Input::Checksummed { ticket, outcome } => {
+                if let Some((path, claim)) = self.answered(ticket) {
+                    self.checksummed(path, claim, outcome);
+                }
+            }
+            Input::Rows { ticket, rows } => {
+                if let Some((path, claim)) = self.answered(ticket) {
+                    self.purge_rows(path, claim, rows);
+                }
+            }
+            Input::Group { ticket, incomplete } => {
+                if let Some((path, claim)) = self.answered(ticket) {
+                    self.grouped(path, claim, incomplete);
+                }
+            }
+            Input::HintsChecked { ticket, wait } => {
+                if let Some((path, claim)) = self.answered(ticket) {
+                    self.hints_checked(path, claim, wait);
+                }
+            }
+            Input::Written { ticket, outcome } => {
+                if let Some((path, claim)) = self.answered(ticket) {
+                    self.written(path, claim, outcome);
+                }
+            }
+            Input::Removed { ticket, outcomes } => {
+                if let Some((path, claim)) = self.answered(ticket) {
+                    self.removed(path, claim, outcomes);
+                }
+            }
+            Input::Inspected { ticket, outcome } => {
+                if let Some((path, claim)) = self.answered(ticket) {
+                    self.inspected(path, claim, outcome);
+                }
+            }
+            Input::Persisted { .. }
+            | Input::Taken { .. }
+            | Input::UploadOpened { .. }
+            | Input::PartDone { .. }
+            | Input::Inventoried { .. }
+            | Input::Streamed { .. }
+            | Input::Position { .. }
+            | Input::Dense { .. }
+            | Input::Tick
+            | Input::Stop
+            | Input::Pause(_)
+            | Input::Confirm => {}
+        }
+    }
+
+    fn persisted(&mut self, batch: u64, summary: PendingSummary) {
+        self.outbox.persisted(batch);
+        self.summary = summary;
+        self.drained = [false; 3];
+        self.fresh_summary = true;
+    }
+
+    fn taken(&mut self, work: Vec<Work>, summary: PendingSummary) {
+        self.summary = summary;
+        let Some(lane) = self.taking.first().copied() else { return };
+        self.taking.remove(&lane);
+        self.drained[lane as usize] = work.is_empty();
+        for item in work {
+            self.begin_work(item);
+        }
+        self.claims.ended_while_taking.clear();
+    }
+
+    fn confirm_guard(&mut self) {
+        self.guard_lifted = true;
+        self.guarded = None;
+        self.outbox.change(Change::Release(Parked::Guard));
+    }
+
+    /// True while entries are being handed out.
+    fn taking(&self) -> bool {
+        !self.taking.is_empty()
+    }
+
+    /// Does everything that can be done now, then closes the batch.
+    fn advance(&mut self) {
+        if self.phase == Phase::Finished {
+            self.outbox.flush();
+            return;
+        }
+        self.end_doubts();
+        self.retry_start();
+        match self.phase {
+            Phase::Inventory => self.ask_inventory(),
+            Phase::Running => {
+                self.retry_gap();
+                self.list_held();
+                self.start_copies();
+                self.take_work();
+                self.ask_barrier();
+                if self.config.live {
+                    self.poll_stream();
+                }
+                self.consider_overload();
+            }
+            Phase::Rooting | Phase::Joining | Phase::Finished => {}
+        }
+        self.consider_finish();
+        self.outbox.flush();
+    }
+
+    /// Asks for entries of every lane that has some, while there is room. One question at a time:
+    /// an answer belongs to the lane asked last.
+    fn take_work(&mut self) {
+        if self.stopping || self.paused || self.taking() {
+            return;
+        }
+        let due = self.summary.next_due.is_some_and(|due| due <= self.now);
+        if due {
+            self.drained = [false; 3];
+            self.summary.next_due = None;
+        }
+        for lane in [Lane::Live, Lane::Backlog, Lane::Metadata] {
+            let limit = self.room(lane);
+            if limit > 0 && !self.drained[lane as usize] {
+                self.taking.insert(lane);
+                self.drained[lane as usize] = true;
+                self.outbox.send_after(Effect::Take { lane, limit, now: self.now });
+                return;
+            }
+        }
+    }
+
+    fn room(&self, lane: Lane) -> usize {
+        let paths = self.works.saturating_sub(self.passes.len());
+        let free = self.config.claims_max.saturating_sub(paths);
+        match lane {
+            Lane::Live => free,
+            Lane::Backlog => self.config.passes_max.saturating_sub(self.passes.len()).min(free),
+            Lane::Metadata if free > self.config.claims_max / 2 => 32,
+            Lane::Metadata => 0,
+        }
+    }
+}

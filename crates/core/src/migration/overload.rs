@@ -1,0 +1,31 @@
+//! Too much is pending: coarsen, never abort (rule 9.1).
+
+use super::Migration;
+use super::claim::Asked;
+use crate::effect::Effect;
+use crate::path::RelPath;
+use crate::record::{Change, Counters};
+
+impl Migration {
+    pub(super) fn consider_overload(&mut self) {
+        let pending: u64 = self.summary.lanes.iter().sum();
+        if self.coarsening || pending <= self.config.pending_max {
+            return;
+        }
+        self.coarsening = true;
+        let excess = pending - self.config.pending_max * 3 / 4;
+        let ticket = self.ask(Asked::Densest);
+        self.outbox.send_after(Effect::Densest { ticket, excess });
+    }
+
+    pub(super) fn coarsen(&mut self, directories: Vec<(RelPath, bool)>) {
+        self.coarsening = false;
+        let coarsened = directories.len() as u64;
+        for (path, subtree) in directories {
+            self.outbox.change(Change::Coarsen { path, subtree });
+        }
+        if coarsened > 0 {
+            self.outbox.change(Change::Count(Counters { coarsened, ..Counters::default() }));
+        }
+    }
+}

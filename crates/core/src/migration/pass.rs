@@ -1,0 +1,466 @@
+//! Passes: going through a directory, page by page, joined with what the ledger knows of the same
+//! range (rules 1.3, 5.5, 8.1). A scan is nothing but a pass over the root that reaches everything
+//! below; a repair is the same again.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use bytes::Bytes;
+
+use super::Migration;
+use super::claim::{Asked, Claim, Origin, Step};
+use crate::commit_marker;
+use crate::config::DirectoryMarkers;
+use crate::effect::Effect;
+use crate::entry::{DirectoryNode, Entry, FileNode, Node, Page};
+use crate::identity::Sameness;
+use crate::input::{Listed, PageJoin, Work};
+use crate::number::{Mark, TxId};
+use crate::path::{Namespace, RelPath};
+use crate::record::{Change, Counters, Lane, Reach, Row};
+
+/// A directory being gone through.
+#[derive(Debug)]
+pub(super) struct Pass {
+    /// The entry's claim; it turns into a look at the path if no directory stands there.
+    claim: Claim,
+    /// Marks up to this one are covered.
+    begun: Mark,
+    /// The next page begins after this name.
+    after: Option<Bytes>,
+    listing: bool,
+    more: bool,
+    /// Pages whose work is not done yet, oldest first.
+    pages: VecDeque<PageWork>,
+    next_page: u64,
+    met_anything: bool,
+    /// Direct children that changed, or whose work ended, since the listing was asked for: the
+    /// page's word on them is old.
+    touched: BTreeSet<RelPath>,
+    /// Something happened to the whole directory since the listing was asked for.
+    tainted: bool,
+    /// Not before this time: a lost source.
+    hold: bool,
+}
+
+#[derive(Debug)]
+struct PageWork {
+    number: u64,
+    last: Option<Bytes>,
+    jobs: usize,
+    counted: Counters,
+}
+
+/// Jobs of one pass that may be open before the next page is asked for.
+const JOBS_AHEAD: usize = 512;
+
+impl Migration {
+    /// Begins to go through a directory, or goes on where a pass was interrupted.
+    pub(super) fn begin_pass(&mut self, work: &Work) {
+        let pending = &work.pending;
+        let up_to = self.last_mark();
+        let resumed = pending.begun.filter(|begun| pending.mark <= *begun);
+        let (begun, after) = match resumed {
+            Some(begun) => (begun, pending.cursor.clone()),
+            None => (up_to, None),
+        };
+        if resumed.is_none() {
+            self.outbox.change(Change::Advance { path: pending.path.clone(), begun, cursor: None });
+        }
+        let pass = Pass {
+            claim: Claim::of_work(work, up_to),
+            begun,
+            met_anything: after.is_some(),
+            after,
+            listing: false,
+            more: true,
+            pages: VecDeque::new(),
+            next_page: 0,
+            touched: BTreeSet::new(),
+            tainted: false,
+            hold: false,
+        };
+        self.passes.insert(pending.path.clone(), pass);
+        self.list_next(&pending.path);
+    }
+
+    /// Asks for the next page if there is room.
+    fn list_next(&mut self, directory: &RelPath) {
+        let source_held = self.is_held_back(crate::failure::Side::Source);
+        let by_file_key = self.file_keys_matter;
+        let Some(pass) = self.passes.get_mut(directory) else { return };
+        let jobs: usize = pass.pages.iter().map(|page| page.jobs).sum();
+        if pass.listing || !pass.more || jobs >= JOBS_AHEAD || self.stopping {
+            return;
+        }
+        pass.hold = source_held;
+        if source_held {
+            return;
+        }
+        pass.listing = true;
+        pass.tainted = false;
+        pass.touched.clear();
+        let after = pass.after.clone();
+        let ticket = self.ask(Asked::Pass(directory.clone()));
+        let directory = directory.clone();
+        self.outbox.send_after(Effect::List { ticket, directory, after, by_file_key });
+    }
+
+    /// Goes on with passes that wait for a lost source.
+    pub(super) fn list_held(&mut self) {
+        let held: Vec<RelPath> = self
+            .passes
+            .iter()
+            .filter(|(_, pass)| pass.hold)
+            .map(|(directory, _)| directory.clone())
+            .collect();
+        for directory in held {
+            self.list_next(&directory);
+        }
+    }
+
+    pub(super) fn listed(&mut self, directory: RelPath, outcome: Listed) {
+        let Some(pass) = self.passes.get_mut(&directory) else { return };
+        pass.listing = false;
+        match outcome {
+            Listed::Page { page, join } => {
+                self.answered_by(crate::failure::Side::Source);
+                self.take_page(directory, page, *join);
+            }
+            Listed::NoDirectory => {
+                if let Some(pass) = self.passes.remove(&directory) {
+                    self.examine(directory, pass.claim);
+                }
+            }
+            Listed::Failed(failure) => {
+                if let Some(pass) = self.passes.remove(&directory) {
+                    self.fail(directory, pass.claim, failure);
+                }
+            }
+        }
+    }
+
+    fn take_page(&mut self, directory: RelPath, page: Page, join: PageJoin) {
+        let Some(pass) = self.passes.get_mut(&directory) else { return };
+        if pass.tainted {
+            self.list_next(&directory);
+            return;
+        }
+        if let Some(above) = join.file_above {
+            self.give_pass_up(directory, &above);
+            return;
+        }
+        if let Some(stale) = self.stale_commit_marker(&page, &join) {
+            self.give_pass_up(directory, &stale);
+            return;
+        }
+        let Some(pass) = self.passes.get_mut(&directory) else { return };
+        pass.met_anything |= !page.entries.is_empty();
+        pass.more = page.more;
+        let last = page.entries.last().map(|entry| entry.path.split().1);
+        if self.config.namespace == Namespace::Flat {
+            pass.after = page.entries.last().map(|e| Bytes::copy_from_slice(e.path.as_bytes()));
+        } else {
+            pass.after = last;
+        }
+        let number = pass.next_page;
+        pass.next_page += 1;
+        let last = pass.after.clone();
+        pass.pages.push_back(PageWork { number, last, jobs: 1, counted: Counters::default() });
+        let touched = std::mem::take(&mut pass.touched);
+        let origin = Origin::Page { directory: directory.clone(), page: number };
+        self.join_page(&directory, page, join, &touched, origin);
+        self.page_job_done(&directory, number);
+    }
+
+    /// Looks at `first` before going through the directory: rules 5.5 and 7.1.
+    fn give_pass_up(&mut self, directory: RelPath, first: &RelPath) {
+        if let Some(pass) = self.passes.remove(&directory) {
+            let (from, to) = (pass.claim.first, pass.claim.last);
+            self.mark(first, Reach::Path, Lane::Live, from, to);
+            self.again(directory, pass.claim, 100, false);
+        }
+    }
+
+    /// A commit marker of ours that the source has no more, or has anew: it goes before its
+    /// siblings change (rule 7.1).
+    fn stale_commit_marker(&self, page: &Page, join: &PageJoin) -> Option<RelPath> {
+        if self.config.namespace == Namespace::Flat {
+            return None;
+        }
+        let stale = join.rows.iter().find(|row| {
+            commit_marker::is_commit_marker(&row.path)
+                && !page.entries.iter().any(|entry| {
+                    entry.path == row.path
+                        && matches!(&entry.node, Node::File(file)
+                            if row.identity.compare(&file.identity) == Sameness::Same)
+                })
+        });
+        stale.map(|row| row.path.clone())
+    }
+
+    /// Merges a page with the ledger's range: differences and absences only nominate.
+    fn join_page(
+        &mut self,
+        directory: &RelPath,
+        page: Page,
+        join: PageJoin,
+        touched: &BTreeSet<RelPath>,
+        origin: Origin,
+    ) {
+        let Some(pass) = self.passes.get(directory) else { return };
+        let (first, last, seen) = (pass.claim.first, pass.claim.last, pass.claim.seen);
+        let (lane, reach) = (pass.claim.lane, pass.claim.reach);
+        let context = PageContext { first, last, seen, lane, reach };
+        let mut listed: BTreeSet<RelPath> = BTreeSet::new();
+        let mut lookup = Lookup::new(join);
+        for entry in page.entries {
+            listed.insert(entry.path.clone());
+            let row = lookup.row(&entry.path);
+            let Entry { path, node } = entry;
+            match node {
+                Node::File(file) => {
+                    let stale = touched.contains(&path) || lookup.pending.contains(&path);
+                    self.meet_file(path, file, row, stale, &context, &mut lookup, &origin);
+                }
+                Node::Directory(child) => {
+                    let known = lookup.directories.contains(path.name());
+                    self.meet_directory(&path, &child, row.is_some(), known, &context);
+                }
+                Node::Special(_) => {
+                    self.mark(&path, Reach::Path, Lane::Live, first, last);
+                }
+            }
+        }
+        self.nominate_absent(directory, &listed, &lookup, &context);
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one row of the merge; all of it is looked at")]
+    fn meet_file(
+        &mut self,
+        path: RelPath,
+        file: FileNode,
+        row: Option<Row>,
+        stale: bool,
+        context: &PageContext,
+        lookup: &mut Lookup,
+        origin: &Origin,
+    ) {
+        let Origin::Page { directory, page } = origin else { return };
+        self.count_on_page(directory, *page, |counted| counted.files_scanned += 1);
+        let unchanged = row.as_ref().is_some_and(|row| self.is_unchanged(row, &file));
+        if unchanged {
+            self.count_on_page(directory, *page, |counted| counted.files_skipped += 1);
+        }
+        if stale || unchanged {
+            return;
+        }
+        let marker = self.is_commit_marker(&path);
+        if marker || file.open || self.claims.is_busy(&path) || self.waits_as_metadata(&row, &file)
+        {
+            let lane =
+                if self.waits_as_metadata(&row, &file) { Lane::Metadata } else { Lane::Live };
+            let last = if marker { context.last.max(self.applied()) } else { context.last };
+            self.mark(&path, Reach::Path, lane, context.first, last);
+            return;
+        }
+        let renamed = lookup.renamed(&file);
+        let claim = Claim {
+            origin: origin.clone(),
+            reach: Reach::Path,
+            lane: context.lane,
+            first: context.first,
+            last: context.last,
+            seen: context.seen,
+            up_to: Mark(0),
+            tries: 0,
+            dirty: false,
+            row,
+            marker: None,
+            rows_below: false,
+            found: lookup.found(&path),
+            attempts: lookup.attempts(&path),
+            node: Some(file),
+            renamed,
+            step: Step::Begun,
+        };
+        self.page_job_begun(directory, *page);
+        self.bring(path, claim);
+    }
+
+    fn meet_directory(
+        &mut self,
+        path: &RelPath,
+        child: &DirectoryNode,
+        file_of_ours: bool,
+        known: bool,
+        context: &PageContext,
+    ) {
+        if file_of_ours {
+            self.mark(path, Reach::Path, Lane::Live, context.first, context.last);
+        }
+        let descend = context.reach == Reach::Subtree || !known;
+        if descend {
+            self.mark(path, Reach::Subtree, context.lane, context.first, context.last);
+        } else if child.empty != Some(false) {
+            self.mark(path, Reach::Path, context.lane, context.first, context.last);
+        }
+    }
+
+    /// What the ledger knows and the page does not list is looked at (rules 1.3 and 5.2).
+    fn nominate_absent(
+        &mut self,
+        directory: &RelPath,
+        listed: &BTreeSet<RelPath>,
+        lookup: &Lookup,
+        context: &PageContext,
+    ) {
+        let own_marker = directory.marker();
+        for path in lookup.known_paths() {
+            if !listed.contains(&path) && path != own_marker {
+                self.mark(&path, Reach::Path, Lane::Live, context.first, context.last);
+            }
+        }
+        for name in &lookup.directories {
+            let path = directory.join(name);
+            if !listed.contains(&path) {
+                self.mark(&path, Reach::Subtree, Lane::Live, context.first, context.last);
+            }
+        }
+    }
+
+    fn count_on_page(&mut self, directory: &RelPath, number: u64, add: impl Fn(&mut Counters)) {
+        let pass = self.passes.get_mut(directory);
+        let page = pass.and_then(|pass| pass.pages.iter_mut().find(|page| page.number == number));
+        if let Some(page) = page {
+            add(&mut page.counted);
+        }
+    }
+
+    fn page_job_begun(&mut self, directory: &RelPath, number: u64) {
+        let pass = self.passes.get_mut(directory);
+        let page = pass.and_then(|pass| pass.pages.iter_mut().find(|page| page.number == number));
+        if let Some(page) = page {
+            page.jobs += 1;
+        }
+    }
+
+    /// One job of a page ended; the cursor passes every page at the front that is done.
+    pub(super) fn page_job_done(&mut self, directory: &RelPath, number: u64) {
+        let Some(pass) = self.passes.get_mut(directory) else { return };
+        if let Some(page) = pass.pages.iter_mut().find(|page| page.number == number) {
+            page.jobs -= 1;
+        }
+        let begun = pass.begun;
+        while pass.pages.front().is_some_and(|page| page.jobs == 0) {
+            let Some(page) = pass.pages.pop_front() else { break };
+            self.outbox.change(Change::Count(page.counted));
+            if pass.more || !pass.pages.is_empty() {
+                let (path, cursor) = (directory.clone(), page.last);
+                self.outbox.change(Change::Advance { path, begun, cursor });
+            }
+        }
+        let finished = pass.pages.is_empty() && !pass.more && !pass.listing;
+        if finished {
+            self.finish_pass(directory);
+        } else {
+            self.list_next(directory);
+        }
+    }
+
+    /// The whole directory is done. An empty one is looked at again on its own, for its marker.
+    fn finish_pass(&mut self, directory: &RelPath) {
+        let Some(pass) = self.passes.remove(directory) else { return };
+        self.works -= 1;
+        let all = self.config.directory_markers == DirectoryMarkers::All;
+        self.outbox.change(Change::Settle {
+            path: directory.clone(),
+            up_to: pass.begun,
+            as_of: TxId(0),
+        });
+        let wanted = self.config.namespace == Namespace::Tree
+            && !directory.is_root()
+            && pass.claim.marker.is_none()
+            && (all || !pass.met_anything);
+        if wanted {
+            let (first, last) = (pass.claim.first, pass.claim.last);
+            self.mark(directory, Reach::Path, Lane::Live, first, last);
+        }
+        self.freed(directory);
+    }
+
+    /// Tells passes that wait for a listing what it may be too old for.
+    pub(super) fn touch_passes(&mut self, path: &RelPath, subtree: bool) {
+        for (directory, pass) in &mut self.passes {
+            if subtree && path.contains(directory) {
+                pass.tainted = true;
+            }
+            if pass.listing && path.parent().as_ref() == Some(directory) {
+                pass.touched.insert(path.clone());
+            }
+        }
+    }
+
+    /// Work on a path ended: a page asked for before may be joined with its older row.
+    pub(super) fn note_row_changed(&mut self, path: &RelPath) {
+        let Some(directory) = self.parent_of(path) else { return };
+        if let Some(pass) = self.passes.get_mut(&directory)
+            && pass.listing
+        {
+            pass.touched.insert(path.clone());
+        }
+    }
+}
+
+/// What every entry of a page has in common.
+struct PageContext {
+    first: TxId,
+    last: TxId,
+    seen: crate::number::Time,
+    lane: Lane,
+    reach: Reach,
+}
+
+/// What the ledger knows of a page's range, by path.
+struct Lookup {
+    rows: std::collections::BTreeMap<RelPath, Row>,
+    directories: BTreeSet<Bytes>,
+    pending: BTreeSet<RelPath>,
+    found: std::collections::BTreeMap<RelPath, crate::record::Found>,
+    attempts: Vec<crate::record::Attempt>,
+    renamed: Vec<Row>,
+}
+
+impl Lookup {
+    fn new(join: PageJoin) -> Self {
+        Self {
+            rows: join.rows.into_iter().map(|row| (row.path.clone(), row)).collect(),
+            directories: join.directories.into_iter().collect(),
+            pending: join.pending.into_iter().collect(),
+            found: join.found.into_iter().map(|found| (found.path.clone(), found)).collect(),
+            attempts: join.attempts,
+            renamed: join.renamed,
+        }
+    }
+
+    fn row(&self, path: &RelPath) -> Option<Row> {
+        self.rows.get(path).cloned()
+    }
+
+    fn found(&mut self, path: &RelPath) -> Option<crate::record::Found> {
+        self.found.remove(path)
+    }
+
+    fn attempts(&self, path: &RelPath) -> Vec<crate::record::Attempt> {
+        self.attempts.iter().filter(|attempt| attempt.path == *path).cloned().collect()
+    }
+
+    fn renamed(&self, file: &FileNode) -> Option<Row> {
+        let key = file.identity.file_key()?;
+        self.renamed.iter().find(|row| row.identity.file_key() == Some(key)).cloned()
+    }
+
+    fn known_paths(&self) -> Vec<RelPath> {
+        let attempts = self.attempts.iter().map(|attempt| attempt.path.clone());
+        self.rows.keys().cloned().chain(attempts).collect()
+    }
+}

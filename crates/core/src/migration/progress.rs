@@ -1,0 +1,76 @@
+//! Where a migration stands, claiming no more than is durable (section 10).
+
+use super::{Migration, Phase};
+use crate::number::{Time, TxId};
+use crate::record::PendingSummary;
+
+/// A moment's view of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Progress {
+    /// What the run is doing.
+    pub phase: Phase,
+    /// Every change up to here is on the target, parked paths aside (rule 10.1); `None` without a
+    /// stream and before the scan's end.
+    pub as_of: Option<TxId>,
+    /// Everything up to here is marked.
+    pub applied: Option<TxId>,
+    /// What the source had written at the last look.
+    pub synced: TxId,
+    /// Since when something at the source is not on the target; `None`: nothing is known to be
+    /// missing.
+    pub behind_since: Option<Time>,
+    /// What is pending.
+    pub pending: PendingSummary,
+    /// Copies in flight.
+    pub copies: usize,
+    /// Directories being gone through.
+    pub passes: usize,
+    /// Paths being worked on.
+    pub claims: usize,
+    /// The first scan came to its end.
+    pub scanned: bool,
+    /// Changes in scope seen in this run.
+    pub changes_seen: u64,
+    /// A side does not answer since then.
+    pub source_lost: Option<Time>,
+    /// A side does not answer since then.
+    pub target_lost: Option<Time>,
+    /// Paused by a person.
+    pub paused: bool,
+}
+
+impl Migration {
+    /// Where the run stands now.
+    pub fn progress(&self) -> Progress {
+        let pending = self.summary;
+        let watermark = match (self.stream.applied, pending.first_txid) {
+            (None, _) => None,
+            (Some(applied), None) => Some(applied),
+            (Some(_), Some(TxId(0))) => None,
+            (Some(applied), Some(first)) => Some(applied.min(TxId(first.0 - 1))),
+        };
+        let scanning_done = self.scanned || pending.first_txid.is_none_or(|first| first.0 > 0);
+        let stream_behind = self.config.live
+            && self.stream.applied.is_some_and(|applied| applied < self.stream.synced);
+        Progress {
+            phase: self.phase,
+            as_of: watermark.filter(|_| scanning_done && self.scan_begun),
+            applied: self.stream.applied,
+            synced: self.stream.synced,
+            behind_since: match (pending.first_seen, stream_behind) {
+                (Some(seen), _) => Some(seen),
+                (None, true) => self.stream.caught_up,
+                (None, false) => None,
+            },
+            pending,
+            copies: self.copies_in_flight,
+            passes: self.passes.len(),
+            claims: self.claims.held.len(),
+            scanned: self.scanned,
+            changes_seen: self.changes_seen,
+            source_lost: self.source_side.lost.as_ref().map(|(since, _)| *since),
+            target_lost: self.target_side.lost.as_ref().map(|(since, _)| *since),
+            paused: self.paused,
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! Removing from the target, on positive evidence alone (section 5): keys are claimed, then the
+//! source is read, then the objects go; commit markers first (rule 7.1).
+
+use super::Migration;
+use super::claim::{AfterRemoval, Asked, Claim, Copied, Origin, Step};
+use crate::config::Extras;
+use crate::effect::{Effect, Report, ReportKind};
+use crate::entry::Node;
+use crate::failure::{Failure, FailureKind, Side};
+use crate::identity::Identity;
+use crate::input::{Examined, Written};
+use crate::number::{AttemptNumber, Mark, TxId};
+use crate::path::RelPath;
+use crate::record::{AttemptKind, Change, Counters, Lane, Parked, Reach, Row};
+
+/// Removing everything of ours below a path, batch by batch.
+#[derive(Debug)]
+pub(super) struct Purge {
+    pub(super) then: AfterRemoval,
+    commit_markers: bool,
+    after: Option<RelPath>,
+    batch: Vec<(AttemptNumber, RelPath)>,
+    claimed: Vec<RelPath>,
+}
+
+/// Rows of one batch.
+const BATCH_ROWS: usize = 500;
+
+impl Migration {
+    /// Asks whether the objects may still be of use to a renamed destination (rule 6.2).
+    pub(super) fn check_hints(&mut self, path: RelPath, mut claim: Claim) {
+        claim.step = Step::CheckingHints;
+        let ticket = self.ask(Asked::Claim(path.clone()));
+        self.outbox.send_after(Effect::CheckHints { ticket, path: path.clone() });
+        self.hold(path, claim);
+    }
+
+    pub(super) fn hints_checked(&mut self, path: RelPath, claim: Claim, wait: bool) {
+        if wait {
+            self.again(path, claim, 200, true);
+        } else if claim.rows_below {
+            self.begin_purge(path, claim, AfterRemoval::Settle);
+        } else {
+            self.remove_own(path, claim, AfterRemoval::Settle);
+        }
+    }
+
+    /// Removes everything below the path, then the path's own objects.
+    pub(super) fn begin_purge(&mut self, path: RelPath, mut claim: Claim, then: AfterRemoval) {
+        claim.step = Step::Purging(Purge {
+            then,
+            commit_markers: true,
+            after: None,
+            batch: Vec::new(),
+            claimed: Vec::new(),
+        });
+        self.ask_rows(path, claim);
+    }
+
+    fn ask_rows(&mut self, path: RelPath, claim: Claim) {
+        if let Step::Purging(purge) = &claim.step {
+            let (commit_markers, after) = (purge.commit_markers, purge.after.clone());
+            let ticket = self.ask(Asked::Claim(path.clone()));
+            self.outbox.send_after(Effect::Rows {
+                ticket,
+                under: path.clone(),
+                after,
+                commit_markers,
+                strictly_below: true,
+                limit: BATCH_ROWS,
+            });
+        }
+        self.hold(path, claim);
+    }
+
+    /// Claims the batch, then asks for the evidence (rule 5.1).
+    pub(super) fn purge_rows(&mut self, path: RelPath, mut claim: Claim, rows: Vec<Row>) {
+        let Step::Purging(mut purge) = std::mem::replace(&mut claim.step, Step::Begun) else {
+            self.again(path, claim, 100, false);
+            return;
+        };
+        if rows.is_empty() {
+            if purge.commit_markers {
+                purge.commit_markers = false;
+                purge.after = None;
+                claim.step = Step::Purging(purge);
+                self.ask_rows(path, claim);
+            } else {
+                claim.rows_below = false;
+                self.remove_own(path, claim, purge.then);
+            }
+            return;
+        }
+        purge.after = rows.last().map(|row| row.path.clone());
+        for row in rows {
+            if self.claims.is_busy(&row.path) {
+                let (first, last) = (claim.first, claim.last);
+                self.mark(&row.path, Reach::Path, Lane::Live, first, last);
+                continue;
+            }
+            let below = Claim::below(&claim, row);
+            purge.claimed.push(below.0.clone());
+            self.hold(below.0, below.1);
+        }
+        claim.dirty = false;
+        claim.step = Step::Purging(purge);
+        let ticket = self.ask(Asked::Claim(path.clone()));
+        self.outbox.send(Effect::Examine { ticket, path: path.clone(), by_file_key: false });
+        self.hold(path, claim);
+    }
+
+    /// The evidence of a batch: the top is absent, or no directory, or the batch is dropped.
+    pub(super) fn purge_evidence(
+        &mut self,
+        path: RelPath,
+        mut claim: Claim,
+        mut purge: Purge,
+        outcome: Examined,
+    ) {
+        let gone = match &outcome {
+            Examined::Absent { root_key } => self.root_is_pinned(*root_key),
+            Examined::Present(Node::File(_) | Node::Special(_)) => true,
+            Examined::Present(Node::Directory(_)) | Examined::Failed(_) => false,
+        };
+        let held = gone && self.removal_is_held(purge.claimed.len() as u64);
+        if !gone || held {
+            for below in std::mem::take(&mut purge.claimed) {
+                self.drop_purge_claim(&below);
+            }
+            match outcome {
+                Examined::Failed(failure) => self.fail(path, claim, failure),
+                Examined::Present(_) | Examined::Absent { .. } if held => {
+                    self.park_guarded(path, claim);
+                }
+                Examined::Present(_) | Examined::Absent { .. } => {
+                    self.again(path, claim, 100, false);
+                }
+            }
+            return;
+        }
+        for below in &purge.claimed {
+            let attempt = self.open_attempt(below, AttemptKind::Remove, Identity::Unknown);
+            purge.batch.push((attempt.number, below.clone()));
+        }
+        self.removed_lately.add(self.now, purge.batch.len() as u64);
+        let ticket = self.ask(Asked::Claim(path.clone()));
+        let items = purge.batch.clone();
+        self.outbox.send_after(Effect::Remove { ticket, items });
+        claim.step = Step::Purging(purge);
+        self.hold(path, claim);
+    }
+
+    /// Removes the objects at the path itself and at its marker.
+    pub(super) fn remove_own(&mut self, path: RelPath, mut claim: Claim, then: AfterRemoval) {
+        self.abandon_uploads(&claim);
+        let mut targets: Vec<RelPath> = Vec::new();
+        let gone = matches!(then, AfterRemoval::Settle);
+        let doubtful = |at: &RelPath| claim.attempts.iter().any(|attempt| attempt.path == *at);
+        if claim.row.is_some() || (gone && (doubtful(&path) || self.removes_extra(&claim))) {
+            targets.push(path.clone());
+        }
+        let marker = path.marker();
+        if claim.marker.is_some() || (gone && doubtful(&marker)) {
+            targets.push(marker);
+        }
+        if targets.is_empty() {
+            self.after_removal(path, claim, then);
+            return;
+        }
+        if self.removal_is_held(targets.len() as u64) {
+            self.park_guarded(path, claim);
+            return;
+        }
+        let mut keys = Vec::new();
+        for target in targets {
+            let attempt = self.open_attempt(&target, AttemptKind::Remove, Identity::Unknown);
+            keys.push((attempt.number, target));
+        }
+        self.removed_lately.add(self.now, keys.len() as u64);
+        let ticket = self.ask(Asked::Claim(path.clone()));
+        self.outbox.send_after(Effect::Remove { ticket, items: keys.clone() });
+        claim.step = Step::Removing { then, keys };
+        self.hold(path, claim);
+    }
+
+    pub(super) fn removed(&mut self, path: RelPath, mut claim: Claim, outcomes: Vec<Written>) {
+        match std::mem::replace(&mut claim.step, Step::Begun) {
+            Step::Removing { then, keys } => match self.note_removals(&claim, keys, outcomes) {
+                Some(failure) => self.fail(path, claim, failure),
+                None => self.after_removal(path, claim, then),
+            },
+            Step::Purging(mut purge) => {
+                let batch = std::mem::take(&mut purge.batch);
+                let failure = self.note_removals(&claim, batch, outcomes);
+                for below in std::mem::take(&mut purge.claimed) {
+                    self.drop_purge_claim(&below);
+                }
+                claim.step = Step::Purging(purge);
+                match failure {
+                    Some(failure) => self.fail(path, claim, failure),
+                    None => self.ask_rows(path, claim),
+                }
+            }
+            Step::Begun
+            | Step::Inspecting { .. }
+            | Step::Examining
+            | Step::CheckingHints
+            | Step::Grouping
+            | Step::Checksumming(_)
+            | Step::Queued
+            | Step::Copying { .. }
+            | Step::Confirming { written: Copied::Object(_) | Copied::Staged { .. }, .. }
+            | Step::Completing { .. }
+            | Step::Relocating { .. }
+            | Step::WritingMarker { .. } => self.again(path, claim, 100, false),
+        }
+    }
+
+    /// Makes the outcomes durable; the first failure, if any.
+    fn note_removals(
+        &mut self,
+        claim: &Claim,
+        items: Vec<(AttemptNumber, RelPath)>,
+        outcomes: Vec<Written>,
+    ) -> Option<Failure> {
+        let mut first_failure = None;
+        for ((number, path), outcome) in items.into_iter().zip(outcomes) {
+            match outcome {
+                Written::Done(_) | Written::Staged { .. } | Written::SourceMoved => {
+                    self.answered_by(Side::Target);
+                    self.outbox.change(Change::DropRow(path.clone()));
+                    self.outbox.change(Change::AttemptClosed(number));
+                    let files_removed = u64::from(!path.is_marker());
+                    let counted = Counters { files_removed, ..Counters::default() };
+                    self.outbox.change(Change::Count(counted));
+                }
+                Written::Unknown(failure) => {
+                    self.doubt_number(number, &path);
+                    self.outbox.change(Change::Distrust(path.clone()));
+                    self.mark(&path, Reach::Path, Lane::Live, claim.first, claim.last);
+                    first_failure.get_or_insert(failure);
+                }
+                Written::Failed(failure) => {
+                    self.outbox.change(Change::AttemptClosed(number));
+                    self.mark(&path, Reach::Path, Lane::Live, claim.first, claim.last);
+                    first_failure.get_or_insert(failure);
+                }
+            }
+        }
+        first_failure
+    }
+
+    fn after_removal(&mut self, path: RelPath, mut claim: Claim, then: AfterRemoval) {
+        match then {
+            AfterRemoval::Settle => self.settle(path, claim, TxId(0)),
+            AfterRemoval::Again => self.again(path, claim, 0, false),
+            AfterRemoval::Park(failure) => {
+                claim.row = None;
+                self.fail(path, claim, failure);
+            }
+        }
+    }
+
+    fn drop_purge_claim(&mut self, below: &RelPath) {
+        if let Some(claim) = self.claims.held.remove(below) {
+            self.settle(below.clone(), claim, TxId(0));
+        }
+    }
+
+    /// A foreign object that the source does not have goes where that was asked for.
+    pub(super) fn removes_extra(&self, claim: &Claim) -> bool {
+        claim.found.is_some() && self.config.extras == Extras::Remove
+    }
+
+    /// The guard against mass deletion (rule 5.6).
+    fn removal_is_held(&self, count: u64) -> bool {
+        let guard = self.config.removal_guard;
+        if self.guard_lifted || guard.share_max_percent >= 100 {
+            return false;
+        }
+        let lately = self.removed_lately.within_the_hour(self.now) + count;
+        let stood = self.summary.rows + self.removed_lately.within_the_hour(self.now);
+        lately > guard.count_max && lately * 100 > stood * guard.share_max_percent
+    }
+
+    fn park_guarded(&mut self, path: RelPath, claim: Claim) {
+        let failure = Failure {
+            side: Side::Source,
+            kind: FailureKind::Refused,
+            message: format!(
+                "the source lost so much at once that removals are held, at {path} and elsewhere"
+            ),
+            remedy: "look at the source; `whimbrel confirm NAME` lets the removals go on"
+                .to_owned(),
+        };
+        if self.guarded.is_none() {
+            self.guarded = Some(failure.clone());
+            let kind = ReportKind::Guard;
+            let report = Report { path: Some(path.clone()), kind, failure: failure.clone() };
+            self.outbox.send(Effect::Report(report));
+        }
+        self.park(path, claim, Parked::Guard, None, failure.message);
+    }
+}
+
+impl Claim {
+    /// A claim on something to be removed below another claim's path.
+    fn below(top: &Self, row: Row) -> (RelPath, Self) {
+        let claim = Self {
+            origin: Origin::Purge,
+            reach: Reach::Path,
+            lane: top.lane,
+            first: top.first,
+            last: top.last,
+            seen: top.seen,
+            up_to: Mark(0),
+            tries: 0,
+            dirty: false,
+            row: None,
+            marker: None,
+            rows_below: false,
+            found: None,
+            attempts: Vec::new(),
+            node: None,
+            renamed: None,
+            step: Step::Begun,
+        };
+        (row.path, claim)
+    }
+}
+
+/// Removals of the last hour, by minute.
+#[derive(Debug, Default)]
+pub(super) struct RemovedLately {
+    minutes: std::collections::VecDeque<(u64, u64)>,
+}
+
+impl RemovedLately {
+    fn add(&mut self, now: crate::number::Time, count: u64) {
+        let minute = now.0 / 60_000;
+        match self.minutes.back_mut() {
+            Some((last, sum)) if *last == minute => *sum += count,
+            Some(_) | None => self.minutes.push_back((minute, count)),
+        }
+        while self.minutes.front().is_some_and(|(first, _)| first + 60 < minute) {
+            self.minutes.pop_front();
+        }
+    }
+
+    fn within_the_hour(&self, now: crate::number::Time) -> u64 {
+        let minute = now.0 / 60_000;
+        self.minutes.iter().filter(|(at, _)| at + 60 >= minute).map(|(_, sum)| sum).sum()
+    }
+}

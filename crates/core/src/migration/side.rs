@@ -1,0 +1,198 @@
+//! What happens when something fails: lost sides are waited for, paths are tried again or set
+//! aside, and nothing is dropped.
+
+use super::Migration;
+use super::claim::Claim;
+use crate::effect::{Effect, Report, ReportKind};
+use crate::failure::{Failure, FailureKind, Side};
+use crate::number::Time;
+use crate::path::RelPath;
+use crate::record::Parked;
+
+/// How one side does.
+#[derive(Debug, Default)]
+pub(super) struct SideState {
+    /// Since when it does not answer, and how it said so last.
+    pub(super) lost: Option<(Time, Failure)>,
+    /// Told to people.
+    reported: bool,
+    failures: u32,
+    retry_at: Time,
+}
+
+/// Tries of one path before it is set aside.
+const TRIES_MAX: u32 = 4;
+
+impl Migration {
+    /// Work on a path failed.
+    pub(super) fn fail(&mut self, path: RelPath, mut claim: Claim, failure: Failure) {
+        if concerns_side(&failure) {
+            self.side_failed(&failure);
+            let millis = self.side(failure.side).retry_at.millis_since(self.now).max(100);
+            self.again(path, claim, millis, false);
+            return;
+        }
+        match failure.kind {
+            FailureKind::Moved => self.look_again(path, claim),
+            FailureKind::Refused | FailureKind::Unsupported => self.set_aside(path, claim, failure),
+            FailureKind::Denied
+            | FailureKind::Missing
+            | FailureKind::Conflict
+            | FailureKind::Corrupt
+            | FailureKind::Defect
+            | FailureKind::Unavailable
+            | FailureKind::Throttled
+            | FailureKind::Full => {
+                claim.tries += 1;
+                if claim.tries >= TRIES_MAX {
+                    self.set_aside(path, claim, failure);
+                } else {
+                    let millis = 250 << claim.tries;
+                    self.again(path, claim, millis, false);
+                }
+            }
+        }
+    }
+
+    fn set_aside(&mut self, path: RelPath, claim: Claim, failure: Failure) {
+        self.outbox.send(Effect::Report(Report {
+            path: Some(path.clone()),
+            kind: ReportKind::Failed,
+            failure: failure.clone(),
+        }));
+        let permanent = matches!(failure.kind, FailureKind::Refused | FailureKind::Unsupported);
+        let retry_at = (self.config.live && !permanent).then(|| self.now.plus_millis(60_000));
+        let message = match failure.remedy.is_empty() {
+            true => failure.message,
+            false => format!("{}; {}", failure.message, failure.remedy),
+        };
+        self.park(path, claim, Parked::Failed, retry_at, message);
+    }
+
+    fn side(&mut self, side: Side) -> &mut SideState {
+        match side {
+            Side::Source => &mut self.source_side,
+            Side::Target | Side::Local => &mut self.target_side,
+        }
+    }
+
+    /// A side does not answer: nothing more is asked of it for a while.
+    pub(super) fn side_failed(&mut self, failure: &Failure) {
+        let now = self.now;
+        let throttled = failure.kind == FailureKind::Throttled;
+        let state = self.side(failure.side);
+        if now >= state.retry_at {
+            state.failures += 1;
+            let millis = (100_u64 << state.failures.min(6)).min(5_000);
+            state.retry_at = now.plus_millis(millis);
+        }
+        if throttled {
+            return;
+        }
+        state.lost.get_or_insert_with(|| (now, failure.clone())).1 = failure.clone();
+        if !state.reported && state.failures > 1 {
+            state.reported = true;
+            self.outbox.send(Effect::Report(Report {
+                path: None,
+                kind: ReportKind::SideLost,
+                failure: failure.clone(),
+            }));
+        }
+    }
+
+    /// A side answered.
+    pub(super) fn answered_by(&mut self, side: Side) {
+        let state = self.side(side);
+        if state.lost.is_none() && state.failures == 0 {
+            return;
+        }
+        let told = state.reported;
+        let lost = state.lost.take();
+        *state = SideState::default();
+        if let (true, Some((_, failure))) = (told, lost) {
+            self.outbox.send(Effect::Report(Report {
+                path: None,
+                kind: ReportKind::SideBack,
+                failure: Failure {
+                    message: format!("answers again after: {}", failure.message),
+                    remedy: String::new(),
+                    ..failure
+                },
+            }));
+        }
+    }
+
+    /// Nothing is to be asked of the side now.
+    pub(super) fn is_held_back(&self, side: Side) -> bool {
+        let state = match side {
+            Side::Source => &self.source_side,
+            Side::Target | Side::Local => &self.target_side,
+        };
+        self.now < state.retry_at
+    }
+
+    /// While a side is lost, one piece of work at a time finds out whether it is back.
+    pub(super) fn probe_if_lost(&mut self) {
+        let now = self.now;
+        for state in [&mut self.source_side, &mut self.target_side] {
+            if state.failures > 0 {
+                let millis = (100_u64 << state.failures.min(6)).min(5_000);
+                state.retry_at = now.plus_millis(millis);
+            }
+        }
+    }
+
+    /// The side that stayed lost for longer than this run waits.
+    pub(super) fn given_up(&self) -> Option<Failure> {
+        if self.config.live {
+            return None;
+        }
+        [&self.source_side, &self.target_side].into_iter().find_map(|state| {
+            let (since, failure) = state.lost.as_ref()?;
+            let over = self.now.millis_since(*since) >= self.config.give_up_after_millis;
+            over.then(|| failure.clone())
+        })
+    }
+
+    /// When a side is tried again, or given up.
+    pub(super) fn side_deadline(&self) -> Option<Time> {
+        [&self.source_side, &self.target_side]
+            .into_iter()
+            .filter(|state| state.failures > 0)
+            .map(|state| match &state.lost {
+                Some((since, _)) if self.now >= state.retry_at => {
+                    since.plus_millis(self.config.give_up_after_millis)
+                }
+                Some(_) | None => state.retry_at,
+            })
+            .filter(|deadline| *deadline > self.now)
+            .min()
+    }
+
+    pub(super) fn report_hot(&mut self, path: &RelPath) {
+        self.outbox.send(Effect::Report(Report {
+            path: Some(path.clone()),
+            kind: ReportKind::Hot,
+            failure: Failure {
+                side: Side::Source,
+                kind: FailureKind::Moved,
+                message: format!("{path} changes faster than it can be copied"),
+                remedy: "it is tried again at most every 5 s until it stands still".to_owned(),
+            },
+        }));
+    }
+}
+
+/// The failure says something about the whole side, not about one path.
+fn concerns_side(failure: &Failure) -> bool {
+    match failure.kind {
+        FailureKind::Unavailable | FailureKind::Throttled | FailureKind::Full => true,
+        FailureKind::Denied | FailureKind::Missing => failure.side == Side::Target,
+        FailureKind::Refused
+        | FailureKind::Conflict
+        | FailureKind::Corrupt
+        | FailureKind::Moved
+        | FailureKind::Unsupported
+        | FailureKind::Defect => false,
+    }
+}

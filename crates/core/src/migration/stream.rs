@@ -1,0 +1,179 @@
+//! Following the stream: every event makes its path pending, none is ever carried out (rules 1.1,
+//! 1.2, 1.8).
+
+use super::Migration;
+use super::claim::Asked;
+use crate::effect::{Effect, Ticket};
+use crate::event::{Event, StreamReply};
+use crate::failure::Side;
+use crate::input::Streamed;
+use crate::number::{Mark, Time, TxId};
+use crate::path::RelPath;
+use crate::record::{Change, Counters, Hint, Lane, Reach};
+
+/// How far the stream was followed.
+#[derive(Debug, Default)]
+pub(super) struct Stream {
+    /// Everything up to here is marked; `None` before the scan's position was taken.
+    pub(super) applied: Option<TxId>,
+    /// What the source had made durable at the last look.
+    pub(super) synced: TxId,
+    /// A look is under way.
+    pub(super) polling: bool,
+    /// When the last look that reached the end was answered.
+    pub(super) caught_up: Option<Time>,
+    /// When the last change in scope was seen, or the run began.
+    pub(super) last_change: Time,
+    /// When the source made the newest change seen.
+    pub(super) newest: Option<Time>,
+}
+
+/// A file just made is usually closed within this time: it is looked at then, or after it.
+const CREATED_GRACE_MILLIS: u64 = 1_000;
+
+impl Migration {
+    /// The newest mark given.
+    pub(super) fn last_mark(&self) -> Mark {
+        self.marks
+    }
+
+    /// Everything up to here is marked.
+    pub(super) fn applied(&self) -> TxId {
+        self.stream.applied.unwrap_or_default()
+    }
+
+    /// Makes a path pending.
+    pub(super) fn mark(
+        &mut self,
+        path: &RelPath,
+        reach: Reach,
+        lane: Lane,
+        first_txid: TxId,
+        last_txid: TxId,
+    ) -> Mark {
+        self.marks = self.marks.next();
+        self.outbox.change(Change::Mark {
+            path: path.clone(),
+            reach,
+            lane,
+            first_txid,
+            last_txid,
+            seen: self.now,
+            mark: self.marks,
+        });
+        self.marks
+    }
+
+    /// Looks at the stream again if no look is under way.
+    pub(super) fn poll_stream(&mut self) {
+        let Some(after) = self.stream.applied else { return };
+        if self.stream.polling || self.gap_open || self.is_held_back(Side::Source) {
+            return;
+        }
+        self.stream.polling = true;
+        let ticket = self.ask(Asked::Poll);
+        self.outbox.send_after(Effect::Poll { ticket, after });
+    }
+
+    pub(super) fn streamed(&mut self, ticket: Ticket, outcome: Streamed) {
+        if self.tickets.remove(&ticket).is_none() {
+            return;
+        }
+        self.stream.polling = false;
+        match outcome {
+            Streamed::Reply(reply) => self.follow(reply),
+            Streamed::Gap => self.open_gap(None),
+            Streamed::OtherHistory { name } => self.open_gap(Some(name)),
+            Streamed::Failed(failure) => self.side_failed(&failure),
+        }
+    }
+
+    fn follow(&mut self, reply: StreamReply) {
+        if reply.epoch < self.stream_epoch {
+            return;
+        }
+        self.stream_epoch = reply.epoch;
+        self.answered_by(Side::Source);
+        let mut seen = 0;
+        for batch in &reply.batches {
+            if self.stream.applied.is_some_and(|applied| batch.txid <= applied) {
+                continue;
+            }
+            for event in &batch.events {
+                seen += 1;
+                self.apply_event(event, batch.txid);
+            }
+        }
+        if seen > 0 {
+            self.stream.last_change = self.now;
+            let counted = Counters { changes_seen: seen, ..Counters::default() };
+            self.outbox.change(Change::Count(counted));
+            self.changes_seen += seen;
+        }
+        self.stream.newest = reply.newest.or(self.stream.newest);
+        self.stream.synced = reply.synced;
+        if self.stream.applied.is_none_or(|applied| reply.applied > applied) {
+            self.stream.applied = Some(reply.applied);
+            let (txid, digest) = (reply.applied, reply.digest);
+            self.outbox.change(Change::Position { txid, digest });
+        }
+        if reply.applied >= reply.synced {
+            self.stream.caught_up = Some(self.now);
+        }
+        self.pass_barriers();
+    }
+
+    fn apply_event(&mut self, event: &Event, txid: TxId) {
+        match event {
+            Event::Created(path) | Event::Reopened(path) => {
+                let mark = self.mark_live(path, Reach::Path, txid);
+                self.outbox.change(Change::Defer {
+                    path: path.clone(),
+                    up_to: mark,
+                    not_before: self.now.plus_millis(CREATED_GRACE_MILLIS),
+                    tries: 0,
+                    waiting: false,
+                });
+            }
+            Event::Closed(path) | Event::Truncated(path) | Event::DirectoryMade(path) => {
+                self.mark_live(path, Reach::Path, txid);
+            }
+            Event::MetadataChanged(path) => {
+                self.mark(path, Reach::Path, Lane::Metadata, txid, txid);
+            }
+            Event::Removed(path) => {
+                self.mark_live(path, Reach::Subtree, txid);
+                self.mark_parent(path, txid);
+            }
+            Event::Renamed { from, to } => {
+                if let Some(from) = from {
+                    self.mark_live(from, Reach::Subtree, txid);
+                    self.mark_parent(from, txid);
+                }
+                if let Some(to) = to {
+                    self.mark_live(to, Reach::Subtree, txid);
+                }
+                if let (Some(from), Some(to)) = (from, to) {
+                    self.file_keys_matter = true;
+                    let (from, to) = (from.clone(), to.clone());
+                    self.outbox.change(Change::HintAdded(Hint { from, to, txid }));
+                }
+            }
+            Event::RootTouched => self.look_at_root(),
+        }
+    }
+
+    fn mark_live(&mut self, path: &RelPath, reach: Reach, txid: TxId) -> Mark {
+        self.touch(path, reach == Reach::Subtree);
+        self.mark(path, reach, Lane::Live, txid, txid)
+    }
+
+    /// The last child may have gone: the directory may need its marker (rule 5.4).
+    fn mark_parent(&mut self, path: &RelPath, txid: TxId) {
+        if let Some(parent) = self.parent_of(path)
+            && !parent.is_root()
+        {
+            self.mark(&parent, Reach::Path, Lane::Live, txid, txid);
+        }
+    }
+}

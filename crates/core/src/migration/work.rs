@@ -1,0 +1,247 @@
+//! Work on one pending path: look at what stands there now, then do what makes the target equal.
+//! Events and listings only say where to look.
+
+use super::Migration;
+use super::claim::{AfterRemoval, Asked, Claim, Step};
+use crate::commit_marker;
+use crate::effect::{Effect, Report, ReportKind};
+use crate::entry::{DirectoryNode, FileNode, Node};
+use crate::failure::{Failure, FailureKind, Side};
+use crate::input::{Examined, Work};
+use crate::number::TxId;
+use crate::path::{Namespace, RelPath};
+use crate::record::{Lane, Parked, Reach, Row};
+
+impl Migration {
+    /// Begins the work that an entry asks for.
+    pub(super) fn begin_work(&mut self, work: Work) {
+        let path = work.pending.path.clone();
+        let stale_join = self.claims.ended_while_taking.contains(&path);
+        if self.claims.is_busy(&path) || self.passes.contains_key(&path) {
+            self.wait_for_claim(&work);
+            return;
+        }
+        let up_to = self.last_mark();
+        let claim = Claim::of_work(&work, up_to);
+        self.works += 1;
+        if stale_join {
+            self.again(path, claim, 0, work.pending.waiting);
+            return;
+        }
+        if let Some(above) = &work.file_above {
+            self.mark(above, Reach::Path, Lane::Live, claim.first, claim.last);
+            self.again(path, claim, 100, false);
+            return;
+        }
+        if !work.stale_commit_markers.is_empty() && !self.is_commit_marker(&path) {
+            for marker in &work.stale_commit_markers {
+                self.mark(marker, Reach::Path, Lane::Live, claim.first, claim.last);
+            }
+            self.again(path, claim, 50, false);
+            return;
+        }
+        if let Some(attempt) = self.expired_attempt(&claim) {
+            self.inspect(path, claim, attempt);
+            return;
+        }
+        if work.pending.reach == Reach::Path {
+            self.examine(path, claim);
+        } else {
+            self.begin_pass(&work);
+        }
+    }
+
+    /// Asks what stands at the path now.
+    pub(super) fn examine(&mut self, path: RelPath, mut claim: Claim) {
+        claim.step = Step::Examining;
+        claim.dirty = false;
+        let ticket = self.ask(Asked::Claim(path.clone()));
+        let by_file_key = self.file_keys_matter;
+        self.outbox.send_after(Effect::Examine { ticket, path: path.clone(), by_file_key });
+        self.hold(path, claim);
+    }
+
+    /// What the source says stands at a path.
+    pub(super) fn examined(
+        &mut self,
+        path: RelPath,
+        mut claim: Claim,
+        outcome: Examined,
+        renamed: Option<Row>,
+    ) {
+        if !matches!(outcome, Examined::Failed(_)) {
+            self.answered_by(Side::Source);
+        }
+        match std::mem::replace(&mut claim.step, Step::Begun) {
+            Step::Confirming { attempt, written } => {
+                self.confirm_by_look(path, claim, attempt, written, outcome);
+            }
+            Step::Purging(purge) => self.purge_evidence(path, claim, purge, outcome),
+            Step::Begun
+            | Step::Inspecting { .. }
+            | Step::Examining
+            | Step::CheckingHints
+            | Step::Removing { .. }
+            | Step::Grouping
+            | Step::Checksumming(_)
+            | Step::Queued
+            | Step::Copying { .. }
+            | Step::Completing { .. }
+            | Step::Relocating { .. }
+            | Step::WritingMarker { .. } => {
+                claim.renamed = renamed;
+                self.look_at(path, claim, outcome);
+            }
+        }
+    }
+
+    fn look_at(&mut self, path: RelPath, claim: Claim, outcome: Examined) {
+        match outcome {
+            Examined::Failed(failure) => self.fail(path, claim, failure),
+            Examined::Absent { root_key } => self.meet_absence(path, claim, root_key),
+            Examined::Present(Node::File(file)) => self.meet_closed_file(path, claim, file),
+            Examined::Present(Node::Directory(node)) => self.look_at_directory(path, claim, node),
+            Examined::Present(Node::Special(what)) => {
+                let failure = Failure {
+                    side: Side::Source,
+                    kind: FailureKind::Refused,
+                    message: format!("{path}: {what} cannot be migrated"),
+                    remedy: "exclude it, or replace it by a regular file".to_owned(),
+                };
+                if claim.row.is_some() || claim.rows_below {
+                    self.clear_way(path, claim, AfterRemoval::Park(failure));
+                } else {
+                    self.fail(path, claim, failure);
+                }
+            }
+        }
+    }
+
+    fn meet_closed_file(&mut self, path: RelPath, mut claim: Claim, file: FileNode) {
+        if file.open && claim.row.is_some() && self.is_commit_marker(&path) {
+            self.clear_way(path, claim, AfterRemoval::Again);
+            return;
+        }
+        if file.open {
+            self.report_open(&path);
+            let message = "open at the source; the target keeps what was last closed".to_owned();
+            self.park(path, claim, Parked::Open, None, message);
+            return;
+        }
+        if claim.rows_below || claim.marker.is_some() {
+            self.clear_way(path, claim, AfterRemoval::Again);
+            return;
+        }
+        claim.node = Some(file);
+        if self.is_commit_marker(&path) {
+            self.consider_commit_marker(path, claim);
+            return;
+        }
+        self.bring(path, claim);
+    }
+
+    /// A commit marker goes when it is stale and comes when its group is complete (rule 7.1).
+    fn consider_commit_marker(&mut self, path: RelPath, mut claim: Claim) {
+        let unchanged = match (&claim.row, &claim.node) {
+            (Some(row), Some(file)) => self.is_unchanged(row, file),
+            (_, _) => false,
+        };
+        if unchanged {
+            self.bring(path, claim);
+            return;
+        }
+        if claim.row.is_some() {
+            self.clear_way(path, claim, AfterRemoval::Again);
+            return;
+        }
+        let Some(group) = commit_marker::group(&path) else {
+            self.bring(path, claim);
+            return;
+        };
+        claim.step = Step::Grouping;
+        let ticket = self.ask(Asked::Claim(path.clone()));
+        let up_to = claim.last;
+        self.outbox.send_after(Effect::Group { ticket, path: path.clone(), group, up_to });
+        self.hold(path, claim);
+    }
+
+    /// The answer about a commit marker's group.
+    pub(super) fn grouped(&mut self, path: RelPath, mut claim: Claim, incomplete: bool) {
+        if incomplete || claim.dirty {
+            self.again(path, claim, 100, false);
+            return;
+        }
+        claim.step = Step::Begun;
+        self.bring(path, claim);
+    }
+
+    fn look_at_directory(&mut self, path: RelPath, claim: Claim, node: DirectoryNode) {
+        if claim.row.is_some() {
+            self.clear_way(path, claim, AfterRemoval::Again);
+            return;
+        }
+        let not_empty = node.empty == Some(false);
+        if claim.reach != Reach::Path || (not_empty && !claim.rows_below) {
+            let (first, last) = (claim.first, claim.last);
+            let from_pass = claim.reach != Reach::Path;
+            self.settle(path.clone(), claim, TxId(0));
+            let lane = if from_pass { Lane::Live } else { Lane::Backlog };
+            self.mark(&path, Reach::Subtree, lane, first, last);
+            return;
+        }
+        self.consider_marker(path, claim, node);
+    }
+
+    /// Removes what of ours is in the way of what the source has at the path now (rule 5.5).
+    fn clear_way(&mut self, path: RelPath, claim: Claim, then: AfterRemoval) {
+        if claim.rows_below {
+            self.begin_purge(path, claim, then);
+        } else {
+            self.remove_own(path, claim, then);
+        }
+    }
+
+    fn meet_absence(&mut self, path: RelPath, claim: Claim, root_key: Option<u64>) {
+        if !self.root_is_pinned(root_key) {
+            self.again(path, claim, 1_000, false);
+            return;
+        }
+        let nothing_of_ours = claim.row.is_none()
+            && claim.marker.is_none()
+            && !claim.rows_below
+            && claim.attempts.is_empty()
+            && !self.removes_extra(&claim);
+        if nothing_of_ours {
+            self.settle(path, claim, TxId(0));
+            return;
+        }
+        self.check_hints(path, claim);
+    }
+
+    /// What a path of a `Flat` namespace looks like is not to be taken for a sign.
+    pub(super) fn is_commit_marker(&self, path: &RelPath) -> bool {
+        self.config.namespace == Namespace::Tree && commit_marker::is_commit_marker(path)
+    }
+
+    pub(super) fn parent_of(&self, path: &RelPath) -> Option<RelPath> {
+        match self.config.namespace {
+            Namespace::Tree => path.parent(),
+            Namespace::Flat => (!path.is_root()).then(RelPath::root),
+        }
+    }
+
+    fn report_open(&mut self, path: &RelPath) {
+        self.outbox.send(Effect::Report(Report {
+            path: Some(path.clone()),
+            kind: ReportKind::Open,
+            failure: Failure {
+                side: Side::Source,
+                kind: FailureKind::Conflict,
+                message: format!("{path} is open for writing at the source"),
+                remedy: "it is copied when it is closed; an abandoned one is closed by lease \
+                         recovery"
+                    .to_owned(),
+            },
+        }));
+    }
+}
