@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::process::{folder, tail};
 use crate::{TestbedError, install_hadoop};
 
 /// The OS user that the cluster believes to run as: the superuser of its file system.
@@ -128,10 +129,7 @@ impl Hadoop {
     /// [`TestbedError::Install`], or [`TestbedError::Start`] with the end of the log.
     pub fn start(options: &HadoopOptions) -> Result<Self, TestbedError> {
         let installation = install_hadoop()?;
-        let directory = tempfile::Builder::new()
-            .prefix("whimbrel-hadoop-")
-            .tempdir()
-            .map_err(TestbedError::file(std::env::temp_dir()))?;
+        let directory = folder("hadoop")?;
         let log = directory.path().join("hadoop.log");
         let errors = directory.path().join("stderr.log");
         let errors_file = File::create(&errors).map_err(TestbedError::file(&errors))?;
@@ -406,11 +404,4 @@ pub(crate) fn java(class_path: &str, heap_megabytes: usize, log: &Path) -> Comma
 fn texts(array: &Value) -> Vec<String> {
     let elements = array.as_array().map(Vec::as_slice).unwrap_or_default();
     elements.iter().filter_map(|element| element.as_str().map(str::to_owned)).collect()
-}
-
-fn tail(path: &Path) -> String {
-    let text = std::fs::read(path).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(30)..].join("\n")
 }

