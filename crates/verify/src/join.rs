@@ -1,0 +1,234 @@
+//! Both sides joined by key, subtree by subtree where some are mapped elsewhere.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use whimbrel_core::entry::Node;
+use whimbrel_core::failure::{Failure, FailureKind, Side};
+use whimbrel_core::path::{Namespace, RelPath};
+use whimbrel_store::error::StoreError;
+use whimbrel_store::target::Object;
+
+use crate::compare::Comparison;
+use crate::keys::Keys;
+use crate::walk::{Item, Walk, What};
+use crate::{Difference, DifferenceKind, Meter, Verification, add, attempt};
+
+/// Compares one subtree after the other: what is not mapped, then each mapped one.
+pub(crate) async fn run(
+    verification: &Verification,
+    meter: &Arc<Meter>,
+    differences: &mpsc::Sender<Difference>,
+) -> Result<(), Failure> {
+    let mut roots = vec![RelPath::root()];
+    let mapped = verification.mapped.iter().filter(|from| !from.is_root());
+    roots.extend(mapped.cloned());
+    for root in roots {
+        let mut join = Join {
+            comparison: Arc::new(Comparison::new(verification.clone(), meter.clone())),
+            meter,
+            differences,
+            tasks: JoinSet::new(),
+            unreadable: None,
+            root,
+        };
+        join.run().await?;
+    }
+    Ok(())
+}
+
+struct Join<'a> {
+    comparison: Arc<Comparison>,
+    meter: &'a Meter,
+    differences: &'a mpsc::Sender<Difference>,
+    tasks: JoinSet<Option<Difference>>,
+    /// A directory that could not be listed: nobody knows what is extra below it.
+    unreadable: Option<RelPath>,
+    root: RelPath,
+}
+
+impl Join<'_> {
+    async fn run(&mut self) -> Result<(), Failure> {
+        let verification = self.comparison.verification.clone();
+        let target_side = |error: StoreError| error.into_failure(Side::Target);
+        let source_side = |error: StoreError| error.into_failure(Side::Source);
+        let Some(mut walk) = self.begin().await.map_err(source_side)? else {
+            return self.finish_all().await;
+        };
+        let mut keys = Keys::new(verification.target.clone(), self.prefix());
+        let mut item = walk.next().await.map_err(source_side)?;
+        let mut object = keys.next().await.map_err(target_side)?;
+        loop {
+            let key = match &item {
+                Some(item) => match verification.keys.key(&item.path) {
+                    Ok(key) => Some(key),
+                    Err(error) => Some(self.refused(&item.path, &error).await),
+                },
+                None => None,
+            };
+            let order = match (&key, &object) {
+                (None, None) => break,
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some(key), Some(object)) => key.as_slice().cmp(object.key.as_slice()),
+            };
+            if order != Ordering::Greater {
+                if let Some(item) = item.take() {
+                    self.on_source(item, key.unwrap_or_default()).await?;
+                }
+                item = walk.next().await.map_err(source_side)?;
+            } else if let Some(only) = object.take() {
+                self.on_target_alone(only).await?;
+            }
+            if order != Ordering::Less {
+                object = keys.next().await.map_err(target_side)?;
+            }
+        }
+        self.finish_all().await
+    }
+
+    /// The walk over this subtree; `None` if nothing, or only a file, stands at its root.
+    async fn begin(&mut self) -> Result<Option<Walk>, StoreError> {
+        let verification = self.comparison.verification.clone();
+        let mapped = verification.mapped.iter();
+        let deeper = mapped.filter(|from| self.root.contains(from) && **from != self.root);
+        let cut = deeper.cloned().collect();
+        if !self.root.is_root() {
+            let root = self.root.clone();
+            match attempt::ask(|| verification.source.stat(&root)).await? {
+                Some(node @ (Node::File(_) | Node::Special(_))) => {
+                    if verification.scope.covers_file(&root) {
+                        self.spawn_node(root, node);
+                    }
+                    return Ok(None);
+                }
+                Some(Node::Directory(_)) | None => {}
+            }
+        }
+        let markers = verification.options.directory_markers;
+        let (source, scope) = (verification.source.clone(), verification.scope.clone());
+        Ok(Some(Walk::new(source, scope, markers, self.root.clone(), cut)))
+    }
+
+    /// What the keys of this subtree begin with.
+    fn prefix(&self) -> Vec<u8> {
+        let keys = &self.comparison.verification.keys;
+        let mut prefix = keys.key(&self.root).unwrap_or_default();
+        if self.root.is_root() {
+            prefix = keys.prefix().to_vec();
+        }
+        if !prefix.is_empty() {
+            prefix.push(b'/');
+        }
+        prefix
+    }
+
+    /// What the target has at this key is found out by asking for it: a listing does not name
+    /// checksums, and may be older.
+    async fn on_source(&mut self, item: Item, key: Vec<u8>) -> Result<(), Failure> {
+        if key.is_empty() {
+            return Ok(());
+        }
+        match item.what {
+            What::Node(node) => {
+                self.make_room().await?;
+                self.spawn_node(item.path, node);
+            }
+            What::Directory { marker_expected } => {
+                add(&self.meter.directories, 1);
+                if marker_expected {
+                    self.make_room().await?;
+                    let comparison = self.comparison.clone();
+                    self.tasks.spawn(async move { comparison.directory(item.path, key).await });
+                }
+            }
+            What::Unreadable(message) => {
+                self.unreadable = item.path.parent();
+                let kind = DifferenceKind::Unverifiable;
+                self.tell(Difference { path: item.path, kind, message }).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn on_target_alone(&mut self, object: Object) -> Result<(), Failure> {
+        let verification = &self.comparison.verification;
+        let Some(path) = verification.keys.path(&object.key) else { return Ok(()) };
+        let place = if path.is_marker() { path.parent().unwrap_or_default() } else { path.clone() };
+        let flat = verification.source.namespace() == Namespace::Flat;
+        let covered = if path.is_marker() && !flat {
+            verification.scope.covers_directory(&place) && !place.is_root()
+        } else {
+            verification.scope.covers_file(&path)
+        };
+        let unknown = self.unreadable.as_ref().is_some_and(|directory| directory.contains(&path));
+        if !covered || unknown || self.root_of(&path) != self.root {
+            return Ok(());
+        }
+        self.make_room().await?;
+        let comparison = self.comparison.clone();
+        self.tasks.spawn(async move { comparison.extra(path, object.key).await });
+        Ok(())
+    }
+
+    /// The subtree that a path is compared with.
+    fn root_of(&self, path: &RelPath) -> RelPath {
+        let mapped = self.comparison.verification.mapped.iter();
+        let longest = mapped.filter(|from| from.contains(path));
+        longest.max_by_key(|from| from.as_bytes().len()).cloned().unwrap_or_default()
+    }
+
+    fn spawn_node(&mut self, path: RelPath, node: Node) {
+        let comparison = self.comparison.clone();
+        self.tasks.spawn(async move { comparison.node(path, node).await });
+    }
+
+    async fn make_room(&mut self) -> Result<(), Failure> {
+        while self.tasks.len() >= self.comparison.verification.options.parallel.max(1) {
+            self.finish_one().await?;
+        }
+        Ok(())
+    }
+
+    async fn finish_all(&mut self) -> Result<(), Failure> {
+        while !self.tasks.is_empty() {
+            self.finish_one().await?;
+        }
+        Ok(())
+    }
+
+    async fn finish_one(&mut self) -> Result<(), Failure> {
+        match self.tasks.join_next().await {
+            None | Some(Ok(None)) => Ok(()),
+            Some(Ok(Some(difference))) => {
+                self.tell(difference).await;
+                Ok(())
+            }
+            Some(Err(error)) => Err(Failure {
+                side: Side::Local,
+                kind: FailureKind::Defect,
+                message: format!("a comparison broke: {error}"),
+                remedy: "report it".to_owned(),
+            }),
+        }
+    }
+
+    /// A path that no key can stand for.
+    async fn refused(&mut self, path: &RelPath, error: &StoreError) -> Vec<u8> {
+        let (kind, message) = (DifferenceKind::Missing, error.to_string());
+        self.tell(Difference { path: path.clone(), kind, message }).await;
+        Vec::new()
+    }
+
+    async fn tell(&self, difference: Difference) {
+        self.meter.count(difference.kind);
+        let ignored = self.comparison.verification.options.ignore_extras;
+        if difference.kind == DifferenceKind::Extra && ignored {
+            return;
+        }
+        // Nobody listens any more: the sums still tell.
+        let _ = self.differences.send(difference).await;
+    }
+}

@@ -1,0 +1,187 @@
+//! Compares a source with a target as they are now: two streams of names in the same order, joined.
+//!
+//! Nothing is remembered between runs and memory does not grow with the trees: a directory's page
+//! for each level of the source, a page of keys of the target, and a bounded number of comparisons
+//! in flight. A difference on a tree that moves is looked at again before it is told: it counts
+//! only if the source stood still around it (rule 10.2).
+
+mod attempt;
+mod compare;
+mod join;
+mod keys;
+mod walk;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::Serialize;
+use tokio::sync::mpsc;
+use whimbrel_core::config::DirectoryMarkers;
+use whimbrel_core::failure::Failure;
+use whimbrel_core::metadata::MetadataLevel;
+use whimbrel_core::path::RelPath;
+use whimbrel_core::scope::Scope;
+use whimbrel_store::key::KeyMap;
+use whimbrel_store::source::Source;
+use whimbrel_store::target::Target;
+
+/// What is compared, and how closely.
+#[derive(Clone)]
+pub struct Verification {
+    /// What should be there.
+    pub source: Arc<dyn Source>,
+    /// What is there.
+    pub target: Arc<dyn Target>,
+    /// Which path stands at which key.
+    pub keys: KeyMap,
+    /// Subtrees that are mapped elsewhere: the FROMs of `keys`.
+    pub mapped: Vec<RelPath>,
+    /// Which paths count.
+    pub scope: Scope,
+    /// How closely.
+    pub options: Options,
+}
+
+/// How closely source and target are compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Read all data on both sides, even where checksums are kept.
+    pub read_everything: bool,
+    /// What only the target has is counted, but no difference.
+    pub ignore_extras: bool,
+    /// How much metadata is compared.
+    pub metadata: MetadataLevel,
+    /// Which directories have to have a marker, where the target has markers.
+    pub directory_markers: DirectoryMarkers,
+    /// Comparisons in flight; at least 1.
+    pub parallel: usize,
+}
+
+/// What is wrong with a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DifferenceKind {
+    /// Only the source has it.
+    Missing,
+    /// Only the target has it.
+    Extra,
+    /// The bytes differ.
+    Different,
+    /// The bytes are the same, what travels with them is not.
+    MetadataDifferent,
+    /// It could not be told: open, moving, or unreadable.
+    Unverifiable,
+}
+
+/// One path that is not equal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Relative to the source root.
+    pub path: RelPath,
+    /// What is wrong.
+    pub kind: DifferenceKind,
+    /// In words, both sides named.
+    pub message: String,
+}
+
+/// Sums of one comparison.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Sums {
+    /// Files of the source that were compared.
+    pub files_compared: u64,
+    /// Directories of the source that were gone through.
+    pub directories: u64,
+    /// Only at the source.
+    pub missing: u64,
+    /// Only at the target.
+    pub extra: u64,
+    /// Other bytes.
+    pub different: u64,
+    /// Other metadata.
+    pub metadata_different: u64,
+    /// Could not be told.
+    pub unverifiable: u64,
+    /// Equal by the checksums that both sides keep.
+    pub verified_by_checksum: u64,
+    /// Equal by reading at least one side.
+    pub verified_by_reading: u64,
+    /// Bytes.
+    pub bytes_read_source: u64,
+    /// Bytes.
+    pub bytes_read_target: u64,
+}
+
+/// Sums while they grow.
+#[derive(Debug, Default)]
+pub struct Meter {
+    pub(crate) files_compared: AtomicU64,
+    pub(crate) directories: AtomicU64,
+    pub(crate) missing: AtomicU64,
+    pub(crate) extra: AtomicU64,
+    pub(crate) different: AtomicU64,
+    pub(crate) metadata_different: AtomicU64,
+    pub(crate) unverifiable: AtomicU64,
+    pub(crate) verified_by_checksum: AtomicU64,
+    pub(crate) verified_by_reading: AtomicU64,
+    pub(crate) bytes_read_source: AtomicU64,
+    pub(crate) bytes_read_target: AtomicU64,
+}
+
+impl Meter {
+    /// The sums as they are now.
+    pub fn sums(&self) -> Sums {
+        let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Sums {
+            files_compared: get(&self.files_compared),
+            directories: get(&self.directories),
+            missing: get(&self.missing),
+            extra: get(&self.extra),
+            different: get(&self.different),
+            metadata_different: get(&self.metadata_different),
+            unverifiable: get(&self.unverifiable),
+            verified_by_checksum: get(&self.verified_by_checksum),
+            verified_by_reading: get(&self.verified_by_reading),
+            bytes_read_source: get(&self.bytes_read_source),
+            bytes_read_target: get(&self.bytes_read_target),
+        }
+    }
+
+    pub(crate) fn count(&self, kind: DifferenceKind) {
+        let counter = match kind {
+            DifferenceKind::Missing => &self.missing,
+            DifferenceKind::Extra => &self.extra,
+            DifferenceKind::Different => &self.different,
+            DifferenceKind::MetadataDifferent => &self.metadata_different,
+            DifferenceKind::Unverifiable => &self.unverifiable,
+        };
+        add(counter, 1);
+    }
+}
+
+impl Sums {
+    /// True if nothing was found that makes the target other than the source.
+    pub fn equal(&self, ignore_extras: bool) -> bool {
+        self.missing + self.different + self.metadata_different + self.unverifiable == 0
+            && (ignore_extras || self.extra == 0)
+    }
+}
+
+impl Verification {
+    /// Compares everything and hands out differences as they are found. Extras are not handed out
+    /// where they are ignored. A receiver that went away stops nothing.
+    ///
+    /// # Errors
+    /// A side that could not be listed, after it was asked for a while.
+    pub async fn run(
+        &self,
+        meter: &Arc<Meter>,
+        differences: &mpsc::Sender<Difference>,
+    ) -> Result<Sums, Failure> {
+        join::run(self, meter, differences).await?;
+        Ok(meter.sums())
+    }
+}
+
+pub(crate) fn add(counter: &AtomicU64, amount: u64) {
+    counter.fetch_add(amount, Ordering::Relaxed);
+}
