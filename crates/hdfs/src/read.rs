@@ -71,12 +71,14 @@ impl Client {
     /// [`Error::SourceMoved`] when a block is gone, [`Error::Unsupported`] for a file whose blocks
     /// have checksums of both kinds or whose DataNodes are too old, and those of the connections.
     pub async fn composite_crc(&self, file: &PinnedFile) -> Result<CompositeCrc, Error> {
-        let blocks = stream::iter(&file.blocks)
-            .map(|block| async move {
-                let crc = self.block_crc(file, block).await?;
-                Ok::<_, Error>((crc, block.length))
-            })
-            .buffered(CHECKSUMS_AT_ONCE_MAX);
+        let blocks = file.blocks.iter().map(|block| async move {
+            let crc = self.block_crc(file, block).await?;
+            Ok::<_, Error>((crc, block.length))
+        });
+        // Collected, because a closure over borrowed blocks in the stream is not `Send` enough for
+        // boxed futures.
+        let blocks: Vec<_> = blocks.collect();
+        let blocks = stream::iter(blocks).buffered(CHECKSUMS_AT_ONCE_MAX);
         let whole =
             blocks.try_fold(None, |whole: Option<CompositeCrc>, (crc, length)| async move {
                 match whole {
