@@ -1,7 +1,16 @@
 //! Touches the outside: sources, change streams and targets, one folder per system.
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod digest;
 pub mod error;
+#[cfg(feature = "hdfs")]
+pub mod hdfs;
+pub mod key;
+#[cfg(feature = "local")]
+pub mod local;
+#[cfg(feature = "s3")]
+pub mod s3;
 pub mod source;
 pub mod stamp;
 pub mod target;

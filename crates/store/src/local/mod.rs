@@ -1,0 +1,35 @@
+//! Local and mounted file systems: a tree as a source, its changes through inotify, a tree as a
+//! target.
+//!
+//! Every name is opened relative to the handle of its directory and no symbolic link is followed
+//! below the root, so that a link swapped in under way leads nowhere. The root itself is looked up
+//! by its path each time: what is unmounted or renamed is then absent, and not a stale handle.
+
+mod account;
+mod acl;
+mod failure;
+mod listing;
+mod names;
+mod node;
+mod root;
+mod source;
+
+pub use source::LocalSource;
+
+/// The attribute under which Linux keeps an access control list.
+const ACL_ATTRIBUTE: &str = "system.posix_acl_access";
+
+/// Runs what blocks on threads that may block.
+async fn blocking<T, F>(work: F) -> Result<T, crate::error::StoreError>
+where
+    T: Send + 'static,
+    F: FnOnce() -> Result<T, crate::error::StoreError> + Send + 'static,
+{
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome,
+        Err(ended) => Err(crate::error::StoreError::Unavailable {
+            message: format!("a task at the local file system ended early: {ended}"),
+            remedy: "start again; report it if it comes again".to_owned(),
+        }),
+    }
+}

@@ -1,0 +1,138 @@
+//! From the kernel's description of an inode to what stands at a path.
+
+use std::os::fd::AsFd;
+
+use bytes::Bytes;
+use rustix::fs::{AtFlags, FileType, Statx, StatxFlags, StatxTimestamp, statx};
+use rustix::io::Errno;
+use whimbrel_core::entry::{DirectoryNode, FileNode, Node};
+use whimbrel_core::identity::Identity;
+use whimbrel_core::metadata::Metadata;
+
+use super::ACL_ATTRIBUTE;
+use super::account::Accounts;
+use super::acl;
+use super::root::handle_path_of;
+
+/// More than an access control list of the kernel's largest size takes.
+const ACL_BYTES_MAX: usize = 64 * 1024;
+
+/// Describes a name in a directory without following it; an empty name is the handle itself.
+pub(super) fn look(directory: impl AsFd, name: &[u8]) -> Result<Statx, Errno> {
+    let empty = if name.is_empty() { AtFlags::EMPTY_PATH } else { AtFlags::empty() };
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | empty;
+    statx(directory, name, flags, StatxFlags::BASIC_STATS | StatxFlags::BTIME)
+}
+
+/// What the file's type is.
+pub(super) fn file_type(look: &Statx) -> FileType {
+    FileType::from_raw_mode(u32::from(look.stx_mode))
+}
+
+/// Tells this state of the file from every other (rule 2.2).
+pub(super) fn identity(look: &Statx) -> Identity {
+    let born = look.stx_mask & StatxFlags::BTIME.bits() != 0;
+    Identity::Local {
+        device: device(look),
+        inode: look.stx_ino,
+        length: look.stx_size,
+        modified_ns: nanoseconds(&look.stx_mtime),
+        changed_ns: nanoseconds(&look.stx_ctime),
+        born_ns: if born { nanoseconds(&look.stx_btime) } else { 0 },
+    }
+}
+
+/// Device number, both halves.
+pub(super) fn device(look: &Statx) -> u64 {
+    u64::from(look.stx_dev_major) << 32 | u64::from(look.stx_dev_minor)
+}
+
+/// Device and inode in one number, by which a root is known again (rule 1.5).
+pub(super) fn file_key(look: &Statx) -> u64 {
+    // An odd multiplier loses no bit: two inodes of one device never meet.
+    device(look).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ look.stx_ino
+}
+
+/// Nanoseconds since the Unix epoch.
+pub(super) fn nanoseconds(time: &StatxTimestamp) -> i64 {
+    time.tv_sec.saturating_mul(1_000_000_000).saturating_add(i64::from(time.tv_nsec))
+}
+
+/// What stands at the name that `look` describes. The list of its access rights is read through
+/// the directory's handle.
+pub(super) fn node(
+    look: &Statx,
+    directory: impl AsFd,
+    name: &[u8],
+    accounts: &Accounts,
+) -> Result<Node, Errno> {
+    let node = match file_type(look) {
+        FileType::RegularFile => Node::File(FileNode {
+            identity: identity(look),
+            open: false,
+            metadata: metadata(look, directory, name, accounts)?,
+            pin: Bytes::new(),
+        }),
+        FileType::Directory => Node::Directory(DirectoryNode {
+            file_key: file_key(look),
+            empty: None,
+            metadata: metadata(look, directory, name, accounts)?,
+        }),
+        FileType::Symlink => Node::Special("symbolic link".to_owned()),
+        FileType::Fifo => Node::Special("named pipe".to_owned()),
+        FileType::Socket => Node::Special("socket".to_owned()),
+        FileType::CharacterDevice => Node::Special("character device".to_owned()),
+        FileType::BlockDevice => Node::Special("block device".to_owned()),
+        FileType::Unknown => Node::Special("file of an unknown kind".to_owned()),
+    };
+    Ok(node)
+}
+
+/// Owner, group, mode, time and ACL of a file or directory.
+pub(super) fn metadata(
+    look: &Statx,
+    directory: impl AsFd,
+    name: &[u8],
+    accounts: &Accounts,
+) -> Result<Metadata, Errno> {
+    let attribute = attribute(directory, name, ACL_ATTRIBUTE)?;
+    Ok(Metadata {
+        owner: accounts.user(look.stx_uid),
+        group: accounts.group(look.stx_gid),
+        mode: u32::from(look.stx_mode) & 0o7777,
+        modified_ns: nanoseconds(&look.stx_mtime),
+        acl: attribute.and_then(|bytes| acl::text(&bytes, accounts)),
+        xattrs: std::collections::BTreeMap::new(),
+    })
+}
+
+/// An extended attribute of a name in a directory; `None` where there is none or the file system
+/// keeps none.
+pub(super) fn attribute(
+    directory: impl AsFd,
+    name: &[u8],
+    attribute: &str,
+) -> Result<Option<Vec<u8>>, Errno> {
+    let path = handle_path_of(directory, name);
+    let read = |size: usize| {
+        let mut value = vec![0; size];
+        let outcome = match name {
+            // The last component is then the kernel's link to the handle: follow that one.
+            b"" => rustix::fs::getxattr(path.as_slice(), attribute, &mut value[..]),
+            _ => rustix::fs::lgetxattr(path.as_slice(), attribute, &mut value[..]),
+        };
+        outcome.map(|length| {
+            value.truncate(length);
+            value
+        })
+    };
+    let outcome = match read(256) {
+        Err(Errno::RANGE) => read(ACL_BYTES_MAX),
+        outcome => outcome,
+    };
+    match outcome {
+        Ok(value) => Ok(Some(value)),
+        Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::NOENT) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}

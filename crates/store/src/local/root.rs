@@ -1,0 +1,112 @@
+//! Opens what lies under a root without ever leaving it.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+
+/// A directory (or a single file) and everything under it.
+#[derive(Clone, Debug)]
+pub(super) struct Root {
+    path: PathBuf,
+}
+
+impl Root {
+    pub(super) fn new(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The whole path of what lies at `below`, for messages.
+    pub(super) fn shown(&self, below: &[u8]) -> Vec<u8> {
+        let mut whole = self.path.as_os_str().as_bytes().to_vec();
+        if !below.is_empty() {
+            whole.push(b'/');
+            whole.extend_from_slice(below);
+        }
+        whole
+    }
+
+    /// A handle of the root for looking up only.
+    pub(super) fn open(&self) -> Result<OwnedFd, Errno> {
+        openat(CWD, &self.path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+    }
+
+    /// A handle of a directory for looking up only.
+    pub(super) fn directory(&self, below: &[u8]) -> Result<OwnedFd, Errno> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let mut handle = openat(CWD, &self.path, flags, Mode::empty())?;
+        for name in components(below)? {
+            handle = openat(&handle, name, flags | OFlags::NOFOLLOW, Mode::empty())?;
+        }
+        Ok(handle)
+    }
+
+    /// The handle of the directory that holds `below`, and the last name; the name is empty for the
+    /// root itself.
+    pub(super) fn parent<'a>(&self, below: &'a [u8]) -> Result<(OwnedFd, &'a [u8]), Errno> {
+        match below.iter().rposition(|byte| *byte == b'/') {
+            _ if below.is_empty() => Ok((self.open()?, below)),
+            Some(slash) => Ok((self.directory(&below[..slash])?, named(&below[slash + 1..])?)),
+            None => Ok((self.directory(b"")?, named(below)?)),
+        }
+    }
+}
+
+/// Opens a name for reading without following it, waiting on it (a fifo) or marking it as accessed
+/// where the right to that exists (owner or root). An empty name opens `directory` itself anew.
+pub(super) fn open_quietly(
+    directory: impl AsFd,
+    name: &[u8],
+    flags: OFlags,
+) -> Result<OwnedFd, Errno> {
+    let flags = flags | OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    // Opening through /proc follows exactly one link: to the handle that is open already.
+    let whole = handle_path(&directory);
+    let open = |flags: OFlags| match name {
+        b"" => openat(CWD, whole.as_str(), flags, Mode::empty()),
+        _ => openat(&directory, name, flags | OFlags::NOFOLLOW, Mode::empty()),
+    };
+    match open(flags | OFlags::NOATIME) {
+        Err(Errno::PERM) => open(flags),
+        outcome => outcome,
+    }
+}
+
+/// The path under which the kernel shows an open handle.
+pub(super) fn handle_path(handle: impl AsFd) -> String {
+    format!("/proc/self/fd/{}", handle.as_fd().as_raw_fd())
+}
+
+/// The same for a name in an open directory.
+pub(super) fn handle_path_of(directory: impl AsFd, name: &[u8]) -> Vec<u8> {
+    let mut path = handle_path(directory).into_bytes();
+    if !name.is_empty() {
+        path.push(b'/');
+        path.extend_from_slice(name);
+    }
+    path
+}
+
+/// The names of a path; refused if one of them would mean something else to the kernel.
+pub(super) fn components(path: &[u8]) -> Result<impl Iterator<Item = &[u8]>, Errno> {
+    if !path.is_empty() {
+        for name in path.split(|byte| *byte == b'/') {
+            named(name)?;
+        }
+    }
+    Ok(path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()))
+}
+
+fn named(name: &[u8]) -> Result<&[u8], Errno> {
+    match name {
+        b"" | b"." | b".." => Err(Errno::INVAL),
+        _ if name.contains(&0) => Err(Errno::INVAL),
+        _ => Ok(name),
+    }
+}

@@ -1,0 +1,320 @@
+//! A tree of a local or mounted file system as a source.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use rustix::fs::{FileType, OFlags, Statx};
+use rustix::io::Errno;
+use tokio::sync::mpsc;
+use whimbrel_core::entry::{DirectoryNode, Entry, FileNode, Node, Page};
+use whimbrel_core::identity::Identity;
+use whimbrel_core::path::{Namespace, RelPath};
+
+use super::account::Accounts;
+use super::failure::{failure, io_failure, is_absent};
+use super::listing::Listings;
+use super::root::{Root, handle_path_of, open_quietly};
+use super::{blocking, node};
+use crate::error::StoreError;
+use crate::source::{Answer, ByteStream, ChangeStream, Source};
+
+const PAGE_NAMES: usize = 1000;
+const CHUNK_BYTES: usize = 1024 * 1024;
+const CHUNKS_AHEAD: usize = 2;
+/// The kernel's clock for file times ticks at least so often.
+const CLOCK_TICK_NS: i64 = 10_000_000;
+/// File systems that keep whole seconds count in steps of at most two.
+const COARSE_TICK_NS: i64 = 2_000_000_000;
+
+/// A directory, or a single file, and everything under it. Nothing is ever written, access times
+/// included where the user may leave them alone (owner of the file, or root).
+///
+/// A write is told from the times that the file system keeps: a program that maps a file into
+/// memory changes them when the kernel writes the pages back.
+#[derive(Clone, Debug)]
+pub struct LocalSource {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    root: Root,
+    listings: Listings,
+    accounts: Accounts,
+}
+
+impl LocalSource {
+    /// Opens the tree under `path`, which must stand there. The path itself may lead through
+    /// symbolic links; below it none is followed.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let root = Root::new(path);
+        root.open().map_err(|errno| failure("open", &root.shown(b""), errno))?;
+        if !Path::new("/proc/self/fd").exists() {
+            return Err(StoreError::Unsupported {
+                message: "/proc is not mounted".to_owned(),
+                remedy: "mount proc at /proc: open files are named through it".to_owned(),
+            });
+        }
+        let inner = Inner { root, listings: Listings::new(false), accounts: Accounts::default() };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+}
+
+impl Source for LocalSource {
+    fn namespace(&self) -> Namespace {
+        Namespace::Tree
+    }
+
+    fn describe(&self) -> String {
+        format!("file://{}", self.inner.root.path().display())
+    }
+
+    fn list<'a>(
+        &'a self,
+        directory: &'a RelPath,
+        after: Option<&'a [u8]>,
+    ) -> Answer<'a, Option<Page>> {
+        let inner = self.inner.clone();
+        let (directory, after) = (directory.clone(), after.map(<[u8]>::to_vec));
+        Box::pin(blocking(move || inner.list(&directory, after.as_deref())))
+    }
+
+    fn stat<'a>(&'a self, path: &'a RelPath) -> Answer<'a, Option<Node>> {
+        let (inner, path) = (self.inner.clone(), path.clone());
+        Box::pin(blocking(move || inner.stat(&path)))
+    }
+
+    fn read(&self, path: &RelPath, node: &FileNode, range: Range<u64>) -> ByteStream {
+        let (sender, mut receiver) = mpsc::channel(CHUNKS_AHEAD);
+        let (inner, path) = (self.inner.clone(), path.clone());
+        let identity = node.identity.clone();
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = inner.read(&path, &identity, range, &sender) {
+                // Nobody listens any more: then nobody misses it.
+                let _ = sender.blocking_send(Err(error));
+            }
+        });
+        Box::pin(futures_util::stream::poll_fn(move |context| receiver.poll_recv(context)))
+    }
+
+    fn stored_checksum<'a>(
+        &'a self,
+        _path: &'a RelPath,
+        _node: &'a FileNode,
+    ) -> Answer<'a, Option<u32>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    fn xattrs<'a>(&'a self, path: &'a RelPath) -> Answer<'a, BTreeMap<String, Vec<u8>>> {
+        let (inner, path) = (self.inner.clone(), path.clone());
+        Box::pin(blocking(move || inner.xattrs(&path)))
+    }
+
+    fn stream(&self) -> Answer<'_, Arc<dyn ChangeStream>> {
+        Box::pin(std::future::ready(Err(StoreError::Unsupported {
+            message: format!("{} has no stream of changes", self.describe()),
+            remedy: "run without --live".to_owned(),
+        })))
+    }
+}
+
+impl Inner {
+    fn failed(&self, what: &str, path: &RelPath, errno: Errno) -> StoreError {
+        failure(what, &self.root.shown(path.as_bytes()), errno)
+    }
+
+    fn directory(&self, path: &RelPath) -> Result<Option<OwnedFd>, StoreError> {
+        let open = || {
+            let handle = self.root.directory(path.as_bytes())?;
+            open_quietly(handle, b"", OFlags::DIRECTORY)
+        };
+        match open() {
+            Ok(handle) => Ok(Some(handle)),
+            Err(errno) if is_absent(errno) => Ok(None),
+            Err(errno) => Err(self.failed("list", path, errno)),
+        }
+    }
+
+    fn list(&self, path: &RelPath, after: Option<&[u8]>) -> Result<Option<Page>, StoreError> {
+        let Some(directory) = self.directory(path)? else { return Ok(None) };
+        let mut after = after.map(<[u8]>::to_vec);
+        loop {
+            let names = self
+                .listings
+                .page(&directory, after.as_deref(), PAGE_NAMES)
+                .map_err(|error| io_failure("list", &self.root.shown(path.as_bytes()), &error))?;
+            let mut entries = Vec::with_capacity(names.names.len());
+            for name in &names.names {
+                let child = path.join(name);
+                if let Some(node) = self.node(&directory, name, &child)? {
+                    entries.push(Entry { path: child, node });
+                }
+            }
+            // A page whose names all went says nothing about where to go on.
+            if !entries.is_empty() || !names.more {
+                return Ok(Some(Page { entries, more: names.more }));
+            }
+            after = names.names.into_iter().next_back();
+        }
+    }
+
+    fn node(
+        &self,
+        directory: &OwnedFd,
+        name: &[u8],
+        path: &RelPath,
+    ) -> Result<Option<Node>, StoreError> {
+        let described = node::look(directory, name)
+            .and_then(|look| node::node(&look, directory, name, &self.accounts));
+        match described {
+            Ok(node) => Ok(Some(node)),
+            Err(errno) if is_absent(errno) => Ok(None),
+            Err(errno) => Err(self.failed("look at", path, errno)),
+        }
+    }
+
+    fn stat(&self, path: &RelPath) -> Result<Option<Node>, StoreError> {
+        let (parent, name) = match self.root.parent(path.as_bytes()) {
+            Ok(found) => found,
+            Err(errno) if is_absent(errno) => return Ok(None),
+            Err(errno) => return Err(self.failed("look at", path, errno)),
+        };
+        match self.node(&parent, name, path)? {
+            Some(Node::Directory(directory)) => {
+                let empty = self.is_empty(path)?;
+                Ok(Some(Node::Directory(DirectoryNode { empty, ..directory })))
+            }
+            other => Ok(other),
+        }
+    }
+
+    fn is_empty(&self, path: &RelPath) -> Result<Option<bool>, StoreError> {
+        let Some(directory) = self.directory(path)? else { return Ok(None) };
+        let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
+        let mut entries = rustix::fs::RawDir::new(&directory, &mut buffer);
+        while let Some(entry) = entries.next() {
+            let entry = entry.map_err(|errno| self.failed("list", path, errno))?;
+            if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+                return Ok(Some(false));
+            }
+        }
+        Ok(Some(true))
+    }
+
+    fn read(
+        &self,
+        path: &RelPath,
+        identity: &Identity,
+        range: Range<u64>,
+        sender: &mpsc::Sender<Result<Bytes, StoreError>>,
+    ) -> Result<(), StoreError> {
+        let file = self.open_file(path)?;
+        let described = |file: &OwnedFd| {
+            node::look(file, b"").map_err(|errno| self.failed("look at", path, errno))
+        };
+        let before = described(&file)?;
+        if node::file_type(&before) != FileType::RegularFile || node::identity(&before) != *identity
+        {
+            return Err(self.moved(path));
+        }
+        wait_for_next_tick(&before);
+        let mut position = range.start;
+        while position < range.end {
+            let left = usize::try_from(range.end - position).unwrap_or(CHUNK_BYTES);
+            let mut chunk = vec![0; left.min(CHUNK_BYTES)];
+            let read = rustix::io::retry_on_intr(|| {
+                rustix::io::pread(&file, chunk.as_mut_slice(), position)
+            })
+            .map_err(|errno| self.failed("read", path, errno))?;
+            if read == 0 {
+                return Err(self.moved(path));
+            }
+            chunk.truncate(read);
+            position += read as u64;
+            // The last piece is held back until the file is known to have stood still.
+            if position == range.end && node::identity(&described(&file)?) != *identity {
+                return Err(self.moved(path));
+            }
+            if sender.blocking_send(Ok(Bytes::from(chunk))).is_err() {
+                return Ok(());
+            }
+        }
+        if range.is_empty() && node::identity(&described(&file)?) != *identity {
+            return Err(self.moved(path));
+        }
+        Ok(())
+    }
+
+    fn open_file(&self, path: &RelPath) -> Result<OwnedFd, StoreError> {
+        let opened = self.root.parent(path.as_bytes()).and_then(|(parent, name)| {
+            open_quietly(parent, name, OFlags::empty())
+        });
+        opened.map_err(|errno| {
+            if is_absent(errno) { self.moved(path) } else { self.failed("read", path, errno) }
+        })
+    }
+
+    fn moved(&self, path: &RelPath) -> StoreError {
+        let whole = self.root.shown(path.as_bytes());
+        let message = format!("{} changed under the reading", super::failure::shown(&whole));
+        StoreError::Moved { message }
+    }
+
+    fn xattrs(&self, path: &RelPath) -> Result<BTreeMap<String, Vec<u8>>, StoreError> {
+        let read = || -> Result<BTreeMap<String, Vec<u8>>, Errno> {
+            let (parent, name) = self.root.parent(path.as_bytes())?;
+            let mut found = BTreeMap::new();
+            for attribute in attribute_names(&parent, name)? {
+                if let Some(value) = node::attribute(&parent, name, &attribute)? {
+                    found.insert(attribute, value);
+                }
+            }
+            Ok(found)
+        };
+        match read() {
+            Ok(found) => Ok(found),
+            Err(errno) if is_absent(errno) => Err(self.moved(path)),
+            Err(errno) => Err(self.failed("read the attributes of", path, errno)),
+        }
+    }
+}
+
+/// Names of the extended attributes that travel: what the kernel keeps for itself (`system.`, the
+/// ACL among it) and names that are not text stay.
+fn attribute_names(parent: &OwnedFd, name: &[u8]) -> Result<Vec<String>, Errno> {
+    let path = handle_path_of(parent, name);
+    let list = |size: usize| {
+        let mut list = vec![0_u8; size];
+        let length = match name {
+            b"" => rustix::fs::listxattr(path.as_slice(), &mut list[..]),
+            _ => rustix::fs::llistxattr(path.as_slice(), &mut list[..]),
+        }?;
+        list.truncate(length);
+        Ok(list)
+    };
+    let list = match list(4096) {
+        Err(Errno::RANGE) => list(64 * 1024)?,
+        Err(Errno::OPNOTSUPP) => Vec::new(),
+        outcome => outcome?,
+    };
+    let names = list.split(|byte| *byte == 0).filter(|name| !name.is_empty());
+    let texts = names.filter_map(|name| std::str::from_utf8(name).ok());
+    Ok(texts.filter(|name| !name.starts_with("system.")).map(str::to_owned).collect())
+}
+
+/// File times come from a clock that ticks. A file that changed in the tick under way could change
+/// again without its times telling: reading begins when the tick is over.
+fn wait_for_next_tick(look: &Statx) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let changed_ns = node::nanoseconds(&look.stx_ctime);
+    let age_ns = i64::try_from(now.as_nanos()).unwrap_or(i64::MAX).saturating_sub(changed_ns);
+    let tick_ns = if changed_ns % 1_000_000_000 == 0 { COARSE_TICK_NS } else { CLOCK_TICK_NS };
+    if (0..tick_ns).contains(&age_ns) {
+        std::thread::sleep(Duration::from_nanos((tick_ns - age_ns).unsigned_abs()));
+    }
+}
