@@ -1,0 +1,144 @@
+//! What the NameNode says of a path, as a node of the source.
+
+use bytes::Bytes;
+use whimbrel_core::entry::{DirectoryNode, FileNode, Node};
+use whimbrel_core::identity::Identity;
+use whimbrel_core::metadata::Metadata;
+use whimbrel_hdfs::{AclEntry, AclSubject, FileKind, FileStatus, PinnedFile};
+
+use crate::digest;
+
+const NANOS_PER_MILLI: i64 = 1_000_000;
+
+/// The node of a path; `acl` where its flag is set and it was asked for.
+pub(crate) fn node(status: &FileStatus, acl: Option<String>) -> Node {
+    match status.kind {
+        FileKind::Directory => Node::Directory(DirectoryNode {
+            file_key: status.file_id,
+            empty: status.children_count.map(|count| count == 0),
+            metadata: metadata(status, acl),
+        }),
+        FileKind::Symlink => Node::Special("symbolic link".to_owned()),
+        FileKind::File if status.is_encrypted => Node::Special(
+            "encrypted file: its encryption zone cannot be decrypted, and ciphertext is not copied"
+                .to_owned(),
+        ),
+        FileKind::File => match &status.pinned {
+            Some(PinnedFile { erasure_coding: Some(coding), .. }) => Node::Special(format!(
+                "erasure coded file (policy {}), which cannot be read yet",
+                coding.policy
+            )),
+            Some(pinned) => file(status, pinned, acl),
+            None => Node::Special("file without a block list in the NameNode's answer".to_owned()),
+        },
+    }
+}
+
+fn file(status: &FileStatus, pinned: &PinnedFile, acl: Option<String>) -> Node {
+    Node::File(FileNode {
+        identity: Identity::Hdfs {
+            block_pool: pool_digest(&pinned.block_pool),
+            file_id: status.file_id,
+            length: pinned.length,
+            modified_ms: i64::try_from(status.modified_millis).unwrap_or(i64::MAX),
+            blocks: blocks_digest(pinned),
+        },
+        open: pinned.is_under_construction,
+        metadata: metadata(status, acl),
+        pin: Bytes::from(pinned.to_bytes()),
+    })
+}
+
+/// A file without blocks names no pool: 0 then. It has no bytes that could differ.
+fn pool_digest(pool: &str) -> u64 {
+    if pool.is_empty() { 0 } else { digest::stable_u64(pool.as_bytes()) }
+}
+
+fn blocks_digest(pinned: &PinnedFile) -> u64 {
+    let mut bytes = Vec::with_capacity(pinned.blocks.len() * 24);
+    for block in &pinned.blocks {
+        for number in [block.id, block.generation_stamp, block.length] {
+            bytes.extend_from_slice(&number.to_be_bytes());
+        }
+    }
+    digest::stable_u64(&bytes)
+}
+
+fn metadata(status: &FileStatus, acl: Option<String>) -> Metadata {
+    let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
+    let millis = i64::try_from(status.modified_millis).unwrap_or(i64::MAX);
+    Metadata {
+        owner: text(&status.owner),
+        group: text(&status.group),
+        mode: u32::from(status.permission),
+        modified_ns: millis.saturating_mul(NANOS_PER_MILLI),
+        acl,
+        xattrs: std::collections::BTreeMap::new(),
+    }
+}
+
+/// The whole ACL as `hdfs dfs -setfacl --set` takes it. The NameNode keeps owner, mask and others
+/// in the mode and names them nowhere else; the mode's group bits are the mask once there are
+/// entries for access.
+pub(crate) fn acl_text(permission: u16, entries: &[AclEntry]) -> Option<String> {
+    if entries.is_empty() {
+        return None;
+    }
+    let bits = |shift: u16| rwx((permission >> shift) & 7);
+    let mut parts = vec![format!("user::{}", bits(6))];
+    let access = || entries.iter().filter(|entry| !entry.is_default);
+    parts.extend(access().map(entry_text));
+    if access().next().is_some() {
+        parts.push(format!("mask::{}", bits(3)));
+    } else {
+        parts.push(format!("group::{}", bits(3)));
+    }
+    parts.push(format!("other::{}", bits(0)));
+    parts.extend(entries.iter().filter(|entry| entry.is_default).map(entry_text));
+    Some(parts.join(","))
+}
+
+fn entry_text(entry: &AclEntry) -> String {
+    let scope = if entry.is_default { "default:" } else { "" };
+    let subject = match entry.subject {
+        AclSubject::User => "user",
+        AclSubject::Group => "group",
+        AclSubject::Mask => "mask",
+        AclSubject::Other => "other",
+    };
+    let name = entry.name.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+    format!("{scope}{subject}:{name}:{}", rwx(u16::from(entry.permission)))
+}
+
+fn rwx(bits: u16) -> String {
+    let letter = |bit, letter| if bits & bit != 0 { letter } else { '-' };
+    [letter(4, 'r'), letter(2, 'w'), letter(1, 'x')].iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(is_default: bool, subject: AclSubject, name: &str, permission: u8) -> AclEntry {
+        let name = (!name.is_empty()).then(|| Bytes::copy_from_slice(name.as_bytes()));
+        AclEntry { is_default, subject, name, permission }
+    }
+
+    #[test]
+    fn an_acl_is_told_whole() {
+        let entries = [
+            entry(false, AclSubject::User, "alice", 6),
+            entry(false, AclSubject::Group, "", 4),
+            entry(true, AclSubject::User, "", 7),
+        ];
+        assert_eq!(
+            acl_text(0o1640, &entries).as_deref(),
+            Some("user::rw-,user:alice:rw-,group::r--,mask::r--,other::---,default:user::rwx")
+        );
+        assert_eq!(
+            acl_text(0o755, &entries[2..]).as_deref(),
+            Some("user::rwx,group::r-x,other::r-x,default:user::rwx")
+        );
+        assert_eq!(acl_text(0o755, &[]), None);
+    }
+}
