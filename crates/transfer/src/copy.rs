@@ -1,0 +1,88 @@
+//! One file from its pinned bytes to the target (rules 3.1 and 4.1).
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tokio::sync::mpsc::UnboundedSender;
+use whimbrel_core::effect::CopyJob;
+use whimbrel_core::failure::{Failure, FailureKind, Side};
+use whimbrel_core::identity::Identity;
+use whimbrel_core::input::{Input, Written};
+
+use crate::carrier::Carrier;
+use crate::outcome::{Ended, verified};
+use crate::plan::Plan;
+
+/// Bytes of one request with their checksum.
+pub(crate) struct Body {
+    pub(crate) pieces: Vec<Bytes>,
+    pub(crate) crc32c: u32,
+}
+
+impl Carrier {
+    pub(crate) async fn copied(
+        &self,
+        job: &CopyJob,
+        events: &UnboundedSender<Input>,
+    ) -> Result<Written, Ended> {
+        let key = self.key(&job.path)?;
+        let length = job.node.identity.length();
+        let abilities = self.target.abilities();
+        match Plan::new(length, self.options.part_bytes, &abilities, job.resume.as_ref()) {
+            Plan::Whole => self.put_whole(job, &key, length).await,
+            Plan::Parts { part_bytes } => self.stage(job, &key, part_bytes, events).await,
+        }
+    }
+
+    async fn put_whole(&self, job: &CopyJob, key: &[u8], length: u64) -> Result<Written, Ended> {
+        let _room = self.memory.reserve(length).await;
+        let metadata = job.node.metadata.clone();
+        let stamp = self.stamp(job.attempt, &job.path, metadata).await?;
+        let body = self.body(job, 0..length).await?;
+        check_source(job, body.crc32c)?;
+        let standing = self.target.put(key, body.pieces, &stamp).await.map_err(Ended::writing)?;
+        Ok(Written::Done(verified(standing, length, Some(body.crc32c))?))
+    }
+
+    /// Reads exactly these bytes of the pinned file; fewer or more mean that it moved.
+    pub(crate) async fn body(&self, job: &CopyJob, range: Range<u64>) -> Result<Body, Ended> {
+        let expected = range.end - range.start;
+        let mut body = Body { pieces: Vec::new(), crc32c: 0 };
+        if expected == 0 {
+            return Ok(body);
+        }
+        let mut received = 0_u64;
+        let mut stream = self.source.read(&job.path, &job.node, range);
+        while let Some(piece) = stream.next().await {
+            let piece = piece.map_err(Ended::reading)?;
+            received += piece.len() as u64;
+            if received > expected {
+                return Err(Ended::Moved);
+            }
+            body.crc32c = crc32c::crc32c_append(body.crc32c, &piece);
+            body.pieces.push(piece);
+        }
+        if received == expected { Ok(body) } else { Err(Ended::Moved) }
+    }
+}
+
+/// Compares the computed checksum with the source's own where that costs nothing: other sources
+/// would have to be asked once more per file.
+pub(crate) fn check_source(job: &CopyJob, crc32c: u32) -> Result<(), Ended> {
+    let Identity::Object { crc32c: Some(stored), .. } = &job.node.identity else {
+        return Ok(());
+    };
+    if *stored == crc32c {
+        return Ok(());
+    }
+    Err(Ended::Failed(Failure {
+        side: Side::Source,
+        kind: FailureKind::Corrupt,
+        message: format!(
+            "{}: the source keeps CRC32C {stored:08x}, the bytes that it gave have {crc32c:08x}",
+            job.path
+        ),
+        remedy: "read the object by other means; the source's copy may be damaged".to_owned(),
+    }))
+}
