@@ -1,0 +1,81 @@
+//! Objects that stood under the target before this migration wrote there.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use whimbrel_core::path::RelPath;
+use whimbrel_core::record::Found;
+
+use crate::codec::{self, Kind};
+use crate::error::{LedgerError, Result};
+use crate::key::Names;
+use crate::pending::NameRange;
+
+/// Puts an object; true if none was known at its path.
+pub(crate) fn put(sql: &Connection, names: Names, found: &Found) -> Result<bool> {
+    let new = !drop(sql, names, &found.path)?;
+    let key = names.key(&found.path);
+    sql.prepare_cached("INSERT INTO found (directory, name, record) VALUES (?1, ?2, ?3)")?
+        .execute(params![
+            key.directory.as_bytes(),
+            key.name.as_ref(),
+            codec::encode(Kind::Found, found)?
+        ])?;
+    Ok(new)
+}
+
+/// Forgets the object of a path; true if there was one.
+pub(crate) fn drop(sql: &Connection, names: Names, path: &RelPath) -> Result<bool> {
+    let key = names.key(path);
+    let gone = sql
+        .prepare_cached("DELETE FROM found WHERE directory = ?1 AND name = ?2")?
+        .execute(params![key.directory.as_bytes(), key.name.as_ref()])?;
+    Ok(gone > 0)
+}
+
+/// The object of a path.
+pub(crate) fn get(sql: &Connection, names: Names, path: &RelPath) -> Result<Option<Found>> {
+    let key = names.key(path);
+    let record: Option<Vec<u8>> = sql
+        .prepare_cached("SELECT record FROM found WHERE directory = ?1 AND name = ?2")?
+        .query_row(params![key.directory.as_bytes(), key.name.as_ref()], |row| row.get(0))
+        .optional()?;
+    let found: Option<Found> =
+        record.map(|record| codec::decode(Kind::Found, &record)).transpose()?;
+    match &found {
+        Some(found) if found.path != *path => {
+            Err(LedgerError::damaged(format!("what was found at {} stands elsewhere", found.path)))
+        }
+        _ => Ok(found),
+    }
+}
+
+/// Objects directly in a directory, ascending.
+pub(crate) fn children(
+    sql: &Connection,
+    names: Names,
+    directory: &RelPath,
+    range: &NameRange<'_>,
+) -> Result<Vec<Found>> {
+    let after = if range.after.is_some() { ">" } else { ">=" };
+    let last = if range.last.is_some() { "AND name <= ?3" } else { "" };
+    let mut statement = sql.prepare_cached(&format!(
+        "SELECT name, record FROM found
+         WHERE directory = ?1 AND name {after} ?2 {last} ORDER BY name"
+    ))?;
+    let name = range.after.unwrap_or_default();
+    let mut rows = match range.last {
+        Some(last) => statement.query(params![directory.as_bytes(), name, last])?,
+        None => statement.query(params![directory.as_bytes(), name])?,
+    };
+    let mut all = Vec::new();
+    while let Some(row) = rows.next()? {
+        let name = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
+        let record = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+        let found: Found = codec::decode(Kind::Found, record)?;
+        if found.path != names.child(directory, name) {
+            let what = format!("what was found at {} stands elsewhere", found.path);
+            return Err(LedgerError::damaged(what));
+        }
+        all.push(found);
+    }
+    Ok(all)
+}

@@ -1,0 +1,141 @@
+//! What the ledger knows, joined with work and with listings.
+
+use std::collections::{BTreeMap, HashMap};
+
+use rusqlite::Connection;
+use whimbrel_core::entry::{Node, Page};
+use whimbrel_core::identity::Identity;
+use whimbrel_core::input::{PageJoin, Work};
+use whimbrel_core::path::RelPath;
+use whimbrel_core::record::Row;
+
+use crate::error::Result;
+use crate::found;
+use crate::pending::{Entry, NameRange};
+use crate::state::State;
+
+/// Answers that many entries of one batch share.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    files_above: HashMap<RelPath, Option<RelPath>>,
+    stale_commit_markers: HashMap<RelPath, Vec<RelPath>>,
+}
+
+impl State {
+    /// One entry with what is known of its path.
+    pub(crate) fn join_work(
+        &self,
+        sql: &Connection,
+        entry: Entry,
+        shared: &mut Shared,
+    ) -> Result<Work> {
+        let path = &entry.pending.path;
+        let mut row = self.objects.get(sql, path)?;
+        let marker_path = self.names.marker(path);
+        let marker = match &marker_path {
+            Some(marker) => self.objects.get(sql, marker)?,
+            // The root and its marker share one path.
+            None if path.is_root() => row.take_if(|row| row.identity == Identity::Marker),
+            None => None,
+        };
+        let file_above = match self.names.ancestors(path).into_iter().next() {
+            Some(parent) => self.objects.file_at_or_above(sql, &parent, &mut shared.files_above)?,
+            None => None,
+        };
+        let found = match self.kept.found {
+            0 => None,
+            _ => found::get(sql, self.names, path)?,
+        };
+        let on_marker = marker_path.iter().flat_map(|marker| self.attempts.on(marker));
+        let attempts = self.attempts.on(path).chain(on_marker).cloned().collect();
+        let mut stale_commit_markers = self.stale_commit_markers(sql, path, shared)?;
+        stale_commit_markers.retain(|other| other != path);
+        Ok(Work {
+            rows_below: self.objects.any_below(sql, path)?,
+            row,
+            marker,
+            file_above,
+            found,
+            attempts,
+            stale_commit_markers,
+            pending: entry.pending,
+        })
+    }
+
+    fn stale_commit_markers(
+        &self,
+        sql: &Connection,
+        path: &RelPath,
+        shared: &mut Shared,
+    ) -> Result<Vec<RelPath>> {
+        let Some(directory) = path.parent() else {
+            return Ok(Vec::new());
+        };
+        if let Some(known) = shared.stale_commit_markers.get(&directory) {
+            return Ok(known.clone());
+        }
+        let holder = self.names.key(path).directory;
+        let mut stale = Vec::new();
+        for marker in self.pending.commit_markers(sql, &holder)? {
+            let here = marker.parent().as_ref() == Some(&directory);
+            if here && self.objects.has(sql, &marker)? {
+                stale.push(marker);
+            }
+        }
+        shared.stale_commit_markers.insert(directory, stale.clone());
+        Ok(stale)
+    }
+
+    /// What is known of the range of names that a page covers.
+    pub(crate) fn join_page(
+        &self,
+        sql: &Connection,
+        directory: &RelPath,
+        after: Option<&[u8]>,
+        page: &Page,
+        by_file_key: bool,
+    ) -> Result<PageJoin> {
+        let last = match (page.more, page.entries.last()) {
+            (false, _) => None,
+            (true, Some(entry)) => Some(self.names.key(&entry.path).name),
+            // Nothing was covered: the range ends where it begins.
+            (true, None) => Some(bytes::Bytes::copy_from_slice(after.unwrap_or_default())),
+        };
+        let range = NameRange { after, last: last.as_deref() };
+        let rows = self.objects.children(sql, directory, &range)?;
+        let renamed = if by_file_key { self.renamed(sql, page, &rows)? } else { Vec::new() };
+        let found = match self.kept.found {
+            0 => Vec::new(),
+            _ => found::children(sql, self.names, directory, &range)?,
+        };
+        Ok(PageJoin {
+            directories: self.objects.child_directories(sql, directory, &range)?,
+            pending: self.pending.children(sql, directory, &range)?,
+            attempts: self.attempts.children(directory, &range),
+            found,
+            renamed,
+            file_above: self.objects.file_at_or_above(sql, directory, &mut HashMap::new())?,
+            rows,
+        })
+    }
+
+    /// Rows elsewhere of the listed files whose own path has no row with their file key.
+    fn renamed(&self, sql: &Connection, page: &Page, rows: &[Row]) -> Result<Vec<Row>> {
+        let known: BTreeMap<&RelPath, Option<u64>> =
+            rows.iter().map(|row| (&row.path, row.identity.file_key())).collect();
+        let mut renamed = Vec::new();
+        for entry in &page.entries {
+            let Node::File(file) = &entry.node else {
+                continue;
+            };
+            let Some(file_key) = file.identity.file_key() else {
+                continue;
+            };
+            if known.get(&entry.path) == Some(&Some(file_key)) {
+                continue;
+            }
+            renamed.extend(self.objects.of_file_key(sql, file_key, &entry.path)?);
+        }
+        Ok(renamed)
+    }
+}

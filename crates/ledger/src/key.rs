@@ -1,0 +1,91 @@
+//! Where a record stands: its directory and its name, as the source's namespace sees them.
+
+use bytes::Bytes;
+use whimbrel_core::path::{Namespace, RelPath};
+
+/// A directory and a name in it. Ordered by the bytes of the directory, then of the name. The root
+/// has the key of two empty parts, which its own marker shares.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Key {
+    pub directory: RelPath,
+    pub name: Bytes,
+}
+
+/// Directories from `from` up to, but not including, `until`; without end if that is `None`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub from: Vec<u8>,
+    pub until: Option<Vec<u8>>,
+}
+
+/// How paths of one migration relate to each other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Names(pub Namespace);
+
+impl Names {
+    /// The key of a path.
+    pub(crate) fn key(self, path: &RelPath) -> Key {
+        match self.0 {
+            Namespace::Tree => {
+                let (directory, name) = path.split();
+                Key { directory, name }
+            }
+            Namespace::Flat => {
+                Key { directory: RelPath::root(), name: Bytes::copy_from_slice(path.as_bytes()) }
+            }
+        }
+    }
+
+    /// The path of a directory's child.
+    pub(crate) fn child(self, directory: &RelPath, name: &[u8]) -> RelPath {
+        if directory.is_root() { RelPath::new(name.to_vec()) } else { directory.join(name) }
+    }
+
+    /// True if `other` is `path` or lies under it.
+    pub(crate) fn contains(self, path: &RelPath, other: &RelPath) -> bool {
+        match self.0 {
+            Namespace::Tree => path.contains(other),
+            Namespace::Flat => path.is_root() || path == other,
+        }
+    }
+
+    /// Every proper ancestor, nearest first, the root last.
+    pub(crate) fn ancestors(self, path: &RelPath) -> Vec<RelPath> {
+        match self.0 {
+            Namespace::Tree => path.ancestors().collect(),
+            Namespace::Flat if path.is_root() => Vec::new(),
+            Namespace::Flat => vec![RelPath::root()],
+        }
+    }
+
+    /// The path of a directory's marker object. An opaque key and the root have none.
+    pub(crate) fn marker(self, path: &RelPath) -> Option<RelPath> {
+        match self.0 {
+            Namespace::Tree if path.is_root() || path.is_marker() => None,
+            Namespace::Tree => Some(path.marker()),
+            Namespace::Flat => None,
+        }
+    }
+
+    /// The directories that hold what lies strictly below a path; among the root's is the root's
+    /// own key.
+    pub(crate) fn below(self, path: &RelPath) -> Vec<Span> {
+        if path.is_root() {
+            return vec![Span { from: Vec::new(), until: None }];
+        }
+        match self.0 {
+            Namespace::Flat => Vec::new(),
+            Namespace::Tree => {
+                let with = |byte: u8| {
+                    let mut bytes = path.as_bytes().to_vec();
+                    bytes.push(byte);
+                    bytes
+                };
+                vec![
+                    Span { from: path.as_bytes().to_vec(), until: Some(with(0)) },
+                    Span { from: with(b'/'), until: Some(with(b'/' + 1)) },
+                ]
+            }
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! How changes act on what is pending (rules 1.6 and 9.1).
+
+use rusqlite::Connection;
+use whimbrel_core::number::{Mark, Time, TxId};
+use whimbrel_core::path::RelPath;
+use whimbrel_core::record::{Change, Parked, Pending, Reach};
+
+use crate::error::Result;
+use crate::pending::{Entry, NEXT_START};
+use crate::state::State;
+
+impl State {
+    pub(crate) fn apply_to_pending(&mut self, sql: &Connection, change: &Change) -> Result<()> {
+        match change {
+            Change::Mark { path, reach, lane, first_txid, last_txid, seen, mark } => {
+                self.saw(*mark);
+                self.mark(
+                    sql,
+                    Pending {
+                        path: path.clone(),
+                        reach: *reach,
+                        lane: *lane,
+                        first_txid: *first_txid,
+                        last_txid: *last_txid,
+                        first_seen: *seen,
+                        last_seen: *seen,
+                        mark: *mark,
+                        begun: None,
+                        cursor: None,
+                        tries: 0,
+                        not_before: Time(0),
+                        waiting: false,
+                        parked: None,
+                    },
+                )
+            }
+            Change::Settle { path, up_to, as_of } => self.settle(sql, path, *up_to, *as_of),
+            Change::Park { path, up_to, reason, retry_at, message } => {
+                self.give_back(sql, path, *up_to, |entry| {
+                    entry.pending.parked = Some(*reason);
+                    entry.pending.waiting = false;
+                    entry.pending.not_before = match reason {
+                        Parked::Failed => retry_at.unwrap_or(NEXT_START),
+                        Parked::Open | Parked::Guard => Time(0),
+                    };
+                    entry.message = Some(message.clone());
+                })
+            }
+            Change::Defer { path, up_to, not_before, tries, waiting } => {
+                self.give_back(sql, path, *up_to, |entry| {
+                    entry.pending.parked = None;
+                    entry.pending.not_before = *not_before;
+                    entry.pending.tries = *tries;
+                    entry.pending.waiting = *waiting;
+                    entry.message = None;
+                })
+            }
+            Change::Release(reason) => self.unpark(sql, *reason),
+            Change::Advance { path, begun, cursor } => {
+                let key = self.names.key(path);
+                if let Some(mut entry) = self.pending.detach(sql, &key)? {
+                    if *begun >= entry.reach_mark {
+                        entry.pending.begun = Some(*begun);
+                        entry.pending.cursor.clone_from(cursor);
+                    }
+                    self.pending.attach(entry);
+                }
+                Ok(())
+            }
+            Change::Coarsen { path, subtree } => self.coarsen(sql, path, *subtree),
+            Change::AttemptOpened(_)
+            | Change::UploadOpened { .. }
+            | Change::PartDone { .. }
+            | Change::AttemptDoubtful { .. }
+            | Change::AttemptClosed(_)
+            | Change::PutRow(_)
+            | Change::DropRow(_)
+            | Change::Distrust(_)
+            | Change::Position { .. }
+            | Change::History { .. }
+            | Change::RootPinned(_)
+            | Change::HintAdded(_)
+            | Change::HintDropped(_)
+            | Change::FoundAdded(_)
+            | Change::InventoryAt { .. }
+            | Change::ScanBegun
+            | Change::Scanned
+            | Change::Count(_) => Ok(()),
+        }
+    }
+
+    fn mark(&mut self, sql: &Connection, new: Pending) -> Result<()> {
+        let key = self.names.key(&new.path);
+        if let Some(mut entry) = self.pending.detach(sql, &key)? {
+            join(&mut entry, &new);
+            self.pending.attach(entry);
+            return Ok(());
+        }
+        let above = self.pending.absorber(sql, &new.path, new.reach, new.lane)?;
+        if let Some(above) = above
+            && let Some(mut entry) = self.pending.detach(sql, &above)?
+        {
+            widen(&mut entry.pending, &new);
+            self.pending.attach(entry);
+            return Ok(());
+        }
+        self.pending.attach(Entry { reach_mark: new.mark, pending: new, message: None });
+        Ok(())
+    }
+
+    fn settle(&mut self, sql: &Connection, path: &RelPath, up_to: Mark, as_of: TxId) -> Result<()> {
+        let key = self.names.key(path);
+        if let Some(mut entry) = self.pending.detach(sql, &key)?
+            && entry.pending.mark > up_to
+        {
+            // The pass came to its end; what was marked since needs one from the beginning.
+            entry.pending.begun = None;
+            entry.pending.cursor = None;
+            entry.pending.first_seen = entry.pending.last_seen;
+            if as_of > TxId(0) {
+                entry.pending.first_txid = entry.pending.first_txid.max(as_of.next());
+            }
+            self.pending.attach(entry);
+        }
+        self.pending.release(&key);
+        Ok(())
+    }
+
+    /// Everything that is parked for a reason is free.
+    fn unpark(&mut self, sql: &Connection, reason: Parked) -> Result<()> {
+        for key in self.pending.parked_for(sql, reason)? {
+            if let Some(mut entry) = self.pending.detach(sql, &key)? {
+                entry.pending.parked = None;
+                entry.pending.not_before = Time(0);
+                entry.message = None;
+                self.pending.attach(entry);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a claim, and changes the entry unless it was marked after `up_to`.
+    fn give_back(
+        &mut self,
+        sql: &Connection,
+        path: &RelPath,
+        up_to: Mark,
+        change: impl FnOnce(&mut Entry),
+    ) -> Result<()> {
+        let key = self.names.key(path);
+        let current = self.pending.get(sql, &key)?;
+        if current.is_some_and(|entry| entry.pending.mark <= up_to)
+            && let Some(mut entry) = self.pending.detach(sql, &key)?
+        {
+            change(&mut entry);
+            self.pending.attach(entry);
+        }
+        self.pending.release(&key);
+        Ok(())
+    }
+
+    /// An entry of the directory that is claimed or parked stays as it is, and so does everything
+    /// below it then: its work may have gone past what would join it.
+    fn coarsen(&mut self, sql: &Connection, path: &RelPath, subtree: bool) -> Result<()> {
+        let own = self.names.key(path);
+        let current = self.pending.get(sql, &own)?;
+        if self.pending.is_claimed(&own)
+            || current.is_some_and(|entry| entry.pending.parked.is_some())
+        {
+            return Ok(());
+        }
+        let mut joining = Vec::new();
+        self.pending.visit_below(sql, path, &mut |key, entry| {
+            let wanted = subtree || key.directory == *path && entry.pending.reach == Reach::Path;
+            if wanted && entry.pending.parked.is_none() && !self.pending.is_claimed(key) {
+                joining.push(key.clone());
+            }
+            Ok(true)
+        })?;
+        let mut sum = self.pending.detach(sql, &own)?;
+        let grown = if subtree { Reach::Subtree } else { Reach::Directory };
+        let any = !joining.is_empty();
+        for key in joining {
+            let Some(entry) = self.pending.detach(sql, &key)? else {
+                continue;
+            };
+            let mut joined = entry.pending;
+            joined.path = path.clone();
+            joined.reach = grown;
+            match &mut sum {
+                Some(sum) => join(sum, &joined),
+                None => {
+                    let fresh = Pending {
+                        begun: None,
+                        cursor: None,
+                        tries: 0,
+                        not_before: Time(0),
+                        waiting: false,
+                        parked: None,
+                        ..joined
+                    };
+                    let reach_mark = fresh.mark;
+                    sum = Some(Entry { pending: fresh, reach_mark, message: None });
+                }
+            }
+        }
+        if let Some(mut sum) = sum {
+            if any {
+                sum.pending.begun = None;
+                sum.pending.cursor = None;
+            }
+            self.pending.attach(sum);
+        }
+        Ok(())
+    }
+}
+
+/// Adds a mark to an entry: whatever it waited for, it is free again.
+fn join(entry: &mut Entry, new: &Pending) {
+    let pending = &mut entry.pending;
+    if new.reach > pending.reach {
+        pending.reach = new.reach;
+        pending.begun = None;
+        pending.cursor = None;
+        entry.reach_mark = new.mark.max(pending.mark);
+    }
+    widen(pending, new);
+    pending.lane = pending.lane.min(new.lane);
+    pending.parked = None;
+    pending.waiting = false;
+    pending.not_before = Time(0);
+    pending.tries = 0;
+    entry.message = None;
+}
+
+/// Extends an entry over the transactions and times of a mark.
+fn widen(pending: &mut Pending, new: &Pending) {
+    pending.first_txid = pending.first_txid.min(new.first_txid);
+    pending.last_txid = pending.last_txid.max(new.last_txid);
+    pending.first_seen = pending.first_seen.min(new.first_seen);
+    pending.last_seen = pending.last_seen.max(new.last_seen);
+    pending.mark = pending.mark.max(new.mark);
+}

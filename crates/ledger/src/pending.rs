@@ -1,0 +1,501 @@
+//! What is pending: a hot part in memory, made durable by a log of its changes, and a cold part
+//! that stands in a table with indexes. An entry is in one of them only. Marks touch the hot part;
+//! when that grows over its bound, entries move to the cold part in the order of their keys.
+
+mod cold;
+mod hot;
+
+use std::collections::BTreeSet;
+
+use rusqlite::Connection;
+use serde::{Deserialize, Serialize};
+use whimbrel_core::number::{Mark, Time, TxId};
+use whimbrel_core::path::RelPath;
+use whimbrel_core::record::{Lane, Parked, Pending, PendingSummary, Reach};
+
+use crate::codec::{self, Kind};
+use crate::error::{LedgerError, Result};
+use crate::key::{Key, Names, Span};
+use cold::Cold;
+use hot::Hot;
+
+/// The time of those that wait for the next start.
+pub(crate) const NEXT_START: Time = Time(u64::MAX);
+
+/// A pending entry as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    pub pending: Pending,
+    /// The mark at which the reach last changed: a pass that began before it does not cover it.
+    pub reach_mark: Mark,
+    /// For people: why it is parked.
+    pub message: Option<String>,
+}
+
+impl Entry {
+    /// Handed out when its time has come.
+    pub(crate) fn takeable(&self) -> bool {
+        match self.pending.parked {
+            None | Some(Parked::Failed) => true,
+            Some(Parked::Open | Parked::Guard) => false,
+        }
+    }
+
+    /// Waits for a free hand only: marks below it join it while no pass has begun.
+    fn absorbs(&self) -> bool {
+        let pending = &self.pending;
+        pending.reach > Reach::Path
+            && pending.parked.is_none()
+            && pending.begun.is_none()
+            && !pending.waiting
+            && pending.not_before == Time(0)
+    }
+}
+
+/// What the log holds of one path.
+#[derive(Serialize, Deserialize)]
+enum Logged {
+    Put(Entry),
+    Gone(RelPath),
+}
+
+/// All pending entries.
+#[derive(Debug)]
+pub(crate) struct PendingSet {
+    names: Names,
+    hot: Hot,
+    cold: Cold,
+    claimed: BTreeSet<Key>,
+    /// Claims given back since the last commit, to be taken up again if it fails.
+    released: Vec<Key>,
+    dirty: BTreeSet<Key>,
+    /// The latest time at which work was asked for.
+    now: Time,
+    counts: PendingSummary,
+    log_bytes: usize,
+    hot_max: usize,
+}
+
+/// The log is written anew when it is longer than this and than twice what it has to hold.
+const LOG_BYTES_MAX: usize = 32 << 20;
+/// Bytes of one log record when the log is written anew.
+const LOG_RECORD_BYTES: usize = 256 << 10;
+
+impl PendingSet {
+    /// Reads the log and counts the table. Those that wait for the next start are due from now on;
+    /// that is part of the next transaction.
+    pub(crate) fn load(sql: &Connection, names: Names, hot_max: usize) -> Result<Self> {
+        let mut set = Self {
+            names,
+            hot: Hot::default(),
+            cold: Cold::load(sql)?,
+            claimed: BTreeSet::new(),
+            released: Vec::new(),
+            dirty: BTreeSet::new(),
+            now: Time(0),
+            counts: PendingSummary::default(),
+            log_bytes: 0,
+            hot_max,
+        };
+        set.cold.count(sql, &mut set.counts)?;
+        set.replay(sql)?;
+        Ok(set)
+    }
+
+    fn replay(&mut self, sql: &Connection) -> Result<()> {
+        let mut statement = sql.prepare("SELECT record FROM pending_log ORDER BY sequence")?;
+        let mut records = statement.query([])?;
+        while let Some(row) = records.next()? {
+            let record = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
+            self.log_bytes += record.len();
+            for logged in codec::decode::<Vec<Logged>>(Kind::Log, record)? {
+                match logged {
+                    Logged::Put(entry) => {
+                        let key = self.names.key(&entry.pending.path);
+                        self.forget(&key);
+                        self.place(key, entry);
+                    }
+                    Logged::Gone(path) => self.forget(&self.names.key(&path)),
+                }
+            }
+        }
+        self.dirty.clear();
+        Ok(())
+    }
+
+    /// A new start: what waited for it is due now. True if there was anything.
+    pub(crate) fn start(&mut self, sql: &Connection) -> Result<bool> {
+        let mut waiting = self.hot.until_next_start();
+        waiting.extend(self.cold.until_next_start(sql)?);
+        for key in &waiting {
+            if let Some(mut entry) = self.detach(sql, key)? {
+                entry.pending.not_before = Time(0);
+                self.attach(entry);
+            }
+        }
+        Ok(!waiting.is_empty())
+    }
+
+    fn forget(&mut self, key: &Key) {
+        if let Some(entry) = self.hot.remove(key) {
+            uncount(&mut self.counts, &entry.pending);
+        }
+    }
+
+    fn place(&mut self, key: Key, entry: Entry) {
+        count(&mut self.counts, &entry.pending);
+        let free = !self.claimed.contains(&key);
+        self.hot.insert(key, entry, free, self.now);
+    }
+
+    /// The entry of a key.
+    pub(crate) fn get(&self, sql: &Connection, key: &Key) -> Result<Option<Entry>> {
+        match self.hot.get(key) {
+            Some(entry) => Ok(Some(entry.clone())),
+            None => self.cold.get(sql, key),
+        }
+    }
+
+    /// Takes the entry out, to be changed and attached again or to be gone.
+    pub(crate) fn detach(&mut self, sql: &Connection, key: &Key) -> Result<Option<Entry>> {
+        let entry = match self.hot.remove(key) {
+            Some(entry) => entry,
+            None => match self.cold.remove(sql, key)? {
+                Some(entry) => entry,
+                None => return Ok(None),
+            },
+        };
+        uncount(&mut self.counts, &entry.pending);
+        self.dirty.insert(key.clone());
+        Ok(Some(entry))
+    }
+
+    /// Puts an entry in whose path has none.
+    pub(crate) fn attach(&mut self, entry: Entry) {
+        let key = self.names.key(&entry.pending.path);
+        self.dirty.insert(key.clone());
+        self.place(key, entry);
+    }
+
+    pub(crate) fn is_claimed(&self, key: &Key) -> bool {
+        self.claimed.contains(key)
+    }
+
+    /// Ends a claim: the entry may be taken again.
+    pub(crate) fn release(&mut self, key: &Key) {
+        if self.claimed.remove(key) {
+            self.released.push(key.clone());
+            self.hot.free(key, self.now);
+        }
+    }
+
+    /// Claims, for a state loaded anew after a failed transaction.
+    pub(crate) fn claims(&mut self) -> (BTreeSet<Key>, Time) {
+        let mut claimed = std::mem::take(&mut self.claimed);
+        claimed.extend(self.released.drain(..));
+        (claimed, self.now)
+    }
+
+    pub(crate) fn restore_claims(&mut self, (claimed, now): (BTreeSet<Key>, Time)) {
+        self.now = now;
+        self.hot.due(now, &claimed);
+        for key in &claimed {
+            self.hot.claim(key);
+        }
+        self.claimed = claimed;
+    }
+
+    /// The entry above a path that a mark on it joins: one that waits for a free hand and reaches
+    /// it. A change of content does not join one of metadata alone, which goes last.
+    pub(crate) fn absorber(
+        &self,
+        sql: &Connection,
+        path: &RelPath,
+        reach: Reach,
+        lane: Lane,
+    ) -> Result<Option<Key>> {
+        if !self.hot.any_coarse() && !self.cold.any_coarse() {
+            return Ok(None);
+        }
+        for (distance, ancestor) in self.names.ancestors(path).into_iter().enumerate() {
+            let key = self.names.key(&ancestor);
+            let held;
+            let entry = match self.hot.get(&key) {
+                Some(entry) => entry,
+                None if self.cold.any_coarse() => match self.cold.get(sql, &key)? {
+                    Some(entry) => {
+                        held = entry;
+                        &held
+                    }
+                    None => continue,
+                },
+                None => continue,
+            };
+            let reaches = match entry.pending.reach {
+                Reach::Path => false,
+                Reach::Directory => distance == 0 && reach == Reach::Path,
+                Reach::Subtree => true,
+            };
+            let late = entry.pending.lane == Lane::Metadata && lane != Lane::Metadata;
+            if reaches && !late && entry.absorbs() && !self.claimed.contains(&key) {
+                return Ok(Some(key));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Claims free entries of a lane that are due: the backlog's newest mark first, else the
+    /// oldest first.
+    pub(crate) fn take(
+        &mut self,
+        sql: &Connection,
+        lane: Lane,
+        limit: usize,
+        now: Time,
+    ) -> Result<Vec<Entry>> {
+        self.now = self.now.max(now);
+        self.hot.due(self.now, &self.claimed);
+        let newest_first = lane == Lane::Backlog;
+        let mut found = self.hot.free_ones(lane, newest_first, limit);
+        found.extend(self.cold.due_ones(sql, lane, limit, self.now, &self.claimed)?);
+        found.sort_by(|(left, _), (right, _)| {
+            let order = left.cmp(right);
+            if newest_first { order.reverse() } else { order }
+        });
+        found.truncate(limit);
+        for ((_, key), _) in &found {
+            self.hot.claim(key);
+            self.claimed.insert(key.clone());
+        }
+        Ok(found.into_iter().map(|(_, entry)| entry).collect())
+    }
+
+    /// Visits the entries strictly below a path in the order of their keys, hot ones first, until
+    /// `visit` returns false; false if it did.
+    pub(crate) fn visit_below(
+        &self,
+        sql: &Connection,
+        path: &RelPath,
+        visit: &mut dyn FnMut(&Key, &Entry) -> Result<bool>,
+    ) -> Result<bool> {
+        for span in self.names.below(path) {
+            let mut guarded = |key: &Key, entry: &Entry| {
+                // The root's own key lies in its own directory.
+                if entry.pending.path == *path { Ok(true) } else { visit(key, entry) }
+            };
+            if !self.hot.visit(&span, &mut guarded)?
+                || !self.cold.visit(sql, &span, &mut guarded)?
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Paths of the entries directly in a directory, names after `after` up to `last`, ascending.
+    pub(crate) fn children(
+        &self,
+        sql: &Connection,
+        directory: &RelPath,
+        range: &NameRange<'_>,
+    ) -> Result<Vec<RelPath>> {
+        let mut keys = self.hot.children(directory, range);
+        keys.extend(self.cold.children(sql, directory, range)?);
+        keys.sort();
+        let paths = keys.into_iter().map(|key| self.names.child(directory, &key.name));
+        Ok(paths.filter(|path| path != directory).collect())
+    }
+
+    /// Paths of the commit markers that are pending directly in a directory.
+    pub(crate) fn commit_markers(
+        &self,
+        sql: &Connection,
+        directory: &RelPath,
+    ) -> Result<Vec<RelPath>> {
+        let mut keys = self.hot.commit_markers(directory);
+        keys.extend(self.cold.commit_markers(sql, directory)?);
+        keys.sort();
+        Ok(keys.into_iter().map(|key| self.names.child(directory, &key.name)).collect())
+    }
+
+    /// Parked entries after a key, ascending.
+    pub(crate) fn parked(
+        &self,
+        sql: &Connection,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<Entry>> {
+        let mut found = self.hot.parked(after, limit);
+        found.extend(self.cold.parked(sql, after, limit)?);
+        found.sort_by_key(|entry| self.names.key(&entry.pending.path));
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    /// Keys of the entries that are parked for a reason.
+    pub(crate) fn parked_for(&self, sql: &Connection, reason: Parked) -> Result<Vec<Key>> {
+        let parked = self.hot.parked(None, usize::MAX).into_iter();
+        let here = parked.filter(|entry| entry.pending.parked == Some(reason));
+        let mut keys: Vec<Key> = here.map(|entry| self.names.key(&entry.pending.path)).collect();
+        keys.extend(self.cold.parked_for(sql, reason)?);
+        Ok(keys)
+    }
+
+    /// True if an entry that is neither parked nor waiting, other than `except`, was first pending
+    /// at or before a transaction.
+    pub(crate) fn active_since(
+        &self,
+        sql: &Connection,
+        txid: TxId,
+        except: &RelPath,
+    ) -> Result<bool> {
+        Ok(self.hot.active_since(txid, &self.names.key(except))
+            || self.cold.active_since(sql, txid, &self.names.key(except))?)
+    }
+
+    /// What is pending now, without what is counted elsewhere.
+    pub(crate) fn summary(&self, sql: &Connection) -> Result<PendingSummary> {
+        let mut summary = self.counts;
+        let cold = self.cold.least(sql, self.now)?;
+        summary.first_txid = least(self.hot.first_txid(), cold.first_txid);
+        summary.first_seen = least(self.hot.first_seen(), cold.first_seen);
+        summary.next_due = least(self.hot.next_due(self.now), cold.next_due);
+        Ok(summary)
+    }
+
+    /// Writes what changed since the last commit; part of the caller's transaction.
+    pub(crate) fn flush(&mut self, sql: &Connection) -> Result<()> {
+        if self.hot.len() > self.hot_max {
+            self.cool(sql)?;
+            return self.rewrite_log(sql);
+        }
+        if self.dirty.is_empty() {
+            return Ok(());
+        }
+        let logged: Vec<Logged> = std::mem::take(&mut self.dirty)
+            .into_iter()
+            .map(|key| match self.hot.get(&key) {
+                Some(entry) => Logged::Put(entry.clone()),
+                None => Logged::Gone(self.path(&key)),
+            })
+            .collect();
+        self.append(sql, &logged)?;
+        if self.log_bytes > LOG_BYTES_MAX && self.log_bytes > 2 * self.hot.bytes() {
+            self.rewrite_log(sql)?;
+        }
+        Ok(())
+    }
+
+    /// The transaction is durable.
+    pub(crate) fn committed(&mut self) {
+        self.released.clear();
+    }
+
+    fn path(&self, key: &Key) -> RelPath {
+        if key.directory.is_root() && key.name.is_empty() {
+            RelPath::root()
+        } else {
+            self.names.child(&key.directory, &key.name)
+        }
+    }
+
+    /// Moves the free entries to the table: those of paths alone, and the ones that reach further
+    /// if more than half of the bound is left then.
+    fn cool(&mut self, sql: &Connection) -> Result<()> {
+        for coarse in [false, true] {
+            if self.hot.len() <= self.hot_max / 2 {
+                break;
+            }
+            for key in self.hot.keys(coarse) {
+                if self.claimed.contains(&key) {
+                    continue;
+                }
+                if let Some(entry) = self.hot.remove(&key) {
+                    self.cold.insert(sql, &key, &entry)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn rewrite_log(&mut self, sql: &Connection) -> Result<()> {
+        sql.prepare_cached("DELETE FROM pending_log")?.execute([])?;
+        self.log_bytes = 0;
+        self.dirty.clear();
+        let mut logged = Vec::new();
+        let mut bytes = 0;
+        let entries: Vec<Entry> = self.hot.entries().cloned().collect();
+        for entry in entries {
+            bytes += hot::weight(&entry);
+            logged.push(Logged::Put(entry));
+            if bytes > LOG_RECORD_BYTES {
+                self.append(sql, &logged)?;
+                logged.clear();
+                bytes = 0;
+            }
+        }
+        if logged.is_empty() { Ok(()) } else { self.append(sql, &logged) }
+    }
+
+    fn append(&mut self, sql: &Connection, logged: &Vec<Logged>) -> Result<()> {
+        let record = codec::encode(Kind::Log, logged)?;
+        self.log_bytes += record.len();
+        sql.prepare_cached("INSERT INTO pending_log (record) VALUES (?1)")?.execute([record])?;
+        Ok(())
+    }
+}
+
+/// Names after `after` up to and including `last`; `None` is no bound.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NameRange<'a> {
+    pub after: Option<&'a [u8]>,
+    pub last: Option<&'a [u8]>,
+}
+
+impl NameRange<'_> {
+    pub(crate) fn contains(&self, name: &[u8]) -> bool {
+        self.after.is_none_or(|after| name > after) && self.last.is_none_or(|last| name <= last)
+    }
+}
+
+/// The directories of a span, as a range of keys begins.
+pub(crate) fn in_span(span: &Span, key: &Key) -> bool {
+    let directory = key.directory.as_bytes();
+    directory >= span.from.as_slice()
+        && span.until.as_ref().is_none_or(|until| directory < until.as_slice())
+}
+
+fn least<T: Ord>(left: Option<T>, right: Option<T>) -> Option<T> {
+    match (left, right) {
+        (Some(left), Some(right)) => Some(left.min(right)),
+        (left, right) => left.or(right),
+    }
+}
+
+fn counter<'a>(counts: &'a mut PendingSummary, pending: &Pending) -> &'a mut u64 {
+    match (pending.parked, pending.lane) {
+        (Some(Parked::Open), _) => &mut counts.open,
+        (Some(Parked::Failed), _) => &mut counts.failed,
+        (Some(Parked::Guard), _) => &mut counts.guarded,
+        (None, Lane::Live) => &mut counts.lanes[0],
+        (None, Lane::Backlog) => &mut counts.lanes[1],
+        (None, Lane::Metadata) => &mut counts.lanes[2],
+    }
+}
+
+fn count(counts: &mut PendingSummary, pending: &Pending) {
+    *counter(counts, pending) += 1;
+}
+
+fn uncount(counts: &mut PendingSummary, pending: &Pending) {
+    let counter = counter(counts, pending);
+    *counter = counter.saturating_sub(1);
+}
+
+/// The key that a cold record belongs to has to be the one it stands under.
+fn checked(names_key: Key, key: &Key) -> Result<()> {
+    if names_key == *key {
+        return Ok(());
+    }
+    Err(LedgerError::damaged("a pending entry stands under the key of another"))
+}

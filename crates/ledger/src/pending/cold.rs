@@ -1,0 +1,396 @@
+//! The part of what is pending that stands in a table.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
+use whimbrel_core::commit_marker;
+use whimbrel_core::number::{Mark, Time, TxId};
+use whimbrel_core::path::RelPath;
+use whimbrel_core::record::{Lane, Parked, PendingSummary, Reach};
+
+use super::{Entry, NEXT_START, NameRange, checked, count};
+use crate::codec::{self, Kind};
+use crate::error::{LedgerError, Result};
+use crate::key::{Key, Span};
+use crate::number::integer;
+
+#[derive(Debug)]
+pub(super) struct Cold {
+    entries: u64,
+    coarse: u64,
+    /// What `least` last found, until the table changes.
+    least: Cell<Option<(Time, Least)>>,
+}
+
+/// The smallest of what is asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Least {
+    pub first_txid: Option<TxId>,
+    pub first_seen: Option<Time>,
+    pub next_due: Option<Time>,
+}
+
+fn lane_number(lane: Lane) -> i64 {
+    match lane {
+        Lane::Live => 0,
+        Lane::Backlog => 1,
+        Lane::Metadata => 2,
+    }
+}
+
+fn reach_number(reach: Reach) -> i64 {
+    match reach {
+        Reach::Path => 0,
+        Reach::Directory => 1,
+        Reach::Subtree => 2,
+    }
+}
+
+fn parked_number(parked: Option<Parked>) -> i64 {
+    match parked {
+        None => 0,
+        Some(Parked::Open) => 1,
+        Some(Parked::Failed) => 2,
+        Some(Parked::Guard) => 3,
+    }
+}
+
+/// The columns that every reading statement begins with.
+const COLUMNS: &str = "directory, name, reach, lane, first_txid, first_seen, mark, not_before, \
+                       waiting, parked, record";
+
+/// The entry of a row that has `COLUMNS`; each column has to be what the record says.
+fn entry(row: &Row<'_>) -> Result<(Key, Entry)> {
+    let key = Key {
+        directory: RelPath::new(row.get::<_, Vec<u8>>(0)?),
+        name: Bytes::from(row.get::<_, Vec<u8>>(1)?),
+    };
+    let record = row.get_ref(10)?.as_blob().map_err(rusqlite::Error::from)?;
+    let entry: Entry = codec::decode(Kind::Pending, record)?;
+    let pending = &entry.pending;
+    let bytes = pending.path.as_bytes();
+    let (head, tail) = (key.directory.as_bytes(), key.name.as_ref());
+    let joined = if head.is_empty() {
+        bytes == tail
+    } else {
+        bytes.len() == head.len() + 1 + tail.len()
+            && bytes.starts_with(head)
+            && bytes.ends_with(tail)
+    };
+    let columns = [
+        reach_number(pending.reach),
+        lane_number(pending.lane),
+        integer(pending.first_txid.0),
+        integer(pending.first_seen.0),
+        integer(pending.mark.0),
+        integer(pending.not_before.0),
+        i64::from(pending.waiting),
+        parked_number(pending.parked),
+    ];
+    for (index, expected) in columns.into_iter().enumerate() {
+        if row.get::<_, i64>(index + 2)? != expected {
+            return Err(LedgerError::damaged(format!("the pending entry of {}", pending.path)));
+        }
+    }
+    if !joined {
+        return Err(LedgerError::damaged("a pending entry stands under the key of another"));
+    }
+    Ok((key, entry))
+}
+
+impl Cold {
+    pub(super) fn load(sql: &Connection) -> Result<Self> {
+        let (entries, coarse) = sql.query_row(
+            "SELECT count(*), coalesce(sum(reach > 0), 0) FROM pending",
+            [],
+            |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)),
+        )?;
+        Ok(Self {
+            entries: entries.unsigned_abs(),
+            coarse: coarse.unsigned_abs(),
+            least: Cell::new(None),
+        })
+    }
+
+    /// Adds every entry to the counts, reading each.
+    pub(super) fn count(&self, sql: &Connection, counts: &mut PendingSummary) -> Result<()> {
+        let mut statement = sql.prepare(&format!("SELECT {COLUMNS} FROM pending"))?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            count(counts, &entry(row)?.1.pending);
+        }
+        Ok(())
+    }
+
+    pub(super) fn any_coarse(&self) -> bool {
+        self.coarse > 0
+    }
+
+    pub(super) fn get(&self, sql: &Connection, key: &Key) -> Result<Option<Entry>> {
+        if self.entries == 0 {
+            return Ok(None);
+        }
+        let mut statement = sql.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM pending WHERE directory = ?1 AND name = ?2"
+        ))?;
+        let mut rows = statement.query(params![key.directory.as_bytes(), key.name.as_ref()])?;
+        let Some(row) = rows.next()? else {
+            return Ok(None);
+        };
+        let (found, entry) = entry(row)?;
+        checked(found, key)?;
+        Ok(Some(entry))
+    }
+
+    pub(super) fn remove(&mut self, sql: &Connection, key: &Key) -> Result<Option<Entry>> {
+        let Some(entry) = self.get(sql, key)? else {
+            return Ok(None);
+        };
+        sql.prepare_cached("DELETE FROM pending WHERE directory = ?1 AND name = ?2")?
+            .execute(params![key.directory.as_bytes(), key.name.as_ref()])?;
+        self.least.set(None);
+        self.entries -= 1;
+        self.coarse -= u64::from(entry.pending.reach > Reach::Path);
+        Ok(Some(entry))
+    }
+
+    pub(super) fn insert(&mut self, sql: &Connection, key: &Key, entry: &Entry) -> Result<()> {
+        let pending = &entry.pending;
+        sql.prepare_cached(
+            "INSERT INTO pending (directory, name, reach, lane, first_txid, first_seen, mark,
+                 not_before, waiting, parked, commit_marker, record)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+        )?
+        .execute(params![
+            key.directory.as_bytes(),
+            key.name.as_ref(),
+            reach_number(pending.reach),
+            lane_number(pending.lane),
+            integer(pending.first_txid.0),
+            integer(pending.first_seen.0),
+            integer(pending.mark.0),
+            integer(pending.not_before.0),
+            pending.waiting,
+            parked_number(pending.parked),
+            commit_marker::is_commit_marker(&pending.path),
+            codec::encode(Kind::Pending, entry)?,
+        ])?;
+        self.least.set(None);
+        self.entries += 1;
+        self.coarse += u64::from(pending.reach > Reach::Path);
+        Ok(())
+    }
+
+    /// Free entries of a lane that are due by `now`, in the order of the lane.
+    pub(super) fn due_ones(
+        &self,
+        sql: &Connection,
+        lane: Lane,
+        limit: usize,
+        now: Time,
+        claimed: &BTreeSet<Key>,
+    ) -> Result<Vec<((Mark, Key), Entry)>> {
+        let mut found = Vec::new();
+        if self.entries == 0 || limit == 0 {
+            return Ok(found);
+        }
+        // Equal marks come in the order of their keys, as in memory.
+        let order = match lane {
+            Lane::Live | Lane::Metadata => "mark, directory, name",
+            Lane::Backlog => "mark DESC, directory DESC, name DESC",
+        };
+        let mut candidates = sql.prepare_cached(&format!(
+            "SELECT directory, name FROM pending
+             WHERE parked IN (0, 2) AND lane = ?1 AND not_before <= ?2 ORDER BY {order}"
+        ))?;
+        let mut rows = candidates.query(params![lane_number(lane), integer(now.0)])?;
+        while let Some(row) = rows.next()? {
+            let key = Key {
+                directory: RelPath::new(row.get::<_, Vec<u8>>(0)?),
+                name: Bytes::from(row.get::<_, Vec<u8>>(1)?),
+            };
+            if claimed.contains(&key) {
+                continue;
+            }
+            let Some(entry) = self.get(sql, &key)? else {
+                return Err(LedgerError::damaged("the lanes of what is pending"));
+            };
+            if entry.pending.lane != lane || entry.pending.not_before > now || !entry.takeable() {
+                return Err(LedgerError::damaged("the lanes of what is pending"));
+            }
+            found.push(((entry.pending.mark, key), entry));
+            if found.len() == limit {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    pub(super) fn until_next_start(&self, sql: &Connection) -> Result<Vec<Key>> {
+        self.keys(
+            sql,
+            "SELECT directory, name FROM pending WHERE not_before = ?1 AND not_before > 0",
+            &[&integer(NEXT_START.0)],
+        )
+    }
+
+    fn keys(
+        &self,
+        sql: &Connection,
+        statement: &str,
+        parameters: &[&dyn rusqlite::ToSql],
+    ) -> Result<Vec<Key>> {
+        if self.entries == 0 {
+            return Ok(Vec::new());
+        }
+        let mut statement = sql.prepare_cached(statement)?;
+        let keys = statement.query_map(parameters, |row| {
+            Ok(Key {
+                directory: RelPath::new(row.get::<_, Vec<u8>>(0)?),
+                name: Bytes::from(row.get::<_, Vec<u8>>(1)?),
+            })
+        })?;
+        Ok(keys.collect::<std::result::Result<_, _>>()?)
+    }
+
+    pub(super) fn visit(
+        &self,
+        sql: &Connection,
+        span: &Span,
+        visit: &mut dyn FnMut(&Key, &Entry) -> Result<bool>,
+    ) -> Result<bool> {
+        if self.entries == 0 {
+            return Ok(true);
+        }
+        let bound = if span.until.is_some() { "AND directory < ?2" } else { "" };
+        let mut statement = sql.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM pending WHERE directory >= ?1 {bound} ORDER BY directory, name"
+        ))?;
+        let parameters = std::iter::once(&span.from).chain(&span.until);
+        let mut rows = statement.query(params_from_iter(parameters))?;
+        while let Some(row) = rows.next()? {
+            let (key, entry) = entry(row)?;
+            if !visit(&key, &entry)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    pub(super) fn children(
+        &self,
+        sql: &Connection,
+        directory: &RelPath,
+        range: &NameRange<'_>,
+    ) -> Result<Vec<Key>> {
+        let after = if range.after.is_some() { ">" } else { ">=" };
+        let last = if range.last.is_some() { "AND name <= ?3" } else { "" };
+        let statement = format!(
+            "SELECT directory, name FROM pending
+             WHERE directory = ?1 AND name {after} ?2 {last} ORDER BY name"
+        );
+        let name = range.after.unwrap_or_default();
+        match range.last {
+            Some(last) => self.keys(sql, &statement, &[&directory.as_bytes(), &name, &last]),
+            None => self.keys(sql, &statement, &[&directory.as_bytes(), &name]),
+        }
+    }
+
+    pub(super) fn commit_markers(&self, sql: &Connection, directory: &RelPath) -> Result<Vec<Key>> {
+        self.keys(
+            sql,
+            "SELECT directory, name FROM pending WHERE commit_marker = 1 AND directory = ?1",
+            &[&directory.as_bytes()],
+        )
+    }
+
+    pub(super) fn parked(
+        &self,
+        sql: &Connection,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<Entry>> {
+        let mut found = Vec::new();
+        let after_clause = if after.is_some() { "AND (directory, name) > (?2, ?3)" } else { "" };
+        let mut statement = sql.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM pending WHERE parked > 0 {after_clause}
+             ORDER BY directory, name LIMIT ?1"
+        ))?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut rows = match after {
+            Some(key) => {
+                statement.query(params![limit, key.directory.as_bytes(), key.name.as_ref()])?
+            }
+            None => statement.query([limit])?,
+        };
+        while let Some(row) = rows.next()? {
+            found.push(entry(row)?.1);
+        }
+        Ok(found)
+    }
+
+    pub(super) fn parked_for(&self, sql: &Connection, reason: Parked) -> Result<Vec<Key>> {
+        self.keys(
+            sql,
+            "SELECT directory, name FROM pending WHERE parked > 0 AND parked = ?1",
+            &[&parked_number(Some(reason))],
+        )
+    }
+
+    pub(super) fn active_since(&self, sql: &Connection, txid: TxId, except: &Key) -> Result<bool> {
+        if self.entries == 0 {
+            return Ok(false);
+        }
+        let mut statement = sql.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM pending
+             WHERE parked = 0 AND waiting = 0 AND first_txid <= ?1 LIMIT 2"
+        ))?;
+        let mut rows = statement.query([integer(txid.0)])?;
+        while let Some(row) = rows.next()? {
+            if entry(row)?.0 != *except {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The smallest first transaction and time of those that are not parked, and the next time
+    /// after `now` for which one waits.
+    pub(super) fn least(&self, sql: &Connection, now: Time) -> Result<Least> {
+        if self.entries == 0 {
+            return Ok(Least::default());
+        }
+        if let Some((then, least)) = self.least.get()
+            && then == now
+        {
+            return Ok(least);
+        }
+        let mut least = Least::default();
+        for waiting in [0, 1] {
+            let found = self.first(
+                sql,
+                "parked = 0 AND waiting = ?1 ORDER BY first_txid LIMIT 1",
+                waiting,
+            )?;
+            let txid = found.map(|entry| entry.pending.first_txid);
+            least.first_txid = least.first_txid.into_iter().chain(txid).min();
+        }
+        let found = self.first(sql, "parked = ?1 AND parked = 0 ORDER BY first_seen LIMIT 1", 0)?;
+        least.first_seen = found.map(|entry| entry.pending.first_seen);
+        let condition = "not_before > 0 AND not_before > ?1 ORDER BY not_before LIMIT 1";
+        let found = self.first(sql, condition, integer(now.0))?;
+        least.next_due =
+            found.map(|entry| entry.pending.not_before).filter(|time| *time != NEXT_START);
+        self.least.set(Some((now, least)));
+        Ok(least)
+    }
+
+    fn first(&self, sql: &Connection, condition: &str, value: i64) -> Result<Option<Entry>> {
+        let mut statement =
+            sql.prepare_cached(&format!("SELECT {COLUMNS} FROM pending WHERE {condition}"))?;
+        let found = statement.query_row([value], |row| Ok(entry(row))).optional()?;
+        found.transpose().map(|found| found.map(|(_, entry)| entry))
+    }
+}

@@ -1,0 +1,241 @@
+//! The part of what is pending that is in memory, with the orders in which it is asked for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
+use bytes::Bytes;
+use whimbrel_core::commit_marker;
+use whimbrel_core::number::{Mark, Time, TxId};
+use whimbrel_core::path::RelPath;
+use whimbrel_core::record::{Lane, Reach};
+
+use super::{Entry, NEXT_START, NameRange, in_span};
+use crate::error::Result;
+use crate::key::{Key, Span};
+
+/// Rough bytes of an entry besides its texts, in memory as in the log.
+const ENTRY_BYTES: usize = 64;
+
+#[derive(Debug, Default)]
+pub(super) struct Hot {
+    entries: BTreeMap<Key, Entry>,
+    /// Free and due, per lane.
+    free: [BTreeSet<(Mark, Key)>; 3],
+    /// Not due yet.
+    timed: BTreeSet<(Time, Key)>,
+    /// Not parked, by whether they wait for a rename's other end.
+    txids: BTreeSet<(bool, TxId, Key)>,
+    /// Not parked.
+    seen: BTreeSet<(Time, Key)>,
+    commit_markers: BTreeSet<Key>,
+    coarse: usize,
+    bytes: usize,
+}
+
+/// Rough bytes of an entry.
+pub(super) fn weight(entry: &Entry) -> usize {
+    let cursor = entry.pending.cursor.as_ref().map_or(0, Bytes::len);
+    let message = entry.message.as_ref().map_or(0, String::len);
+    ENTRY_BYTES + entry.pending.path.as_bytes().len() + cursor + message
+}
+
+fn lane_index(lane: Lane) -> usize {
+    match lane {
+        Lane::Live => 0,
+        Lane::Backlog => 1,
+        Lane::Metadata => 2,
+    }
+}
+
+impl Hot {
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn any_coarse(&self) -> bool {
+        self.coarse > 0
+    }
+
+    pub(super) fn get(&self, key: &Key) -> Option<&Entry> {
+        self.entries.get(key)
+    }
+
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values()
+    }
+
+    pub(super) fn keys(&self, coarse: bool) -> Vec<Key> {
+        let wanted = self.entries.iter().filter(|(_, entry)| is_coarse(entry) == coarse);
+        wanted.map(|(key, _)| key.clone()).collect()
+    }
+
+    /// Puts an entry in; `free` if nobody holds it.
+    pub(super) fn insert(&mut self, key: Key, entry: Entry, free: bool, now: Time) {
+        let pending = &entry.pending;
+        if entry.takeable() {
+            if pending.not_before > now {
+                self.timed.insert((pending.not_before, key.clone()));
+            } else if free {
+                self.free[lane_index(pending.lane)].insert((pending.mark, key.clone()));
+            }
+        }
+        if pending.parked.is_none() {
+            self.txids.insert((pending.waiting, pending.first_txid, key.clone()));
+            self.seen.insert((pending.first_seen, key.clone()));
+        }
+        if commit_marker::is_commit_marker(&pending.path) {
+            self.commit_markers.insert(key.clone());
+        }
+        self.coarse += usize::from(is_coarse(&entry));
+        self.bytes += weight(&entry);
+        self.entries.insert(key, entry);
+    }
+
+    pub(super) fn remove(&mut self, key: &Key) -> Option<Entry> {
+        let entry = self.entries.remove(key)?;
+        let pending = &entry.pending;
+        if entry.takeable() {
+            self.free[lane_index(pending.lane)].remove(&(pending.mark, key.clone()));
+            if pending.not_before > Time(0) {
+                self.timed.remove(&(pending.not_before, key.clone()));
+            }
+        }
+        if pending.parked.is_none() {
+            self.txids.remove(&(pending.waiting, pending.first_txid, key.clone()));
+            self.seen.remove(&(pending.first_seen, key.clone()));
+        }
+        if !self.commit_markers.is_empty() {
+            self.commit_markers.remove(key);
+        }
+        self.coarse -= usize::from(is_coarse(&entry));
+        self.bytes -= weight(&entry);
+        Some(entry)
+    }
+
+    /// Nobody holds it any more.
+    pub(super) fn free(&mut self, key: &Key, now: Time) {
+        if let Some(entry) = self.entries.get(key)
+            && entry.takeable()
+            && entry.pending.not_before <= now
+        {
+            self.free[lane_index(entry.pending.lane)].insert((entry.pending.mark, key.clone()));
+        }
+    }
+
+    /// Somebody holds it.
+    pub(super) fn claim(&mut self, key: &Key) {
+        if let Some(entry) = self.entries.get(key) {
+            self.free[lane_index(entry.pending.lane)].remove(&(entry.pending.mark, key.clone()));
+        }
+    }
+
+    /// Those whose time has come by `now` are free.
+    pub(super) fn due(&mut self, now: Time, claimed: &BTreeSet<Key>) {
+        while let Some((time, key)) = self.timed.first()
+            && *time <= now
+        {
+            let key = key.clone();
+            self.timed.pop_first();
+            if !claimed.contains(&key) {
+                self.free(&key, now);
+            }
+        }
+    }
+
+    pub(super) fn free_ones(
+        &self,
+        lane: Lane,
+        newest_first: bool,
+        limit: usize,
+    ) -> Vec<((Mark, Key), Entry)> {
+        let free = &self.free[lane_index(lane)];
+        let entry = |place: &(Mark, Key)| {
+            self.entries.get(&place.1).map(|entry| (place.clone(), entry.clone()))
+        };
+        if newest_first {
+            free.iter().rev().take(limit).filter_map(entry).collect()
+        } else {
+            free.iter().take(limit).filter_map(entry).collect()
+        }
+    }
+
+    pub(super) fn until_next_start(&self) -> Vec<Key> {
+        let waiting = self.timed.iter().rev().take_while(|(time, _)| *time == NEXT_START);
+        waiting.map(|(_, key)| key.clone()).collect()
+    }
+
+    pub(super) fn visit(
+        &self,
+        span: &Span,
+        visit: &mut dyn FnMut(&Key, &Entry) -> Result<bool>,
+    ) -> Result<bool> {
+        let from = Key { directory: RelPath::new(span.from.clone()), name: Bytes::new() };
+        for (key, entry) in self.entries.range(from..) {
+            if !in_span(span, key) {
+                break;
+            }
+            if !visit(key, entry)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    pub(super) fn children(&self, directory: &RelPath, range: &NameRange<'_>) -> Vec<Key> {
+        let from = Key {
+            directory: directory.clone(),
+            name: Bytes::copy_from_slice(range.after.unwrap_or_default()),
+        };
+        self.entries
+            .range(from..)
+            .map(|(key, _)| key)
+            .take_while(|key| {
+                key.directory == *directory
+                    && range.last.is_none_or(|last| key.name.as_ref() <= last)
+            })
+            .filter(|key| range.contains(&key.name))
+            .cloned()
+            .collect()
+    }
+
+    pub(super) fn commit_markers(&self, directory: &RelPath) -> Vec<Key> {
+        let from = Key { directory: directory.clone(), name: Bytes::new() };
+        let inside = self.commit_markers.range(from..);
+        inside.take_while(|key| key.directory == *directory).cloned().collect()
+    }
+
+    pub(super) fn parked(&self, after: Option<&Key>, limit: usize) -> Vec<Entry> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let entries = self.entries.range((from, Bound::Unbounded)).map(|(_, entry)| entry);
+        entries.filter(|entry| entry.pending.parked.is_some()).take(limit).cloned().collect()
+    }
+
+    pub(super) fn active_since(&self, txid: TxId, except: &Key) -> bool {
+        let active = self.txids.iter().take_while(|(waiting, ..)| !waiting);
+        active.take_while(|(_, first, _)| *first <= txid).any(|(_, _, key)| key != except)
+    }
+
+    pub(super) fn first_txid(&self) -> Option<TxId> {
+        let active = self.txids.first().map(|(_, txid, _)| *txid);
+        let none = Key { directory: RelPath::root(), name: Bytes::new() };
+        let waiting = self.txids.range((true, TxId(0), none)..).next().map(|(_, txid, _)| *txid);
+        active.into_iter().chain(waiting).min()
+    }
+
+    pub(super) fn first_seen(&self) -> Option<Time> {
+        self.seen.first().map(|(time, _)| *time)
+    }
+
+    pub(super) fn next_due(&self, now: Time) -> Option<Time> {
+        let next = self.timed.first().map(|(time, _)| *time);
+        next.filter(|time| *time > now && *time != NEXT_START)
+    }
+}
+
+fn is_coarse(entry: &Entry) -> bool {
+    entry.pending.reach > Reach::Path
+}

@@ -1,0 +1,218 @@
+//! Questions about what is pending: groups of commit markers (rule 7.1), renamed destinations
+//! (rule 6.2), and where most of it lies (rule 9.1).
+
+use std::collections::BTreeMap;
+
+use rusqlite::Connection;
+use whimbrel_core::commit_marker;
+use whimbrel_core::number::TxId;
+use whimbrel_core::path::{Namespace, RelPath};
+use whimbrel_core::record::{Hint, Parked, Pending, Reach};
+
+use crate::error::Result;
+use crate::pending::{Entry, NameRange};
+use crate::state::State;
+
+impl State {
+    /// True if an entry that `counts` is at a path, below it, or above it and reaches it.
+    fn any_reaching(
+        &self,
+        sql: &Connection,
+        path: &RelPath,
+        counts: &dyn Fn(&Entry) -> bool,
+    ) -> Result<bool> {
+        if self.pending.get(sql, &self.names.key(path))?.is_some_and(|entry| counts(&entry)) {
+            return Ok(true);
+        }
+        if self.above(sql, path, counts)?.is_some() {
+            return Ok(true);
+        }
+        let none = self.pending.visit_below(sql, path, &mut |_, entry| Ok(!counts(entry)))?;
+        Ok(!none)
+    }
+
+    fn above(
+        &self,
+        sql: &Connection,
+        path: &RelPath,
+        counts: &dyn Fn(&Entry) -> bool,
+    ) -> Result<Option<Entry>> {
+        for (distance, ancestor) in self.names.ancestors(path).into_iter().enumerate() {
+            let Some(entry) = self.pending.get(sql, &self.names.key(&ancestor))? else {
+                continue;
+            };
+            let reaches = match entry.pending.reach {
+                Reach::Path => false,
+                Reach::Directory => distance == 0,
+                Reach::Subtree => true,
+            };
+            if reaches && counts(&entry) {
+                return Ok(Some(entry));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The nearest entry above a path that reaches it.
+    pub(crate) fn reaching_from_above(
+        &self,
+        sql: &Connection,
+        path: &RelPath,
+    ) -> Result<Option<Pending>> {
+        Ok(self.above(sql, path, &|_| true)?.map(|entry| entry.pending))
+    }
+
+    /// Rule 7.1: something of the group was first pending at or before the transaction.
+    pub(crate) fn group_incomplete(
+        &self,
+        sql: &Connection,
+        marker: &RelPath,
+        group: &RelPath,
+        up_to: TxId,
+    ) -> Result<bool> {
+        let counts = |entry: &Entry| {
+            let pending = &entry.pending;
+            pending.first_txid <= up_to
+                && pending.parked != Some(Parked::Open)
+                && pending.path != *marker
+                && !commit_marker::is_commit_marker(&pending.path)
+        };
+        if self.any_reaching(sql, group, &counts)? {
+            return Ok(true);
+        }
+        if self.names.0 == Namespace::Tree || group.is_root() {
+            return Ok(false);
+        }
+        // Opaque keys: the group is the keys that begin with it and a slash.
+        let mut last = group.as_bytes().to_vec();
+        last.push(b'/' + 1);
+        let range = NameRange { after: Some(group.as_bytes()), last: Some(&last) };
+        for path in self.pending.children(sql, &RelPath::root(), &range)? {
+            let entry = self.pending.get(sql, &self.names.key(&path))?;
+            if group.contains(&path) && entry.is_some_and(|entry| counts(&entry)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Rule 6.2: a removal has to wait for a renamed destination.
+    pub(crate) fn hints_wait(&self, sql: &Connection, path: &RelPath) -> Result<bool> {
+        for hint in self.hints.all() {
+            let touches =
+                self.names.contains(&hint.from, path) || self.names.contains(path, &hint.from);
+            if !touches || !self.pending.active_since(sql, hint.txid, path)? {
+                continue;
+            }
+            let counts = |entry: &Entry| {
+                let pending = &entry.pending;
+                pending.first_txid <= hint.txid
+                    && pending.parked.is_none()
+                    && !pending.waiting
+                    && pending.path != *path
+            };
+            if hint.to.is_root() || self.any_reaching(sql, &hint.to, &counts)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Hints under whose old path nothing of ours stands any more, or to whose new path nothing
+    /// is pending any more since before the rename.
+    pub(crate) fn idle_hints(&self, sql: &Connection) -> Result<Vec<Hint>> {
+        let mut idle = Vec::new();
+        for hint in self.hints.all() {
+            let counts = |entry: &Entry| entry.pending.first_txid <= hint.txid;
+            if !self.objects.any_at_or_below(sql, &hint.from)?
+                || !self.any_reaching(sql, &hint.to, &counts)?
+            {
+                idle.push(hint);
+            }
+        }
+        Ok(idle)
+    }
+
+    /// Rule 9.1: directories with the most free entries, until `excess` of them would be gone;
+    /// subtrees if that is not enough.
+    pub(crate) fn densest(&self, sql: &Connection, excess: u64) -> Result<Vec<(RelPath, bool)>> {
+        let mut direct: BTreeMap<RelPath, u64> = BTreeMap::new();
+        let mut all: BTreeMap<RelPath, u64> = BTreeMap::new();
+        self.pending.visit_below(sql, &RelPath::root(), &mut |key, entry| {
+            if entry.pending.parked.is_none() && !self.pending.is_claimed(key) {
+                *all.entry(key.directory.clone()).or_default() += 1;
+                if entry.pending.reach == Reach::Path {
+                    *direct.entry(key.directory.clone()).or_default() += 1;
+                }
+            }
+            Ok(true)
+        })?;
+        let mut chosen = Vec::new();
+        let mut left = excess;
+        let mut dense: Vec<(RelPath, u64)> = direct.into_iter().collect();
+        dense.sort_by(|(path, count), (other, count_other)| {
+            count_other.cmp(count).then_with(|| path.cmp(other))
+        });
+        for (path, count) in dense {
+            if left == 0 || count < 2 {
+                break;
+            }
+            if self.can_coarsen(sql, &path)? {
+                left = left.saturating_sub(count - 1);
+                all.insert(path.clone(), all.get(&path).map_or(1, |all| all - count + 1));
+                chosen.push((path, false));
+            }
+        }
+        self.dense_subtrees(sql, all, left, &mut chosen)?;
+        Ok(chosen)
+    }
+
+    /// Adds the deepest subtrees that are enough.
+    fn dense_subtrees(
+        &self,
+        sql: &Connection,
+        mut counts: BTreeMap<RelPath, u64>,
+        mut left: u64,
+        chosen: &mut Vec<(RelPath, bool)>,
+    ) -> Result<()> {
+        let depth = |path: &RelPath| self.names.ancestors(path).len();
+        let mut level = counts.keys().map(depth).max().unwrap_or(0);
+        while left > 0 && level > 0 {
+            level -= 1;
+            let mut lifted: BTreeMap<RelPath, u64> = BTreeMap::new();
+            for (path, count) in &counts {
+                let mut place = path.clone();
+                while depth(&place) > level
+                    && let Some(parent) = place.parent()
+                {
+                    place = parent;
+                }
+                *lifted.entry(place).or_default() += count;
+            }
+            let mut dense: Vec<(RelPath, u64)> =
+                lifted.iter().map(|(path, count)| (path.clone(), *count)).collect();
+            dense.retain(|(path, count)| *count > 1 && depth(path) == level);
+            dense.sort_by(|(path, count), (other, count_other)| {
+                count_other.cmp(count).then_with(|| path.cmp(other))
+            });
+            for (path, count) in dense {
+                if left == 0 {
+                    break;
+                }
+                if self.can_coarsen(sql, &path)? {
+                    left = left.saturating_sub(count - 1);
+                    lifted.insert(path.clone(), 1);
+                    chosen.push((path, true));
+                }
+            }
+            counts = lifted;
+        }
+        Ok(())
+    }
+
+    fn can_coarsen(&self, sql: &Connection, path: &RelPath) -> Result<bool> {
+        let key = self.names.key(path);
+        let own = self.pending.get(sql, &key)?;
+        Ok(!self.pending.is_claimed(&key) && own.is_none_or(|own| own.pending.parked.is_none()))
+    }
+}

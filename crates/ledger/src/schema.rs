@@ -1,0 +1,105 @@
+//! The database's tables, and how an older one is brought up to date.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::error::{LedgerError, Result};
+
+/// Marks a SQLite file as a ledger of Whimbrel ("Whim").
+const APPLICATION: i64 = 0x5768_696d;
+
+/// The statements that lead from each version to the next; the version is their number.
+const STEPS: &[&str] = &["
+CREATE TABLE state (id INTEGER PRIMARY KEY CHECK (id = 1), record BLOB NOT NULL);
+CREATE TABLE setting (key TEXT PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE directory (
+    id INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQUE, parent INTEGER);
+CREATE INDEX directory_child ON directory (parent, path);
+CREATE TABLE object (
+    directory INTEGER NOT NULL, name BLOB NOT NULL, file_key INTEGER,
+    commit_marker INTEGER NOT NULL, record BLOB NOT NULL,
+    PRIMARY KEY (directory, name)) WITHOUT ROWID;
+CREATE INDEX object_file_key ON object (file_key) WHERE file_key IS NOT NULL;
+CREATE INDEX object_commit_marker ON object (directory, name) WHERE commit_marker = 1;
+CREATE TABLE found (
+    directory BLOB NOT NULL, name BLOB NOT NULL, record BLOB NOT NULL,
+    PRIMARY KEY (directory, name)) WITHOUT ROWID;
+
+CREATE TABLE pending_log (sequence INTEGER PRIMARY KEY, record BLOB NOT NULL);
+CREATE TABLE pending (
+    directory BLOB NOT NULL, name BLOB NOT NULL, reach INTEGER NOT NULL, lane INTEGER NOT NULL,
+    first_txid INTEGER NOT NULL, first_seen INTEGER NOT NULL, mark INTEGER NOT NULL,
+    not_before INTEGER NOT NULL, waiting INTEGER NOT NULL, parked INTEGER NOT NULL,
+    commit_marker INTEGER NOT NULL, record BLOB NOT NULL,
+    PRIMARY KEY (directory, name)) WITHOUT ROWID;
+CREATE INDEX pending_lane ON pending (lane, mark, not_before) WHERE parked IN (0, 2);
+CREATE INDEX pending_txid ON pending (waiting, first_txid) WHERE parked = 0;
+CREATE INDEX pending_seen ON pending (first_seen) WHERE parked = 0;
+CREATE INDEX pending_due ON pending (not_before) WHERE not_before > 0;
+CREATE INDEX pending_parked ON pending (directory, name) WHERE parked > 0;
+CREATE INDEX pending_commit_marker ON pending (directory, name) WHERE commit_marker = 1;
+
+CREATE TABLE attempt (number INTEGER PRIMARY KEY, record BLOB NOT NULL);
+CREATE TABLE part (
+    attempt INTEGER NOT NULL, number INTEGER NOT NULL, record BLOB NOT NULL,
+    PRIMARY KEY (attempt, number)) WITHOUT ROWID;
+CREATE TABLE hint (id INTEGER PRIMARY KEY, record BLOB NOT NULL);
+"];
+
+/// Opens the database file, through the named VFS if one is given, without looking into it.
+pub(crate) fn connect(path: &Path, vfs: Option<&str>) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Ok(match vfs {
+        Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs)?,
+        None => Connection::open_with_flags(path, flags)?,
+    })
+}
+
+/// Prepares a connection: durable commits, exclusive use, and the newest schema. Says whether the
+/// database is new. `what` names the database in errors.
+pub(crate) fn prepare(sql: &mut Connection, what: &str) -> Result<bool> {
+    sql.set_prepared_statement_cache_capacity(128);
+    // Exclusive before WAL: the index of the log is then kept in memory and no other file is made.
+    sql.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    let version: i64 = sql.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let application: i64 = sql.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let tables: i64 = sql.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let new = version == 0 && application == 0 && tables == 0;
+    if !new && application != APPLICATION {
+        return Err(LedgerError::Foreign { what: what.to_owned() });
+    }
+    sql.pragma_update(None, "journal_mode", "WAL")?;
+    sql.pragma_update(None, "synchronous", "FULL")?;
+    sql.pragma_update(None, "wal_autocheckpoint", 8192)?;
+    sql.pragma_update(None, "cache_size", -131_072)?;
+    sql.pragma_update(None, "temp_store", "MEMORY")?;
+    sql.pragma_update(None, "cell_size_check", true)?;
+    upgrade(sql, what, STEPS)?;
+    Ok(new)
+}
+
+fn upgrade(sql: &mut Connection, what: &str, steps: &[&str]) -> Result<()> {
+    let known = i64::try_from(steps.len()).unwrap_or(i64::MAX);
+    let found: i64 = sql.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found > known {
+        return Err(LedgerError::Newer { what: what.to_owned(), found, known });
+    }
+    let Ok(done) = usize::try_from(found) else {
+        return Err(LedgerError::damaged(format!("schema version {found}")));
+    };
+    if done == steps.len() {
+        return Ok(());
+    }
+    let transaction = sql.transaction()?;
+    for step in &steps[done..] {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "user_version", known)?;
+    transaction.pragma_update(None, "application_id", APPLICATION)?;
+    transaction.commit()?;
+    Ok(())
+}

@@ -1,0 +1,205 @@
+//! What the ledger holds in memory of its database, and how a change acts on both.
+
+use rusqlite::{Connection, OptionalExtension};
+use serde::{Deserialize, Serialize};
+use whimbrel_core::identity::Identity;
+use whimbrel_core::metadata::Metadata;
+use whimbrel_core::number::{Mark, TxId};
+use whimbrel_core::path::{Namespace, RelPath};
+use whimbrel_core::record::{Change, Meta, PendingSummary, Row};
+
+use crate::attempt::Attempts;
+use crate::codec::{self, Kind};
+use crate::error::{LedgerError, Result};
+use crate::found;
+use crate::hint::Hints;
+use crate::key::Names;
+use crate::object::Objects;
+use crate::pending::PendingSet;
+
+/// What is kept once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Kept {
+    pub namespace: Namespace,
+    /// The last user closed it in order.
+    pub clean: bool,
+    pub meta: Meta,
+    pub rows: u64,
+    pub found: u64,
+}
+
+impl Kept {
+    pub(crate) fn new(namespace: Namespace) -> Self {
+        Self { namespace, clean: true, meta: Meta::default(), rows: 0, found: 0 }
+    }
+
+    pub(crate) fn read(sql: &Connection) -> Result<Option<Self>> {
+        let record: Option<Vec<u8>> =
+            sql.query_row("SELECT record FROM state", [], |row| row.get(0)).optional()?;
+        record.map(|record| codec::decode(Kind::State, &record)).transpose()
+    }
+
+    pub(crate) fn write(&self, sql: &Connection) -> Result<()> {
+        sql.prepare_cached("INSERT OR REPLACE INTO state (id, record) VALUES (1, ?1)")?
+            .execute([codec::encode(Kind::State, self)?])?;
+        Ok(())
+    }
+}
+
+/// Everything besides the connection.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub names: Names,
+    pub kept: Kept,
+    written: Kept,
+    pub objects: Objects,
+    pub pending: PendingSet,
+    pub attempts: Attempts,
+    pub hints: Hints,
+}
+
+impl State {
+    pub(crate) fn load(sql: &Connection, hot_max: usize) -> Result<Self> {
+        let kept = Kept::read(sql)?
+            .ok_or_else(|| LedgerError::damaged("the record of the migration is gone"))?;
+        let names = Names(kept.namespace);
+        Ok(Self {
+            names,
+            written: kept.clone(),
+            kept,
+            objects: Objects::new(names),
+            pending: PendingSet::load(sql, names, hot_max)?,
+            attempts: Attempts::load(sql, names)?,
+            hints: Hints::load(sql, names)?,
+        })
+    }
+
+    pub(crate) fn summary(&self, sql: &Connection) -> Result<PendingSummary> {
+        let mut summary = self.pending.summary(sql)?;
+        summary.attempts = u64::try_from(self.attempts.len()).unwrap_or(u64::MAX);
+        summary.rows = self.kept.rows;
+        summary.found = self.kept.found;
+        Ok(summary)
+    }
+
+    /// Writes what is kept in memory until the end of a transaction.
+    pub(crate) fn flush(&mut self, sql: &Connection) -> Result<()> {
+        self.pending.flush(sql)?;
+        if self.kept != self.written {
+            self.kept.write(sql)?;
+            self.written = self.kept.clone();
+        }
+        Ok(())
+    }
+
+    /// Carries out one change in the caller's transaction.
+    pub(crate) fn apply(&mut self, sql: &Connection, change: &Change) -> Result<()> {
+        let meta = &mut self.kept.meta;
+        match change {
+            Change::Mark { .. }
+            | Change::Settle { .. }
+            | Change::Park { .. }
+            | Change::Defer { .. }
+            | Change::Release(_)
+            | Change::Advance { .. }
+            | Change::Coarsen { .. } => return self.apply_to_pending(sql, change),
+            Change::AttemptOpened(attempt) => {
+                meta.next_attempt = meta.next_attempt.max(attempt.number.next());
+                self.attempts.open(sql, attempt)?;
+            }
+            Change::UploadOpened { number, upload } => {
+                self.attempts.upload_opened(sql, *number, upload)?;
+            }
+            Change::PartDone { number, part } => self.attempts.part_done(sql, *number, part)?,
+            Change::AttemptDoubtful { number, until } => {
+                self.attempts.doubtful(sql, *number, *until)?;
+            }
+            Change::AttemptClosed(number) => self.attempts.close(sql, *number)?,
+            Change::PutRow(row) => self.put_row(sql, row)?,
+            Change::DropRow(path) => self.drop_row(sql, path)?,
+            Change::Distrust(path) => self.distrust(sql, path)?,
+            Change::Position { txid, digest } => {
+                meta.position = Some(*txid);
+                meta.digest = *digest;
+            }
+            Change::History { epoch, name } => {
+                meta.epoch = *epoch;
+                meta.history.clone_from(name);
+            }
+            Change::RootPinned(key) => meta.root_key = Some(*key),
+            Change::HintAdded(hint) => self.hints.add(sql, hint)?,
+            Change::HintDropped(hint) => self.hints.dropped(sql, hint)?,
+            Change::FoundAdded(object) => {
+                let new = found::put(sql, self.names, object)?;
+                self.kept.found += u64::from(new);
+            }
+            Change::InventoryAt { cursor, done } => {
+                meta.inventory_cursor.clone_from(cursor);
+                meta.inventory_done = *done;
+            }
+            Change::ScanBegun => {
+                meta.scan_begun = true;
+                meta.scanned = false;
+            }
+            Change::Scanned => meta.scanned = true,
+            Change::Count(counters) => meta.counters.add(counters),
+        }
+        Ok(())
+    }
+
+    /// The next mark to give is above every mark that was given.
+    pub(crate) fn saw(&mut self, mark: Mark) {
+        let next = &mut self.kept.meta.next_mark;
+        *next = (*next).max(Mark(mark.0.saturating_add(1)));
+    }
+
+    fn put_row(&mut self, sql: &Connection, row: &Row) -> Result<()> {
+        let new = self.objects.put(sql, row)?;
+        self.kept.rows += u64::from(new);
+        self.drop_found(sql, &row.path)
+    }
+
+    fn drop_row(&mut self, sql: &Connection, path: &RelPath) -> Result<()> {
+        if self.objects.drop(sql, path)? {
+            self.kept.rows = self.kept.rows.saturating_sub(1);
+        }
+        self.drop_found(sql, path)
+    }
+
+    fn drop_found(&mut self, sql: &Connection, path: &RelPath) -> Result<()> {
+        if self.kept.found > 0 && found::drop(sql, self.names, path)? {
+            self.kept.found -= 1;
+        }
+        Ok(())
+    }
+
+    /// Whatever stands there may be ours, so a row stays or comes to stand for it: without one it
+    /// could never be removed.
+    fn distrust(&mut self, sql: &Connection, path: &RelPath) -> Result<()> {
+        let row = match self.objects.get(sql, path)? {
+            Some(row) => Row {
+                identity: Identity::Unknown,
+                crc32c: None,
+                etag: None,
+                version: None,
+                attempt: None,
+                ..row
+            },
+            None => Row {
+                path: path.clone(),
+                identity: Identity::Unknown,
+                length: 0,
+                crc32c: None,
+                etag: None,
+                version: None,
+                attempt: None,
+                as_of: TxId(0),
+                epoch: self.kept.meta.epoch,
+                metadata: Metadata::default(),
+            },
+        };
+        let new = self.objects.put(sql, &row)?;
+        self.kept.rows += u64::from(new);
+        Ok(())
+    }
+}

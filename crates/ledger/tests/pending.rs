@@ -1,0 +1,269 @@
+//! What each change does to what is pending.
+
+mod support;
+
+use support::{advance, coarsen, defer, live, mark, park, settle};
+use whimbrel_core::number::{Mark, Time, TxId};
+use whimbrel_core::path::{Namespace, RelPath};
+use whimbrel_core::record::{Change, Lane, Parked, Pending, Reach};
+use whimbrel_ledger::Ledger;
+
+fn ledger(changes: &[Change]) -> Ledger {
+    let mut ledger = Ledger::open_in_memory(Namespace::Tree).unwrap();
+    ledger.apply(&[changes]).unwrap();
+    ledger
+}
+
+fn entry(ledger: &Ledger, path: &str) -> Option<Pending> {
+    ledger.pending_entry(&path.into()).unwrap()
+}
+
+fn take(ledger: &mut Ledger, lane: Lane, limit: usize, now: u64) -> Vec<String> {
+    let (work, _) = ledger.take(lane, limit, Time(now)).unwrap();
+    work.into_iter().map(|work| work.pending.path.to_string()).collect()
+}
+
+#[test]
+fn a_mark_makes_pending_and_a_later_one_adds() {
+    let mut ledger = ledger(&[
+        Change::Mark {
+            path: "a/x".into(),
+            reach: Reach::Path,
+            lane: Lane::Backlog,
+            first_txid: TxId(5),
+            last_txid: TxId(6),
+            seen: Time(100),
+            mark: Mark(1),
+        },
+        Change::Mark {
+            path: "a/x".into(),
+            reach: Reach::Directory,
+            lane: Lane::Live,
+            first_txid: TxId(4),
+            last_txid: TxId(9),
+            seen: Time(200),
+            mark: Mark(2),
+        },
+    ]);
+    let pending = entry(&ledger, "a/x").unwrap();
+    assert_eq!((pending.reach, pending.lane), (Reach::Directory, Lane::Live));
+    assert_eq!((pending.first_txid, pending.last_txid), (TxId(4), TxId(9)));
+    assert_eq!((pending.first_seen, pending.last_seen), (Time(100), Time(200)));
+    assert_eq!(pending.mark, Mark(2));
+    let summary = ledger.summary().unwrap();
+    assert_eq!(summary.lanes, [1, 0, 0]);
+    assert_eq!((summary.first_txid, summary.first_seen), (Some(TxId(4)), Some(Time(100))));
+    assert_eq!(ledger.meta().unwrap().next_mark, Mark(3));
+    assert_eq!(take(&mut ledger, Lane::Live, 10, 0), ["a/x"]);
+    assert_eq!(take(&mut ledger, Lane::Live, 10, 0), [""; 0]);
+}
+
+#[test]
+fn settling_stops_at_a_newer_mark() {
+    let mut ledger = ledger(&[live("x", 5)]);
+    assert_eq!(take(&mut ledger, Lane::Live, 1, 0), ["x"]);
+    ledger.apply(&[&[live("x", 7), advance("x", 5, "m")]]).unwrap();
+    assert_eq!(take(&mut ledger, Lane::Live, 1, 0), [""; 0], "still claimed");
+    ledger
+        .apply(&[&[Change::Settle { path: "x".into(), up_to: Mark(5), as_of: TxId(6) }]])
+        .unwrap();
+    let left = entry(&ledger, "x").unwrap();
+    assert_eq!((left.first_txid, left.last_txid), (TxId(7), TxId(7)));
+    assert_eq!((left.first_seen, left.begun, left.cursor), (Time(70), None, None));
+    assert_eq!(take(&mut ledger, Lane::Live, 1, 0), ["x"], "free again");
+    ledger.apply(&[&[settle("x", 7)]]).unwrap();
+    assert_eq!(entry(&ledger, "x"), None);
+    assert_eq!(ledger.summary().unwrap().lanes, [0; 3]);
+}
+
+#[test]
+fn parking_stops_at_a_newer_mark_and_ends_with_one() {
+    let mut ledger = ledger(&[live("x", 5), live("y", 6)]);
+    take(&mut ledger, Lane::Live, 2, 0);
+    let summary = ledger
+        .apply(&[&[
+            live("x", 7),
+            park("x", 5, Parked::Open, None),
+            park("y", 6, Parked::Open, None),
+        ]])
+        .unwrap();
+    assert_eq!((summary.lanes, summary.open), ([1, 0, 0], 1));
+    assert_eq!(summary.first_txid, Some(TxId(5)));
+    assert_eq!(take(&mut ledger, Lane::Live, 2, 0), ["x"]);
+    let parked = ledger.parked(None, 10).unwrap();
+    assert_eq!(parked.len(), 1);
+    assert_eq!((&parked[0].0.path, parked[0].1.as_str()), (&"y".into(), "y is parked"));
+    assert_eq!(ledger.story(&"y".into()).unwrap().message.as_deref(), Some("y is parked"));
+    let summary = ledger.apply(&[&[live("y", 8)]]).unwrap();
+    assert_eq!((summary.lanes, summary.open), ([2, 0, 0], 0));
+    assert_eq!(ledger.story(&"y".into()).unwrap().message, None);
+    assert_eq!(take(&mut ledger, Lane::Live, 2, 0), ["y"]);
+}
+
+#[test]
+fn what_failed_is_tried_again_when_its_time_comes() {
+    let mut ledger = ledger(&[live("x", 1), live("y", 2), live("z", 3)]);
+    take(&mut ledger, Lane::Live, 3, 0);
+    let summary = ledger
+        .apply(&[&[
+            park("x", 1, Parked::Failed, Some(50)),
+            park("y", 2, Parked::Failed, None),
+            park("z", 3, Parked::Guard, None),
+        ]])
+        .unwrap();
+    assert_eq!((summary.failed, summary.guarded, summary.next_due), (2, 1, Some(Time(50))));
+    assert_eq!((summary.first_txid, summary.first_seen), (None, None));
+    assert_eq!(take(&mut ledger, Lane::Live, 9, 49), [""; 0]);
+    assert_eq!(take(&mut ledger, Lane::Live, 9, 50), ["x"]);
+    ledger.apply(&[&[Change::Release(Parked::Guard)]]).unwrap();
+    assert_eq!(take(&mut ledger, Lane::Live, 9, u64::MAX - 1), ["z"]);
+    let summary = ledger.apply(&[&[Change::Release(Parked::Failed)]]).unwrap();
+    assert_eq!((summary.failed, summary.lanes), (0, [3, 0, 0]));
+    assert_eq!(take(&mut ledger, Lane::Live, 9, 60), ["y"], "x is claimed");
+}
+
+#[test]
+fn a_deferred_entry_waits_unless_it_was_marked_again() {
+    let mut ledger = ledger(&[live("x", 1), live("y", 2)]);
+    take(&mut ledger, Lane::Live, 2, 0);
+    let summary =
+        ledger.apply(&[&[live("y", 3), defer("x", 1, 70, true), defer("y", 2, 90, true)]]).unwrap();
+    assert_eq!(summary.next_due, Some(Time(70)));
+    let deferred = entry(&ledger, "x").unwrap();
+    assert_eq!((deferred.tries, deferred.not_before), (3, Time(70)));
+    assert!(deferred.waiting);
+    assert!(!entry(&ledger, "y").unwrap().waiting);
+    assert_eq!(take(&mut ledger, Lane::Live, 2, 10), ["y"]);
+    assert_eq!(take(&mut ledger, Lane::Live, 2, 70), ["x"]);
+    let summary = ledger.apply(&[&[live("x", 4)]]).unwrap();
+    assert_eq!(summary.next_due, None);
+    let marked = entry(&ledger, "x").unwrap();
+    assert_eq!((marked.tries, marked.not_before, marked.waiting), (0, Time(0), false));
+}
+
+#[test]
+fn lanes_have_their_orders() {
+    let mut ledger = ledger(&[
+        mark("a", Reach::Path, Lane::Live, 3),
+        mark("b", Reach::Path, Lane::Live, 1),
+        mark("c", Reach::Path, Lane::Backlog, 4),
+        mark("d", Reach::Path, Lane::Backlog, 2),
+        mark("e", Reach::Path, Lane::Metadata, 6),
+        mark("f", Reach::Path, Lane::Metadata, 5),
+    ]);
+    assert_eq!(take(&mut ledger, Lane::Live, 9, 0), ["b", "a"]);
+    assert_eq!(take(&mut ledger, Lane::Backlog, 1, 0), ["c"]);
+    assert_eq!(take(&mut ledger, Lane::Backlog, 9, 0), ["d"]);
+    assert_eq!(take(&mut ledger, Lane::Metadata, 9, 0), ["f", "e"]);
+}
+
+#[test]
+fn a_pass_keeps_its_cursor_only_while_the_reach_stays() {
+    let directory = |number| mark("d", Reach::Directory, Lane::Backlog, number);
+    let mut ledger = ledger(&[directory(1)]);
+    take(&mut ledger, Lane::Backlog, 1, 0);
+    ledger.apply(&[&[advance("d", 1, "m"), directory(2)]]).unwrap();
+    let kept = entry(&ledger, "d").unwrap();
+    assert_eq!((kept.begun, kept.cursor.as_deref()), (Some(Mark(1)), Some(&b"m"[..])));
+    ledger.apply(&[&[mark("d", Reach::Path, Lane::Live, 3)]]).unwrap();
+    assert_eq!(entry(&ledger, "d").unwrap().cursor.as_deref(), Some(&b"m"[..]));
+    // A pass over children alone does not cover what reaches further: its progress is void.
+    let subtree = mark("d", Reach::Subtree, Lane::Live, 4);
+    ledger.apply(&[&[subtree, advance("d", 1, "p")]]).unwrap();
+    let grown = entry(&ledger, "d").unwrap();
+    assert_eq!((grown.reach, grown.begun, grown.cursor), (Reach::Subtree, None, None));
+    ledger.apply(&[&[settle("d", 1), advance("d", 4, "c")]]).unwrap();
+    assert_eq!(entry(&ledger, "d").unwrap().begun, Some(Mark(4)));
+}
+
+#[test]
+fn marks_join_an_entry_above_until_its_pass_begins() {
+    let mut ledger = ledger(&[
+        mark("d", Reach::Subtree, Lane::Backlog, 1),
+        mark("e", Reach::Directory, Lane::Backlog, 2),
+        live("d/a/x", 3),
+        live("e/x", 4),
+        live("e/a/x", 5),
+        mark("e/s", Reach::Subtree, Lane::Live, 6),
+    ]);
+    assert_eq!(entry(&ledger, "d/a/x"), None);
+    assert_eq!(entry(&ledger, "e/x"), None);
+    assert!(entry(&ledger, "e/a/x").is_some(), "children only");
+    assert!(entry(&ledger, "e/s").is_some(), "children only, not what is below them");
+    let above = entry(&ledger, "d").unwrap();
+    assert_eq!((above.mark, above.last_txid, above.lane), (Mark(3), TxId(3), Lane::Backlog));
+    assert_eq!(above.first_txid, TxId(1));
+    take(&mut ledger, Lane::Backlog, 9, 0);
+    ledger.apply(&[&[live("d/b", 7)]]).unwrap();
+    assert!(entry(&ledger, "d/b").is_some(), "claimed");
+    ledger.apply(&[&[advance("d", 3, "a"), defer("d", 3, 0, false), live("d/c", 8)]]).unwrap();
+    assert!(entry(&ledger, "d/c").is_some(), "begun");
+}
+
+#[test]
+fn a_change_of_content_does_not_join_one_of_metadata() {
+    let ledger = ledger(&[
+        mark("d", Reach::Subtree, Lane::Metadata, 1),
+        live("d/x", 2),
+        mark("d/y", Reach::Path, Lane::Metadata, 3),
+    ]);
+    assert!(entry(&ledger, "d/x").is_some());
+    assert_eq!(entry(&ledger, "d/y"), None);
+}
+
+#[test]
+fn coarsening_collapses_what_is_free() {
+    let mut ledger = ledger(&[
+        live("d/claimed", 1),
+        live("d/x", 3),
+        mark("d/y", Reach::Path, Lane::Backlog, 2),
+        live("d/parked", 4),
+        mark("d/s", Reach::Subtree, Lane::Backlog, 5),
+        live("d/t/z", 6),
+        live("dd", 7),
+    ]);
+    assert_eq!(take(&mut ledger, Lane::Live, 1, 0), ["d/claimed"]);
+    ledger.apply(&[&[park("d/parked", 4, Parked::Open, None), coarsen("d", false)]]).unwrap();
+    let coarse = entry(&ledger, "d").unwrap();
+    assert_eq!((coarse.reach, coarse.lane), (Reach::Directory, Lane::Live));
+    assert_eq!((coarse.first_txid, coarse.last_txid, coarse.mark), (TxId(2), TxId(3), Mark(3)));
+    for (path, there) in [
+        ("d/claimed", true),
+        ("d/x", false),
+        ("d/y", false),
+        ("d/parked", true),
+        ("d/s", true),
+        ("d/t/z", true),
+        ("dd", true),
+    ] {
+        assert_eq!(entry(&ledger, path).is_some(), there, "{path}");
+    }
+    let summary = ledger.apply(&[&[coarsen("d", true)]]).unwrap();
+    let coarse = entry(&ledger, "d").unwrap();
+    assert_eq!((coarse.reach, coarse.mark), (Reach::Subtree, Mark(6)));
+    assert_eq!((summary.lanes, summary.open), ([3, 0, 0], 1), "d, d/claimed and dd");
+    ledger.apply(&[&[coarsen("nothing/below", true)]]).unwrap();
+    assert_eq!(entry(&ledger, "nothing/below"), None);
+}
+
+#[test]
+fn coarsening_leaves_a_directory_whose_pass_is_under_way() {
+    let mut ledger = ledger(&[mark("d", Reach::Directory, Lane::Backlog, 9)]);
+    take(&mut ledger, Lane::Backlog, 1, 0);
+    ledger.apply(&[&[live("d/x", 10), advance("d", 9, "z"), coarsen("d", false)]]).unwrap();
+    assert!(entry(&ledger, "d/x").is_some(), "the pass has gone past it");
+    // Given back, the pass starts anew.
+    ledger.apply(&[&[defer("d", 9, 0, false), coarsen("d", false)]]).unwrap();
+    assert_eq!(entry(&ledger, "d/x"), None);
+    assert_eq!(entry(&ledger, "d").unwrap().begun, None);
+}
+
+#[test]
+fn the_root_is_no_child_of_itself() {
+    let mut ledger = ledger(&[mark("", Reach::Path, Lane::Live, 1), live("x", 2), live("a/y", 3)]);
+    ledger.apply(&[&[coarsen("", true)]]).unwrap();
+    let root = entry(&ledger, "").unwrap();
+    assert_eq!((root.reach, root.mark, root.first_txid), (Reach::Subtree, Mark(3), TxId(1)));
+    assert_eq!(ledger.summary().unwrap().lanes, [1, 0, 0]);
+    assert_eq!(ledger.pending_entry(&RelPath::root()).unwrap(), Some(root));
+}
