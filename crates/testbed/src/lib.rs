@@ -5,12 +5,14 @@
 //! each server (or the small shell above it) reads a pipe of which only that process holds the
 //! other end. The interface blocks, so that it serves tests with and without a runtime.
 
+mod churn;
 mod error;
 mod hadoop;
 mod install;
 mod process;
 mod s3;
 
+pub use churn::{ChurnOptions, ChurnReport};
 pub use error::TestbedError;
 pub use hadoop::{CreateFiles, FileSizes, Hadoop, HadoopOptions, Stats};
 pub use install::{

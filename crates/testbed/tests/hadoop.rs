@@ -1,7 +1,7 @@
 //! The cluster does what its commands say.
 
 use serde_json::json;
-use whimbrel_testbed::{CreateFiles, FileSizes, Hadoop, HadoopOptions};
+use whimbrel_testbed::{ChurnOptions, CreateFiles, FileSizes, Hadoop, HadoopOptions};
 
 #[test]
 fn a_cluster_takes_files_and_counts_who_reads_them() {
@@ -58,4 +58,25 @@ fn a_pair_fails_over_back_and_forth() {
     hadoop.fail_over().unwrap();
     let status = hadoop.command(&json!({"command": "status", "path": "/c"})).unwrap();
     assert_eq!(status["bytes"], 5);
+}
+
+#[test]
+fn a_churn_changes_everything_and_leaves_nothing_open() {
+    let hadoop = Hadoop::start(&HadoopOptions::default()).unwrap();
+    let files = CreateFiles {
+        directory: "/data".to_owned(),
+        count: 300,
+        directories: 30,
+        sizes: FileSizes::YARDSTICK,
+        seed: 7,
+    };
+    hadoop.create_files(&files).unwrap();
+    let options = ChurnOptions { seconds: 10, ..ChurnOptions::new("/data", 3) };
+    hadoop.start_churn(&options).unwrap();
+    assert!(hadoop.churn_is_running().unwrap());
+    let report = hadoop.wait_for_churn().unwrap();
+    assert_eq!(report.failed, 0, "{}", report.all);
+    assert!(report.operations > 100, "{}", report.all);
+    let open = json!({"operation": "list_open", "path": "/"});
+    assert_eq!(hadoop.operations(&[open]).unwrap()[0]["paths"], json!([]));
 }

@@ -8,12 +8,14 @@ import org.apache.hadoop.hdfs.DFSTestUtil;
 import org.apache.hadoop.hdfs.DistributedFileSystem;
 import org.apache.hadoop.hdfs.server.namenode.NameNode;
 import org.apache.hadoop.hdfs.server.namenode.NameNodeAdapter;
+import whimbrel.testbed.churn.Churn;
 
 /** The control commands, by name. */
 final class Commands {
   private final Cluster cluster;
   private final DistributedFileSystem client;
   private final Operations operations;
+  private Churn churn;
 
   Commands(Cluster cluster) throws IOException {
     this.cluster = cluster;
@@ -42,10 +44,28 @@ final class Commands {
       case "restart_data_node" -> cluster.restartDataNode(request.path("index").asInt());
       case "safe_mode" -> safeMode(request.path("enter").asBoolean(), answer);
       case "corrupt_block" -> corruptBlock(request, answer);
+      case "churn_start" -> startChurn(request);
+      case "churn_stop" -> requireChurn().stop();
+      case "churn_running" -> answer.put("running", churn != null && churn.isRunning());
+      case "churn_wait" -> requireChurn().await(answer);
       case "lease_limits" -> leaseLimits(request);
       default -> throw new IllegalArgumentException("unknown command " + command);
     }
     return answer;
+  }
+
+  private void startChurn(JsonNode request) throws IOException {
+    if (churn != null && churn.isRunning()) {
+      throw new IOException("a churn is running");
+    }
+    churn = Churn.start(request, cluster::client);
+  }
+
+  private Churn requireChurn() throws IOException {
+    if (churn == null) {
+      throw new IOException("no churn was started");
+    }
+    return churn;
   }
 
   /** Writes checkpoints, after which no edit before them is left on any NameNode or journal. */

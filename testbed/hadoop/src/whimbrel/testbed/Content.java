@@ -4,10 +4,10 @@ import java.util.Random;
 import java.util.SplittableRandom;
 
 /** File contents and sizes that a seed decides. */
-final class Content {
+public final class Content {
   private Content() {}
 
-  static byte[] bytes(long seed, int length) {
+  public static byte[] bytes(long seed, int length) {
     byte[] bytes = new byte[length];
     SplittableRandom random = new SplittableRandom(seed);
     int index = 0;
@@ -24,7 +24,7 @@ final class Content {
   }
 
   /** Log-normal, cut at the maximum. */
-  static int logNormalBytes(Random random, double medianBytes, double sigma, int maximumBytes) {
+  public static int logNormalBytes(Random random, double medianBytes, double sigma, int maximumBytes) {
     double bytes = medianBytes * Math.exp(sigma * random.nextGaussian());
     return (int) Math.min(bytes, maximumBytes);
   }

@@ -16,10 +16,13 @@ import org.apache.hadoop.fs.FSDataOutputStream;
 import org.apache.hadoop.fs.FileStatus;
 import org.apache.hadoop.fs.Options.Rename;
 import org.apache.hadoop.fs.Path;
+import org.apache.hadoop.fs.RemoteIterator;
 import org.apache.hadoop.fs.XAttrSetFlag;
 import org.apache.hadoop.fs.permission.AclEntry;
 import org.apache.hadoop.fs.permission.FsPermission;
 import org.apache.hadoop.hdfs.DistributedFileSystem;
+import org.apache.hadoop.hdfs.protocol.OpenFileEntry;
+import org.apache.hadoop.hdfs.protocol.OpenFilesIterator.OpenFilesType;
 
 /**
  * Single operations of the file system, run in order by Hadoop's own client. Paths are plain text,
@@ -80,6 +83,7 @@ final class Operations {
       }
       case "recover_lease" -> result.put("done", client.recoverLease(path));
       case "is_file_closed" -> result.put("done", client.isFileClosed(path));
+      case "list_open" -> listOpen(path, result);
       case "rename" -> result.put("done", client.rename(path, path(request, "to")));
       case "rename_overwrite" -> client.rename(path, path(request, "to"), Rename.OVERWRITE);
       case "delete" ->
@@ -155,6 +159,15 @@ final class Operations {
       }
     }
     return bytes;
+  }
+
+  private void listOpen(Path path, ObjectNode result) throws IOException {
+    ArrayNode paths = result.putArray("paths");
+    RemoteIterator<OpenFileEntry> open =
+        client.listOpenFiles(EnumSet.of(OpenFilesType.ALL_OPEN_FILES), path.toString());
+    while (open.hasNext()) {
+      paths.add(open.next().getFilePath());
+    }
   }
 
   private void open(Path path, JsonNode request) throws IOException {
