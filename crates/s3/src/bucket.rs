@@ -3,6 +3,7 @@
 use http::Method;
 
 use crate::client::{Call, Client, Effect};
+use crate::deletion::insert_digest;
 use crate::error::Result;
 
 /// What HEAD tells of a bucket.
@@ -47,6 +48,20 @@ impl Client {
             document.push_str("</LocationConstraint></CreateBucketConfiguration>");
             call.body = bytes::Bytes::from(document).into();
         }
+        self.send_for_headers(call).await.map(drop)
+    }
+
+    /// Lets the bucket keep versions from now on.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Unsupported`] from servers without versions.
+    pub async fn enable_versioning(&self) -> Result<()> {
+        let mut call = Call::new("PutBucketVersioning", Method::PUT, None, Effect::Writes);
+        call.query.push(("versioning", ""));
+        let document =
+            "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+        insert_digest(&mut call.headers, document.as_bytes())?;
+        call.body = document.into();
         self.send_for_headers(call).await.map(drop)
     }
 

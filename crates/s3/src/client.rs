@@ -56,6 +56,26 @@ pub(crate) struct Call<'a> {
     pub long: bool,
 }
 
+/// A refusal, and whether the server gave more than a status.
+struct Refused {
+    error: Error,
+    explained: bool,
+}
+
+impl Refused {
+    /// Without an explanation, what is missing is what was asked for.
+    fn of(self, bucket_itself: bool) -> Error {
+        let mut error = self.error;
+        if let Error::Refused { kind: kind @ Kind::NotFound, .. } = &mut error
+            && bucket_itself
+            && !self.explained
+        {
+            *kind = Kind::NoBucket;
+        }
+        error
+    }
+}
+
 /// Replies in XML: a page of a listing has at most 1,000 keys of 1,024 bytes, each byte three
 /// characters at worst.
 const XML_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -160,7 +180,7 @@ impl Client {
     /// Sends a call and returns the head of a successful reply.
     pub(crate) async fn send(&self, mut call: Call<'_>) -> Result<Box<Reply>> {
         let inner = &*self.inner;
-        if call.effect == Effect::Writes && inner.clock.ahead_seconds().is_none() {
+        if call.effect == Effect::Writes && !inner.clock.was_asked() {
             self.learn_clock().await?;
         }
         let limit = inner.limits.whole(call.body.len(), call.long);
@@ -179,14 +199,15 @@ impl Client {
                     if reply.status.is_success() {
                         return Ok(reply);
                     }
-                    let error = inner.refused(&call, *reply, corrected_by).await;
+                    let refused = inner.refused(call.operation, *reply, corrected_by).await;
+                    let error = refused.of(call.key.is_none());
                     if error.kind() == Kind::Expired {
                         inner.credentials.forget(&identity);
                     }
                     return Err(error);
                 }
-                Sent::NotSent(body) if tries < UNSENT_TRIES_MAX => call.body = body,
-                Sent::NotSent(_) => {
+                Sent::Unsent(body) if tries < UNSENT_TRIES_MAX => call.body = body,
+                Sent::Unsent(_) => {
                     return Err(Error::Unreachable {
                         endpoint: self.endpoint(),
                         reason: "connections are closed before they can be used".to_owned(),
@@ -204,10 +225,9 @@ impl Client {
     /// Sends a call whose reply is an XML document.
     pub(crate) async fn send_for_xml(&self, call: Call<'_>) -> Result<(HeaderMap, Element)> {
         let operation = call.operation;
-        let limit = self.inner.limits.whole(0, call.long);
         let reply = self.send(call).await?;
-        let pool = &self.inner.pool;
-        let (headers, body) = reply.into_bytes(operation, pool, XML_BYTES_MAX, limit).await?;
+        let read = reply.into_bytes(operation, &self.inner.pool, XML_BYTES_MAX).await;
+        let (headers, body) = read?;
         let element = Element::parse(&body).map_err(|reason| Error::Reply { operation, reason })?;
         if element.name == "Error" {
             let refusal = self.inner.refusal(operation, http::StatusCode::OK, &headers, &[], false);
@@ -220,9 +240,7 @@ impl Client {
     pub(crate) async fn send_for_headers(&self, call: Call<'_>) -> Result<HeaderMap> {
         let operation = call.operation;
         let reply = self.send(call).await?;
-        let inner = &self.inner;
-        let limit = inner.limits.reply;
-        let read = reply.into_bytes(operation, &inner.pool, ERROR_BYTES_MAX, limit).await;
+        let read = reply.into_bytes(operation, &self.inner.pool, ERROR_BYTES_MAX).await;
         read.map(|(headers, _)| headers)
     }
 
@@ -230,7 +248,10 @@ impl Client {
     async fn learn_clock(&self) -> Result<()> {
         let call = Call::new("HeadBucket", Method::HEAD, None, Effect::Reads);
         match Box::pin(self.send_for_headers(call)).await {
-            Ok(_) | Err(Error::Refused { .. }) => Ok(()),
+            Ok(_) | Err(Error::Refused { .. }) => {
+                self.inner.clock.mark_asked();
+                Ok(())
+            }
             Err(error) => Err(error),
         }
     }
@@ -292,22 +313,16 @@ impl Inner {
         Ok(request)
     }
 
-    async fn refused(&self, call: &Call<'_>, reply: Reply, corrected_by: i64) -> Error {
+    /// Reads the explanation of a refusal.
+    async fn refused(&self, operation: &'static str, reply: Reply, corrected_by: i64) -> Refused {
         let status = reply.status;
         let headers = reply.headers.clone();
-        let limit = self.limits.reply;
-        let read = reply.into_bytes(call.operation, &self.pool, ERROR_BYTES_MAX, limit).await;
+        let read = reply.into_bytes(operation, &self.pool, ERROR_BYTES_MAX).await;
         // A refusal whose explanation is lost is still a refusal.
         let body = read.map(|(_, body)| body).unwrap_or_default();
         let moved = (self.clock.correction() - corrected_by).abs() > CLOCK_MOVED_SECONDS;
-        let mut error = self.refusal(call.operation, status, &headers, &body, moved).into_error();
-        if let (None, Error::Refused { kind, .. }) = (call.key, &mut error)
-            && *kind == Kind::NotFound
-            && body.is_empty()
-        {
-            *kind = Kind::NoBucket;
-        }
-        error
+        let error = self.refusal(operation, status, &headers, &body, moved).into_error();
+        Refused { error, explained: !body.is_empty() }
     }
 
     pub fn refusal<'a>(

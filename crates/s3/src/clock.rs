@@ -4,7 +4,7 @@
 //! to a quarter of an hour, which is what S3 forgives, the difference is taken into account;
 //! beyond that this machine's clock is wrong and the server's refusal says so.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use http::HeaderMap;
 use jiff::fmt::rfc2822::DateTimeParser;
@@ -16,6 +16,8 @@ pub(crate) struct Clock {
     ahead_seconds: AtomicI64,
     /// When it was last compared, in seconds since 1970.
     compared: AtomicI64,
+    /// Whether the server was asked, also if it did not tell.
+    asked: AtomicBool,
 }
 
 /// The `Date` header counts in seconds and is as old as the reply's way.
@@ -26,7 +28,19 @@ const UNKNOWN: i64 = i64::MIN;
 
 impl Clock {
     pub fn new() -> Self {
-        Self { ahead_seconds: AtomicI64::new(UNKNOWN), compared: AtomicI64::new(0) }
+        Self {
+            ahead_seconds: AtomicI64::new(UNKNOWN),
+            compared: AtomicI64::new(0),
+            asked: AtomicBool::new(false),
+        }
+    }
+
+    pub fn was_asked(&self) -> bool {
+        self.asked.load(Ordering::Relaxed) || self.ahead_seconds().is_some()
+    }
+
+    pub fn mark_asked(&self) {
+        self.asked.store(true, Ordering::Relaxed);
     }
 
     /// The time to sign with.

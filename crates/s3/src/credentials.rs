@@ -289,14 +289,14 @@ impl Http {
         match pool.send(OPERATION, pool.link().await?, request, REPLY_LIMIT).await {
             Sent::Reply(reply) => {
                 let status = reply.status;
-                let read = reply.into_bytes(OPERATION, &pool, REPLY_BYTES_MAX, REPLY_LIMIT).await;
+                let read = reply.into_bytes(OPERATION, &pool, REPLY_BYTES_MAX).await;
                 let (headers, body) = read?;
                 let mut response = http::Response::new(Bytes::from(body));
                 *response.status_mut() = status;
                 *response.headers_mut() = headers;
                 Ok(response)
             }
-            Sent::NotSent(_) => Err(Error::Interrupted {
+            Sent::Unsent(_) => Err(Error::Interrupted {
                 operation: OPERATION,
                 reason: "the connection closed at once".to_owned(),
             }),

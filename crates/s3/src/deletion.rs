@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::Method;
+use http::{HeaderMap, Method};
 use md5::{Digest, Md5};
 
 use crate::client::{Call, Client, Effect};
@@ -57,8 +57,7 @@ impl Client {
         let document = document(deletions)?;
         let mut call = Call::new("DeleteObjects", Method::POST, None, Effect::Writes);
         call.query.push(("delete", ""));
-        let digest = STANDARD.encode(Md5::digest(document.as_bytes()));
-        insert(&mut call.headers, "content-md5", &digest)?;
+        insert_digest(&mut call.headers, document.as_bytes())?;
         insert(&mut call.headers, "content-type", "application/xml")?;
         call.body = Bytes::from(document).into();
         let operation = call.operation;
@@ -100,6 +99,11 @@ fn document(deletions: &[Deletion]) -> Result<String> {
     }
     document.push_str("</Delete>");
     Ok(document)
+}
+
+/// Adds `Content-MD5`, without which servers refuse documents that change many things.
+pub(crate) fn insert_digest(headers: &mut HeaderMap, document: &[u8]) -> Result<()> {
+    insert(headers, "content-md5", &STANDARD.encode(Md5::digest(document)))
 }
 
 /// Whether a key may stand in a batch: XML 1.0 has no place for most control characters and for two

@@ -195,6 +195,7 @@ pub(crate) fn kind_of(status: u16, code: &str) -> Kind {
             Kind::Configuration
         }
         "RequestTimeout" | "InternalError" => Kind::Unknown,
+        "InvalidObjectState" => Kind::Invalid,
         "NotImplemented" | "MethodNotAllowed" => Kind::Unsupported,
         _ => kind_of_status(status),
     }

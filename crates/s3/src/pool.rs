@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -35,6 +35,9 @@ pub(crate) struct Pool {
     requests: AtomicU64,
 }
 
+/// A connection whose reply was read is ready as soon as its task has run.
+const READY_LIMIT: Duration = Duration::from_millis(100);
+
 /// One connection. Dropping it closes it at once.
 pub(crate) struct Link {
     sender: http1::SendRequest<Body>,
@@ -53,7 +56,7 @@ pub(crate) enum Sent {
     /// The head of a reply.
     Reply(Box<Reply>),
     /// The connection was gone before anything was written; here is the body back.
-    NotSent(Body),
+    Unsent(Body),
     /// It was written, at least in part.
     Failed(Error),
 }
@@ -64,6 +67,9 @@ pub(crate) struct Reply {
     pub headers: HeaderMap,
     body: Incoming,
     link: Link,
+    /// When the whole exchange must be over, and how long that was.
+    deadline: tokio::time::Instant,
+    limit: Duration,
 }
 
 impl Pool {
@@ -88,7 +94,9 @@ impl Pool {
     /// A connection that is ready: the one used last, or a new one.
     pub async fn link(&self) -> Result<Link> {
         while let Some(mut link) = self.last_idle() {
-            if link.sender.ready().await.is_ok() {
+            // One that was refused in the middle of a body may never get ready.
+            let ready = tokio::time::timeout(READY_LIMIT, link.sender.ready()).await;
+            if matches!(ready, Ok(Ok(()))) {
                 return Ok(link);
             }
         }
@@ -110,18 +118,27 @@ impl Pool {
         limit: Duration,
     ) -> Sent {
         self.requests.fetch_add(1, Ordering::Relaxed);
+        let deadline = tokio::time::Instant::now() + limit;
         let sent = link.sender.try_send_request(request);
-        let Ok(outcome) = tokio::time::timeout(limit, sent).await else {
+        let Ok(outcome) = tokio::time::timeout_at(deadline, sent).await else {
             drop(link);
             return Sent::Failed(Error::TimedOut { operation, after: limit });
         };
         match outcome {
             Ok(response) => {
                 link.used = true;
-                Sent::Reply(Box::new(Reply::new(response, link)))
+                let (head, body) = response.into_parts();
+                Sent::Reply(Box::new(Reply {
+                    status: head.status,
+                    headers: head.headers,
+                    body,
+                    link,
+                    deadline,
+                    limit,
+                }))
             }
             Err(mut error) => match error.take_message() {
-                Some(request) => Sent::NotSent(request.into_body()),
+                Some(request) => Sent::Unsent(request.into_body()),
                 None => Sent::Failed(failure(operation, &error.into_error())),
             },
         }
@@ -161,11 +178,6 @@ impl Link {
 }
 
 impl Reply {
-    fn new(response: Response<Incoming>, link: Link) -> Self {
-        let (head, body) = response.into_parts();
-        Self { status: head.status, headers: head.headers, body, link }
-    }
-
     /// A header's text; `None` when it is absent or not ASCII.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
@@ -191,14 +203,15 @@ impl Reply {
         }
     }
 
-    /// The whole body, if it has at most `bytes_max`; the connection goes back to `pool`.
+    /// The whole body, if it has at most `bytes_max`, within the time limit of the exchange; the
+    /// connection goes back to `pool`.
     pub async fn into_bytes(
         mut self,
         operation: &'static str,
         pool: &Pool,
         bytes_max: usize,
-        limit: Duration,
     ) -> Result<(HeaderMap, Vec<u8>)> {
+        let (deadline, limit) = (self.deadline, self.limit);
         let mut whole = Vec::new();
         let read = async {
             while let Some(piece) = self.piece(operation, limit).await? {
@@ -210,7 +223,7 @@ impl Reply {
             }
             Ok(())
         };
-        let outcome = tokio::time::timeout(limit, read).await;
+        let outcome = tokio::time::timeout_at(deadline, read).await;
         outcome.map_err(|_| Error::TimedOut { operation, after: limit })??;
         pool.put_back(self.link);
         Ok((self.headers, whole))

@@ -40,6 +40,9 @@ impl Refusal<'_> {
             message = format!("{message} (the bucket is in region {region})");
             kind = Kind::Configuration;
         }
+        if header("x-amz-delete-marker") == Some("true") {
+            kind = Kind::NotFound;
+        }
         if kind == Kind::Denied && self.clock_was_corrected {
             kind = Kind::Throttled;
         }

@@ -1,0 +1,10 @@
+//! The client against real S3 servers, and against networks that misbehave.
+
+mod copies;
+mod keys;
+mod multipart;
+mod network;
+mod objects;
+mod scripted;
+mod servers;
+mod time_limits;
