@@ -157,9 +157,11 @@ impl State {
             if left == 0 || count < 2 {
                 break;
             }
-            if self.can_coarsen(sql, &path)? {
-                left = left.saturating_sub(count - 1);
-                all.insert(path.clone(), all.get(&path).map_or(1, |all| all - count + 1));
+            if let Some(added) = self.coarsening_adds(sql, &path)? {
+                left = left.saturating_sub(count - added);
+                if let Some(all) = all.get_mut(&path) {
+                    *all = *all - count + added;
+                }
                 chosen.push((path, false));
             }
         }
@@ -176,7 +178,7 @@ impl State {
         chosen: &mut Vec<(RelPath, bool)>,
     ) -> Result<()> {
         let depth = |path: &RelPath| self.names.ancestors(path).len();
-        let mut level = counts.keys().map(depth).max().unwrap_or(0);
+        let mut level = counts.keys().map(depth).max().unwrap_or(0) + 1;
         while left > 0 && level > 0 {
             level -= 1;
             let mut lifted: BTreeMap<RelPath, u64> = BTreeMap::new();
@@ -199,9 +201,9 @@ impl State {
                 if left == 0 {
                     break;
                 }
-                if self.can_coarsen(sql, &path)? {
+                if let Some(added) = self.coarsening_adds(sql, &path)? {
                     left = left.saturating_sub(count - 1);
-                    lifted.insert(path.clone(), 1);
+                    lifted.insert(path.clone(), added);
                     chosen.push((path, true));
                 }
             }
@@ -210,9 +212,17 @@ impl State {
         Ok(())
     }
 
-    fn can_coarsen(&self, sql: &Connection, path: &RelPath) -> Result<bool> {
+    /// How many entries coarsening a directory adds: one unless it has its own already; `None` if
+    /// that one is claimed or parked, so that nothing can join it.
+    fn coarsening_adds(&self, sql: &Connection, path: &RelPath) -> Result<Option<u64>> {
         let key = self.names.key(path);
-        let own = self.pending.get(sql, &key)?;
-        Ok(!self.pending.is_claimed(&key) && own.is_none_or(|own| own.pending.parked.is_none()))
+        if self.pending.is_claimed(&key) {
+            return Ok(None);
+        }
+        Ok(match self.pending.get(sql, &key)? {
+            None => Some(1),
+            Some(own) if own.pending.parked.is_none() => Some(0),
+            Some(_) => None,
+        })
     }
 }

@@ -1,0 +1,464 @@
+//! Rows, attempts, hints, found objects and the answers joined from them.
+
+mod support;
+
+use support::{
+    advance, attempt, coarsen, defer, found, hint, live, mark, marker, park, row, settle,
+};
+use whimbrel_core::entry::{DirectoryNode, Entry, FileNode, Node, Page};
+use whimbrel_core::identity::Identity;
+use whimbrel_core::input::Work;
+use whimbrel_core::metadata::Metadata;
+use whimbrel_core::number::{AttemptNumber, Epoch, Mark, Time, TxId};
+use whimbrel_core::path::{Namespace, RelPath};
+use whimbrel_core::record::{Change, Counters, Lane, Parked, Part, Reach, Row, Upload};
+use whimbrel_ledger::Ledger;
+
+fn ledger(changes: &[Change]) -> Ledger {
+    let mut ledger = Ledger::open_in_memory(Namespace::Tree).unwrap();
+    ledger.apply(&[changes]).unwrap();
+    ledger
+}
+
+fn put(path: &str, file_id: u64) -> Change {
+    Change::PutRow(row(path, file_id))
+}
+
+fn file(path: &str, file_id: u64) -> Entry {
+    let identity = row(path, file_id).identity;
+    let node =
+        FileNode { identity, open: false, metadata: Metadata::default(), pin: Vec::new().into() };
+    Entry { path: path.into(), node: Node::File(node) }
+}
+
+fn directory(path: &str) -> Entry {
+    let node = DirectoryNode { file_key: 1, empty: None, metadata: Metadata::default() };
+    Entry { path: path.into(), node: Node::Directory(node) }
+}
+
+fn texts<'a>(paths: impl IntoIterator<Item = &'a RelPath>) -> Vec<String> {
+    paths.into_iter().map(ToString::to_string).collect()
+}
+
+fn rows(rows: &[Row]) -> Vec<String> {
+    texts(rows.iter().map(|row| &row.path))
+}
+
+fn work(ledger: &mut Ledger, path: &str) -> Work {
+    let (work, _) = ledger.take(Lane::Live, 512, Time(0)).unwrap();
+    work.into_iter().find(|work| work.pending.path == path.into()).unwrap()
+}
+
+#[test]
+fn work_comes_joined() {
+    let mut ledger = ledger(&[
+        put("a/b", 1),
+        put("a/b/c/x", 2),
+        Change::PutRow(marker("a/b/c")),
+        Change::FoundAdded(found("a/b/c")),
+        Change::AttemptOpened(attempt(7, "a/b/c/")),
+        Change::AttemptOpened(attempt(8, "a/b/c")),
+        Change::AttemptOpened(attempt(9, "a/b/cc")),
+        put("a/b/_SUCCESS", 3),
+        live("a/b/c", 1),
+        live("a/b/_SUCCESS", 2),
+        live("a/other", 3),
+    ]);
+    let (all, summary) = ledger.take(Lane::Live, 512, Time(0)).unwrap();
+    assert_eq!((summary.attempts, summary.rows, summary.found), (3, 4, 1));
+    let joined = all.iter().find(|work| work.pending.path == "a/b/c".into()).unwrap();
+    assert_eq!(joined.row, None);
+    assert_eq!(joined.marker, Some(marker("a/b/c")));
+    assert!(joined.rows_below);
+    assert_eq!(joined.file_above, Some("a/b".into()));
+    assert_eq!(joined.found, Some(found("a/b/c")));
+    let numbers: Vec<u64> = joined.attempts.iter().map(|attempt| attempt.number.0).collect();
+    assert_eq!(numbers, [8, 7]);
+    assert_eq!(texts(&joined.stale_commit_markers), ["a/b/_SUCCESS"]);
+    let other = all.iter().find(|work| work.pending.path == "a/other".into()).unwrap();
+    assert_eq!(other.file_above, None);
+    assert!(other.stale_commit_markers.is_empty());
+    let commit = all.iter().find(|work| work.pending.path == "a/b/_SUCCESS".into()).unwrap();
+    assert!(commit.stale_commit_markers.is_empty());
+    assert_eq!(commit.row, Some(row("a/b/_SUCCESS", 3)));
+}
+
+#[test]
+fn a_marker_alone_is_nothing_below() {
+    let mut ledger = ledger(&[Change::PutRow(marker("d")), live("d", 1)]);
+    assert!(!work(&mut ledger, "d").rows_below);
+    ledger.apply(&[&[settle("d", 1), put("d/x/y", 1), live("d", 2)]]).unwrap();
+    assert!(work(&mut ledger, "d").rows_below);
+    let gone = [settle("d", 2), Change::DropRow("d/x/y".into()), live("d", 3)];
+    ledger.apply(&[&gone]).unwrap();
+    assert!(!work(&mut ledger, "d").rows_below);
+}
+
+#[test]
+fn a_page_is_joined_with_its_range() {
+    let ledger = ledger(&[
+        Change::PutRow(marker("d")),
+        put("d/a", 1),
+        put("d/b", 2),
+        put("d/c", 3),
+        put("d/z", 4),
+        put("d/a/deep/x", 5),
+        put("d/a-b/x", 6),
+        put("d/x/y", 7),
+        put("old/name", 8),
+        put("older/name", 9),
+        live("d/b", 1),
+        live("d/new", 2),
+        live("d/a/deep/y", 3),
+        Change::AttemptOpened(attempt(1, "d/a")),
+        Change::AttemptOpened(attempt(2, "d/c")),
+        Change::FoundAdded(found("d/bb")),
+        Change::FoundAdded(found("d/zz")),
+    ]);
+    let page = Page { entries: vec![directory("d/a"), file("d/c", 8)], more: true };
+    let join = ledger.join_page(&"d".into(), None, &page, true).unwrap();
+    assert_eq!(rows(&join.rows), ["d/", "d/a", "d/b", "d/c"]);
+    assert_eq!(join.directories, ["a", "a-b"].map(bytes::Bytes::from));
+    assert_eq!(texts(&join.pending), ["d/b"]);
+    assert_eq!(texts(join.attempts.iter().map(|attempt| &attempt.path)), ["d/a", "d/c"]);
+    assert_eq!(texts(join.found.iter().map(|found| &found.path)), ["d/bb"]);
+    assert_eq!(rows(&join.renamed), ["old/name"]);
+    assert_eq!(join.file_above, None);
+
+    let rest = Page { entries: vec![file("d/x", 9)], more: false };
+    let join = ledger.join_page(&"d".into(), Some(b"c"), &rest, false).unwrap();
+    assert_eq!(rows(&join.rows), ["d/z"]);
+    assert_eq!(join.directories, ["x"].map(bytes::Bytes::from));
+    assert_eq!(texts(&join.pending), ["d/new"]);
+    assert!(join.attempts.is_empty() && join.renamed.is_empty());
+    assert_eq!(texts(join.found.iter().map(|found| &found.path)), ["d/zz"]);
+
+    let nothing = Page { entries: Vec::new(), more: true };
+    let join = ledger.join_page(&"d".into(), Some(b"a"), &nothing, true).unwrap();
+    assert!(join.rows.is_empty() && join.directories.is_empty());
+    let inside = ledger.join_page(&"d/a/deep".into(), None, &rest, false).unwrap();
+    assert_eq!(inside.file_above, Some("d/a".into()));
+}
+
+#[test]
+fn opaque_keys_are_all_children_of_the_root() {
+    let mut ledger = Ledger::open_in_memory(Namespace::Flat).unwrap();
+    let keys = [put("a", 1), put("a/", 2), put("a/b", 3), live("a", 1), live("a/b/c", 2)];
+    ledger.apply(&[&keys]).unwrap();
+    let page = Page { entries: vec![file("a", 1), file("a/b", 3)], more: true };
+    let join = ledger.join_page(&RelPath::root(), None, &page, false).unwrap();
+    assert_eq!(rows(&join.rows), ["a", "a/", "a/b"]);
+    assert_eq!(texts(&join.pending), ["a"]);
+    assert!(join.directories.is_empty());
+    let joined = work(&mut ledger, "a");
+    assert!(!joined.rows_below && joined.marker.is_none());
+    assert_eq!(joined.file_above, None);
+    let page = ledger.rows(&"a".into(), None, false, false, 9).unwrap();
+    assert_eq!(rows(&page), ["a"]);
+    let all = ledger.rows(&RelPath::root(), Some(&"a".into()), false, true, 9).unwrap();
+    assert_eq!(rows(&all), ["a/", "a/b"]);
+    ledger.apply(&[&[live("t/x", 3), live("t-/x", 4), coarsen("t", true)]]).unwrap();
+    let incomplete = |group: &str, up_to| {
+        ledger.group_incomplete(&"t/_SUCCESS".into(), &group.into(), TxId(up_to)).unwrap()
+    };
+    assert!(incomplete("t", 3) && !incomplete("t", 2) && !incomplete("u", 9));
+    assert!(incomplete("", 1));
+}
+
+#[test]
+fn rows_are_paged_in_one_order() {
+    let ledger = ledger(&[
+        put("", 9),
+        put("t", 1),
+        put("t/b", 2),
+        put("t/_SUCCESS", 3),
+        put("t/a/x", 4),
+        put("t/a/_SUCCESS", 5),
+        put("t-/x", 6),
+        Change::PutRow(marker("t")),
+        put("u", 7),
+    ]);
+    let page = |under: &str, after: Option<&str>, commit, strictly, limit| {
+        let after = after.map(RelPath::from);
+        let found = ledger.rows(&under.into(), after.as_ref(), commit, strictly, limit).unwrap();
+        rows(&found)
+    };
+    assert_eq!(page("t", None, false, false, 9), ["t", "t/", "t/b", "t/a/x"]);
+    assert_eq!(page("t", None, false, true, 9), ["t/", "t/b", "t/a/x"]);
+    assert_eq!(page("t", None, true, false, 9), ["t/_SUCCESS", "t/a/_SUCCESS"]);
+    assert_eq!(page("t/_SUCCESS", None, true, false, 9), ["t/_SUCCESS"]);
+    for limit in 1..5 {
+        let mut all: Vec<String> = Vec::new();
+        loop {
+            let next = page("t", all.last().map(String::as_str), false, false, limit);
+            if next.is_empty() {
+                break;
+            }
+            assert!(next.len() <= limit);
+            all.extend(next);
+        }
+        assert_eq!(all, ["t", "t/", "t/b", "t/a/x"], "{limit} at a time");
+    }
+    assert_eq!(page("", None, false, true, 9).len(), 6);
+    assert_eq!(page("", None, false, false, 9).len(), 7);
+    let all = ledger.rows_after(None, 99).unwrap();
+    assert_eq!(all.len(), 9);
+    let rest = ledger.rows_after(Some(&all[3].path), 99).unwrap();
+    assert_eq!(rows(&rest), rows(&all[4..]));
+}
+
+#[test]
+fn rows_are_found_by_their_newest_file_key() {
+    let mut ledger = ledger(&[
+        Change::PutRow(Row { as_of: TxId(5), ..row("a", 1) }),
+        Change::PutRow(Row { as_of: TxId(9), ..row("b", 1) }),
+        Change::PutRow(Row { as_of: TxId(1), epoch: Epoch(2), ..row("c", 1) }),
+    ]);
+    let of = |ledger: &Ledger, not: &str| {
+        let row = ledger.row_of_file_key(1, &not.into()).unwrap();
+        row.map(|row| row.path.to_string())
+    };
+    assert_eq!(of(&ledger, "x").as_deref(), Some("c"));
+    assert_eq!(of(&ledger, "c").as_deref(), Some("b"));
+    ledger.apply(&[&[Change::Distrust("c".into()), Change::DropRow("b".into())]]).unwrap();
+    assert_eq!(of(&ledger, "x").as_deref(), Some("a"));
+    let distrusted = ledger.row(&"c".into()).unwrap().unwrap();
+    assert_eq!((distrusted.identity, distrusted.etag), (Identity::Unknown, None));
+    ledger.apply(&[&[Change::Distrust("new".into())]]).unwrap();
+    assert_eq!(ledger.row(&"new".into()).unwrap().unwrap().identity, Identity::Unknown);
+    assert_eq!(ledger.summary().unwrap().rows, 3);
+}
+
+#[test]
+fn a_row_ends_what_was_found_at_its_path() {
+    let mut ledger = ledger(&[
+        Change::FoundAdded(found("a")),
+        Change::FoundAdded(found("a")),
+        Change::FoundAdded(found("b")),
+        Change::FoundAdded(found("c")),
+    ]);
+    assert_eq!(ledger.summary().unwrap().found, 3);
+    let summary = ledger.apply(&[&[put("a", 1), Change::DropRow("b".into())]]).unwrap();
+    assert_eq!((summary.found, summary.rows), (1, 1));
+    assert_eq!(ledger.story(&"a".into()).unwrap().found, None);
+    assert_eq!(ledger.story(&"c".into()).unwrap().found, Some(found("c")));
+}
+
+#[test]
+fn attempts_keep_their_uploads() {
+    let number = AttemptNumber(4);
+    let part = |number| Part { number, length: 8, crc32c: number, etag: format!("p{number}") };
+    let upload = Upload { id: "u".into(), part_bytes: 8, parts: Vec::new() };
+    let mut ledger = ledger(&[
+        Change::AttemptOpened(attempt(4, "x")),
+        Change::UploadOpened { number, upload: upload.clone() },
+        Change::PartDone { number, part: part(3) },
+        Change::PartDone { number, part: part(1) },
+        Change::PartDone { number, part: part(3) },
+        Change::AttemptDoubtful { number, until: Time(99) },
+        Change::PartDone { number: AttemptNumber(5), part: part(1) },
+    ]);
+    let all = ledger.attempts().unwrap();
+    assert_eq!(all.len(), 1);
+    assert_eq!(all[0].doubtful_until, Some(Time(99)));
+    assert_eq!(all[0].upload, Some(Upload { parts: vec![part(1), part(3)], ..upload }));
+    assert_eq!(ledger.meta().unwrap().next_attempt, AttemptNumber(5));
+    let summary = ledger.apply(&[&[Change::AttemptClosed(number)]]).unwrap();
+    assert_eq!(summary.attempts, 0);
+}
+
+#[test]
+fn what_is_kept_once_changes() {
+    let counters = Counters { files_copied: 2, bytes_copied: 30, ..Counters::default() };
+    let ledger = ledger(&[
+        Change::Position { txid: TxId(7), digest: 8 },
+        Change::History { epoch: Epoch(3), name: Some("pool".into()) },
+        Change::RootPinned(11),
+        Change::ScanBegun,
+        Change::InventoryAt { cursor: Some(vec![1].into()), done: false },
+        Change::Count(counters),
+        Change::Count(counters),
+        Change::Scanned,
+    ]);
+    let meta = ledger.meta().unwrap();
+    assert_eq!((meta.position, meta.digest), (Some(TxId(7)), 8));
+    assert_eq!((meta.epoch, meta.history.as_deref()), (Epoch(3), Some("pool")));
+    assert_eq!((meta.root_key, meta.scan_begun, meta.scanned), (Some(11), true, true));
+    assert_eq!(meta.inventory_cursor.as_deref(), Some(&[1][..]));
+    assert_eq!((meta.counters.files_copied, meta.counters.bytes_copied), (4, 60));
+}
+
+#[test]
+fn hints_compose() {
+    for (renames, expected) in [
+        (vec![("a", "b", 1), ("b", "c", 2)], vec![("a", "c", 2), ("b", "c", 2)]),
+        (vec![("a", "b/x", 1), ("b", "c", 2)], vec![("a", "c/x", 2), ("b", "c", 2)]),
+        (vec![("a", "b", 1), ("b/x", "c", 2)], vec![("a", "b", 1), ("b/x", "c", 2)]),
+        (vec![("a", "b", 1), ("b", "a", 2)], vec![("b", "a", 2)]),
+        (
+            vec![("x", "t", 1), ("y", "x", 2), ("t", "y", 3)],
+            vec![("t", "y", 3), ("x", "y", 3), ("y", "x", 2)],
+        ),
+        (vec![("", "", 5), ("a", "b", 6), ("", "", 7)], vec![("", "", 7), ("a", "b", 6)]),
+        (vec![("a", "b", 4), ("a", "b", 3)], vec![("a", "b", 4)]),
+    ] {
+        let changes: Vec<Change> = renames
+            .iter()
+            .map(|(from, to, txid)| Change::HintAdded(hint(from, to, *txid)))
+            .collect();
+        let ledger = ledger(&changes);
+        let expected: Vec<_> =
+            expected.into_iter().map(|(from, to, txid)| hint(from, to, txid)).collect();
+        assert_eq!(ledger.hints().unwrap(), expected, "{renames:?}");
+    }
+}
+
+#[test]
+fn a_removal_waits_for_the_renamed_destination() {
+    let rename = |changes: &[Change]| {
+        let mut all = vec![Change::HintAdded(hint("a", "b", 5))];
+        all.extend_from_slice(changes);
+        ledger(&all)
+    };
+    let subtree = |path, txid| mark(path, Reach::Subtree, Lane::Live, txid);
+    for (changes, asked, wait) in [
+        (vec![subtree("b", 5)], "a", true),
+        (vec![subtree("b", 5)], "a/x", true),
+        (vec![subtree("b", 5)], "", true),
+        (vec![subtree("b", 5)], "aa", false),
+        (vec![subtree("b", 5)], "b", false),
+        (vec![subtree("b", 6)], "a", false),
+        (vec![live("b/x/y", 5)], "a", true),
+        (vec![subtree("", 3)], "a", true),
+        (vec![mark("", Reach::Directory, Lane::Live, 3)], "a", true),
+        (vec![mark("", Reach::Path, Lane::Live, 3)], "a", false),
+        (vec![subtree("a", 5)], "a", false),
+        (vec![subtree("b", 5), park("b", 5, Parked::Failed, None)], "a", false),
+        (vec![subtree("b", 5), defer("b", 5, 0, true)], "a", false),
+        (vec![subtree("b", 5), settle("b", 5)], "a", false),
+        (vec![subtree("b", 5), Change::HintDropped(hint("a", "b", 4))], "a", true),
+        (vec![subtree("b", 5), Change::HintDropped(hint("a", "b", 5))], "a", false),
+    ] {
+        let ledger = rename(&changes);
+        assert_eq!(ledger.hints_wait(&asked.into()).unwrap(), wait, "{asked} with {changes:?}");
+    }
+    // A repair: everything that was pending before it may hold what is missed here.
+    let repair = Change::HintAdded(hint("", "", 5));
+    let mut ledger = ledger(&[repair, live("x", 4), live("y", 6)]);
+    assert!(ledger.hints_wait(&"y".into()).unwrap());
+    assert!(!ledger.hints_wait(&"x".into()).unwrap(), "it does not wait for itself");
+    ledger.apply(&[&[settle("x", 4)]]).unwrap();
+    assert!(!ledger.hints_wait(&"z".into()).unwrap());
+}
+
+#[test]
+fn idle_hints_are_dropped() {
+    let mut ledger = ledger(&[
+        put("a/x", 1),
+        put("c/x", 2),
+        live("b/y", 3),
+        live("d/y", 9),
+        Change::HintAdded(hint("a", "b", 5)),
+        Change::HintAdded(hint("c", "d", 5)),
+        Change::HintAdded(hint("e", "b", 5)),
+    ]);
+    assert_eq!(ledger.prune_hints().unwrap(), 2);
+    assert_eq!(ledger.hints().unwrap(), [hint("a", "b", 5)]);
+    ledger.apply(&[&[settle("b/y", 3)]]).unwrap();
+    assert_eq!(ledger.prune_hints().unwrap(), 1);
+    assert_eq!(ledger.prune_hints().unwrap(), 0);
+}
+
+#[test]
+fn a_group_is_incomplete_while_something_of_it_is_pending() {
+    let subtree = |path, txid| mark(path, Reach::Subtree, Lane::Backlog, txid);
+    let children = |path, txid| mark(path, Reach::Directory, Lane::Backlog, txid);
+    for (changes, incomplete) in [
+        (vec![live("t/x", 5)], true),
+        (vec![live("t/x", 6)], false),
+        (vec![live("t/_SUCCESS", 5)], false),
+        (vec![live("t/sub/_SUCCESS", 5)], false),
+        (vec![live("t", 5)], true),
+        (vec![live("tt/x", 5)], false),
+        (vec![live("t/x", 5), park("t/x", 5, Parked::Open, None)], false),
+        (vec![live("t/x", 5), park("t/x", 5, Parked::Failed, None)], true),
+        (vec![live("t/x", 5), park("t/x", 5, Parked::Guard, None)], true),
+        (vec![live("t/x", 5), defer("t/x", 5, 0, true)], true),
+        (vec![subtree("", 5)], true),
+        (vec![children("", 5)], true),
+        (vec![subtree("w", 5)], false),
+        (vec![live("", 5)], false),
+        // Marked again after the closing transaction, but pending since before it.
+        (vec![live("t/x", 5), live("t/x", 9)], true),
+        (vec![subtree("", 2), advance("", 2, "z"), settle("", 2)], false),
+    ] {
+        let ledger = ledger(&changes);
+        let answer = ledger.group_incomplete(&"t/_SUCCESS".into(), &"t".into(), TxId(5)).unwrap();
+        assert_eq!(answer, incomplete, "{changes:?}");
+    }
+}
+
+#[test]
+fn the_densest_directories_come_first() {
+    let mut changes = Vec::new();
+    for number in 0..9 {
+        changes.push(live(&format!("a/{number}"), number + 1));
+    }
+    for number in 0..4 {
+        changes.push(live(&format!("b/c/{number}"), number + 20));
+        changes.push(mark(&format!("b/d/{number}"), Reach::Subtree, Lane::Live, number + 30));
+    }
+    let mut ledger = ledger(&changes);
+    let pairs = |list: &[(&str, bool)]| -> Vec<(RelPath, bool)> {
+        list.iter().map(|(path, subtree)| (RelPath::from(*path), *subtree)).collect()
+    };
+    assert_eq!(ledger.densest(0).unwrap(), []);
+    assert_eq!(ledger.densest(5).unwrap(), pairs(&[("a", false)]));
+    assert_eq!(ledger.densest(9).unwrap(), pairs(&[("a", false), ("b/c", false)]));
+    let more = ledger.densest(13).unwrap();
+    assert_eq!(more, pairs(&[("a", false), ("b/c", false), ("b/d", true)]));
+    for excess in 1..17 {
+        let mut copy = Ledger::open_in_memory(Namespace::Tree).unwrap();
+        copy.apply(&[&changes]).unwrap();
+        let coarser: Vec<Change> = copy
+            .densest(excess)
+            .unwrap()
+            .into_iter()
+            .map(|(path, subtree)| Change::Coarsen { path, subtree })
+            .collect();
+        let summary = copy.apply(&[&coarser]).unwrap();
+        assert!(summary.lanes[0] <= 17 - excess, "{excess}: {coarser:?} left {summary:?}");
+    }
+    // What is claimed or parked cannot go.
+    ledger.take(Lane::Live, 8, Time(0)).unwrap();
+    ledger.apply(&[&[park("a/8", 9, Parked::Guard, None)]]).unwrap();
+    assert_eq!(ledger.densest(1).unwrap(), pairs(&[("b/c", false)]));
+}
+
+#[test]
+fn settings_are_texts() {
+    let mut ledger = ledger(&[]);
+    assert_eq!(ledger.setting("source").unwrap(), None);
+    ledger.set_setting("source", "one").unwrap();
+    ledger.set_setting("source", "two").unwrap();
+    assert_eq!(ledger.setting("source").unwrap().as_deref(), Some("two"));
+}
+
+#[test]
+fn names_are_bytes() {
+    let name = RelPath::new(vec![b'd', b'/', 0xff, 0x00, b'\'', b'\n']);
+    let mark = Change::Mark {
+        path: name.clone(),
+        reach: Reach::Path,
+        lane: Lane::Live,
+        first_txid: TxId(1),
+        last_txid: TxId(1),
+        seen: Time(1),
+        mark: Mark(1),
+    };
+    let stands = Row { path: name.clone(), ..row("", 1) };
+    let mut ledger = ledger(&[mark, Change::PutRow(stands.clone())]);
+    assert_eq!(ledger.row(&name).unwrap(), Some(stands.clone()));
+    let (work, _) = ledger.take(Lane::Live, 1, Time(0)).unwrap();
+    assert_eq!((&work[0].pending.path, &work[0].row), (&name, &Some(stands)));
+}
