@@ -49,20 +49,21 @@ impl Listings {
         Self { mark_directories, kept: Mutex::new(Vec::new()) }
     }
 
-    /// At most about `count` names after `after`, of a directory open for reading. Every name that
+    /// At least `count` names from `from` on (itself included) if there are so many, of a directory
+    /// open for reading. Every name that
     /// stands in the directory from the question to the answer and lies in the page's range is in
     /// it; names that went may be too.
     pub(super) fn page(
         &self,
         directory: impl AsFd,
-        after: Option<&[u8]>,
+        from: &[u8],
         count: usize,
     ) -> std::io::Result<NamesPage> {
         let look = node::look(&directory, b"")?;
         let (device, inode) = (node::device(&look), look.stx_ino);
         if let Some(kept) = self.find(device, inode) {
-            if let Some(came) = kept.came(self.mark_directories, after)? {
-                let page = kept.names.page(after, count)?;
+            if let Some(came) = kept.came(self.mark_directories, from)? {
+                let page = kept.names.page(from, count)?;
                 if !page.more {
                     self.forget(device, inode);
                 }
@@ -72,7 +73,7 @@ impl Listings {
         }
         let names = SortedNames::read(&directory, self.mark_directories, RUN_BYTES_MAX)?;
         let large = names.count().is_none_or(|count| count > NAMES_FEW);
-        let page = names.page(after, count)?;
+        let page = names.page(from, count)?;
         if large && page.more {
             self.keep(directory, device, inode)?;
         }
@@ -105,12 +106,8 @@ impl Listings {
 }
 
 impl Kept {
-    /// Names after `after` that came since; `None` if that is not known any more.
-    fn came(
-        &self,
-        mark_directories: bool,
-        after: Option<&[u8]>,
-    ) -> std::io::Result<Option<Vec<Vec<u8>>>> {
+    /// Names from `from` on that came since; `None` if that is not known any more.
+    fn came(&self, mark_directories: bool, from: &[u8]) -> std::io::Result<Option<Vec<Vec<u8>>>> {
         let mut came = self.came.lock().unwrap_or_else(PoisonError::into_inner);
         let Came { watch, names } = &mut *came;
         let mut buffer = [MaybeUninit::uninit(); 8192];
@@ -132,16 +129,14 @@ impl Kept {
             }
             names.insert(name);
         }
-        let later = names.iter().filter(|name| after.is_none_or(|after| name.as_slice() > after));
-        Ok(Some(later.cloned().collect()))
+        Ok(Some(names.range(from.to_vec()..).cloned().collect()))
     }
 }
 
 fn watch(directory: impl AsFd) -> Result<OwnedFd, Errno> {
     let watch = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC)?;
-    let flags = inotify::WatchFlags::CREATE
-        | inotify::WatchFlags::MOVED_TO
-        | inotify::WatchFlags::ONLYDIR;
+    let flags =
+        inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::ONLYDIR;
     inotify::add_watch(&watch, handle_path(directory), flags)?;
     Ok(watch)
 }

@@ -7,14 +7,26 @@
 
 mod account;
 mod acl;
+mod copying;
 mod failure;
 mod listing;
 mod names;
+mod nesting;
 mod node;
+mod order;
+mod place;
+mod probe;
+mod reading;
 mod root;
+mod seal;
 mod source;
+mod stage;
+mod target;
+mod upload;
 
+pub use nesting::{Nesting, nested};
 pub use source::LocalSource;
+pub use target::LocalTarget;
 
 /// The attribute under which Linux keeps an access control list.
 const ACL_ATTRIBUTE: &str = "system.posix_acl_access";

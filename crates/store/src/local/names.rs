@@ -71,23 +71,23 @@ impl SortedNames {
         }
     }
 
-    /// At most `count` names after `after`.
-    pub(super) fn page(&self, after: Option<&[u8]>, count: usize) -> Result<NamesPage> {
-        let after = |name: &[u8]| after.is_none_or(|after| name > after);
+    /// At most `count` names from `from` on, itself included.
+    pub(super) fn page(&self, from: &[u8], count: usize) -> Result<NamesPage> {
         match self {
             Self::Memory { bytes, spans } => {
-                let first = spans.partition_point(|span| !after(&bytes[span.clone()]));
-                let last = spans.len().min(first + count);
+                let first = spans.partition_point(|span| bytes[span.clone()] < *from);
+                let last = spans.len().min(first.saturating_add(count));
                 let names = spans[first..last].iter().map(|span| bytes[span.clone()].to_vec());
                 Ok(NamesPage { names: names.collect(), more: last < spans.len() })
             }
             Self::Disk { file, index } => {
-                let step = index.partition_point(|(name, _)| !after(name)).saturating_sub(1);
+                let step =
+                    index.partition_point(|(name, _)| name.as_slice() < from).saturating_sub(1);
                 let start = index.get(step).map_or(0, |(_, place)| *place);
                 let mut reader = Run::new(file.try_clone()?, start);
-                let mut names = Vec::with_capacity(count);
+                let mut names = Vec::new();
                 while let Some(name) = reader.next()? {
-                    if !after(&name) {
+                    if name.as_slice() < from {
                         continue;
                     }
                     if names.len() == count {
@@ -228,4 +228,3 @@ impl Read for Positioned {
         Ok(read)
     }
 }
-

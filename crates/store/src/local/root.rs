@@ -93,6 +93,13 @@ pub(super) fn handle_path_of(directory: impl AsFd, name: &[u8]) -> Vec<u8> {
     path
 }
 
+/// The smallest sequence of bytes after `name`.
+pub(super) fn just_after(name: &[u8]) -> Vec<u8> {
+    let mut next = name.to_vec();
+    next.push(0);
+    next
+}
+
 /// The names of a path; refused if one of them would mean something else to the kernel.
 pub(super) fn components(path: &[u8]) -> Result<impl Iterator<Item = &[u8]>, Errno> {
     if !path.is_empty() {

@@ -7,10 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use rustix::fs::{FileType, OFlags, Statx};
 use rustix::io::Errno;
-use tokio::sync::mpsc;
 use whimbrel_core::entry::{DirectoryNode, Entry, FileNode, Node, Page};
 use whimbrel_core::identity::Identity;
 use whimbrel_core::path::{Namespace, RelPath};
@@ -18,14 +16,13 @@ use whimbrel_core::path::{Namespace, RelPath};
 use super::account::Accounts;
 use super::failure::{failure, io_failure, is_absent};
 use super::listing::Listings;
-use super::root::{Root, handle_path_of, open_quietly};
+use super::reading::{Pieces, send, stream};
+use super::root::{Root, handle_path_of, just_after, open_quietly};
 use super::{blocking, node};
 use crate::error::StoreError;
 use crate::source::{Answer, ByteStream, ChangeStream, Source};
 
 const PAGE_NAMES: usize = 1000;
-const CHUNK_BYTES: usize = 1024 * 1024;
-const CHUNKS_AHEAD: usize = 2;
 /// The kernel's clock for file times ticks at least so often.
 const CLOCK_TICK_NS: i64 = 10_000_000;
 /// File systems that keep whole seconds count in steps of at most two.
@@ -90,16 +87,9 @@ impl Source for LocalSource {
     }
 
     fn read(&self, path: &RelPath, node: &FileNode, range: Range<u64>) -> ByteStream {
-        let (sender, mut receiver) = mpsc::channel(CHUNKS_AHEAD);
         let (inner, path) = (self.inner.clone(), path.clone());
         let identity = node.identity.clone();
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = inner.read(&path, &identity, range, &sender) {
-                // Nobody listens any more: then nobody misses it.
-                let _ = sender.blocking_send(Err(error));
-            }
-        });
-        Box::pin(futures_util::stream::poll_fn(move |context| receiver.poll_recv(context)))
+        stream(move |sender| inner.read(&path, &identity, range, sender))
     }
 
     fn stored_checksum<'a>(
@@ -142,11 +132,11 @@ impl Inner {
 
     fn list(&self, path: &RelPath, after: Option<&[u8]>) -> Result<Option<Page>, StoreError> {
         let Some(directory) = self.directory(path)? else { return Ok(None) };
-        let mut after = after.map(<[u8]>::to_vec);
+        let mut from = after.map(just_after).unwrap_or_default();
         loop {
             let names = self
                 .listings
-                .page(&directory, after.as_deref(), PAGE_NAMES)
+                .page(&directory, &from, PAGE_NAMES)
                 .map_err(|error| io_failure("list", &self.root.shown(path.as_bytes()), &error))?;
             let mut entries = Vec::with_capacity(names.names.len());
             for name in &names.names {
@@ -159,7 +149,7 @@ impl Inner {
             if !entries.is_empty() || !names.more {
                 return Ok(Some(Page { entries, more: names.more }));
             }
-            after = names.names.into_iter().next_back();
+            from = names.names.last().map(|name| just_after(name)).unwrap_or_default();
         }
     }
 
@@ -211,7 +201,7 @@ impl Inner {
         path: &RelPath,
         identity: &Identity,
         range: Range<u64>,
-        sender: &mpsc::Sender<Result<Bytes, StoreError>>,
+        sender: &Pieces,
     ) -> Result<(), StoreError> {
         let file = self.open_file(path)?;
         let described = |file: &OwnedFd| {
@@ -223,37 +213,19 @@ impl Inner {
             return Err(self.moved(path));
         }
         wait_for_next_tick(&before);
-        let mut position = range.start;
-        while position < range.end {
-            let left = usize::try_from(range.end - position).unwrap_or(CHUNK_BYTES);
-            let mut chunk = vec![0; left.min(CHUNK_BYTES)];
-            let read = rustix::io::retry_on_intr(|| {
-                rustix::io::pread(&file, chunk.as_mut_slice(), position)
-            })
-            .map_err(|errno| self.failed("read", path, errno))?;
-            if read == 0 {
-                return Err(self.moved(path));
-            }
-            chunk.truncate(read);
-            position += read as u64;
-            // The last piece is held back until the file is known to have stood still.
-            if position == range.end && node::identity(&described(&file)?) != *identity {
-                return Err(self.moved(path));
-            }
-            if sender.blocking_send(Ok(Bytes::from(chunk))).is_err() {
-                return Ok(());
-            }
-        }
-        if range.is_empty() && node::identity(&described(&file)?) != *identity {
-            return Err(self.moved(path));
-        }
-        Ok(())
+        let still = || {
+            let now = node::identity(&described(&file)?);
+            if now == *identity { Ok(()) } else { Err(self.moved(path)) }
+        };
+        let whole = self.root.shown(path.as_bytes());
+        send(&file, &whole, range, sender, still)
     }
 
     fn open_file(&self, path: &RelPath) -> Result<OwnedFd, StoreError> {
-        let opened = self.root.parent(path.as_bytes()).and_then(|(parent, name)| {
-            open_quietly(parent, name, OFlags::empty())
-        });
+        let opened = self
+            .root
+            .parent(path.as_bytes())
+            .and_then(|(parent, name)| open_quietly(parent, name, OFlags::empty()));
         opened.map_err(|errno| {
             if is_absent(errno) { self.moved(path) } else { self.failed("read", path, errno) }
         })

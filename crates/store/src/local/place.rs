@@ -1,0 +1,152 @@
+//! The place of a key in a target's tree.
+
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{AtFlags, Mode, OFlags, fsync, mkdirat, openat, renameat, unlinkat};
+use rustix::io::Errno;
+
+use super::failure::{NAME_BYTES_MAX, failure, shown};
+use super::root::{Root, components, open_quietly};
+use super::stage::STAGE_PREFIX;
+use super::{names, node};
+use crate::error::StoreError;
+
+/// A directory may go between making it and using it; then it is made again, so many times.
+const TRIES: u32 = 5;
+
+/// Says by name why a key has no place in a tree.
+pub(super) fn check(key: &[u8]) -> Result<(), StoreError> {
+    let path = key.strip_suffix(b"/").unwrap_or(key);
+    let refuse = |why: String| {
+        Err(StoreError::Refused {
+            message: format!("{} cannot stand in a file system: {why}", shown(key)),
+            remedy: "rename it at the source, map it elsewhere or leave it out".to_owned(),
+        })
+    };
+    if path.is_empty() {
+        return refuse("it names the root itself".to_owned());
+    }
+    for name in path.split(|byte| *byte == b'/') {
+        match name {
+            b"" => return refuse("a component is empty".to_owned()),
+            b"." | b".." => return refuse("a component is . or ..".to_owned()),
+            _ if name.contains(&0) => return refuse("it holds a zero byte".to_owned()),
+            _ if name.len() > NAME_BYTES_MAX => {
+                let bytes = name.len();
+                return refuse(format!("a component has {bytes} bytes, above {NAME_BYTES_MAX}"));
+            }
+            _ => {}
+        }
+    }
+    if path.starts_with(STAGE_PREFIX.as_bytes()) {
+        return refuse(format!("names beginning with {STAGE_PREFIX} are kept for unfinished work"));
+    }
+    Ok(())
+}
+
+/// The directory that holds a path, open for syncing, and the last name. Missing directories are
+/// made and made durable.
+pub(super) fn holder<'a>(root: &Root, path: &'a [u8]) -> Result<(OwnedFd, &'a [u8]), StoreError> {
+    let (above, name) = match path.iter().rposition(|byte| *byte == b'/') {
+        Some(slash) => (&path[..slash], &path[slash + 1..]),
+        None => (&b""[..], path),
+    };
+    Ok((directory(root, above)?, name))
+}
+
+/// A directory, open for syncing, made with all above it if need be.
+pub(super) fn directory(root: &Root, path: &[u8]) -> Result<OwnedFd, StoreError> {
+    let failed = |errno: Errno| match errno {
+        Errno::NOTDIR | Errno::LOOP | Errno::EXIST => StoreError::Conflict {
+            message: format!(
+                "{}: a file or symbolic link stands where a directory is needed",
+                shown(&root.shown(path))
+            ),
+            remedy: "move it away, or map one of the two elsewhere".to_owned(),
+        },
+        other => failure("make the directory", &root.shown(path), other),
+    };
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match walk(root, path) {
+            Err(Errno::NOENT) if tries < TRIES => {}
+            outcome => return outcome.map_err(failed),
+        }
+    }
+}
+
+fn walk(root: &Root, path: &[u8]) -> Result<OwnedFd, Errno> {
+    let mut handle = open_quietly(root.directory(b"")?, b"", OFlags::DIRECTORY)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    for name in components(path)? {
+        handle = match openat(&handle, name, flags, Mode::empty()) {
+            Ok(next) => next,
+            Err(Errno::NOENT) => {
+                match mkdirat(&handle, name, Mode::from_raw_mode(0o777)) {
+                    Ok(()) => fsync(&handle)?,
+                    Err(Errno::EXIST) => {}
+                    Err(errno) => return Err(errno),
+                }
+                openat(&handle, name, flags, Mode::empty())?
+            }
+            Err(errno) => return Err(errno),
+        };
+    }
+    Ok(handle)
+}
+
+/// Puts a finished file under its name, over what stands there, and makes that durable. Empty
+/// directories in its way go; anything else under the name is a conflict.
+pub(super) fn install(
+    root: &Root,
+    stage: &OwnedFd,
+    draft: &str,
+    path: &[u8],
+) -> Result<(OwnedFd, Vec<u8>), StoreError> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let (directory, name) = holder(root, path)?;
+        match renameat(stage, draft, &directory, name) {
+            Ok(()) => {
+                fsync(&directory).map_err(|errno| StoreError::Unknown {
+                    message: format!("{}: not known to be durable: {errno}", shown(path)),
+                })?;
+                return Ok((directory, name.to_vec()));
+            }
+            Err(Errno::NOENT) if tries < TRIES => {}
+            Err(Errno::ISDIR | Errno::EXIST | Errno::NOTEMPTY) if tries < TRIES => {
+                clear(&directory, name).map_err(|errno| match errno {
+                    Errno::NOTEMPTY | Errno::EXIST => StoreError::Conflict {
+                        message: format!("{} is a directory with files", shown(&root.shown(path))),
+                        remedy: "its files go first; if they are not the source's, move them"
+                            .to_owned(),
+                    },
+                    other => failure("replace", &root.shown(path), other),
+                })?;
+            }
+            Err(errno) => return Err(failure("write", &root.shown(path), errno)),
+        }
+    }
+}
+
+/// Removes a directory that holds nothing but empty directories; at the first thing that is none
+/// it stops.
+fn clear(parent: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
+    match unlinkat(parent, name, AtFlags::REMOVEDIR) {
+        Err(Errno::NOTEMPTY | Errno::EXIST) => {}
+        outcome => return outcome,
+    }
+    let directory = open_quietly(parent, name, OFlags::DIRECTORY)?;
+    let listed = names::SortedNames::read(&directory, false, names::RUN_BYTES_MAX)
+        .and_then(|names| names.page(b"", usize::MAX));
+    for child in listed.map_err(|_| Errno::IO)?.names {
+        let look = node::look(&directory, &child)?;
+        if node::file_type(&look) != rustix::fs::FileType::Directory {
+            return Err(Errno::NOTEMPTY);
+        }
+        clear(&directory, &child)?;
+    }
+    unlinkat(parent, name, AtFlags::REMOVEDIR)
+}

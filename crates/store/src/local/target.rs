@@ -1,0 +1,437 @@
+//! A tree of a local or mounted file system as a target.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rustix::fs::{AtFlags, FileType, OFlags, fsync, unlinkat};
+use rustix::io::Errno;
+use whimbrel_core::input::Standing;
+use whimbrel_core::number::AttemptNumber;
+use whimbrel_core::record::Part;
+
+use super::account::Accounts;
+use super::failure::{failure, io_failure, is_absent, shown};
+use super::listing::Listings;
+use super::reading::{Pieces, send, stream};
+use super::root::{Root, open_quietly};
+use super::stage::{Draft, Stage};
+use super::{blocking, copying, node, order, place, probe, seal, upload};
+use crate::error::StoreError;
+use crate::source::{Answer, ByteStream};
+use crate::target::{Abilities, CopySource, Object, ObjectPage, Stamp, Target};
+
+/// With parts of 16 MiB: 16 TiB, the largest file of ext4.
+const PARTS_MAX: u32 = 1 << 20;
+
+/// A directory in which keys are paths. A key that ends in `/` is a directory.
+///
+/// A file is made in a folder of its own, synced, and renamed over what stands under its name, so
+/// a reader sees the old or the new one whole. Owner (where the process is root and knows the
+/// name), mode, time, ACL and attributes are set; what cannot be set is kept in an attribute of
+/// the file (`user.whimbrel.*`), with migration, attempt and CRC32C. Where the file system keeps
+/// no attributes, these are unknown afterwards.
+///
+/// Work goes on in the background if an answer is not waited for.
+#[derive(Clone, Debug)]
+pub struct LocalTarget {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    root: Root,
+    /// Device and inode of the root: a mount that went must not be written below.
+    root_key: u64,
+    stage: Stage,
+    listings: Listings,
+    accounts: Accounts,
+}
+
+impl LocalTarget {
+    /// Opens the tree at `path`, making the directory if need be. What a dead process of the same
+    /// `migration` left unfinished is removed, except for the uploads in `keep`. Refused are file
+    /// systems on which two names of different bytes are one.
+    pub fn open(path: &Path, migration: &str, keep: &[String]) -> Result<Self, StoreError> {
+        let root = Root::new(path);
+        let whole = root.shown(b"");
+        std::fs::create_dir_all(path).map_err(|error| io_failure("make", &whole, &error))?;
+        let failed = |errno| failure("open", &whole, errno);
+        let handle = root.directory(b"").map_err(failed)?;
+        let root_key = node::file_key(&node::look(&handle, b"").map_err(failed)?);
+        let stage = Stage::new(root.clone(), migration);
+        stage.sweep(keep).map_err(failed)?;
+        probe::check_names(&stage, &whole)?;
+        let (listings, accounts) = (Listings::new(true), Accounts::default());
+        let inner = Inner { root, root_key, stage, listings, accounts };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    fn work<'a, T, F>(&self, work: F) -> Answer<'a, T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Inner) -> Result<T, StoreError> + Send + 'static,
+    {
+        let inner = self.inner.clone();
+        Box::pin(blocking(move || {
+            inner.check_root()?;
+            work(&inner)
+        }))
+    }
+}
+
+impl Target for LocalTarget {
+    fn describe(&self) -> String {
+        format!("file://{}", self.inner.root.path().display())
+    }
+
+    fn abilities(&self) -> Abilities {
+        Abilities {
+            put_bytes_max: upload::PART_BYTES,
+            part_bytes_min: upload::PART_BYTES,
+            part_bytes_max: upload::PART_BYTES,
+            parts_max: PARTS_MAX,
+            copy_bytes_max: u64::MAX,
+            metadata_by_copy: true,
+            markers: false,
+            request_lifetime: Duration::ZERO,
+        }
+    }
+
+    fn admit(&self, key: &[u8]) -> Result<(), StoreError> {
+        place::check(key)
+    }
+
+    fn put<'a>(
+        &'a self,
+        key: &'a [u8],
+        body: Vec<Bytes>,
+        stamp: &'a Stamp,
+    ) -> Answer<'a, Standing> {
+        let (key, stamp) = (key.to_vec(), stamp.clone());
+        self.work(move |inner| inner.put(&key, &body, &stamp))
+    }
+
+    fn open_upload<'a>(&'a self, key: &'a [u8], stamp: &'a Stamp) -> Answer<'a, String> {
+        let (key, stamp) = (key.to_vec(), stamp.clone());
+        self.work(move |inner| {
+            place::check(&key)?;
+            upload::open(&inner.stage, &key, &stamp)
+        })
+    }
+
+    fn put_part<'a>(
+        &'a self,
+        key: &'a [u8],
+        upload: &'a str,
+        number: u32,
+        body: Vec<Bytes>,
+    ) -> Answer<'a, Part> {
+        let (key, upload) = (key.to_vec(), upload.to_owned());
+        self.work(move |inner| upload::put_part(&inner.stage, &key, &upload, number, &body))
+    }
+
+    fn complete_upload<'a>(
+        &'a self,
+        key: &'a [u8],
+        upload: &'a str,
+        parts: &'a [Part],
+        crc32c: u32,
+    ) -> Answer<'a, Standing> {
+        let (key, upload, parts) = (key.to_vec(), upload.to_owned(), parts.to_vec());
+        self.work(move |inner| inner.complete(&key, &upload, &parts, crc32c))
+    }
+
+    fn abort_upload<'a>(&'a self, key: &'a [u8], upload: &'a str) -> Answer<'a, ()> {
+        let (key, upload) = (key.to_vec(), upload.to_owned());
+        self.work(move |inner| upload::abort(&inner.stage, &key, &upload))
+    }
+
+    fn copy<'a>(
+        &'a self,
+        from: &'a CopySource,
+        key: &'a [u8],
+        stamp: &'a Stamp,
+    ) -> Answer<'a, Standing> {
+        let (from, key, stamp) = (from.clone(), key.to_vec(), stamp.clone());
+        self.work(move |inner| inner.copy(&from, &key, &stamp))
+    }
+
+    fn remove<'a>(&'a self, keys: &'a [Vec<u8>]) -> Answer<'a, Vec<Result<(), StoreError>>> {
+        let keys = keys.to_vec();
+        self.work(move |inner| Ok(inner.remove(&keys)))
+    }
+
+    fn inspect<'a>(&'a self, key: &'a [u8]) -> Answer<'a, Option<Object>> {
+        let key = key.to_vec();
+        self.work(move |inner| inner.inspect(&key))
+    }
+
+    fn list<'a>(&'a self, prefix: &'a [u8], after: Option<&'a [u8]>) -> Answer<'a, ObjectPage> {
+        let (prefix, after) = (prefix.to_vec(), after.map(<[u8]>::to_vec));
+        self.work(move |inner| order::page(&inner.root, &inner.listings, &prefix, after.as_deref()))
+    }
+
+    fn read(&self, key: &[u8]) -> ByteStream {
+        let (inner, key) = (self.inner.clone(), key.to_vec());
+        stream(move |sender| inner.read(&key, sender))
+    }
+}
+
+impl Inner {
+    fn failed(&self, what: &str, key: &[u8], errno: Errno) -> StoreError {
+        failure(what, &self.root.shown(key), errno)
+    }
+
+    /// Rule 1.5 for the target: an unmounted tree must not be written into the mount point.
+    fn check_root(&self) -> Result<(), StoreError> {
+        let now = self.root.directory(b"").and_then(|root| node::look(root, b""));
+        if now.is_ok_and(|look| node::file_key(&look) == self.root_key) {
+            return Ok(());
+        }
+        Err(StoreError::Unavailable {
+            message: format!("{} is gone, or another tree", shown(&self.root.shown(b""))),
+            remedy: "mount it again, or put it back".to_owned(),
+        })
+    }
+
+    fn put(&self, key: &[u8], body: &[Bytes], stamp: &Stamp) -> Result<Standing, StoreError> {
+        place::check(key)?;
+        if let Some(path) = key.strip_suffix(b"/") {
+            if body.iter().any(|piece| !piece.is_empty()) {
+                return Err(StoreError::Refused {
+                    message: format!("{} is a directory here and holds no bytes", shown(key)),
+                    remedy: "map it elsewhere or leave it out".to_owned(),
+                });
+            }
+            return self.make_directory(path, stamp);
+        }
+        let opened = self.stage.open().map_err(|errno| self.failed("write", key, errno))?;
+        let draft =
+            opened.draft(stamp.attempt).map_err(|errno| self.failed("write", key, errno))?;
+        let (mut position, mut crc32c) = (0, 0);
+        for piece in body {
+            draft
+                .file
+                .write_all_at(piece, position)
+                .map_err(|error| io_failure("write", &self.root.shown(key), &error))?;
+            crc32c = crc32c::crc32c_append(crc32c, piece);
+            position += piece.len() as u64;
+        }
+        self.finish(key, draft, opened.folder(), stamp, crc32c)
+    }
+
+    /// Stamps a file whose bytes are there, makes it durable and puts it under its name.
+    fn finish(
+        &self,
+        key: &[u8],
+        draft: Draft<'_>,
+        folder: &OwnedFd,
+        stamp: &Stamp,
+        crc32c: u32,
+    ) -> Result<Standing, StoreError> {
+        seal::seal(&draft.file, stamp, crc32c, None, &self.accounts)
+            .and_then(|()| fsync(&draft.file))
+            .map_err(|errno| self.failed("write", key, errno))?;
+        let (directory, name) = place::install(&self.root, folder, &draft.name, key)?;
+        draft.keep();
+        self.standing(&directory, &name, key, stamp, crc32c)
+    }
+
+    fn standing(
+        &self,
+        directory: &OwnedFd,
+        name: &[u8],
+        key: &[u8],
+        stamp: &Stamp,
+        crc32c: u32,
+    ) -> Result<Standing, StoreError> {
+        let look = node::look(directory, name).map_err(|errno| StoreError::Unknown {
+            message: format!("{} cannot be looked at after the write: {errno}", shown(key)),
+        })?;
+        Ok(Standing {
+            length: look.stx_size,
+            etag: Some(seal::etag(&look)),
+            version: None,
+            crc32c: Some(crc32c),
+            attempt: Some(AttemptNumber(stamp.attempt)),
+            migration: Some(stamp.migration.clone()),
+        })
+    }
+
+    fn make_directory(&self, path: &[u8], stamp: &Stamp) -> Result<Standing, StoreError> {
+        let directory = place::directory(&self.root, path)?;
+        seal::seal_directory(&directory, stamp, &self.accounts)
+            .and_then(|()| fsync(&directory))
+            .map_err(|errno| self.failed("make", path, errno))?;
+        Ok(Standing {
+            attempt: Some(AttemptNumber(stamp.attempt)),
+            migration: Some(stamp.migration.clone()),
+            ..Standing::default()
+        })
+    }
+
+    fn complete(
+        &self,
+        key: &[u8],
+        upload: &str,
+        parts: &[Part],
+        crc32c: u32,
+    ) -> Result<Standing, StoreError> {
+        let length = upload::check_parts(key, parts, crc32c)?;
+        let Some(stamp) = upload::stamp(&self.stage, key, upload)? else {
+            return self.completed_before(key, upload, crc32c);
+        };
+        let opened = self.stage.open().map_err(|errno| self.failed("complete", key, errno))?;
+        let file = match opened.reopen(upload) {
+            Ok(file) => file,
+            Err(Errno::NOENT) => return self.completed_before(key, upload, crc32c),
+            Err(errno) => return Err(self.failed("complete", key, errno)),
+        };
+        let look = node::look(&file, b"").map_err(|errno| self.failed("complete", key, errno))?;
+        if look.stx_size != length {
+            let bytes = look.stx_size;
+            return Err(StoreError::Corrupt {
+                message: format!("the upload of {} has {bytes} bytes, not {length}", shown(key)),
+                remedy: "it is uploaded again".to_owned(),
+            });
+        }
+        seal::seal(&file, &stamp, crc32c, Some(upload), &self.accounts)
+            .and_then(|()| fsync(&file))
+            .map_err(|errno| self.failed("complete", key, errno))?;
+        let (directory, name) = place::install(&self.root, opened.folder(), upload, key)?;
+        // The bytes stand; what was written down beside them is of no use any more.
+        let _ = upload::abort(&self.stage, key, upload);
+        self.standing(&directory, &name, key, &stamp, crc32c)
+    }
+
+    /// A completion that is asked for again after its success succeeds again.
+    fn completed_before(
+        &self,
+        key: &[u8],
+        upload: &str,
+        crc32c: u32,
+    ) -> Result<Standing, StoreError> {
+        let found = self.root.parent(key).and_then(|(parent, name)| {
+            let look = node::look(&parent, name)?;
+            Ok(seal::checksum(&parent, name, &look))
+        });
+        let ours = matches!(&found, Ok(Some(checksum))
+            if checksum.upload.as_deref() == Some(upload) && checksum.crc32c == crc32c);
+        match self.inspect(key)? {
+            Some(object) if ours => Ok(object.into()),
+            Some(_) | None => Err(upload::gone_or(key, Errno::NOENT)),
+        }
+    }
+
+    fn copy(&self, from: &CopySource, key: &[u8], stamp: &Stamp) -> Result<Standing, StoreError> {
+        place::check(key)?;
+        if let Some(path) = key.strip_suffix(b"/") {
+            return self.make_directory(path, stamp);
+        }
+        let source = copying::open(&self.root, from)?;
+        if from.key == key {
+            let crc32c = source.crc32c(from)?;
+            seal::unlock(&source.file)
+                .and_then(|()| seal::seal(&source.file, stamp, crc32c, None, &self.accounts))
+                .and_then(|()| fsync(&source.file))
+                .map_err(|errno| self.failed("change", key, errno))?;
+            let (parent, name) =
+                self.root.parent(key).map_err(|errno| self.failed("look at", key, errno))?;
+            return self.standing(&parent, name, key, stamp, crc32c);
+        }
+        let opened = self.stage.open().map_err(|errno| self.failed("copy to", key, errno))?;
+        let draft =
+            opened.draft(stamp.attempt).map_err(|errno| self.failed("copy to", key, errno))?;
+        source.copy_into(&draft.file, key)?;
+        let crc32c = source.crc32c(from)?;
+        source.check(from)?;
+        self.finish(key, draft, opened.folder(), stamp, crc32c)
+    }
+
+    fn remove(&self, keys: &[Vec<u8>]) -> Vec<Result<(), StoreError>> {
+        let mut touched = std::collections::BTreeSet::new();
+        let mut outcomes: Vec<Result<(), StoreError>> = Vec::with_capacity(keys.len());
+        for key in keys {
+            let outcome = self.remove_one(key);
+            if matches!(outcome, Ok(true)) {
+                let path = key.strip_suffix(b"/").unwrap_or(key);
+                let above = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+                touched.insert(path[..above].to_vec());
+            }
+            outcomes.push(outcome.map(|_| ()));
+        }
+        for directory in touched {
+            let synced = self
+                .root
+                .directory(&directory)
+                .and_then(|handle| open_quietly(handle, b"", OFlags::DIRECTORY))
+                .and_then(fsync);
+            match synced {
+                Ok(()) => {}
+                // It went too, with a later key or by another hand.
+                Err(errno) if is_absent(errno) => {}
+                Err(errno) => {
+                    let message = format!("removals are not known to be durable: {errno}");
+                    outcomes.fill(Err(StoreError::Unknown { message }));
+                }
+            }
+        }
+        outcomes
+    }
+
+    /// True if something was removed.
+    fn remove_one(&self, key: &[u8]) -> Result<bool, StoreError> {
+        place::check(key)?;
+        let (path, flags) = match key.strip_suffix(b"/") {
+            Some(path) => (path, AtFlags::REMOVEDIR),
+            None => (key, AtFlags::empty()),
+        };
+        let removed =
+            self.root.parent(path).and_then(|(parent, name)| unlinkat(parent, name, flags));
+        match removed {
+            Ok(()) => Ok(true),
+            Err(errno) if is_absent(errno) => Ok(false),
+            // A directory that holds something is no marker; a directory is no file.
+            Err(Errno::NOTEMPTY | Errno::EXIST | Errno::ISDIR) => Ok(false),
+            Err(errno) => Err(self.failed("remove", key, errno)),
+        }
+    }
+
+    fn inspect(&self, key: &[u8]) -> Result<Option<Object>, StoreError> {
+        place::check(key)?;
+        let path = key.strip_suffix(b"/").unwrap_or(key);
+        let described = self.root.parent(path).and_then(|(parent, name)| {
+            let look = node::look(&parent, name)?;
+            let directory = node::file_type(&look) == FileType::Directory;
+            if directory != key.ends_with(b"/") {
+                return Err(Errno::NOENT);
+            }
+            seal::described(&parent, name, key, &self.accounts)
+        });
+        match described {
+            Ok(object) => Ok(Some(object)),
+            Err(errno) if is_absent(errno) => Ok(None),
+            Err(errno) => Err(self.failed("look at", key, errno)),
+        }
+    }
+
+    fn read(&self, key: &[u8], sender: &Pieces) -> Result<(), StoreError> {
+        self.check_root()?;
+        place::check(key)?;
+        if key.ends_with(b"/") {
+            return Ok(());
+        }
+        let failed = |errno| self.failed("read", key, errno);
+        let (parent, name) = self.root.parent(key).map_err(failed)?;
+        let file = open_quietly(parent, name, OFlags::empty()).map_err(failed)?;
+        let look = node::look(&file, b"").map_err(failed)?;
+        if node::file_type(&look) != FileType::RegularFile {
+            return Err(failed(Errno::NOENT));
+        }
+        send(&file, key, 0..look.stx_size, sender, || Ok(()))
+    }
+}
