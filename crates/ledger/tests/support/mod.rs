@@ -1,6 +1,8 @@
 //! Values for the tests of the ledger.
 #![allow(dead_code, reason = "each test program uses a part")]
 
+pub mod model;
+
 use whimbrel_core::identity::Identity;
 use whimbrel_core::metadata::Metadata;
 use whimbrel_core::number::{AttemptNumber, Epoch, Mark, Time, TxId};

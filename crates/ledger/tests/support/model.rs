@@ -1,0 +1,395 @@
+//! The ledger as plain maps, without a thought for speed: what the real one is compared with.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use whimbrel_core::commit_marker::is_commit_marker;
+use whimbrel_core::identity::Identity;
+use whimbrel_core::number::{AttemptNumber, Mark, Time, TxId};
+use whimbrel_core::path::RelPath;
+use whimbrel_core::record::{
+    Attempt, Change, Found, Hint, Lane, Meta, Parked, Pending, PendingSummary, Reach, Row,
+};
+
+/// One pending entry.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub pending: Pending,
+    pub message: Option<String>,
+    grown: Mark,
+    claimed: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Model {
+    pub entries: BTreeMap<RelPath, Entry>,
+    pub rows: BTreeMap<RelPath, Row>,
+    pub found: BTreeMap<RelPath, Found>,
+    pub attempts: BTreeMap<AttemptNumber, Attempt>,
+    pub hints: BTreeSet<Hint>,
+    pub meta: Meta,
+    now: Time,
+}
+
+fn reaches(above: &Pending, path: &RelPath) -> bool {
+    let parent = path.parent();
+    match above.reach {
+        Reach::Path => false,
+        Reach::Directory => parent.as_ref() == Some(&above.path),
+        Reach::Subtree => above.path != *path && above.path.contains(path),
+    }
+}
+
+impl Model {
+    /// Claims end and what waited for the next start is due.
+    pub fn restart(&mut self) {
+        self.now = Time(0);
+        for entry in self.entries.values_mut() {
+            entry.claimed = false;
+            if entry.pending.not_before == Time(u64::MAX) {
+                entry.pending.not_before = Time(0);
+            }
+        }
+    }
+
+    pub fn take(&mut self, lane: Lane, limit: usize, now: Time) -> Vec<Pending> {
+        self.now = self.now.max(now);
+        let mut due: Vec<&mut Entry> = self
+            .entries
+            .values_mut()
+            .filter(|entry| {
+                let pending = &entry.pending;
+                pending.lane == lane
+                    && !entry.claimed
+                    && matches!(pending.parked, None | Some(Parked::Failed))
+                    && pending.not_before <= self.now
+            })
+            .collect();
+        due.sort_by_key(|entry| (entry.pending.mark, entry.pending.path.split()));
+        if lane == Lane::Backlog {
+            due.reverse();
+        }
+        due.truncate(limit);
+        due.into_iter()
+            .map(|entry| {
+                entry.claimed = true;
+                entry.pending.clone()
+            })
+            .collect()
+    }
+
+    pub fn summary(&self) -> PendingSummary {
+        let mut summary = PendingSummary {
+            attempts: self.attempts.len() as u64,
+            found: self.found.len() as u64,
+            rows: self.rows.len() as u64,
+            ..PendingSummary::default()
+        };
+        for Entry { pending, .. } in self.entries.values() {
+            match pending.parked {
+                None => {
+                    summary.lanes[pending.lane as usize] += 1;
+                    let txid = summary.first_txid.unwrap_or(TxId(u64::MAX));
+                    summary.first_txid = Some(txid.min(pending.first_txid));
+                    let seen = summary.first_seen.unwrap_or(Time(u64::MAX));
+                    summary.first_seen = Some(seen.min(pending.first_seen));
+                }
+                Some(Parked::Open) => summary.open += 1,
+                Some(Parked::Failed) => summary.failed += 1,
+                Some(Parked::Guard) => summary.guarded += 1,
+            }
+            if pending.not_before > self.now && pending.not_before < Time(u64::MAX) {
+                let due = summary.next_due.unwrap_or(pending.not_before);
+                summary.next_due = Some(due.min(pending.not_before));
+            }
+        }
+        summary
+    }
+
+    pub fn group_incomplete(&self, group: &RelPath, up_to: TxId) -> bool {
+        self.entries.values().map(|entry| &entry.pending).any(|pending| {
+            pending.first_txid <= up_to
+                && pending.parked != Some(Parked::Open)
+                && !is_commit_marker(&pending.path)
+                && (group.contains(&pending.path) || reaches(pending, group))
+        })
+    }
+
+    pub fn hints_wait(&self, path: &RelPath) -> bool {
+        self.hints.iter().any(|hint| {
+            (hint.from.contains(path) || path.contains(&hint.from))
+                && self.entries.values().map(|entry| &entry.pending).any(|pending| {
+                    pending.parked.is_none()
+                        && !pending.waiting
+                        && pending.path != *path
+                        && pending.first_txid <= hint.txid
+                        && (hint.to.contains(&pending.path) || reaches(pending, &hint.to))
+                })
+        })
+    }
+
+    pub fn apply(&mut self, change: &Change) {
+        match change.clone() {
+            Change::Mark { path, reach, lane, first_txid, last_txid, seen, mark } => {
+                let next = Mark(mark.0 + 1);
+                self.meta.next_mark = self.meta.next_mark.max(next);
+                self.mark(Pending {
+                    path,
+                    reach,
+                    lane,
+                    first_txid,
+                    last_txid,
+                    first_seen: seen,
+                    last_seen: seen,
+                    mark,
+                    begun: None,
+                    cursor: None,
+                    tries: 0,
+                    not_before: Time(0),
+                    waiting: false,
+                    parked: None,
+                });
+            }
+            Change::Settle { path, up_to, as_of } => {
+                let Some(entry) = self.entries.get_mut(&path) else { return };
+                if entry.pending.mark <= up_to {
+                    self.entries.remove(&path);
+                    return;
+                }
+                entry.claimed = false;
+                let pending = &mut entry.pending;
+                (pending.begun, pending.cursor) = (None, None);
+                pending.first_seen = pending.last_seen;
+                if as_of.0 > 0 && pending.first_txid <= as_of {
+                    pending.first_txid = TxId(as_of.0 + 1);
+                }
+            }
+            Change::Park { path, up_to, reason, retry_at, message } => {
+                let Some(entry) = self.entries.get_mut(&path) else { return };
+                entry.claimed = false;
+                if entry.pending.mark <= up_to {
+                    entry.pending.parked = Some(reason);
+                    entry.pending.waiting = false;
+                    entry.pending.not_before = match (reason, retry_at) {
+                        (Parked::Failed, Some(time)) => time,
+                        (Parked::Failed, None) => Time(u64::MAX),
+                        _ => Time(0),
+                    };
+                    entry.message = Some(message);
+                }
+            }
+            Change::Defer { path, up_to, not_before, tries, waiting } => {
+                let Some(entry) = self.entries.get_mut(&path) else { return };
+                entry.claimed = false;
+                if entry.pending.mark <= up_to {
+                    let pending = &mut entry.pending;
+                    (pending.not_before, pending.tries) = (not_before, tries);
+                    (pending.waiting, pending.parked) = (waiting, None);
+                    entry.message = None;
+                }
+            }
+            Change::Release(reason) => {
+                for entry in self.entries.values_mut() {
+                    if entry.pending.parked == Some(reason) {
+                        entry.pending.parked = None;
+                        entry.pending.not_before = Time(0);
+                        entry.message = None;
+                    }
+                }
+            }
+            Change::Advance { path, begun, cursor } => {
+                let Some(entry) = self.entries.get_mut(&path) else { return };
+                if begun >= entry.grown {
+                    (entry.pending.begun, entry.pending.cursor) = (Some(begun), cursor);
+                }
+            }
+            Change::Coarsen { path, subtree } => self.coarsen(&path, subtree),
+            Change::HintAdded(hint) => self.hint(hint),
+            other => self.apply_to_rest(other),
+        }
+    }
+
+    fn apply_to_rest(&mut self, change: Change) {
+        match change {
+            Change::AttemptOpened(attempt) => {
+                let next = AttemptNumber(attempt.number.0 + 1);
+                self.meta.next_attempt = self.meta.next_attempt.max(next);
+                self.attempts.insert(attempt.number, attempt);
+            }
+            Change::AttemptDoubtful { number, until } => {
+                if let Some(attempt) = self.attempts.get_mut(&number) {
+                    attempt.doubtful_until = Some(until);
+                }
+            }
+            Change::UploadOpened { number, upload } => {
+                if let Some(attempt) = self.attempts.get_mut(&number) {
+                    attempt.upload = Some(upload);
+                }
+            }
+            Change::PartDone { number, part } => {
+                let attempt = self.attempts.get_mut(&number);
+                if let Some(upload) = attempt.and_then(|attempt| attempt.upload.as_mut()) {
+                    upload.parts.retain(|other| other.number != part.number);
+                    upload.parts.push(part);
+                    upload.parts.sort_by_key(|part| part.number);
+                }
+            }
+            Change::AttemptClosed(number) => {
+                self.attempts.remove(&number);
+            }
+            Change::PutRow(row) => {
+                self.found.remove(&row.path);
+                self.rows.insert(row.path.clone(), row);
+            }
+            Change::DropRow(path) => {
+                self.found.remove(&path);
+                self.rows.remove(&path);
+            }
+            Change::Distrust(path) => {
+                let row = self.rows.entry(path.clone()).or_insert_with(|| Row {
+                    path,
+                    length: 0,
+                    as_of: TxId(0),
+                    epoch: self.meta.epoch,
+                    metadata: whimbrel_core::metadata::Metadata::default(),
+                    ..super::row("", 0)
+                });
+                row.identity = Identity::Unknown;
+                (row.crc32c, row.etag, row.version, row.attempt) = (None, None, None, None);
+            }
+            Change::HintDropped(hint) => {
+                let known = |other: &Hint| {
+                    other.from == hint.from && other.to == hint.to && other.txid <= hint.txid
+                };
+                self.hints.retain(|other| !known(other));
+            }
+            Change::FoundAdded(found) => {
+                self.found.insert(found.path.clone(), found);
+            }
+            Change::Position { txid, digest } => {
+                (self.meta.position, self.meta.digest) = (Some(txid), digest);
+            }
+            Change::Count(counters) => self.meta.counters.add(&counters),
+            other => panic!("the model does not know {other:?}"),
+        }
+    }
+
+    fn mark(&mut self, new: Pending) {
+        if let Some(entry) = self.entries.get_mut(&new.path) {
+            entry.join(&new);
+            return;
+        }
+        let above = new.path.ancestors().find(|path| {
+            self.entries.get(path).is_some_and(|entry| {
+                let above = &entry.pending;
+                let whole = match above.reach {
+                    Reach::Path => false,
+                    Reach::Directory => {
+                        new.reach == Reach::Path && new.path.parent().as_ref() == Some(path)
+                    }
+                    Reach::Subtree => true,
+                };
+                whole
+                    && !entry.claimed
+                    && above.parked.is_none()
+                    && above.begun.is_none()
+                    && !above.waiting
+                    && above.not_before == Time(0)
+                    && (above.lane != Lane::Metadata || new.lane == Lane::Metadata)
+            })
+        });
+        match above.and_then(|above| self.entries.get_mut(&above)) {
+            Some(entry) => entry.widen(&new),
+            None => {
+                let grown = new.mark;
+                let entry = Entry { pending: new, message: None, grown, claimed: false };
+                self.entries.insert(entry.pending.path.clone(), entry);
+            }
+        }
+    }
+
+    fn coarsen(&mut self, path: &RelPath, subtree: bool) {
+        let own = self.entries.get(path);
+        if own.is_some_and(|own| own.claimed || own.pending.parked.is_some()) {
+            return;
+        }
+        let joining: Vec<RelPath> = self
+            .entries
+            .values()
+            .filter(|entry| {
+                let other = &entry.pending;
+                let child = other.path.parent().as_ref() == Some(path);
+                other.path != *path
+                    && path.contains(&other.path)
+                    && (subtree || child && other.reach == Reach::Path)
+                    && other.parked.is_none()
+                    && !entry.claimed
+            })
+            .map(|entry| entry.pending.path.clone())
+            .collect();
+        for other in &joining {
+            let Entry { mut pending, .. } = self.entries.remove(other).unwrap();
+            pending.path = path.clone();
+            pending.reach = if subtree { Reach::Subtree } else { Reach::Directory };
+            (pending.begun, pending.cursor, pending.tries) = (None, None, 0);
+            (pending.not_before, pending.waiting) = (Time(0), false);
+            let grown = pending.mark;
+            match self.entries.get_mut(path) {
+                Some(own) => {
+                    own.join(&pending);
+                    (own.pending.begun, own.pending.cursor) = (None, None);
+                }
+                None => {
+                    let entry = Entry { pending, message: None, grown, claimed: false };
+                    self.entries.insert(path.clone(), entry);
+                }
+            }
+        }
+    }
+
+    fn hint(&mut self, hint: Hint) {
+        let mut hints = BTreeSet::new();
+        for older in std::mem::take(&mut self.hints) {
+            let moved = hint.from != hint.to && older.from != older.to;
+            match hint.from.rebase(&older.to, &hint.to).filter(|_| moved) {
+                Some(to) if to == older.from => {}
+                Some(to) => {
+                    let txid = older.txid.max(hint.txid);
+                    hints.insert(Hint { from: older.from, to, txid });
+                }
+                None => {
+                    hints.insert(older);
+                }
+            }
+        }
+        hints.insert(hint);
+        // Of equal ends the newest counts.
+        let newest: BTreeMap<(RelPath, RelPath), TxId> =
+            hints.into_iter().map(|hint| ((hint.from, hint.to), hint.txid)).collect();
+        self.hints = newest.into_iter().map(|((from, to), txid)| Hint { from, to, txid }).collect();
+    }
+}
+
+impl Entry {
+    fn widen(&mut self, new: &Pending) {
+        let pending = &mut self.pending;
+        pending.first_txid = pending.first_txid.min(new.first_txid);
+        pending.last_txid = pending.last_txid.max(new.last_txid);
+        pending.first_seen = pending.first_seen.min(new.first_seen);
+        pending.last_seen = pending.last_seen.max(new.last_seen);
+        pending.mark = pending.mark.max(new.mark);
+    }
+
+    fn join(&mut self, new: &Pending) {
+        if new.reach > self.pending.reach {
+            self.pending.reach = new.reach;
+            (self.pending.begun, self.pending.cursor) = (None, None);
+            self.grown = new.mark.max(self.pending.mark);
+        }
+        self.widen(new);
+        let pending = &mut self.pending;
+        pending.lane = pending.lane.min(new.lane);
+        (pending.parked, pending.waiting) = (None, false);
+        (pending.not_before, pending.tries) = (Time(0), 0);
+        self.message = None;
+    }
+}
