@@ -37,7 +37,9 @@ pub use listing::{ListPage, ListRequest, ListedKey, ListedObject};
 pub use multipart::{
     PART_BYTES_MAX, PART_BYTES_MIN, PARTS_MAX, Part, PartPage, Upload, UploadPage, Whole,
 };
-pub use object::{CopyMetadata, CopyRequest, GetRequest, ObjectHead, ObjectReader, Stored};
+pub use object::{
+    CopyMetadata, CopyRequest, GetRequest, KEY_BYTES_MAX, ObjectHead, ObjectReader, Stored,
+};
 pub use pool::ConnectionCounts;
 pub use settings::{
     FixedCredentials, HEADER_SIGNATURE_LIFETIME, Limits, MutationSigning, Settings,

@@ -18,6 +18,9 @@ use crate::pool::Reply;
 use crate::write_options::{Condition, ObjectOptions, insert};
 use crate::xml::Element;
 
+/// S3 has no longer keys, in bytes.
+pub const KEY_BYTES_MAX: usize = 1024;
+
 /// What a server says of an object that it has stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stored {
@@ -280,13 +283,16 @@ impl std::fmt::Debug for ObjectReader {
     }
 }
 
-/// An empty key would name the bucket.
+/// An empty key would name the bucket; one that is too long is stored by some servers, which no
+/// other store can take over then.
 pub(crate) fn checked(key: &[u8]) -> Result<&[u8]> {
-    if key.is_empty() {
-        let what = "an empty key".to_owned();
-        return Err(Error::Invalid { what, reason: "S3 has no such name".to_owned() });
+    if (1..=KEY_BYTES_MAX).contains(&key.len()) {
+        return Ok(key);
     }
-    Ok(key)
+    Err(Error::Invalid {
+        what: format!("a key of {} bytes", key.len()),
+        reason: format!("S3 has names of 1 to {KEY_BYTES_MAX} bytes"),
+    })
 }
 
 pub(crate) fn bytes_of(range: &Range<u64>) -> Result<String> {

@@ -40,6 +40,11 @@ impl Refusal<'_> {
             message = format!("{message} (the bucket is in region {region})");
             kind = Kind::Configuration;
         }
+        // The values that we send are well-formed, so that one that does not fit is meant. S3Mock
+        // has no code for it.
+        if kind == Kind::Invalid && message.contains("x-amz-checksum-") {
+            kind = Kind::ChecksumMismatch;
+        }
         if header("x-amz-delete-marker") == Some("true") {
             kind = Kind::NotFound;
         }

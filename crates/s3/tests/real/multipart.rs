@@ -62,7 +62,8 @@ async fn complete(client: &Client, says_type: bool) {
     let always = Condition::Always;
     let wrong = Whole { crc32c: Some(Crc32c(1)), ..whole };
     let error = client.complete_multipart(b"large", &id, &parts, &wrong, &always).await;
-    assert_eq!(error.unwrap_err().kind(), Kind::ChecksumMismatch);
+    let error = error.unwrap_err();
+    assert_eq!(error.kind(), Kind::ChecksumMismatch, "{error}");
     let done = client.complete_multipart(b"large", &id, &parts, &whole, &always).await.unwrap();
     assert_eq!(done.checksums.full_crc32c(), whole.crc32c);
 
@@ -100,7 +101,7 @@ async fn abort(client: &Client) {
     let (id, parts) = upload(client, b"k", &data).await;
     let crc = Crc32c(1);
     let wrong = client.upload_part(b"k", &id, 4, "x".into(), crc).await.unwrap_err();
-    assert_eq!(wrong.kind(), Kind::ChecksumMismatch);
+    assert_eq!(wrong.kind(), Kind::ChecksumMismatch, "{wrong}");
     client.abort_multipart(b"k", &id).await.unwrap();
     let whole = whole_of(&data);
     let late = client.complete_multipart(b"k", &id, &parts, &whole, &Condition::Always).await;
@@ -140,10 +141,8 @@ async fn parts_are_copied_by_range_on_s3mock() {
     let mut parts = Vec::new();
     for (number, range) in [(1, 0..PART_BYTES_MIN), (2, PART_BYTES_MIN..total)] {
         let part = client.upload_part_copy(b"copy", &id, number, &source, Some(range.clone()));
-        let part = part.await.unwrap();
-        let bytes = &data.concat()[range.start as usize..range.end as usize];
-        assert_eq!(part.crc32c, Some(Crc32c::of(bytes)));
-        parts.push(part);
+        // It tells no checksum of the part, but keeps one for the whole.
+        parts.push(part.await.unwrap());
     }
     let whole = whole_of(&data);
     client.complete_multipart(b"copy", &id, &parts, &whole, &Condition::Always).await.unwrap();

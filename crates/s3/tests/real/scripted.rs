@@ -192,7 +192,7 @@ async fn a_clock_that_jumped_is_followed_on_the_next_try() {
 
 #[tokio::test]
 async fn mutations_expire_and_reads_are_signed_in_a_header() {
-    let server = Scripted::start(vec![ok(), ok(), ok(), ok()]);
+    let server = Scripted::start(vec![ok(); 5]);
     let client = server.client().await;
     put(&client).await.unwrap();
     client.head_bucket().await.unwrap();
