@@ -222,7 +222,10 @@ fn host_and_port(address: &str) -> Result<(String, u16), Error> {
     let (host, port) = match address.strip_prefix('[') {
         Some(rest) => {
             let (host, rest) = rest.split_once(']').ok_or_else(refused)?;
-            (host, rest.strip_prefix(':'))
+            match rest {
+                "" => (host, None),
+                rest => (host, Some(rest.strip_prefix(':').ok_or_else(refused)?)),
+            }
         }
         None => match address.rsplit_once(':') {
             Some((host, port)) => (host, Some(port)),

@@ -81,11 +81,11 @@ pub struct EncryptionZone {
 }
 
 impl Client {
-    /// Which namespace this is. Needs a superuser; others find the block pool in any
-    /// [`PinnedFile`](crate::PinnedFile) that has blocks.
+    /// Which namespace this is. Where `security.namenode.protocol.acl` keeps a user from asking,
+    /// any [`PinnedFile`](crate::PinnedFile) with blocks names the block pool too.
     ///
     /// # Errors
-    /// Those of the connection; [`Error::Denied`] for others than superusers.
+    /// Those of the connection; [`Error::Denied`] where that list forbids it.
     pub async fn namespace_identity(&self) -> Result<NamespaceIdentity, Error> {
         let answer: Answer<proto::VersionResponse> =
             self.call_of(NAMENODE_PROTOCOL, "versionRequest", &proto::EmptyRequest {}).await?;

@@ -1,6 +1,7 @@
 //! A file's blocks as they stood at one moment: its identity, and all that a reader needs.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -174,6 +175,18 @@ impl PinnedFile {
         };
         file.check()?;
         Ok(file)
+    }
+
+    /// The same file with only the blocks that a range touches.
+    pub(crate) fn within(&self, range: &Range<u64>) -> Self {
+        let touches =
+            |block: &&Block| block.offset < range.end && block.offset + block.length > range.start;
+        Self {
+            blocks: self.blocks.iter().filter(touches).cloned().collect(),
+            block_pool: Arc::clone(&self.block_pool),
+            erasure_coding: self.erasure_coding.clone(),
+            ..*self
+        }
     }
 
     /// Blocks follow each other without holes and end where the file ends.

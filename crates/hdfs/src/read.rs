@@ -11,7 +11,7 @@ use crate::client::{Client, Shared};
 use crate::datanode::block_checksum;
 use crate::datanode::block_reader::BlockReader;
 use crate::error::{Error, ErrorKind};
-use crate::pinned::{Block, PinnedFile};
+use crate::pinned::{Block, Datanode, PinnedFile};
 
 const CHECKSUMS_AT_ONCE_MAX: usize = 4;
 
@@ -57,7 +57,7 @@ impl Client {
         let end = range.end.min(file.length);
         Ok(FileReader {
             shared: Arc::clone(&self.shared),
-            file: file.clone(),
+            file: file.within(&range),
             range: range.start.min(end)..end,
             block: None,
             attempt: Attempt::default(),
@@ -99,12 +99,32 @@ impl Client {
         let mut worst = None;
         for index in self.shared.peers.order(&block.datanodes) {
             let Some(datanode) = block.datanodes.get(index) else { continue };
-            match block_checksum::ask(&self.shared.peers, file, block, datanode).await {
+            let error = match block_checksum::ask(&self.shared.peers, file, block, datanode).await {
                 Ok(crc) => return Ok(crc),
-                Err(error) => worst = Some(worse(worst, error)),
-            }
+                Err(error) => error,
+            };
+            worst = Some(worse(worst, self.explained(error, file, block, datanode).await));
         }
         Err(worst.unwrap_or_else(|| Error::NoReplica { block: block.name() }))
+    }
+
+    /// A DataNode that cannot compose a checksum hangs up without a word; a read tells why.
+    async fn explained(
+        &self,
+        error: Error,
+        file: &PinnedFile,
+        block: &Block,
+        datanode: &Datanode,
+    ) -> Error {
+        let is_silent = matches!(error, Error::Connection { .. });
+        if !is_silent || block.length == 0 || file.erasure_coding.is_some() {
+            return error;
+        }
+        let Shared { peers, client_name, .. } = &*self.shared;
+        match BlockReader::open(peers, client_name, file, block, datanode, 0..1).await {
+            Err(reason @ Error::SourceMoved { .. }) => reason,
+            Ok(_) | Err(_) => error,
+        }
     }
 }
 
