@@ -1,0 +1,31 @@
+//! What went over the wires in this run.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Sums since the start of the run, for progress and metrics.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Calls to the source's metadata service.
+    pub source_calls: Count,
+    /// Bytes read from the source.
+    pub source_bytes: Count,
+    /// Requests to the target.
+    pub target_requests: Count,
+    /// Bytes sent to the target, those of failed requests too.
+    pub target_bytes: Count,
+}
+
+/// One sum that only rises.
+#[derive(Debug, Default)]
+pub struct Count(AtomicU64);
+
+impl Count {
+    /// The sum so far.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add(&self, amount: u64) {
+        self.0.fetch_add(amount, Ordering::Relaxed);
+    }
+}

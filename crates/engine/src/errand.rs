@@ -1,0 +1,107 @@
+//! Which piece of the outside carries out which effect.
+
+use std::sync::Arc;
+
+use whimbrel_core::effect::Effect;
+use whimbrel_core::failure::Side;
+use whimbrel_core::input::{Input, Streamed, Written};
+
+use crate::world::{World, no_stream};
+
+impl World {
+    /// Carries out an effect that concerns the source or the target, and answers it.
+    pub(crate) async fn carry_out(self: Arc<Self>, effect: Effect) {
+        match effect {
+            Effect::List { ticket, directory, after, by_file_key } => {
+                self.list(ticket, directory, after, by_file_key).await;
+            }
+            Effect::Examine { ticket, path, by_file_key } => {
+                self.examine(ticket, path, by_file_key).await;
+            }
+            Effect::Checksum { ticket, path, node } => self.checksum(ticket, path, node).await,
+            Effect::Inspect { ticket, path } => self.inspect(ticket, path).await,
+            Effect::Inventory { ticket, after } => self.inventory(ticket, after).await,
+            Effect::Poll { ticket, after } => {
+                let outcome = match &self.stream {
+                    Some(stream) => stream.poll(after, &self.scope).await,
+                    None => Streamed::Failed(no_stream()),
+                };
+                self.tell(Input::Streamed { ticket, outcome });
+            }
+            Effect::Position { ticket } => {
+                let outcome = match &self.stream {
+                    Some(stream) => {
+                        let position = stream.position().await;
+                        position.map_err(|error| error.into_failure(Side::Source))
+                    }
+                    None => Err(no_stream()),
+                };
+                self.tell(Input::Position { ticket, outcome });
+            }
+            Effect::Copy(_)
+            | Effect::Complete { .. }
+            | Effect::Abort { .. }
+            | Effect::Relocate { .. }
+            | Effect::PutMarker { .. }
+            | Effect::Remove { .. } => self.write(effect).await,
+            Effect::Persist { .. }
+            | Effect::Take { .. }
+            | Effect::Rows { .. }
+            | Effect::Group { .. }
+            | Effect::CheckHints { .. }
+            | Effect::Densest { .. }
+            | Effect::Report(_)
+            | Effect::Finish(_) => {}
+        }
+    }
+
+    async fn write(&self, effect: Effect) {
+        let (ticket, outcome) = match effect {
+            Effect::Copy(job) => {
+                let _lane = self.lanes.transfers.acquire().await;
+                (job.ticket, self.carrier.copy(&job, &self.inputs).await)
+            }
+            Effect::Complete { ticket, attempt: _, path, upload, crc32c } => {
+                let _lane = self.lanes.target_calls.acquire().await;
+                (ticket, self.carrier.complete(&path, &upload, crc32c).await)
+            }
+            Effect::Relocate { ticket, attempt, from, path, metadata } => {
+                let _lane = self.lanes.target_calls.acquire().await;
+                (ticket, self.carrier.relocate(attempt, &from, &path, metadata).await)
+            }
+            Effect::PutMarker { ticket, attempt, path, metadata } => {
+                let _lane = self.lanes.target_calls.acquire().await;
+                (ticket, self.carrier.put_marker(attempt, &path, metadata).await)
+            }
+            Effect::Remove { ticket, items } => {
+                let _lane = self.lanes.target_calls.acquire().await;
+                let outcomes: Vec<Written> = self.carrier.remove(&items).await;
+                return self.tell(Input::Removed { ticket, outcomes });
+            }
+            Effect::Abort { path, upload_id } => {
+                let _lane = self.lanes.target_calls.acquire().await;
+                if let Err(error) = self.carrier.abort(&path, &upload_id).await {
+                    // Its parts stay until the bucket's own rule for unfinished uploads.
+                    tracing::warn!(%path, upload_id, %error, "an upload was not aborted");
+                }
+                return;
+            }
+            Effect::Persist { .. }
+            | Effect::Take { .. }
+            | Effect::List { .. }
+            | Effect::Examine { .. }
+            | Effect::Checksum { .. }
+            | Effect::Rows { .. }
+            | Effect::Group { .. }
+            | Effect::CheckHints { .. }
+            | Effect::Inspect { .. }
+            | Effect::Inventory { .. }
+            | Effect::Poll { .. }
+            | Effect::Position { .. }
+            | Effect::Report(_)
+            | Effect::Densest { .. }
+            | Effect::Finish(_) => return,
+        };
+        self.tell(Input::Written { ticket, outcome });
+    }
+}

@@ -1,0 +1,116 @@
+//! The stream of changes, and the proof that it is still the same history (rule 1.7).
+
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+use whimbrel_core::event::StreamReply;
+use whimbrel_core::failure::Side;
+use whimbrel_core::input::Streamed;
+use whimbrel_core::number::TxId;
+use whimbrel_core::scope::Scope;
+use whimbrel_store::error::StoreError;
+use whimbrel_store::source::{ChangeStream, Poll};
+
+use crate::covered::cut_batches;
+
+/// A stream of which one poll at a time is under way.
+pub(crate) struct Followed {
+    stream: Arc<dyn ChangeStream>,
+    proof: Mutex<Proof>,
+}
+
+/// What a later look at the log has to find again.
+struct Proof {
+    history: Option<String>,
+    /// The last transaction that was followed, and its digest.
+    last: Option<(TxId, u64)>,
+    /// Looked at since the source was last lost.
+    proven: bool,
+}
+
+impl Followed {
+    /// Goes on in `history` after `last`, as an earlier run left them. A digest of 0 is none: the
+    /// position was taken without looking at its transaction.
+    pub(crate) fn new(
+        stream: Arc<dyn ChangeStream>,
+        history: Option<String>,
+        last: Option<(TxId, u64)>,
+    ) -> Self {
+        let last = last.filter(|(_, digest)| *digest != 0);
+        Self { stream, proof: Mutex::new(Proof { history, last, proven: false }) }
+    }
+
+    /// The newest transaction of the source.
+    pub(crate) async fn position(&self) -> Result<TxId, StoreError> {
+        self.stream.position().await
+    }
+
+    /// Seconds of edit history left after `position`.
+    pub(crate) async fn history_seconds(&self, position: TxId) -> Option<u64> {
+        self.stream.history_seconds(position).await.ok().flatten()
+    }
+
+    /// `Effect::Poll`: what happened after `after`, cut to the scope.
+    pub(crate) async fn poll(&self, after: TxId, scope: &Scope) -> Streamed {
+        let mut proof = self.proof.lock().await;
+        let answer = async {
+            if let Some(other) = self.other_history(&mut proof, after).await? {
+                return Ok(other);
+            }
+            Ok(match self.stream.poll(after).await? {
+                Poll::Reply(reply) => Streamed::Reply(proof.followed(reply, after, scope)),
+                Poll::Gap => Streamed::Gap,
+                Poll::Beyond => proof.lost(self.stream.history().await.ok()),
+            })
+        };
+        let answer: Result<Streamed, StoreError> = answer.await;
+        answer.unwrap_or_else(|error| {
+            proof.proven = false;
+            Streamed::Failed(error.into_failure(Side::Source))
+        })
+    }
+
+    /// Asks once after each loss of the source: another name, or another digest of the last
+    /// transaction, is another history. A transaction that is gone proves nothing; then the poll
+    /// tells of a gap.
+    async fn other_history(
+        &self,
+        proof: &mut Proof,
+        after: TxId,
+    ) -> Result<Option<Streamed>, StoreError> {
+        if proof.proven {
+            return Ok(None);
+        }
+        let name = self.stream.history().await?;
+        if proof.history.as_ref().is_some_and(|known| *known != name) {
+            return Ok(Some(proof.lost(Some(name))));
+        }
+        if let Some((txid, digest)) = proof.last.filter(|(txid, _)| *txid == after) {
+            let found = self.stream.digest(txid).await?;
+            if found.is_some_and(|found| found != digest) {
+                return Ok(Some(proof.lost(Some(name))));
+            }
+        }
+        proof.history = Some(name);
+        proof.proven = true;
+        Ok(None)
+    }
+}
+
+impl Proof {
+    fn followed(&mut self, mut reply: StreamReply, after: TxId, scope: &Scope) -> StreamReply {
+        if reply.applied > after {
+            self.last = Some((reply.applied, reply.digest));
+        }
+        cut_batches(scope, &mut reply.batches);
+        reply
+    }
+
+    /// The core begins anew in the history that is there now.
+    fn lost(&mut self, name: Option<String>) -> Streamed {
+        self.history.clone_from(&name);
+        self.last = None;
+        self.proven = false;
+        Streamed::OtherHistory { name }
+    }
+}

@@ -1,0 +1,290 @@
+//! The ledger on a thread of its own: every question in the order in which it was asked, with
+//! batches that wait behind each other made durable in one transaction.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
+use whimbrel_core::effect::Ticket;
+use whimbrel_core::entry::{Node, Page};
+use whimbrel_core::input::{Examined, Input, Listed};
+use whimbrel_core::number::{Time, TxId};
+use whimbrel_core::path::RelPath;
+use whimbrel_core::record::{Change, Counters, Lane};
+use whimbrel_ledger::{Ledger, LedgerError};
+
+use crate::error::EngineError;
+
+/// How long a batch waits for others to become durable with.
+const COMMIT_WAIT: Duration = Duration::from_millis(2);
+/// Changes that are not kept waiting any longer.
+const COMMIT_CHANGES_MAX: usize = 2_000;
+/// How often hints that serve nobody any more are looked for.
+const PRUNE_EVERY: Duration = Duration::from_secs(5);
+
+/// A question to the ledger.
+pub(crate) enum Question {
+    Persist {
+        batch: u64,
+        changes: Vec<Change>,
+    },
+    Take {
+        lane: Lane,
+        limit: usize,
+        now: Time,
+    },
+    Join {
+        ticket: Ticket,
+        directory: RelPath,
+        after: Option<Bytes>,
+        page: Page,
+        by_file_key: bool,
+    },
+    Examined {
+        ticket: Ticket,
+        path: RelPath,
+        node: Node,
+    },
+    Rows(RowsQuestion),
+    Group {
+        ticket: Ticket,
+        path: RelPath,
+        group: RelPath,
+        up_to: TxId,
+    },
+    CheckHints {
+        ticket: Ticket,
+        path: RelPath,
+    },
+    Densest {
+        ticket: Ticket,
+        excess: u64,
+    },
+    /// Anything else, answered by the closure itself.
+    Ask(Box<dyn FnOnce(&mut Ledger) + Send>),
+    /// Nothing is answered any more.
+    End,
+}
+
+/// What `Effect::Rows` asks for.
+pub(crate) struct RowsQuestion {
+    pub(crate) ticket: Ticket,
+    pub(crate) under: RelPath,
+    pub(crate) after: Option<RelPath>,
+    pub(crate) commit_markers: bool,
+    pub(crate) strictly_below: bool,
+    pub(crate) limit: usize,
+}
+
+/// Asks the ledger. Cheap to clone; the thread ends when the last one is dropped.
+#[derive(Clone)]
+pub(crate) struct LedgerDesk {
+    questions: Sender<Question>,
+}
+
+impl LedgerDesk {
+    /// Puts a question behind those that were asked before. After the thread ended nothing is
+    /// answered any more; the run ends then.
+    pub(crate) fn ask(&self, question: Question) {
+        let _ = self.questions.send(question);
+    }
+
+    /// Asks and waits for the answer; `None` if the thread has ended.
+    pub(crate) async fn query<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Ledger) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (sender, receiver) = oneshot::channel();
+        self.ask(Question::Ask(Box::new(move |ledger| {
+            let _ = sender.send(question(ledger));
+        })));
+        receiver.await.ok()
+    }
+}
+
+/// The ledger at work.
+pub(crate) struct LedgerThread {
+    pub(crate) desk: LedgerDesk,
+    thread: JoinHandle<Option<Ledger>>,
+}
+
+/// Sums over the whole migration as they are durable.
+pub(crate) type SharedCounters = Arc<Mutex<Counters>>;
+
+impl LedgerThread {
+    /// Gives the ledger a thread. `counters` follow what is durable. The first failure ends it and
+    /// goes to `failed`.
+    pub(crate) fn start(
+        ledger: Ledger,
+        counters: SharedCounters,
+        inputs: UnboundedSender<Input>,
+        failed: UnboundedSender<EngineError>,
+    ) -> std::io::Result<Self> {
+        let (questions, asked) = channel();
+        let clerk = Clerk { ledger, counters, inputs, waiting: Vec::new(), pruned: Instant::now() };
+        let work = move || clerk.work(&asked, &failed);
+        let thread = std::thread::Builder::new().name("ledger".to_owned()).spawn(work)?;
+        Ok(Self { desk: LedgerDesk { questions }, thread })
+    }
+
+    /// Waits until everything asked for is durable, and gives the ledger back; `None` if it
+    /// failed.
+    pub(crate) async fn end(self) -> Option<Ledger> {
+        self.desk.ask(Question::End);
+        let joined = tokio::task::spawn_blocking(move || self.thread.join()).await;
+        joined.ok()?.ok()?
+    }
+}
+
+struct Clerk {
+    ledger: Ledger,
+    counters: SharedCounters,
+    inputs: UnboundedSender<Input>,
+    waiting: Vec<(u64, Vec<Change>)>,
+    pruned: Instant,
+}
+
+impl Clerk {
+    fn work(
+        mut self,
+        asked: &Receiver<Question>,
+        failed: &UnboundedSender<EngineError>,
+    ) -> Option<Ledger> {
+        // A ledger that broke off in mid-work is not used again, whatever state it is in.
+        let error = match catch_unwind(AssertUnwindSafe(|| self.serve(asked))) {
+            Ok(Ok(())) => return Some(self.ledger),
+            Ok(Err(error)) => error.into(),
+            Err(_) => EngineError::defect("the ledger broke"),
+        };
+        let _ = failed.send(error);
+        None
+    }
+
+    fn serve(&mut self, asked: &Receiver<Question>) -> Result<(), LedgerError> {
+        while let Ok(question) = asked.recv() {
+            let Question::Persist { batch, changes } = question else {
+                if !self.answer(question)? {
+                    return Ok(());
+                }
+                continue;
+            };
+            self.waiting.push((batch, changes));
+            let behind = self.collect(asked);
+            self.commit()?;
+            if let Some(question) = behind
+                && !self.answer(question)?
+            {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Gathers the batches that come within a moment; a question for anything else ends it and is
+    /// answered after them.
+    fn collect(&mut self, asked: &Receiver<Question>) -> Option<Question> {
+        let until = Instant::now() + COMMIT_WAIT;
+        let mut gathered: usize = self.waiting.iter().map(|(_, changes)| changes.len()).sum();
+        while gathered < COMMIT_CHANGES_MAX {
+            let rest = until.saturating_duration_since(Instant::now());
+            match asked.recv_timeout(rest) {
+                Ok(Question::Persist { batch, changes }) => {
+                    gathered += changes.len();
+                    self.waiting.push((batch, changes));
+                }
+                Ok(other) => return Some(other),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+        None
+    }
+
+    fn commit(&mut self) -> Result<(), LedgerError> {
+        let batches: Vec<&[Change]> =
+            self.waiting.iter().map(|(_, changes)| changes.as_slice()).collect();
+        let mut summary = self.ledger.apply(&batches)?;
+        self.count();
+        if self.pruned.elapsed() >= PRUNE_EVERY {
+            self.ledger.prune_hints()?;
+            self.pruned = Instant::now();
+            summary = self.ledger.summary()?;
+        }
+        for (batch, _) in std::mem::take(&mut self.waiting) {
+            self.tell(Input::Persisted { batch, summary });
+        }
+        Ok(())
+    }
+
+    fn count(&self) {
+        let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        for change in self.waiting.iter().flat_map(|(_, changes)| changes) {
+            if let Change::Count(counted) = change {
+                counters.add(counted);
+            }
+        }
+    }
+
+    /// The core is gone only when the run ends, and then nobody waits for the answer.
+    fn tell(&self, input: Input) {
+        let _ = self.inputs.send(input);
+    }
+
+    /// False if it was the last question.
+    fn answer(&mut self, question: Question) -> Result<bool, LedgerError> {
+        let ledger = &mut self.ledger;
+        let input = match question {
+            Question::End => return Ok(false),
+            Question::Ask(question) => {
+                question(ledger);
+                return Ok(true);
+            }
+            Question::Persist { batch, changes } => {
+                self.waiting.push((batch, changes));
+                self.commit()?;
+                return Ok(true);
+            }
+            Question::Take { lane, limit, now } => {
+                let (work, summary) = ledger.take(lane, limit, now)?;
+                Input::Taken { work, summary }
+            }
+            Question::Join { ticket, directory, after, page, by_file_key } => {
+                let join = ledger.join_page(&directory, after.as_deref(), &page, by_file_key)?;
+                let outcome = Listed::Page { page, join: Box::new(join) };
+                Input::Listed { ticket, outcome }
+            }
+            Question::Examined { ticket, path, node } => {
+                let file_key = match &node {
+                    Node::File(file) => file.identity.file_key(),
+                    Node::Directory(_) | Node::Special(_) => None,
+                };
+                let renamed = match file_key {
+                    Some(file_key) => ledger.row_of_file_key(file_key, &path)?,
+                    None => None,
+                };
+                Input::Examined { ticket, outcome: Examined::Present(node), renamed }
+            }
+            Question::Rows(asked) => {
+                let RowsQuestion { ticket, under, after, .. } = &asked;
+                let (markers, below) = (asked.commit_markers, asked.strictly_below);
+                let rows = ledger.rows(under, after.as_ref(), markers, below, asked.limit)?;
+                Input::Rows { ticket: *ticket, rows }
+            }
+            Question::Group { ticket, path, group, up_to } => {
+                Input::Group { ticket, incomplete: ledger.group_incomplete(&path, &group, up_to)? }
+            }
+            Question::CheckHints { ticket, path } => {
+                Input::HintsChecked { ticket, wait: ledger.hints_wait(&path)? }
+            }
+            Question::Densest { ticket, excess } => {
+                Input::Dense { ticket, directories: ledger.densest(excess)? }
+            }
+        };
+        self.tell(input);
+        Ok(true)
+    }
+}

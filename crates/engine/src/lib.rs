@@ -1,0 +1,36 @@
+//! Runs one migration: carries the effects of the core out and returns inputs.
+//!
+//! One task owns the core ([`driver`]); the ledger has a thread of its own ([`ledger_thread`]);
+//! everything outside ([`world`]) is carried out by tasks, as many at a time as their lanes allow,
+//! behind the limits of the run ([`limit`]). Nothing is decided here: a failure of either side goes
+//! to the core as it is.
+
+mod clock;
+mod control;
+mod counts;
+mod covered;
+mod driver;
+mod errand;
+mod error;
+mod followed;
+mod ledger_thread;
+mod limit;
+mod limited_source;
+mod limited_target;
+mod problems;
+mod progress;
+mod run;
+mod setup;
+mod state;
+mod story;
+mod world;
+
+pub use control::{Control, Orders, Request, SOCKET, request};
+pub use error::{EngineError, ErrorKind};
+pub use limit::{Limits, Rate};
+pub use problems::Problems;
+pub use progress::Progress;
+pub use run::{Ending, Outcome, ParkedPath, RunResult, run};
+pub use setup::Setup;
+pub use state::State;
+pub use story::{setting_at_rest, status_at_rest, story_at_rest};

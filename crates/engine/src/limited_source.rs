@@ -1,0 +1,140 @@
+//! A source behind the limits of the run: nothing is asked or read faster than allowed.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use whimbrel_core::entry::{FileNode, Node, Page};
+use whimbrel_core::number::TxId;
+use whimbrel_core::path::{Namespace, RelPath};
+use whimbrel_store::source::{Answer, ByteStream, ChangeStream, Poll, Source};
+
+use crate::counts::Counts;
+use crate::limit::Limits;
+
+/// Passes everything on to `inner`, counted and slowed down.
+pub(crate) struct LimitedSource {
+    inner: Arc<dyn Source>,
+    toll: Toll,
+}
+
+struct LimitedStream {
+    inner: Arc<dyn ChangeStream>,
+    toll: Toll,
+}
+
+#[derive(Clone)]
+struct Toll {
+    limits: Arc<Limits>,
+    counts: Arc<Counts>,
+}
+
+impl Toll {
+    async fn call(&self) {
+        self.limits.source_calls.take(1).await;
+        self.counts.source_calls.add(1);
+    }
+}
+
+impl LimitedSource {
+    pub(crate) fn new(inner: Arc<dyn Source>, limits: Arc<Limits>, counts: Arc<Counts>) -> Self {
+        Self { inner, toll: Toll { limits, counts } }
+    }
+}
+
+impl Source for LimitedSource {
+    fn namespace(&self) -> Namespace {
+        self.inner.namespace()
+    }
+
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+
+    fn list<'a>(
+        &'a self,
+        directory: &'a RelPath,
+        after: Option<&'a [u8]>,
+    ) -> Answer<'a, Option<Page>> {
+        Box::pin(async move {
+            self.toll.call().await;
+            self.inner.list(directory, after).await
+        })
+    }
+
+    fn stat<'a>(&'a self, path: &'a RelPath) -> Answer<'a, Option<Node>> {
+        Box::pin(async move {
+            self.toll.call().await;
+            self.inner.stat(path).await
+        })
+    }
+
+    fn read(&self, path: &RelPath, node: &FileNode, range: Range<u64>) -> ByteStream {
+        let toll = self.toll.clone();
+        let pieces = self.inner.read(path, node, range);
+        Box::pin(pieces.then(move |piece| {
+            let toll = toll.clone();
+            async move {
+                if let Ok(bytes) = &piece {
+                    let length = bytes.len() as u64;
+                    toll.limits.bandwidth_bytes.take(length).await;
+                    toll.counts.source_bytes.add(length);
+                }
+                piece
+            }
+        }))
+    }
+
+    fn stored_checksum<'a>(
+        &'a self,
+        path: &'a RelPath,
+        node: &'a FileNode,
+    ) -> Answer<'a, Option<u32>> {
+        self.inner.stored_checksum(path, node)
+    }
+
+    fn xattrs<'a>(&'a self, path: &'a RelPath) -> Answer<'a, BTreeMap<String, Vec<u8>>> {
+        Box::pin(async move {
+            self.toll.call().await;
+            self.inner.xattrs(path).await
+        })
+    }
+
+    fn stream(&self) -> Answer<'_, Arc<dyn ChangeStream>> {
+        Box::pin(async move {
+            self.toll.call().await;
+            let inner = self.inner.stream().await?;
+            Ok(Arc::new(LimitedStream { inner, toll: self.toll.clone() }) as Arc<dyn ChangeStream>)
+        })
+    }
+}
+
+/// The stream itself is counted but never slowed down: a run that falls behind the edit history
+/// would have to look at everything again (rule 8.1).
+impl ChangeStream for LimitedStream {
+    fn position(&self) -> Answer<'_, TxId> {
+        self.toll.counts.source_calls.add(1);
+        self.inner.position()
+    }
+
+    fn history(&self) -> Answer<'_, String> {
+        self.toll.counts.source_calls.add(1);
+        self.inner.history()
+    }
+
+    fn poll(&self, after: TxId) -> Answer<'_, Poll> {
+        self.toll.counts.source_calls.add(1);
+        self.inner.poll(after)
+    }
+
+    fn digest(&self, txid: TxId) -> Answer<'_, Option<u64>> {
+        self.toll.counts.source_calls.add(1);
+        self.inner.digest(txid)
+    }
+
+    fn history_seconds(&self, position: TxId) -> Answer<'_, Option<u64>> {
+        self.toll.counts.source_calls.add(1);
+        self.inner.history_seconds(position)
+    }
+}

@@ -1,0 +1,228 @@
+//! Where a run stands, claiming no more than is durable (section 10 of the rules).
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+use whimbrel_core::migration::{Migration, Phase};
+use whimbrel_core::number::Time;
+use whimbrel_core::record::{Counters, PendingSummary};
+
+use crate::counts::Counts;
+use crate::ledger_thread::SharedCounters;
+use crate::limit::Limits;
+
+/// Rates are means over this time.
+const WINDOW: Duration = Duration::from_secs(10);
+
+/// A moment's view of a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Progress {
+    /// `inventory`, `rooting`, `joining`, `running`, `finished`.
+    pub phase: &'static str,
+    /// Sums over the whole migration, durable.
+    pub counters: Counters,
+    /// The same over this run.
+    pub run: Counters,
+    /// Bytes sent to the target per second, mean of the last ten seconds.
+    pub bytes_per_second: u64,
+    /// Paths done per second, mean of the last ten seconds.
+    pub paths_per_second: f64,
+    /// Every change up to here is on the target, parked paths aside; `None` without a stream.
+    pub as_of_txid: Option<u64>,
+    /// Everything up to here is durably pending or done; `None` without a stream.
+    pub applied_txid: Option<u64>,
+    /// Transactions at the source that are not on the target; `None` without a stream.
+    pub lag_transactions: Option<u64>,
+    /// Since how long something at the source is not on the target; 0 if nothing is missing.
+    pub lag_seconds: f64,
+    /// Seconds of edit history that the source keeps beyond what is applied, where it can tell.
+    pub history_seconds: Option<u64>,
+    /// Time left until nothing is pending, at the pace of the last ten seconds; `None` while the
+    /// scan still finds more, or nothing moves.
+    pub eta_seconds: Option<u64>,
+    /// Entries that wait for a free hand: live changes, backlog, metadata.
+    pub pending_live: u64,
+    /// See above.
+    pub pending_backlog: u64,
+    /// See above.
+    pub pending_metadata: u64,
+    /// Files open at the source.
+    pub files_open: u64,
+    /// Paths that failed.
+    pub failures: u64,
+    /// Removals that a guard holds.
+    pub guarded: u64,
+    /// Writes whose end is not known.
+    pub attempts: u64,
+    /// Objects under the target that the source does not have.
+    pub extras: u64,
+    /// Objects that this migration wrote or adopted.
+    pub objects: u64,
+    /// Copies, directory passes and paths being worked on.
+    pub copies: usize,
+    /// See above.
+    pub passes: usize,
+    /// See above.
+    pub claims: usize,
+    /// The first scan came to its end.
+    pub scanned: bool,
+    /// Paused by a person.
+    pub paused: bool,
+    /// Seconds since the source was lost; `None` while it answers.
+    pub source_lost_seconds: Option<f64>,
+    /// Seconds since the target was lost; `None` while it answers.
+    pub target_lost_seconds: Option<f64>,
+    /// Calls to the source's metadata service in this run.
+    pub source_calls: u64,
+    /// Bytes read from the source in this run.
+    pub source_bytes: u64,
+    /// Requests to the target in this run.
+    pub target_requests: u64,
+    /// Bytes sent to the target in this run.
+    pub target_bytes: u64,
+    /// The limits in force, per second; 0: none. Bytes, source calls, target requests.
+    pub bandwidth_bytes: u64,
+    /// See above.
+    pub source_calls_max: u64,
+    /// See above.
+    pub target_requests_max: u64,
+    /// Since the run began.
+    pub elapsed_seconds: f64,
+}
+
+/// Reads what progress is made of.
+pub(crate) struct Meter {
+    counters: SharedCounters,
+    before: Counters,
+    counts: Arc<Counts>,
+    limits: Arc<Limits>,
+    /// Seconds of history left plus one; 0: not known.
+    pub(crate) history: Arc<AtomicU64>,
+    samples: VecDeque<Sample>,
+}
+
+#[derive(Clone, Copy)]
+struct Sample {
+    at: Duration,
+    bytes: u64,
+    paths: u64,
+}
+
+impl Meter {
+    /// Counts from where `counters` stand now.
+    pub(crate) fn new(counters: SharedCounters, counts: Arc<Counts>, limits: Arc<Limits>) -> Self {
+        let before = *counters.lock().unwrap_or_else(PoisonError::into_inner);
+        Self { counters, before, counts, limits, history: Arc::default(), samples: VecDeque::new() }
+    }
+
+    pub(crate) fn read(&mut self, core: &Migration, now: Time, elapsed: Duration) -> Progress {
+        let counters = *self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = core.progress();
+        let since = |time: Time| now.millis_since(time) as f64 / 1000.0;
+        let (bytes_per_second, paths_per_second) = self.rates(elapsed, &counters);
+        let transactions = |txid: Option<whimbrel_core::number::TxId>| txid.map(|txid| txid.0);
+        let as_of_txid = transactions(seen.as_of);
+        let behind = |as_of: u64| seen.synced.0.saturating_sub(as_of);
+        Progress {
+            phase: phase_name(seen.phase),
+            counters,
+            run: difference(&counters, &self.before),
+            bytes_per_second,
+            paths_per_second,
+            as_of_txid,
+            applied_txid: transactions(seen.applied),
+            lag_transactions: as_of_txid.or(transactions(seen.applied)).map(behind),
+            lag_seconds: seen.behind_since.map_or(0.0, since),
+            history_seconds: self.history.load(Ordering::Relaxed).checked_sub(1),
+            eta_seconds: eta(seen.scanned, &seen.pending, paths_per_second),
+            pending_live: seen.pending.lanes[0],
+            pending_backlog: seen.pending.lanes[1],
+            pending_metadata: seen.pending.lanes[2],
+            files_open: seen.pending.open,
+            failures: seen.pending.failed,
+            guarded: seen.pending.guarded,
+            attempts: seen.pending.attempts,
+            extras: seen.pending.found,
+            objects: seen.pending.rows,
+            copies: seen.copies,
+            passes: seen.passes,
+            claims: seen.claims,
+            scanned: seen.scanned,
+            paused: seen.paused,
+            source_lost_seconds: seen.source_lost.map(since),
+            target_lost_seconds: seen.target_lost.map(since),
+            source_calls: self.counts.source_calls.get(),
+            source_bytes: self.counts.source_bytes.get(),
+            target_requests: self.counts.target_requests.get(),
+            target_bytes: self.counts.target_bytes.get(),
+            bandwidth_bytes: self.limits.bandwidth_bytes.get(),
+            source_calls_max: self.limits.source_calls.get(),
+            target_requests_max: self.limits.target_requests.get(),
+            elapsed_seconds: elapsed.as_secs_f64(),
+        }
+    }
+
+    fn rates(&mut self, at: Duration, counters: &Counters) -> (u64, f64) {
+        let now = Sample { at, bytes: self.counts.target_bytes.get(), paths: done(counters) };
+        self.samples.push_back(now);
+        while self.samples.front().is_some_and(|first| at.saturating_sub(first.at) > WINDOW) {
+            self.samples.pop_front();
+        }
+        let Some(first) = self.samples.front() else { return (0, 0.0) };
+        let seconds = at.saturating_sub(first.at).as_secs_f64();
+        if seconds == 0.0 {
+            return (0, 0.0);
+        }
+        let per_second = |sum: u64| sum as f64 / seconds;
+        let bytes = per_second(now.bytes - first.bytes).round() as u64;
+        (bytes, per_second(now.paths - first.paths))
+    }
+}
+
+fn done(counters: &Counters) -> u64 {
+    counters.files_copied
+        + counters.files_relocated
+        + counters.files_removed
+        + counters.files_skipped
+        + counters.metadata_updated
+        + counters.markers_written
+}
+
+fn eta(scanned: bool, pending: &PendingSummary, paths_per_second: f64) -> Option<u64> {
+    let left: u64 = pending.lanes.iter().sum();
+    if left == 0 {
+        return scanned.then_some(0);
+    }
+    (scanned && paths_per_second > 0.0).then(|| (left as f64 / paths_per_second).ceil() as u64)
+}
+
+fn phase_name(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Inventory => "inventory",
+        Phase::Rooting => "rooting",
+        Phase::Joining => "joining",
+        Phase::Running => "running",
+        Phase::Finished => "finished",
+    }
+}
+
+fn difference(now: &Counters, before: &Counters) -> Counters {
+    Counters {
+        files_scanned: now.files_scanned - before.files_scanned,
+        files_copied: now.files_copied - before.files_copied,
+        bytes_copied: now.bytes_copied - before.bytes_copied,
+        files_replaced: now.files_replaced - before.files_replaced,
+        files_relocated: now.files_relocated - before.files_relocated,
+        files_removed: now.files_removed - before.files_removed,
+        files_skipped: now.files_skipped - before.files_skipped,
+        unverified: now.unverified - before.unverified,
+        metadata_updated: now.metadata_updated - before.metadata_updated,
+        markers_written: now.markers_written - before.markers_written,
+        changes_seen: now.changes_seen - before.changes_seen,
+        coarsened: now.coarsened - before.coarsened,
+        gaps: now.gaps - before.gaps,
+    }
+}

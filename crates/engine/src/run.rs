@@ -1,0 +1,307 @@
+//! One run from its setup to its result.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+use whimbrel_core::config::Config;
+use whimbrel_core::effect::Finish;
+use whimbrel_core::failure::Side;
+use whimbrel_core::input::Input;
+use whimbrel_core::migration::Migration;
+use whimbrel_core::number::TxId;
+use whimbrel_core::path::RelPath;
+use whimbrel_core::record::{Change, Meta, Parked};
+use whimbrel_core::scope::Scope;
+use whimbrel_ledger::Ledger;
+use whimbrel_store::key::KeyMap;
+use whimbrel_store::source::{ChangeStream, Source};
+use whimbrel_store::target::Target;
+use whimbrel_transfer::{Carrier, Options as TransferOptions};
+
+use crate::clock::Clock;
+use crate::control::{Orders, Socket};
+use crate::counts::Counts;
+use crate::driver::Driver;
+use crate::error::EngineError;
+use crate::followed::Followed;
+use crate::ledger_thread::{LedgerDesk, LedgerThread};
+use crate::limit::Limits;
+use crate::limited_source::LimitedSource;
+use crate::limited_target::LimitedTarget;
+use crate::problems::Problems;
+use crate::progress::{Meter, Progress};
+use crate::setup::Setup;
+use crate::world::{Lanes, World};
+
+const LISTINGS: usize = 16;
+const EXAMINATIONS: usize = 32;
+const TARGET_CALLS: usize = 64;
+/// How often the source is asked how much history it keeps.
+const HISTORY_EVERY: Duration = Duration::from_secs(30);
+/// Parked paths that a result names; the ledger holds them all.
+const PARKED_MAX: usize = 100_000;
+
+/// How a run ended and where it left things.
+#[derive(Clone, Debug)]
+pub struct RunResult {
+    /// How it ended.
+    pub ending: Ending,
+    /// The last view of it.
+    pub progress: Progress,
+    /// Paths set aside, with what happened, at most 100,000.
+    pub parked: Vec<ParkedPath>,
+    /// Reports that nobody took in time.
+    pub reports_dropped: u64,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Everything that it was to do is done; parked paths aside.
+    Done,
+    /// Asked to stop; starting again goes on.
+    Stopped,
+    /// Something ended it; starting again goes on.
+    Failed(EngineError),
+}
+
+/// A path set aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParkedPath {
+    /// Which.
+    pub path: RelPath,
+    /// Why.
+    pub reason: Parked,
+    /// What happened and what to do.
+    pub message: String,
+}
+
+/// The word for a run's end in the interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The target equals the source.
+    Equal,
+    /// Some paths failed, are open, or wait for a person.
+    Incomplete,
+    /// Something ended the run.
+    Failed,
+    /// Asked to stop.
+    Stopped,
+}
+
+impl RunResult {
+    /// The word for it.
+    pub fn outcome(&self) -> Outcome {
+        let aside = self.progress.failures + self.progress.files_open + self.progress.guarded;
+        match &self.ending {
+            Ending::Done if aside == 0 => Outcome::Equal,
+            Ending::Done => Outcome::Incomplete,
+            Ending::Stopped => Outcome::Stopped,
+            Ending::Failed(_) => Outcome::Failed,
+        }
+    }
+}
+
+/// Runs a migration until it is done, stopped or broken. Everything that was told to be durable
+/// is, however it ends.
+///
+/// # Errors
+/// What keeps it from beginning: `WrongUse`, `Local`, `Source`, `Target`. What ends it later is
+/// part of the result.
+pub async fn run(setup: Setup, orders: Orders) -> Result<RunResult, EngineError> {
+    let counts = Arc::<Counts>::default();
+    let limited: Arc<dyn Source> =
+        Arc::new(LimitedSource::new(setup.source.clone(), setup.limits.clone(), counts.clone()));
+    let target: Arc<dyn Target> =
+        Arc::new(LimitedTarget::new(setup.target.clone(), setup.limits.clone(), counts.clone()));
+    let setup = Setup { source: limited, target, ..setup };
+    setup.first_contact().await?;
+    let stream = setup.open_stream().await?;
+    let config = setup.core_config();
+    let Setup { state, source, target, keys, scope, limits, problems, .. } = setup;
+    let folder = state.folder().to_owned();
+    let (mut ledger, migration) = state.settle()?;
+    let meta = begun(&mut ledger, stream.as_deref()).await?;
+    let options = TransferOptions {
+        metadata: config.metadata,
+        part_bytes: setup.part_bytes,
+        memory_bytes: setup.memory_bytes,
+        ..TransferOptions::new(migration)
+    };
+    let last = meta.position.map(|txid| (txid, meta.digest));
+    let history = meta.history.clone();
+    let stream = stream.map(|stream| Followed::new(stream, history, last));
+    let carrier = Carrier::new(source.clone(), target.clone(), keys.clone(), options);
+    let transfers = setup.transfers;
+    let parts = Parts {
+        folder,
+        source,
+        target,
+        keys,
+        scope,
+        carrier,
+        stream,
+        transfers,
+        limits,
+        problems,
+        counts,
+    };
+    parts.run(ledger, meta, config, orders).await
+}
+
+/// The first run in a history remembers its name (rule 1.7).
+async fn begun(
+    ledger: &mut Ledger,
+    stream: Option<&dyn ChangeStream>,
+) -> Result<Meta, EngineError> {
+    let meta = ledger.meta()?;
+    let Some(stream) = stream.filter(|_| meta.history.is_none()) else { return Ok(meta) };
+    let name = stream.history().await.map_err(|error| error.into_failure(Side::Source))?;
+    let named = Change::History { epoch: meta.epoch, name: Some(name) };
+    ledger.apply(&[&[named]])?;
+    Ok(ledger.meta()?)
+}
+
+/// What a run is made of once both sides have answered.
+struct Parts {
+    folder: PathBuf,
+    source: Arc<dyn Source>,
+    target: Arc<dyn Target>,
+    keys: KeyMap,
+    scope: Scope,
+    carrier: Carrier,
+    stream: Option<Followed>,
+    transfers: usize,
+    limits: Arc<Limits>,
+    problems: Problems,
+    counts: Arc<Counts>,
+}
+
+impl Parts {
+    async fn run(
+        self,
+        ledger: Ledger,
+        meta: Meta,
+        config: Config,
+        orders: Orders,
+    ) -> Result<RunResult, EngineError> {
+        let (input_sender, inputs) = mpsc::unbounded_channel();
+        let (failed_sender, failed) = mpsc::unbounded_channel();
+        let attempts = ledger.attempts()?;
+        let counters = Arc::new(Mutex::new(meta.counters));
+        let answers = input_sender.clone();
+        let thread = LedgerThread::start(ledger, counters.clone(), answers, failed_sender)
+            .map_err(|error| {
+                EngineError::local(format!("no thread for the ledger: {error}"), "free memory")
+            })?;
+        let clock = Clock::start();
+        let core = Migration::new(config, &meta, attempts, clock.now());
+        let limits = self.limits.clone();
+        let meter = Meter::new(counters, self.counts.clone(), limits.clone());
+        let problems = self.problems.clone();
+        let socket = Socket::open(&self.folder, &orders, thread.desk.clone(), limits);
+        let told = orders.progress.clone();
+        let world = Arc::new(self.world(thread.desk.clone(), input_sender));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(watch_history(world.clone(), told.subscribe(), meter.history.clone()));
+        let ending = driven(Driver {
+            core,
+            clock,
+            world,
+            desk: thread.desk.clone(),
+            inputs,
+            failed,
+            orders: orders.orders,
+            problems: problems.clone(),
+            meter,
+            told: told.clone(),
+            tasks,
+            stop_by: None,
+        })
+        .await;
+        drop(socket);
+        let closed = thread.end().await.map_or(Ok(Vec::new()), put_away);
+        let progress = told.borrow().clone();
+        let (ending, parked) = match (ending, closed) {
+            (ending, Ok(parked)) => (ending, parked),
+            (failed @ Ending::Failed(_), Err(_)) => (failed, Vec::new()),
+            (Ending::Done | Ending::Stopped, Err(error)) => (Ending::Failed(error), Vec::new()),
+        };
+        Ok(RunResult { ending, progress, parked, reports_dropped: problems.dropped() })
+    }
+
+    fn world(self, desk: LedgerDesk, inputs: UnboundedSender<Input>) -> World {
+        World {
+            source: self.source,
+            target: self.target,
+            carrier: self.carrier,
+            keys: self.keys,
+            scope: self.scope,
+            stream: self.stream,
+            desk,
+            inputs,
+            lanes: Lanes {
+                transfers: Semaphore::new(self.transfers.max(1)),
+                listings: Semaphore::new(LISTINGS),
+                examinations: Semaphore::new(EXAMINATIONS),
+                target_calls: Semaphore::new(TARGET_CALLS),
+            },
+        }
+    }
+}
+
+/// Drives in a task of its own, so that not even the core's own breaking passes the ledger by.
+async fn driven(mut driver: Driver) -> Ending {
+    let driven = tokio::spawn(async move {
+        let finish = driver.drive().await;
+        driver.tell();
+        driver.tasks.shutdown().await;
+        finish
+    });
+    let finish = match driven.await {
+        Ok(finish) => finish,
+        Err(error) => Err(EngineError::defect(format!("the core broke: {error}"))),
+    };
+    match finish {
+        Ok(Finish::Done) => Ending::Done,
+        Ok(Finish::Stopped) => Ending::Stopped,
+        Ok(Finish::GaveUp(failure)) => Ending::Failed(failure.into()),
+        Ok(Finish::Guard(failure)) => {
+            Ending::Failed(EngineError::Guard { message: failure.message, remedy: failure.remedy })
+        }
+        Err(error) => Ending::Failed(error),
+    }
+}
+
+/// What is parked, and a ledger closed in order.
+fn put_away(ledger: Ledger) -> Result<Vec<ParkedPath>, EngineError> {
+    let parked = ledger.parked(None, PARKED_MAX)?;
+    ledger.close()?;
+    let named = parked.into_iter().filter_map(|(entry, message)| {
+        Some(ParkedPath { path: entry.path, reason: entry.parked?, message })
+    });
+    Ok(named.collect())
+}
+
+/// Asks now and then how much history the source keeps (rule 8.3).
+async fn watch_history(
+    world: Arc<World>,
+    told: watch::Receiver<Progress>,
+    seconds: Arc<AtomicU64>,
+) {
+    let Some(stream) = &world.stream else { return };
+    loop {
+        let applied = told.borrow().applied_txid;
+        if let Some(applied) = applied {
+            let left = stream.history_seconds(TxId(applied)).await;
+            seconds.store(left.map_or(0, |left| left.saturating_add(1)), Ordering::Relaxed);
+        }
+        let wait = if applied.is_some() { HISTORY_EVERY } else { Duration::from_secs(1) };
+        tokio::time::sleep(wait).await;
+    }
+}

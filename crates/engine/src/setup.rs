@@ -1,0 +1,142 @@
+//! What a run needs to begin, and what is looked at before it does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+use whimbrel_core::config::Config;
+use whimbrel_core::failure::Side;
+use whimbrel_core::path::{Namespace, RelPath};
+use whimbrel_core::scope::Scope;
+use whimbrel_store::error::StoreError;
+use whimbrel_store::key::KeyMap;
+use whimbrel_store::source::{ChangeStream, Source};
+use whimbrel_store::target::Target;
+use whimbrel_transfer::Options as TransferOptions;
+
+use crate::error::EngineError;
+use crate::limit::Limits;
+use crate::problems::Problems;
+use crate::state::State;
+
+/// How long a side may take for its first answer.
+const FIRST_ANSWER: Duration = Duration::from_secs(28);
+
+/// Everything that one run is made of.
+pub struct Setup {
+    /// What is remembered.
+    pub state: State,
+    /// Where the files come from.
+    pub source: Arc<dyn Source>,
+    /// Where the objects go.
+    pub target: Arc<dyn Target>,
+    /// Which path stands at which key.
+    pub keys: KeyMap,
+    /// Which paths belong to the migration.
+    pub scope: Scope,
+    /// What the run is asked to do. The migration's id, the namespace and what the target can do
+    /// are filled in by the engine.
+    pub config: Config,
+    /// Transfers at the same time.
+    pub transfers: usize,
+    /// Files up to so many bytes go in one request; parts of larger ones have at least so many.
+    pub part_bytes: u64,
+    /// Bytes that all transfers together hold in memory at most.
+    pub memory_bytes: u64,
+    /// What holds per second; may be changed while the run goes on.
+    pub limits: Arc<Limits>,
+    /// Where reports go.
+    pub problems: Problems,
+}
+
+impl Setup {
+    /// The usual sizes between two stores.
+    pub fn new(state: State, source: Arc<dyn Source>, target: Arc<dyn Target>) -> Self {
+        let usual = TransferOptions::new(String::new());
+        Self {
+            state,
+            source,
+            target,
+            keys: KeyMap::default(),
+            scope: Scope::everything(),
+            config: Config::default(),
+            transfers: 32,
+            part_bytes: usual.part_bytes,
+            memory_bytes: usual.memory_bytes,
+            limits: Arc::default(),
+            problems: Problems::channel().0,
+        }
+    }
+
+    /// The configuration of the core with what only the engine knows.
+    pub(crate) fn core_config(&self) -> Config {
+        let abilities = self.target.abilities();
+        let lifetime = abilities.request_lifetime.as_millis();
+        Config {
+            migration: self.state.migration().to_owned(),
+            namespace: self.source.namespace(),
+            request_lifetime_millis: u64::try_from(lifetime).unwrap_or(u64::MAX),
+            copy_bytes_max: abilities.copy_bytes_max,
+            metadata_by_copy: abilities.metadata_by_copy,
+            copies_max: self.transfers,
+            ..self.config.clone()
+        }
+    }
+
+    /// Both sides answer, and the source's root is there.
+    pub(crate) async fn first_contact(&self) -> Result<(), EngineError> {
+        let source = async {
+            let answer = timeout(FIRST_ANSWER, self.root_stands()).await;
+            let silent = Err(no_answer(&self.source.describe()));
+            answer.unwrap_or(silent).map_err(|error| on_side(error, Side::Source))
+        };
+        let target = async {
+            let answer = timeout(FIRST_ANSWER, self.target.list(self.keys.prefix(), None)).await;
+            let silent = Err(no_answer(&self.target.describe()));
+            answer.unwrap_or(silent).map(drop).map_err(|error| on_side(error, Side::Target))
+        };
+        let (source, target) = tokio::join!(source, target);
+        source.and(target)
+    }
+
+    async fn root_stands(&self) -> Result<(), StoreError> {
+        let root = RelPath::root();
+        let stands = match self.source.namespace() {
+            Namespace::Tree => self.source.stat(&root).await?.is_some(),
+            Namespace::Flat => self.source.list(&root, None).await?.is_some(),
+        };
+        if stands {
+            return Ok(());
+        }
+        Err(StoreError::Missing {
+            message: format!("{} does not exist", self.source.describe()),
+            remedy: "check the URL; a mount may be missing".to_owned(),
+        })
+    }
+
+    /// The stream of changes, if the run is to follow it.
+    pub(crate) async fn open_stream(&self) -> Result<Option<Arc<dyn ChangeStream>>, EngineError> {
+        if !self.config.live {
+            return Ok(None);
+        }
+        let answer = timeout(FIRST_ANSWER, self.source.stream()).await;
+        match answer.unwrap_or_else(|_| Err(no_answer(&self.source.describe()))) {
+            Ok(stream) => Ok(Some(stream)),
+            Err(StoreError::Unsupported { message, remedy }) => {
+                Err(EngineError::WrongUse { message, remedy })
+            }
+            Err(error) => Err(on_side(error, Side::Source)),
+        }
+    }
+}
+
+fn on_side(error: StoreError, side: Side) -> EngineError {
+    error.into_failure(side).into()
+}
+
+fn no_answer(what: &str) -> StoreError {
+    StoreError::Unavailable {
+        message: format!("{what} did not answer within {} s", FIRST_ANSWER.as_secs()),
+        remedy: "check the address, the network and that it is up".to_owned(),
+    }
+}

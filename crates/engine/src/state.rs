@@ -1,0 +1,84 @@
+//! The durable state of one migration, opened before anything outside is asked.
+
+use std::path::{Path, PathBuf};
+
+use whimbrel_core::path::Namespace;
+use whimbrel_ledger::{Ledger, Options};
+
+use crate::error::EngineError;
+
+/// The setting that holds the migration's id.
+const MIGRATION: &str = "migration";
+
+/// A state folder that this process has to itself.
+pub struct State {
+    folder: PathBuf,
+    ledger: Ledger,
+    migration: String,
+    fixed: Vec<(String, String)>,
+}
+
+impl State {
+    /// Takes the state in `folder`, which is made where there is none, for a source of this
+    /// namespace. `fixed` are settings that may not change over the life of a migration (URLs,
+    /// scope, mapping), by name. Other files in the folder are left alone.
+    ///
+    /// # Errors
+    /// `Local`: in use, damaged, newer, full; `WrongUse`: it belongs to another migration.
+    pub fn open(
+        folder: &Path,
+        namespace: Namespace,
+        fixed: Vec<(String, String)>,
+    ) -> Result<Self, EngineError> {
+        let options = Options { namespace: Some(namespace), ..Options::default() };
+        let ledger = Ledger::open(folder, options)?;
+        for (name, asked) in &fixed {
+            if let Some(kept) = ledger.setting(name)?.filter(|kept| kept != asked) {
+                return Err(EngineError::WrongUse {
+                    message: format!(
+                        "the state in {} is of a migration with {name} {kept:?}, not {asked:?}",
+                        folder.display()
+                    ),
+                    remedy: "give another --name (or --state) for another migration, or the same \
+                             locations and scope as before"
+                        .to_owned(),
+                });
+            }
+        }
+        let kept = ledger.setting(MIGRATION)?;
+        let migration = kept.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+        Ok(Self { folder: folder.to_owned(), ledger, migration, fixed })
+    }
+
+    /// The migration's id, which every object carries (rule 2.3).
+    pub fn migration(&self) -> &str {
+        &self.migration
+    }
+
+    /// The uploads that were begun and may be gone on with.
+    ///
+    /// # Errors
+    /// `Local`.
+    pub fn uploads(&self) -> Result<Vec<String>, EngineError> {
+        let attempts = self.ledger.attempts()?;
+        Ok(attempts.into_iter().filter_map(|attempt| Some(attempt.upload?.id)).collect())
+    }
+
+    /// The state folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Remembers what the migration is; only done once both sides have answered, so that a URL
+    /// mistyped at the first call can be corrected.
+    pub(crate) fn settle(self) -> Result<(Ledger, String), EngineError> {
+        let Self { mut ledger, migration, fixed, .. } = self;
+        let id = (MIGRATION.to_owned(), migration.clone());
+        for (name, text) in fixed.iter().chain([&id]) {
+            if ledger.setting(name)?.is_none() {
+                ledger.set_setting(name, text)?;
+            }
+        }
+        Ok((ledger, migration))
+    }
+}

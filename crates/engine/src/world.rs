@@ -1,0 +1,234 @@
+//! The outside as one run sees it: every question of the core to the source and the target, put
+//! and answered.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::UnboundedSender;
+use whimbrel_core::effect::Ticket;
+use whimbrel_core::entry::{FileNode, Node, Page};
+use whimbrel_core::failure::{Failure, FailureKind, Side};
+use whimbrel_core::input::{Examined, Input, Listed};
+use whimbrel_core::path::RelPath;
+use whimbrel_core::record::Found;
+use whimbrel_core::scope::Scope;
+use whimbrel_store::error::StoreError;
+use whimbrel_store::key::KeyMap;
+use whimbrel_store::source::Source;
+use whimbrel_store::target::{Object, Target};
+use whimbrel_transfer::Carrier;
+
+use crate::covered::{covers, cut_entries};
+use crate::followed::Followed;
+use crate::ledger_thread::{LedgerDesk, Question};
+
+/// Objects of an inventory that are looked at at the same time.
+const INSPECTIONS: usize = 64;
+
+/// Everything that the tasks of a run share.
+pub(crate) struct World {
+    pub(crate) source: Arc<dyn Source>,
+    pub(crate) target: Arc<dyn Target>,
+    pub(crate) carrier: Carrier,
+    pub(crate) keys: KeyMap,
+    pub(crate) scope: Scope,
+    pub(crate) stream: Option<Followed>,
+    pub(crate) desk: LedgerDesk,
+    pub(crate) inputs: UnboundedSender<Input>,
+    pub(crate) lanes: Lanes,
+}
+
+/// How much of each kind is under way at the same time.
+pub(crate) struct Lanes {
+    pub(crate) transfers: Semaphore,
+    pub(crate) listings: Semaphore,
+    pub(crate) examinations: Semaphore,
+    pub(crate) target_calls: Semaphore,
+}
+
+impl World {
+    /// The core is gone only when the run ends, and then nobody waits for the answer.
+    pub(crate) fn tell(&self, input: Input) {
+        let _ = self.inputs.send(input);
+    }
+
+    /// `Effect::List`.
+    pub(crate) async fn list(
+        &self,
+        ticket: Ticket,
+        directory: RelPath,
+        after: Option<Bytes>,
+        by_file_key: bool,
+    ) {
+        let _lane = self.lanes.listings.acquire().await;
+        let outcome = match self.page(&directory, after.as_deref()).await {
+            Ok(Some(page)) => {
+                return self.desk.ask(Question::Join {
+                    ticket,
+                    directory,
+                    after,
+                    page,
+                    by_file_key,
+                });
+            }
+            Ok(None) => Listed::NoDirectory,
+            Err(error) => Listed::Failed(error.into_failure(Side::Source)),
+        };
+        self.tell(Input::Listed { ticket, outcome });
+    }
+
+    /// A page cut to the scope. One of which nothing is left is followed by the next, so that the
+    /// core always finds a name to go on from.
+    async fn page(
+        &self,
+        directory: &RelPath,
+        after: Option<&[u8]>,
+    ) -> Result<Option<Page>, StoreError> {
+        let mut after = after.map(Bytes::copy_from_slice);
+        loop {
+            let Some(mut page) = self.source.list(directory, after.as_deref()).await? else {
+                return Ok(None);
+            };
+            let last = page.entries.last().map(|entry| name_in(directory, &entry.path));
+            cut_entries(&self.scope, &mut page.entries);
+            if !page.entries.is_empty() || !page.more || last.is_none() {
+                return Ok(Some(page));
+            }
+            after = last;
+        }
+    }
+
+    /// `Effect::Examine`.
+    pub(crate) async fn examine(&self, ticket: Ticket, path: RelPath, by_file_key: bool) {
+        let _lane = self.lanes.examinations.acquire().await;
+        let outcome = match self.examined(&path).await {
+            Ok(Examined::Present(node)) if by_file_key => {
+                return self.desk.ask(Question::Examined { ticket, path, node });
+            }
+            Ok(outcome) => outcome,
+            Err(error) => Examined::Failed(error.into_failure(Side::Source)),
+        };
+        self.tell(Input::Examined { ticket, outcome, renamed: None });
+    }
+
+    async fn examined(&self, path: &RelPath) -> Result<Examined, StoreError> {
+        if let Some(node) = self.source.stat(path).await? {
+            if covers(&self.scope, path, &node) {
+                return Ok(Examined::Present(node));
+            }
+        }
+        // The root is looked at after the answer that rests on it (rule 1.5).
+        Ok(Examined::Absent { root_key: self.root_key().await? })
+    }
+
+    /// What the root is known by; `None` if nothing stands there.
+    pub(crate) async fn root_key(&self) -> Result<Option<u64>, StoreError> {
+        let root = self.source.stat(&RelPath::root()).await?;
+        Ok(root.and_then(|node| match node {
+            Node::Directory(directory) => Some(directory.file_key),
+            Node::File(file) => file.identity.file_key(),
+            Node::Special(_) => None,
+        }))
+    }
+
+    /// `Effect::Checksum`.
+    pub(crate) async fn checksum(&self, ticket: Ticket, path: RelPath, node: FileNode) {
+        let _lane = self.lanes.examinations.acquire().await;
+        let outcome = self.checksummed(&path, &node).await;
+        let outcome = outcome.map_err(|error| error.into_failure(Side::Source));
+        self.tell(Input::Checksummed { ticket, outcome });
+    }
+
+    async fn checksummed(&self, path: &RelPath, node: &FileNode) -> Result<u32, StoreError> {
+        if let Some(stored) = self.source.stored_checksum(path, node).await? {
+            return Ok(stored);
+        }
+        let length = node.identity.length();
+        let (crc32c, received) = self
+            .source
+            .read(path, node, 0..length)
+            .try_fold((0_u32, 0_u64), |(crc32c, received), piece| async move {
+                let received = received + piece.len() as u64;
+                Ok((crc32c::crc32c_append(crc32c, &piece), received))
+            })
+            .await?;
+        if received == length {
+            return Ok(crc32c);
+        }
+        Err(StoreError::Moved {
+            message: format!("{path}: {received} bytes came where {length} were listed"),
+        })
+    }
+
+    /// `Effect::Inventory`.
+    pub(crate) async fn inventory(&self, ticket: Ticket, after: Option<Bytes>) {
+        let outcome = self.inventoried(after).await;
+        let outcome = outcome.map_err(|error| error.into_failure(Side::Target));
+        self.tell(Input::Inventoried { ticket, outcome });
+    }
+
+    async fn inventoried(
+        &self,
+        after: Option<Bytes>,
+    ) -> Result<(Vec<Found>, Option<Bytes>), StoreError> {
+        let page = self.target.list(&self.inventory_prefix(), after.as_deref()).await?;
+        let cursor = page.objects.last().map(|object| Bytes::from(object.key.clone()));
+        let found: Vec<Option<Found>> = stream::iter(page.objects)
+            .map(|object| self.found(object))
+            .buffered(INSPECTIONS)
+            .try_collect()
+            .await?;
+        let found = found.into_iter().flatten().collect();
+        Ok((found, cursor.filter(|_| page.more)))
+    }
+
+    /// Keys that begin with the prefix and go on without a slash are not under the target.
+    fn inventory_prefix(&self) -> Vec<u8> {
+        let mut prefix = self.keys.prefix().to_vec();
+        if !prefix.is_empty() {
+            prefix.push(b'/');
+        }
+        prefix
+    }
+
+    /// An object under the target as a path of the source; what no path maps to is not ours to
+    /// judge.
+    async fn found(&self, listed: Object) -> Result<Option<Found>, StoreError> {
+        let Some(path) = self.keys.path(&listed.key) else { return Ok(None) };
+        let Some(object) = self.target.inspect(&listed.key).await? else { return Ok(None) };
+        Ok(Some(Found {
+            path,
+            length: object.length,
+            etag: object.etag,
+            version: object.version,
+            crc32c: object.crc32c,
+            metadata: object.metadata,
+            migration: object.migration,
+        }))
+    }
+
+    /// `Effect::Inspect`.
+    pub(crate) async fn inspect(&self, ticket: Ticket, path: RelPath) {
+        let _lane = self.lanes.target_calls.acquire().await;
+        let outcome = self.carrier.inspect(&path).await;
+        self.tell(Input::Inspected { ticket, outcome });
+    }
+}
+
+/// The name of a child as the directory lists it; a flat source's names hold slashes.
+pub(crate) fn name_in(directory: &RelPath, child: &RelPath) -> Bytes {
+    let skip = if directory.is_root() { 0 } else { directory.as_bytes().len() + 1 };
+    Bytes::copy_from_slice(child.as_bytes().get(skip..).unwrap_or_default())
+}
+
+/// What is answered where a stream is asked for that was never opened.
+pub(crate) fn no_stream() -> Failure {
+    Failure {
+        side: Side::Source,
+        kind: FailureKind::Unsupported,
+        message: "the source's stream of changes was not opened".to_owned(),
+        remedy: String::new(),
+    }
+}
