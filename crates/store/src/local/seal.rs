@@ -127,11 +127,18 @@ pub(super) fn described(
     let stamped = stamp::decode(&fields);
     let now = node::metadata(&look, &directory, name, accounts)?;
     let metadata = joined(now, stamped.metadata, accounts);
-    let user_metadata = stamp::encode(&Stamp {
+    let mut user_metadata = stamp::encode(&Stamp {
         migration: stamped.migration.clone().unwrap_or_default(),
         attempt: stamped.attempt.unwrap_or_default(),
         metadata: Some(metadata.clone()),
     });
+    // What stands as a digest only is known in no other form.
+    for (field, digest) in fields {
+        if let Some(name) = field.strip_suffix("-digest") {
+            user_metadata.remove(name);
+            user_metadata.insert(field, digest);
+        }
+    }
     Ok(Object {
         key: key.to_vec(),
         length: if is_directory { 0 } else { look.stx_size },

@@ -1,0 +1,253 @@
+//! The S3 target and source against real servers.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use whimbrel_core::entry::{FileNode, Node};
+use whimbrel_core::failure::FailureKind;
+use whimbrel_core::metadata::Metadata;
+use whimbrel_core::path::RelPath;
+use whimbrel_store::error::StoreError;
+use whimbrel_store::s3::{Environment, S3Settings, S3Source, S3Target};
+use whimbrel_store::source::Source;
+use whimbrel_store::target::{CopySource, Finding, Stamp, Target};
+use whimbrel_testbed::{S3Endpoint, S3Mock, S3Server, VersityGateway};
+
+const MIB: usize = 1024 * 1024;
+
+fn settings(endpoint: &S3Endpoint, url: &str) -> S3Settings {
+    let variables = endpoint.environment().into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
+    S3Settings {
+        url: url.to_owned(),
+        environment: Some(Environment { variables, home: None }),
+        ..S3Settings::default()
+    }
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(future)
+}
+
+fn stamp(attempt: u64) -> Stamp {
+    let metadata = Metadata {
+        owner: "etl".to_owned(),
+        group: "Größe".to_owned(),
+        mode: 0o1750,
+        modified_ns: 1_700_000_000_123_000_000,
+        acl: Some("user::rwx,group::r-x,other::---".to_owned()),
+        xattrs: BTreeMap::new(),
+    };
+    Stamp { migration: "m".to_owned(), attempt, metadata: Some(metadata) }
+}
+
+async fn content(target: &S3Target, key: &[u8]) -> Vec<u8> {
+    let pieces: Vec<Bytes> = target.read(key).try_collect().await.unwrap();
+    pieces.concat()
+}
+
+fn problems(findings: &[Finding]) -> Vec<(&str, FailureKind)> {
+    let with = findings.iter().filter_map(|finding| {
+        finding.problem.as_ref().map(|(kind, _, _)| (finding.check.as_str(), *kind))
+    });
+    with.collect()
+}
+
+async fn keys(target: &S3Target, prefix: &[u8]) -> Vec<String> {
+    let mut keys = Vec::new();
+    let mut after: Option<Vec<u8>> = None;
+    loop {
+        let page = target.list(prefix, after.as_deref()).await.unwrap();
+        after = page.objects.last().map(|object| object.key.clone());
+        keys.extend(page.objects.into_iter().map(|o| String::from_utf8(o.key).unwrap()));
+        if !page.more {
+            return keys;
+        }
+    }
+}
+
+/// What every server must do alike.
+async fn whole_life_of_objects(target: &S3Target) {
+    let small = target.put(b"p/a", vec![Bytes::from("he"), Bytes::from("llo")], &stamp(1)).await;
+    let small = small.unwrap();
+    assert_eq!(small.crc32c, Some(0x9a71_bb4c));
+    let found = target.inspect(b"p/a").await.unwrap().unwrap();
+    assert_eq!((found.length, found.crc32c), (5, Some(0x9a71_bb4c)));
+    assert_eq!((found.attempt, found.migration.as_deref()), (Some(1), Some("m")));
+    assert_eq!(found.metadata, stamp(1).metadata);
+    assert_eq!(found.etag, small.etag);
+    assert_eq!(content(target, b"p/a").await, b"hello");
+
+    let upload = target.open_upload(b"p/large", &stamp(2)).await.unwrap();
+    let pieces = [Bytes::from(vec![7; 5 * MIB]), Bytes::from(vec![9; 1000])];
+    let mut parts = Vec::new();
+    for (number, piece) in [(2, &pieces[1]), (1, &pieces[0])] {
+        let body = vec![piece.clone()];
+        parts.insert(0, target.put_part(b"p/large", &upload, number, body).await.unwrap());
+    }
+    let crc = crc32c::crc32c(&pieces.concat());
+    let large = target.complete_upload(b"p/large", &upload, &parts, crc).await.unwrap();
+    let found = target.inspect(b"p/large").await.unwrap().unwrap();
+    assert_eq!((found.length, found.crc32c), (5 * MIB as u64 + 1000, Some(crc)));
+    assert_eq!((found.attempt, found.etag), (Some(2), large.etag));
+
+    let dropped = target.open_upload(b"p/dropped", &stamp(3)).await.unwrap();
+    target.abort_upload(b"p/dropped", &dropped).await.unwrap();
+    target.abort_upload(b"p/dropped", &dropped).await.unwrap();
+    let late = target.put_part(b"p/dropped", &dropped, 1, vec![Bytes::from("x")]).await;
+    assert!(matches!(late, Err(StoreError::Conflict { .. })), "{late:?}");
+
+    copies(target, small.etag).await;
+
+    target.put(b"p/d/", Vec::new(), &stamp(6)).await.unwrap();
+    assert_eq!(keys(target, b"p/").await, ["p/a", "p/b", "p/d/", "p/large"]);
+    assert_eq!(target.inspect(b"p/d/").await.unwrap().unwrap().length, 0);
+    let all: Vec<Vec<u8>> =
+        ["p/a", "p/b", "p/d/", "p/large", "p/none"].map(|k| k.as_bytes().to_vec()).into();
+    let outcomes = target.remove(&all).await.unwrap();
+    assert!(outcomes.len() == 5 && outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    assert_eq!(keys(target, b"p/").await, Vec::<String>::new());
+    assert_eq!(target.inspect(b"p/a").await.unwrap(), None);
+}
+
+async fn copies(target: &S3Target, etag: Option<String>) {
+    let from = CopySource {
+        key: b"p/a".to_vec(),
+        version: None,
+        etag,
+        length: 5,
+        crc32c: Some(0x9a71_bb4c),
+    };
+    let copy = target.copy(&from, b"p/b", &stamp(4)).await.unwrap();
+    assert_eq!(copy.crc32c, Some(0x9a71_bb4c));
+    let found = target.inspect(b"p/b").await.unwrap().unwrap();
+    assert_eq!((found.attempt, found.crc32c), (Some(4), Some(0x9a71_bb4c)));
+    let other = CopySource { etag: Some("\"0123\"".to_owned()), ..from.clone() };
+    let refused = target.copy(&other, b"p/c", &stamp(5)).await;
+    assert!(matches!(refused, Err(StoreError::Conflict { .. })), "{refused:?}");
+    let gone = CopySource { key: b"p/none".to_vec(), ..from };
+    let refused = target.copy(&gone, b"p/c", &stamp(5)).await;
+    assert!(matches!(refused, Err(StoreError::Conflict { .. })), "{refused:?}");
+}
+
+#[test]
+fn versitygw_as_a_target() {
+    let server = VersityGateway::start().unwrap();
+    server.create_bucket("bucket").unwrap();
+    block_on(async {
+        let target = S3Target::open(&settings(server.endpoint(), "s3://bucket/p")).await.unwrap();
+        let findings = target.probe().await.unwrap();
+        for finding in &findings {
+            println!("{finding:?}");
+        }
+        assert_eq!(keys(&target, b"").await, Vec::<String>::new(), "the probe cleans up");
+        let refused: Vec<_> = problems(&findings);
+        for check in ["'.'", "'..'", "'//'", "more than 255 bytes", "a control character"] {
+            let found = refused.iter().any(|(name, kind)| {
+                name.contains(check) && *kind == FailureKind::Refused
+            });
+            assert!(found, "{check}: {refused:?}");
+        }
+        for key in ["p/a/../b", "p/./b", "p/a//b", "p/\u{1}"] {
+            let refused = target.admit(key.as_bytes());
+            assert!(matches!(refused, Err(StoreError::Refused { .. })), "{key}");
+        }
+        for key in ["p/%41 +é語\u{1f426}", "p/d/", "p/&<>"] {
+            target.admit(key.as_bytes()).unwrap();
+        }
+        assert!(target.abilities().metadata_by_copy);
+        assert_eq!(target.abilities().copy_bytes_max, 5 << 30, "its ranges' checksums are wrong");
+        whole_life_of_objects(&target).await;
+        target.put(b"p/x", Vec::new(), &stamp(1)).await.unwrap();
+        let below = target.put(b"p/x/y", Vec::new(), &stamp(1)).await;
+        assert!(matches!(below, Err(StoreError::Conflict { .. })), "{below:?}");
+    });
+}
+
+#[test]
+fn s3mock_as_a_target() {
+    let server = S3Mock::start().unwrap();
+    server.create_bucket("bucket").unwrap();
+    block_on(async {
+        let target = S3Target::open(&settings(server.endpoint(), "s3://bucket")).await.unwrap();
+        let findings = target.probe().await.unwrap();
+        for finding in &findings {
+            println!("{finding:?}");
+        }
+        assert_eq!(keys(&target, b"").await, Vec::<String>::new(), "the probe cleans up");
+        target.admit(b"a//b").unwrap();
+        assert!(target.abilities().copy_bytes_max > 5 << 30, "its ranges' checksums are right");
+        whole_life_of_objects(&target).await;
+    });
+}
+
+#[test]
+fn credentials_and_buckets_that_are_wrong() {
+    let server = VersityGateway::start().unwrap();
+    server.create_bucket("bucket").unwrap();
+    block_on(async {
+        let endpoint = server.endpoint();
+        let missing = S3Target::open(&settings(endpoint, "s3://nothing/p")).await.err();
+        assert!(matches!(missing, Some(StoreError::Missing { .. })), "{missing:?}");
+        for change in [
+            |endpoint: &mut S3Endpoint| endpoint.secret_key = "wrong".to_owned(),
+            |endpoint: &mut S3Endpoint| endpoint.access_key = "NOBODY".to_owned(),
+        ] {
+            let mut wrong = endpoint.clone();
+            change(&mut wrong);
+            let denied = S3Target::open(&settings(&wrong, "s3://bucket")).await.err();
+            assert!(matches!(denied, Some(StoreError::Denied { .. })), "{denied:?}");
+        }
+        let mut away = endpoint.clone();
+        away.url = "http://127.0.0.1:1".to_owned();
+        let away = S3Target::open(&settings(&away, "s3://bucket")).await.err();
+        assert!(matches!(away, Some(StoreError::Unavailable { .. })), "{away:?}");
+    });
+}
+
+#[test]
+fn keys_as_a_source() {
+    let server = VersityGateway::start().unwrap();
+    server.create_bucket("bucket").unwrap();
+    block_on(async {
+        let settings = |url| settings(server.endpoint(), url);
+        let target = S3Target::open(&settings("s3://bucket/in")).await.unwrap();
+        for key in ["in/b/c", "in/a", "in/é"] {
+            target.put(key.as_bytes(), vec![Bytes::from(key)], &stamp(1)).await.unwrap();
+        }
+        target.put(b"in2", vec![Bytes::from("2")], &stamp(1)).await.unwrap();
+        let source = S3Source::open(&settings("s3a://bucket/in/")).await.unwrap();
+        let page = source.list(&RelPath::root(), None).await.unwrap().unwrap();
+        let names: Vec<_> = page.entries.iter().map(|entry| entry.path.to_string()).collect();
+        assert_eq!(names, ["a", "b/c", "é"]);
+        let after = source.list(&RelPath::root(), Some(b"a")).await.unwrap().unwrap();
+        assert_eq!(after.entries, page.entries[1..]);
+        assert_eq!(source.list(&"b".into(), None).await.unwrap(), None);
+        let path = RelPath::from("b/c");
+        let node = source.stat(&path).await.unwrap().unwrap();
+        assert_eq!(node, page.entries[1].node, "a look says the same as the listing");
+        let Node::File(file) = node else { panic!("{node:?}") };
+        read_and_change(&source, &target, &path, &file).await;
+        assert_eq!(source.stat(&"none".into()).await.unwrap(), None);
+        assert!(source.stream().await.is_err());
+        let single = S3Source::open(&settings("s3://bucket/in/b/c")).await.unwrap();
+        assert_eq!(single.single(), Some(&RelPath::from("c")));
+        assert!(single.stat(&"c".into()).await.unwrap().is_some());
+        let none = S3Source::open(&settings("s3://bucket/none")).await.err();
+        assert!(matches!(none, Some(StoreError::Missing { .. })), "{none:?}");
+    });
+}
+
+async fn read_and_change(source: &S3Source, target: &S3Target, path: &RelPath, file: &FileNode) {
+    let read = |range| source.read(path, file, range).try_collect::<Vec<Bytes>>();
+    assert_eq!(read(0..6).await.unwrap().concat(), b"in/b/c");
+    assert_eq!(read(3..4).await.unwrap().concat(), b"b");
+    assert_eq!(read(6..6).await.unwrap().concat(), b"");
+    let crc = source.stored_checksum(path, file).await.unwrap();
+    assert_eq!(crc, Some(crc32c::crc32c(b"in/b/c")));
+    target.put(b"in/b/c", vec![Bytes::from("other")], &stamp(2)).await.unwrap();
+    let moved = read(0..6).await;
+    assert!(matches!(moved, Err(StoreError::Moved { .. })), "{moved:?}");
+    let moved = source.stored_checksum(path, file).await;
+    assert!(matches!(moved, Err(StoreError::Moved { .. })), "{moved:?}");
+}
