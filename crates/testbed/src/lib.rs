@@ -5,6 +5,7 @@
 //! each server (or the small shell above it) reads a pipe of which only that process holds the
 //! other end. The interface blocks, so that it serves tests with and without a runtime.
 
+mod checker;
 mod churn;
 mod error;
 mod hadoop;
@@ -12,6 +13,7 @@ mod install;
 mod process;
 mod s3;
 
+pub use checker::{CheckReport, Checker, CommitPoll};
 pub use churn::{ChurnOptions, ChurnReport};
 pub use error::TestbedError;
 pub use hadoop::{CreateFiles, FileSizes, Hadoop, HadoopOptions, Stats};

@@ -24,7 +24,8 @@ public final class Content {
   }
 
   /** Log-normal, cut at the maximum. */
-  public static int logNormalBytes(Random random, double medianBytes, double sigma, int maximumBytes) {
+  public static int logNormalBytes(
+      Random random, double medianBytes, double sigma, int maximumBytes) {
     double bytes = medianBytes * Math.exp(sigma * random.nextGaussian());
     return (int) Math.min(bytes, maximumBytes);
   }

@@ -23,7 +23,8 @@ import org.apache.hadoop.fs.FileUtil;
  * standard input with one line of JSON. The end of standard input ends the process at once, so
  * that the cluster dies with the test that started it, however that test dies.
  *
- * <p>{@code ControlMain --base-directory DIR [--high-availability] [--data-nodes N] [-Dkey=value]...}
+ * <p>{@code ControlMain --base-directory DIR [--high-availability] [--data-nodes N]
+ * [-Dkey=value]...}
  */
 public final class ControlMain {
   static final ObjectMapper JSON = new ObjectMapper();

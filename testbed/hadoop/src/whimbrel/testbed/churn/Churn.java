@@ -65,9 +65,8 @@ public final class Churn {
         for (int child = index; child < children.length; child += count) {
           read(client, model, model.root, children[child]);
         }
-        churn.workers.add(
-            new Worker(
-                new Tools(clients.open(), replication, outside, index), model, seed * 1009 + index));
+        Tools tools = new Tools(clients.open(), replication, outside, index);
+        churn.workers.add(new Worker(tools, model, seed * 1009 + index));
       }
     }
     churn.endNanos = System.nanoTime() + seconds * 1_000_000_000L;

@@ -1,0 +1,132 @@
+package whimbrel.checker;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.Map;
+import java.util.NavigableMap;
+import java.util.Set;
+import software.amazon.awssdk.services.s3.model.HeadObjectResponse;
+import software.amazon.awssdk.services.s3.model.NoSuchKeyException;
+import software.amazon.awssdk.services.s3.model.S3Object;
+
+/**
+ * Lists a target again and again and looks for a {@code _SUCCESS} that stands before its files.
+ * The churn generator writes into each which files belong to it and when it was committed.
+ */
+final class CommitPoller {
+  private static final ObjectMapper JSON = new ObjectMapper();
+
+  private final S3Tree tree;
+  private final PrintStream out;
+  /** Contents of markers, by key and ETag. */
+  private final Map<String, JsonNode> markers = new HashMap<>();
+  private final Set<String> reported = new HashSet<>();
+  private long polls;
+  private long violations;
+  private long latestMilliseconds;
+
+  CommitPoller(S3Tree tree, PrintStream out) {
+    this.tree = tree;
+    this.out = out;
+  }
+
+  /** Polls until standard input ends; true if no marker came too early. */
+  boolean run() throws Exception {
+    Thread input = new Thread(CommitPoller::readToEnd, "standard-input");
+    input.setDaemon(true);
+    input.start();
+    while (input.isAlive()) {
+      poll();
+      input.join(100);
+    }
+    ObjectNode summary = JSON.createObjectNode().put("type", "summary").put("polls", polls);
+    summary.put("markers", markers.size()).put("violations", violations);
+    summary.put("latest_seconds", latestMilliseconds / 1000.0);
+    out.println(summary.put("equal", violations == 0));
+    return violations == 0;
+  }
+
+  private static void readToEnd() {
+    try {
+      System.in.readAllBytes();
+    } catch (IOException end) {
+      // A broken pipe ends the poll as well as a closed one.
+    }
+  }
+
+  private void poll() throws IOException {
+    polls++;
+    NavigableMap<String, S3Object> objects = tree.objects();
+    for (S3Object object : objects.values()) {
+      if (!object.key().endsWith("/_SUCCESS") || object.size() == 0) {
+        continue;
+      }
+      JsonNode content = content(object);
+      if (content == null) {
+        continue;
+      }
+      String folder = object.key().substring(0, object.key().length() - "_SUCCESS".length());
+      for (JsonNode file : content.path("files")) {
+        S3Object listed = objects.get(folder + file.path("name").asText());
+        if (listed == null || listed.size() != file.path("bytes").asLong()) {
+          confirm(object, folder, file);
+        }
+      }
+    }
+  }
+
+  /** The pages of a listing are of different moments, so a suspicion is looked into. */
+  private void confirm(S3Object marker, String folder, JsonNode file) {
+    String key = folder + file.path("name").asText();
+    HeadObjectResponse now = head(key);
+    if (now != null && now.contentLength() == file.path("bytes").asLong()) {
+      return;
+    }
+    HeadObjectResponse markerNow = head(marker.key());
+    boolean stands = markerNow != null && markerNow.eTag().equals(marker.eTag());
+    if (stands && reported.add(marker.key() + marker.eTag() + key)) {
+      violations++;
+      ObjectNode line = JSON.createObjectNode().put("type", "violation");
+      line.put("marker", marker.key()).put("file", key);
+      out.println(line.put("found", now == null ? "nothing" : now.contentLength() + " bytes"));
+    }
+  }
+
+  private JsonNode content(S3Object marker) throws IOException {
+    String identity = marker.key() + " " + marker.eTag();
+    JsonNode known = markers.get(identity);
+    if (known == null) {
+      long seen = System.currentTimeMillis();
+      try {
+        known =
+            JSON.readTree(
+                tree.client
+                    .getObjectAsBytes(
+                        request -> request.bucket(tree.bucket).key(marker.key()))
+                    .asByteArray());
+      } catch (NoSuchKeyException gone) {
+        return null;
+      }
+      // What stood there at the first look has been waiting for the poller, not the other way.
+      long committed = known.path("committed_milliseconds").asLong(seen);
+      if (polls > 1) {
+        latestMilliseconds = Math.max(latestMilliseconds, seen - committed);
+      }
+      markers.put(identity, known);
+    }
+    return known;
+  }
+
+  private HeadObjectResponse head(String key) {
+    try {
+      return tree.client.headObject(request -> request.bucket(tree.bucket).key(key));
+    } catch (NoSuchKeyException gone) {
+      return null;
+    }
+  }
+}
