@@ -10,8 +10,8 @@ use prost::Message;
 use crate::acl::{AclStatus, XAttr};
 use crate::configuration::{Cluster, Configuration};
 use crate::datanode::peers::Peers;
+use crate::edits::Head;
 use crate::error::{Error, ErrorKind};
-use crate::event::EditsBatch;
 use crate::pinned::DatanodeTable;
 use crate::proto::namenode as proto;
 use crate::rpc::frame::{CLIENT_PROTOCOL, Call, Caller};
@@ -56,6 +56,7 @@ pub(crate) struct Shared {
     /// How DataNodes' logs name this client.
     pub(crate) client_name: String,
     encrypts_transfer: AtomicBool,
+    pub(crate) head: Head,
 }
 
 impl Settings {
@@ -112,6 +113,7 @@ impl Client {
             )),
             client_name: format!("DFSClient_{uuid}"),
             encrypts_transfer: AtomicBool::new(false),
+            head: Head::default(),
         };
         Ok(Self {
             shared: Arc::new(shared),
@@ -255,34 +257,6 @@ impl Client {
         answer.value.xattrs.into_iter().map(XAttr::from_proto).collect()
     }
 
-    /// The last transaction that was written; everything up to it is visible to later reads.
-    /// Needs a superuser.
-    ///
-    /// # Errors
-    /// Those of the connection; [`Error::Denied`] for others than superusers; [`Error::Busy`] while
-    /// a NameNode becomes active.
-    pub async fn current_transaction_id(&self) -> Result<u64, Error> {
-        let answer: Answer<proto::Txid> =
-            self.call_in(Lane::Edits, "getCurrentEditLogTxid", &proto::EmptyRequest {}).await?;
-        u64::try_from(answer.value.txid).map_err(|_| Error::Busy {
-            address: self.cluster().name.clone(),
-            message: "the edit log is not open for writing yet".to_owned(),
-        })
-    }
-
-    /// Events of the transactions from `txid` on, as many as the server puts into a reply. Needs a
-    /// superuser. Look at [`EditsBatch::has_gap`] and [`EditsBatch::is_beyond_end`] every time.
-    ///
-    /// # Errors
-    /// Those of the connection; [`Error::Denied`] for others than superusers;
-    /// [`Error::Unsupported`] for an event that this crate does not know.
-    pub async fn edits_from(&self, txid: u64) -> Result<EditsBatch, Error> {
-        let request = proto::Txid { txid: i64::try_from(txid).unwrap_or(i64::MAX) };
-        let answer: Answer<proto::EditsResponse> =
-            self.call_in(Lane::Edits, "getEditsFromTxid", &request).await?;
-        EditsBatch::from_proto(txid, answer.value.events, answer.epoch)
-    }
-
     async fn listed_status(&self, path: &[u8]) -> Result<Option<FileStatus>, Error> {
         let page = self.list(path, &[], true).await?;
         let own = page.into_iter().flat_map(|page| page.entries).find(|e| e.name.is_empty());
@@ -311,7 +285,7 @@ impl Client {
         namenodes.call(Lane::Namespace, &call, self.call_timeout, self.patience).await
     }
 
-    async fn call_in<R: Message + Default>(
+    pub(crate) async fn call_in<R: Message + Default>(
         &self,
         lane: Lane,
         method: &'static str,

@@ -10,6 +10,7 @@ mod checksum;
 mod client;
 mod configuration;
 mod datanode;
+mod edits;
 mod error;
 mod event;
 mod namespace;
