@@ -6,7 +6,7 @@
 //! stack and costs ten times that. Only its credentials are used; signatures are our own.
 //!
 //! Order: keys given by the caller; then, unless a profile was named by the caller, environment
-//! variables; then the profile in the shared files; SSO; web identity; the profile's
+//! variables; then the profile in the shared files (its role first); SSO; web identity; its
 //! `credential_process`; the container's endpoint (ECS, EKS); the instance's metadata (version 2).
 //! A profile named by the caller is the only source then: falling through to another identity
 //! would write with rights that nobody asked for.
@@ -28,6 +28,7 @@ use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::pool::{Pool, Sent};
 use crate::proxy::Proxy;
+use crate::role::RoleOfProfile;
 use crate::settings::Settings;
 use crate::signature::Identity;
 
@@ -155,7 +156,7 @@ impl Chain {
             .with_file_read(Files)
             .with_command_execute(Commands)
             .with_http_send(Http { environment: environment.clone(), ca_bundle: bundle });
-        Self { context, providers: providers(settings.profile.as_deref()) }
+        Self { context, providers: providers(environment, settings.profile.as_deref()) }
     }
 
     /// Asks one provider after the other. The error tells what each of them said.
@@ -172,7 +173,15 @@ impl Chain {
     }
 }
 
-fn providers(profile: Option<&str>) -> Vec<(&'static str, Box<Provider>)> {
+fn providers(
+    environment: &Environment,
+    profile: Option<&str>,
+) -> Vec<(&'static str, Box<Provider>)> {
+    let role = RoleOfProfile {
+        environment: environment.clone(),
+        profile: profile.map(str::to_owned),
+        depth: 0,
+    };
     let mut shared = aws::ProfileCredentialProvider::new();
     let mut sso = aws::SSOCredentialProvider::new();
     let mut process = aws::ProcessCredentialProvider::new();
@@ -181,6 +190,7 @@ fn providers(profile: Option<&str>) -> Vec<(&'static str, Box<Provider>)> {
         sso = sso.with_profile(profile);
         process = process.with_profile(profile);
         return vec![
+            ("the profile's role", Box::new(role)),
             ("the profile", Box::new(shared)),
             ("SSO", Box::new(sso)),
             ("credential_process", Box::new(process)),
@@ -188,6 +198,7 @@ fn providers(profile: Option<&str>) -> Vec<(&'static str, Box<Provider>)> {
     }
     vec![
         ("the environment", Box::new(aws::EnvCredentialProvider::new())),
+        ("the profile's role", Box::new(role)),
         ("the profile", Box::new(shared)),
         ("SSO", Box::new(sso)),
         ("web identity", Box::new(aws::AssumeRoleWithWebIdentityCredentialProvider::new())),

@@ -19,6 +19,7 @@ mod pool;
 mod profile;
 mod proxy;
 mod refusal;
+mod role;
 mod settings;
 mod signature;
 mod trust;

@@ -14,6 +14,22 @@ pub(crate) struct Profile {
     pub region: Option<String>,
     pub endpoint: Option<String>,
     pub addressing: Option<Addressing>,
+    pub role: Option<Role>,
+}
+
+/// A role that the profile's owner takes on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Role {
+    pub arn: String,
+    /// Who takes it on: another profile, by name.
+    pub source_profile: Option<String>,
+    /// Or `Environment`, `Ec2InstanceMetadata`, `EcsContainer`.
+    pub credential_source: Option<String>,
+    /// Or whoever this file's token identifies.
+    pub token_file: Option<String>,
+    pub session_name: Option<String>,
+    pub external_id: Option<String>,
+    pub duration_seconds: Option<u32>,
 }
 
 impl Profile {
@@ -22,20 +38,22 @@ impl Profile {
     pub async fn read(environment: &Environment, name: Option<&str>) -> Result<Self> {
         let named = name.or_else(|| environment.get("AWS_PROFILE"));
         let name = named.unwrap_or("default");
-        let config_path = path_of(environment, "AWS_CONFIG_FILE", "config");
+        let config = read(path_of(environment, "AWS_CONFIG_FILE", "config")).await?;
         let credentials_path = path_of(environment, "AWS_SHARED_CREDENTIALS_FILE", "credentials");
-        let config = read(config_path).await?;
         let credentials = read(credentials_path).await?;
         let section = if name == "default" { name.to_owned() } else { format!("profile {name}") };
         let configured = config.section(Some(section.as_str()));
-        let known = configured.is_some() || credentials.section(Some(name)).is_some();
-        if named.is_some() && name != "default" && !known {
+        let kept = credentials.section(Some(name));
+        if named.is_some() && name != "default" && configured.is_none() && kept.is_none() {
             return Err(Error::Configuration {
                 setting: format!("profile {name:?}"),
                 reason: "it is in neither of the shared AWS files".to_owned(),
             });
         }
-        let get = |key: &str| configured.and_then(|section| section.get(key)).map(str::to_owned);
+        let sections = [configured, kept];
+        let get = |key: &str| {
+            sections.iter().flatten().find_map(|section| section.get(key)).map(str::to_owned)
+        };
         let service_endpoint = get("services").and_then(|services| {
             let section = config.section(Some(format!("services {services}").as_str()))?;
             section.get("s3.endpoint_url").map(str::to_owned)
@@ -48,6 +66,15 @@ impl Profile {
                 Some("virtual") => Some(Addressing::Virtual),
                 Some(_) | None => None,
             },
+            role: get("role_arn").map(|arn| Role {
+                arn,
+                source_profile: get("source_profile"),
+                credential_source: get("credential_source"),
+                token_file: get("web_identity_token_file"),
+                session_name: get("role_session_name"),
+                external_id: get("external_id"),
+                duration_seconds: get("duration_seconds").and_then(|text| text.parse().ok()),
+            }),
         })
     }
 }

@@ -378,5 +378,8 @@ async fn settings_come_from_environment_and_profile() {
     let client = Client::new("chain", &nothing).await.unwrap();
     let error = client.head_bucket().await.unwrap_err();
     assert_eq!(error.kind(), Kind::Denied);
-    assert!(error.to_string().contains("none found in the environment, the profile"), "{error}");
+    assert!(
+        error.to_string().contains("none found in the environment, the profile's role"),
+        "{error}"
+    );
 }

@@ -83,7 +83,7 @@ fn read_request(reader: &mut impl BufRead) -> Option<String> {
     Some(head)
 }
 
-fn reply(status: &str, headers: &str, body: &str) -> String {
+pub fn reply(status: &str, headers: &str, body: &str) -> String {
     let length = body.len();
     format!(
         "HTTP/1.1 {status}\r\nx-amz-request-id: R1\r\n{headers}content-length: {length}\r\n\r\n{body}"
@@ -94,7 +94,7 @@ fn error_reply(status: &str, code: &str) -> String {
     reply(status, "", &format!("<Error><Code>{code}</Code><Message>so it is</Message></Error>"))
 }
 
-fn ok() -> String {
+pub fn ok() -> String {
     reply("200 OK", "", "")
 }
 
