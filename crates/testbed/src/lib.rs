@@ -10,6 +10,7 @@ mod churn;
 mod error;
 mod hadoop;
 mod install;
+mod network;
 mod process;
 mod s3;
 
@@ -20,4 +21,5 @@ pub use hadoop::{CreateFiles, FileSizes, Hadoop, HadoopOptions, Stats};
 pub use install::{
     HadoopInstallation, install_garage, install_hadoop, install_s3mock, install_versitygw,
 };
+pub use network::{Fault, FaultProxy, HttpProxy, TlsFront};
 pub use s3::{Garage, S3Endpoint, S3Mock, S3Server, VersityGateway, VersityOptions};
