@@ -13,7 +13,7 @@ use whimbrel_store::source::ByteStream;
 use whimbrel_store::target::Object;
 
 use crate::attempt;
-use crate::{Difference, DifferenceKind, Meter, Verification, add};
+use crate::{Content, Difference, DifferenceKind, Meter, Verification, add};
 
 /// Looks at a path whose source does not stand still.
 const ROUNDS_MAX: u32 = 4;
@@ -29,7 +29,10 @@ pub(crate) struct Comparison {
 
 /// What one look at both sides says.
 enum Verdict {
-    Equal { read: bool },
+    /// Whether a side was read; `None`: neither bytes nor checksums were compared.
+    Equal {
+        read: Option<bool>,
+    },
     Unequal(DifferenceKind, String),
     /// The source changed under the look.
     Moved,
@@ -50,7 +53,7 @@ impl Comparison {
             Node::Special(what) => {
                 add(&self.meter.files_compared, 1);
                 let message = format!("{what}: not followed, so it is not on the target");
-                Some(Difference { path, kind: DifferenceKind::Unverifiable, message })
+                Some(Difference { path, kind: DifferenceKind::Unverifiable, length: 0, message })
             }
             Node::Directory(_) => None,
         }
@@ -81,7 +84,7 @@ impl Comparison {
                 Err(error) => return Some(unverifiable(marker, Side::Source, &error)),
             }
         }
-        Some(Difference { path: marker, kind: DifferenceKind::Missing, message })
+        Some(Difference { path: marker, kind: DifferenceKind::Missing, length: 0, message })
     }
 
     /// A key that no listing of the source had.
@@ -102,7 +105,7 @@ impl Comparison {
             }
             Ok(Some(Node::Directory(_) | Node::File(_) | Node::Special(_)) | None) => {
                 let message = "the source does not have it".to_owned();
-                Some(Difference { path, kind: DifferenceKind::Extra, message })
+                Some(Difference { path, kind: DifferenceKind::Extra, length: 0, message })
             }
             Err(error) => Some(unverifiable(path, Side::Source, &error)),
         }
@@ -118,11 +121,11 @@ impl Comparison {
             };
             let unequal = match verdict {
                 Verdict::Equal { read } => {
-                    let verified = match read {
-                        true => &self.meter.verified_by_reading,
-                        false => &self.meter.verified_by_checksum,
-                    };
-                    add(verified, 1);
+                    match read {
+                        Some(true) => add(&self.meter.verified_by_reading, 1),
+                        Some(false) => add(&self.meter.verified_by_checksum, 1),
+                        None => {}
+                    }
                     return None;
                 }
                 Verdict::Unequal(kind, message) => Some((kind, message)),
@@ -134,7 +137,8 @@ impl Comparison {
                 (Ok(None), _) => return self.gone(path).await,
                 (Ok(Some(Node::Directory(_) | Node::Special(_))), _) => break,
                 (Ok(Some(Node::File(now))), Some((kind, message))) if still(&node, &now, kind) => {
-                    return Some(Difference { path, kind, message });
+                    let length = now.identity.length();
+                    return Some(Difference { path, kind, length, message });
                 }
                 (Ok(Some(Node::File(now))), _) => node = now,
             }
@@ -142,7 +146,7 @@ impl Comparison {
             pause *= 2;
         }
         let message = "the source changes faster than it can be compared".to_owned();
-        Some(Difference { path, kind: DifferenceKind::Unverifiable, message })
+        Some(Difference { path, kind: DifferenceKind::Unverifiable, length: 0, message })
     }
 
     /// The source lost the file since it was listed: nothing may stand at its key.
@@ -153,17 +157,13 @@ impl Comparison {
             Ok(None) => None,
             Ok(Some(_)) => {
                 let message = "the source has removed it".to_owned();
-                Some(Difference { path, kind: DifferenceKind::Extra, message })
+                Some(Difference { path, kind: DifferenceKind::Extra, length: 0, message })
             }
             Err(error) => Some(unverifiable(path, Side::Target, &error)),
         }
     }
 
-    async fn look(
-        &self,
-        path: &RelPath,
-        node: &FileNode,
-    ) -> Result<Verdict, (Side, StoreError)> {
+    async fn look(&self, path: &RelPath, node: &FileNode) -> Result<Verdict, (Side, StoreError)> {
         let unequal = |kind, message: String| Ok(Verdict::Unequal(kind, message));
         if node.open {
             let message = "the file is being written at the source".to_owned();
@@ -186,6 +186,9 @@ impl Comparison {
             let message = format!("{length} bytes at the source, {} on the target", object.length);
             return unequal(DifferenceKind::Different, message);
         }
+        if self.verification.options.content == Content::Length {
+            return Ok(Verdict::Equal { read: None });
+        }
         let Some((expected, read_source)) = self.source_checksum(path, node).await? else {
             return Ok(Verdict::Moved);
         };
@@ -203,7 +206,7 @@ impl Comparison {
         if let Some(message) = self.metadata_difference(&node.metadata, &object, flat) {
             return unequal(DifferenceKind::MetadataDifferent, message);
         }
-        Ok(Verdict::Equal { read: read_source || read_target })
+        Ok(Verdict::Equal { read: Some(read_source || read_target) })
     }
 
     /// The checksum of the pinned file and whether it took reading; `None` if the file moved.
@@ -217,9 +220,11 @@ impl Comparison {
             return Ok(Some((0, false)));
         }
         let source = &self.verification.source;
-        let asked = match self.verification.options.read_everything {
-            true => Ok(None),
-            false => attempt::ask(|| source.stored_checksum(path, node)).await,
+        let asked = match self.verification.options.content {
+            Content::Read => Ok(None),
+            Content::Length | Content::Checksum => {
+                attempt::ask(|| source.stored_checksum(path, node)).await
+            }
         };
         let counter = &self.meter.bytes_read_source;
         let checksum = match asked {
@@ -241,7 +246,9 @@ impl Comparison {
     ) -> Result<(u32, bool), StoreError> {
         match object.crc32c {
             _ if object.length == 0 => Ok((0, false)),
-            Some(stored) if !self.verification.options.read_everything => Ok((stored, false)),
+            Some(stored) if self.verification.options.content != Content::Read => {
+                Ok((stored, false))
+            }
             Some(_) | None => {
                 let target = &self.verification.target;
                 let counter = &self.meter.bytes_read_target;
@@ -274,9 +281,11 @@ impl Comparison {
         if flat {
             return None;
         }
-        let digest = |name: &str| object.user_metadata.keys().any(|key| {
-            key.starts_with("whimbrel-") && key.contains(name) && key.ends_with("-digest")
-        });
+        let digest = |name: &str| {
+            object.user_metadata.keys().any(|key| {
+                key.starts_with("whimbrel-") && key.contains(name) && key.ends_with("-digest")
+            })
+        };
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
         for (name, here, there) in [
             ("owner", source.owner.clone(), target.owner.clone()),
@@ -346,5 +355,5 @@ fn unverifiable(path: RelPath, side: Side, error: &StoreError) -> Difference {
         Side::Local => "this machine",
     };
     let message = format!("{side}: {error}");
-    Difference { path, kind: DifferenceKind::Unverifiable, message }
+    Difference { path, kind: DifferenceKind::Unverifiable, length: 0, message }
 }

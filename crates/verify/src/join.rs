@@ -147,7 +147,7 @@ impl Join<'_> {
             What::Unreadable(message) => {
                 self.unreadable = item.path.parent();
                 let kind = DifferenceKind::Unverifiable;
-                self.tell(Difference { path: item.path, kind, message }).await;
+                self.tell(Difference { path: item.path, kind, length: 0, message }).await;
             }
         }
         Ok(())
@@ -218,7 +218,7 @@ impl Join<'_> {
     /// A path that no key can stand for.
     async fn refused(&mut self, path: &RelPath, error: &StoreError) -> Vec<u8> {
         let (kind, message) = (DifferenceKind::Missing, error.to_string());
-        self.tell(Difference { path: path.clone(), kind, message }).await;
+        self.tell(Difference { path: path.clone(), kind, length: 0, message }).await;
         Vec::new()
     }
 

@@ -45,8 +45,8 @@ pub struct Verification {
 /// How closely source and target are compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Read all data on both sides, even where checksums are kept.
-    pub read_everything: bool,
+    /// How the bytes of two files are compared.
+    pub content: Content,
     /// What only the target has is counted, but no difference.
     pub ignore_extras: bool,
     /// How much metadata is compared.
@@ -55,6 +55,17 @@ pub struct Options {
     pub directory_markers: DirectoryMarkers,
     /// Comparisons in flight; at least 1.
     pub parallel: usize,
+}
+
+/// How the bytes of two files are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Not at all: equal lengths are good enough. Counts nothing as verified.
+    Length,
+    /// By the checksums that both sides keep; a side that keeps none is read.
+    Checksum,
+    /// By reading both sides, even where checksums are kept.
+    Read,
 }
 
 /// What is wrong with a path.
@@ -80,6 +91,8 @@ pub struct Difference {
     pub path: RelPath,
     /// What is wrong.
     pub kind: DifferenceKind,
+    /// Bytes of the file at the source; 0 where that is not known.
+    pub length: u64,
     /// In words, both sides named.
     pub message: String,
 }

@@ -122,9 +122,7 @@ impl Walk {
         let listing = self.levels.last_mut().and_then(|level| level.taken_ahead(&path));
         let page = match listing {
             Some(listing) => listed(listing).await,
-            None if node.empty == Some(true) => {
-                Ok(Some(Page { entries: Vec::new(), more: false }))
-            }
+            None if node.empty == Some(true) => Ok(Some(Page { entries: Vec::new(), more: false })),
             None => self.page(&path, None).await,
         };
         let page = match page {
@@ -138,8 +136,8 @@ impl Walk {
             }
         };
         let empty = page.entries.is_empty() && !page.more;
-        let marker_expected = self.scope.covers_directory(&path)
-            && (empty || self.markers == DirectoryMarkers::All);
+        let marker_expected =
+            self.scope.covers_directory(&path) && (empty || self.markers == DirectoryMarkers::All);
         let mut level = Level::new(path.clone());
         level.fill(page);
         let what = What::Directory { marker_expected };
@@ -187,9 +185,8 @@ impl Walk {
             .collect();
         for path in fresh {
             let (source, directory) = (self.source.clone(), path.clone());
-            let listing = tokio::spawn(async move {
-                attempt::ask(|| source.list(&directory, None)).await
-            });
+            let listing =
+                tokio::spawn(async move { attempt::ask(|| source.list(&directory, None)).await });
             level.ahead.push_back((path, listing));
         }
     }
@@ -208,8 +205,7 @@ impl Level {
     }
 
     fn fill(&mut self, page: Page) {
-        let skip =
-            if self.directory.is_root() { 0 } else { self.directory.as_bytes().len() + 1 };
+        let skip = if self.directory.is_root() { 0 } else { self.directory.as_bytes().len() + 1 };
         if let Some(last) = page.entries.last() {
             self.last = last.path.as_bytes().get(skip..).map(<[u8]>::to_vec);
         }

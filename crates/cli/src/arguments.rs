@@ -1,0 +1,477 @@
+//! What can be asked for on the command line. The help texts are the manual.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use whimbrel_core::config::{DirectoryMarkers, Existing, Extras};
+use whimbrel_core::metadata::MetadataLevel;
+
+use crate::unit::{self, ByteRate, CallRate, Limit};
+
+const EXAMPLES: &str = "\
+Examples:
+  Check first whether everything is in place, and how to mend what is not:
+    whimbrel doctor hdfs://namenode:8020/warehouse s3://new-home/warehouse
+
+  Copy once, and again later: only what differs is copied.
+    whimbrel migrate hdfs://namenode:8020/warehouse s3://new-home/warehouse
+
+  Keep the target equal while the source goes on changing; Control-C stops, the same call resumes:
+    whimbrel migrate hdfs://namenode:8020/warehouse s3://new-home/warehouse --live --name move
+
+  Look on, slow down, and prove it:
+    whimbrel status move
+    whimbrel limit move --bandwidth 200Mbit/s
+    whimbrel verify move
+
+Locations:
+  hdfs://HOST:PORT/path, hdfs://NAMESERVICE/path, hdfs:///path   configuration: HADOOP_CONF_DIR
+  s3://BUCKET/prefix                credentials, region and endpoint as the AWS tools take them
+  file:///path or a plain path      this machine
+
+Exit codes:
+  0 done, equal        1 a defect of Whimbrel       2 wrong use          3 the source
+  4 the target         5 some paths failed          6 wants your word    7 this machine
+  130, 143 stopped by a signal; start the same call again to resume";
+
+const MIGRATE_EXAMPLES: &str = "\
+Examples:
+  whimbrel migrate hdfs:///warehouse s3://new-home/warehouse
+  whimbrel migrate hdfs:///warehouse s3://new-home/warehouse --live --bandwidth 200Mbit/s
+  whimbrel migrate /data s3://backup/data --live --until-quiet 5m
+  whimbrel migrate /data /mnt/new/data --exclude 'tmp/**' --exclude '**/*.bak'
+  whimbrel migrate s3://old/p s3://new/p --source-profile old --target-profile new
+
+What it does is kept in a state folder. The same call again goes on where the last one ended,
+after Control-C as after a crash. Files that stand on the target already and are equal are not
+copied again, whoever wrote them.
+
+Globs match the path relative to SOURCE. * and ? stop at /, ** does not: '*.csv' is a file at the
+top, '**/*.csv' one anywhere, 'tmp' or 'tmp/**' a directory with everything below it.";
+
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  whimbrel verify hdfs:///warehouse s3://new-home/warehouse
+  whimbrel verify move                 the locations and scope of the migration called move
+  whimbrel verify /data s3://backup/data --read --ignore-extras
+
+Where both sides keep checksums no data is read. Exit code 0: equal; 5: different.";
+
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  whimbrel doctor hdfs:///warehouse s3://new-home/warehouse --live
+  whimbrel doctor /data s3://backup/data --sse aws:kms --sse-kms-key-id KEY
+
+It writes one small probe object to the target, with the options that the migration would use,
+and removes it. Exit code 0: nothing stands in the way; 3: the source, 4: the target, 7: this
+machine has to be mended.";
+
+/// Moves a live data platform: copies a tree once, follows its changes, and proves the result.
+#[derive(Debug, Parser)]
+#[command(name = "whimbrel", version, after_help = EXAMPLES, args_override_self = true)]
+#[command(arg_required_else_help = true, disable_help_subcommand = false)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+    #[command(flatten)]
+    pub output: OutputArguments,
+}
+
+#[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "one value per process")]
+pub enum Command {
+    /// Make TARGET equal to SOURCE, once or for as long as SOURCE changes
+    #[command(after_help = MIGRATE_EXAMPLES, args_override_self = true)]
+    Migrate(MigrateArguments),
+    /// Compare SOURCE with TARGET as they are now
+    #[command(after_help = VERIFY_EXAMPLES, args_override_self = true)]
+    Verify(VerifyArguments),
+    /// Check everything that a migration needs, and say how to mend what is missing
+    #[command(after_help = DOCTOR_EXAMPLES, args_override_self = true)]
+    Doctor(DoctorArguments),
+    /// Where a migration stands; without NAME: all of this user's migrations
+    Status(StatusArguments),
+    /// What happened to one path
+    Path(PathArguments),
+    /// Change the limits of a running migration
+    Limit(LimitArguments),
+    /// Let a running migration take no new work; changes are still noted
+    Pause(NameArguments),
+    /// Let a paused migration go on
+    Resume(NameArguments),
+    /// Stop a running migration in good order; start it again to resume
+    Stop(NameArguments),
+    /// Say that what a guard holds back is meant
+    Confirm(NameArguments),
+    /// Print the version
+    Version,
+    /// Print completions for a shell
+    Completions(CompletionsArguments),
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub struct OutputArguments {
+    /// One JSON object per line on standard output; the last is the result
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Append a log to FILE
+    #[arg(long, global = true, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+    /// How the log is written
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+    /// How much the log says
+    #[arg(long, global = true, value_name = "LEVEL", default_value = "info")]
+    pub log_level: LogLevel,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct MigrateArguments {
+    /// What is moved: a directory, a file, a prefix
+    pub source: OsString,
+    /// Where to
+    pub target: OsString,
+    /// Join the scan with the stream of changes and go on until stopped
+    #[arg(long)]
+    pub live: bool,
+    /// With --live: end once everything is applied and nothing changed for this long (30s, 5m, 1h)
+    #[arg(long, value_name = "DURATION", requires = "live", value_parser = unit::duration)]
+    pub until_quiet: Option<Duration>,
+    /// Show what is there and would be looked at; write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub state: StateArguments,
+    #[command(flatten)]
+    pub scope: ScopeArguments,
+    #[command(flatten)]
+    pub policy: PolicyArguments,
+    #[command(flatten)]
+    pub write: WriteArguments,
+    #[command(flatten)]
+    pub limits: RunLimitArguments,
+    #[command(flatten)]
+    pub connection: ConnectionArguments,
+    #[command(flatten)]
+    pub config: ConfigArguments,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct VerifyArguments {
+    /// The source; or the name of a migration, alone
+    pub source: OsString,
+    /// The target
+    pub target: Option<OsString>,
+    /// Read all data on both sides, even where checksums are kept
+    #[arg(long)]
+    pub read: bool,
+    /// What only the target has is no difference
+    #[arg(long)]
+    pub ignore_extras: bool,
+    /// How much metadata is compared
+    #[arg(long, value_name = "LEVEL", default_value = "basic", value_parser = metadata_level)]
+    pub metadata: MetadataLevel,
+    /// Which directories are expected to have a marker
+    #[arg(long, value_name = "WHICH", default_value = "empty", value_parser = directory_markers)]
+    pub directory_markers: DirectoryMarkers,
+    /// The state folder of the migration that is named
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    #[command(flatten)]
+    pub scope: ScopeArguments,
+    #[command(flatten)]
+    pub connection: ConnectionArguments,
+    #[command(flatten)]
+    pub config: ConfigArguments,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct DoctorArguments {
+    /// What is to be moved
+    pub source: OsString,
+    /// Where to
+    pub target: OsString,
+    /// Check what a live migration needs too
+    #[arg(long)]
+    pub live: bool,
+    #[command(flatten)]
+    pub state: StateArguments,
+    #[command(flatten)]
+    pub write: WriteArguments,
+    #[command(flatten)]
+    pub connection: ConnectionArguments,
+    #[command(flatten)]
+    pub config: ConfigArguments,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "State")]
+pub struct StateArguments {
+    /// The migration's name [default: made from both URLs]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Where its durable state lives [default: $XDG_STATE_HOME/whimbrel/NAME]
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Scope")]
+pub struct ScopeArguments {
+    /// Only what matches; may be given several times
+    #[arg(long, value_name = "GLOB")]
+    pub include: Vec<String>,
+    /// Not what matches; wins over --include; may be given several times
+    #[arg(long, value_name = "GLOB")]
+    pub exclude: Vec<String>,
+    /// Put the subtree FROM at TO under the target; may be given several times
+    #[arg(long, value_name = "FROM=TO")]
+    pub map: Vec<String>,
+    /// Without any of: .Trash .snapshot _temporary .hive-staging* *._COPYING_
+    #[arg(long)]
+    pub no_default_excludes: bool,
+    /// Without this one of the ready-made exclusions; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub no_default_exclude: Vec<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "What stands on the target already")]
+pub struct PolicyArguments {
+    /// An object that the source has too: check, replace, trust or refuse
+    #[arg(long, value_name = "POLICY", default_value = "check", value_parser = existing)]
+    pub existing: Existing,
+    /// An object that the source does not have: keep or remove
+    #[arg(long, value_name = "POLICY", default_value = "keep", value_parser = extras)]
+    pub extras: Extras,
+    /// Take over what another state of Whimbrel wrote
+    #[arg(long)]
+    pub adopt: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "What is written")]
+pub struct WriteArguments {
+    /// Owner, group, mode, mtime and ACL: none, basic, or full with extended attributes
+    #[arg(long, value_name = "LEVEL", default_value = "basic", value_parser = metadata_level)]
+    pub metadata: MetadataLevel,
+    /// Which directories get a marker object: empty or all
+    #[arg(long, value_name = "WHICH", default_value = "empty", value_parser = directory_markers)]
+    pub directory_markers: DirectoryMarkers,
+    /// Server-side encryption: AES256 or aws:kms
+    #[arg(long, value_name = "METHOD", value_parser = ["AES256", "aws:kms"])]
+    pub sse: Option<String>,
+    /// The key for aws:kms
+    #[arg(long, value_name = "KEY")]
+    pub sse_kms_key_id: Option<String>,
+    /// Use a bucket key for aws:kms
+    #[arg(long)]
+    pub bucket_key: bool,
+    /// Storage class, such as STANDARD_IA
+    #[arg(long, value_name = "CLASS")]
+    pub storage_class: Option<String>,
+    /// A tag on every object; may be given several times
+    #[arg(long, value_name = "KEY=VALUE", value_parser = tag)]
+    pub tag: Vec<(String, String)>,
+    /// Canned ACL, such as bucket-owner-full-control
+    #[arg(long, value_name = "ACL")]
+    pub acl: Option<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub struct RunLimitArguments {
+    /// Bytes read per second: 200Mbit/s, 25MB/s, 10MiB/s
+    #[arg(long, value_name = "RATE", value_parser = unit::byte_rate)]
+    pub bandwidth: Option<ByteRate>,
+    /// Calls to the NameNode per second: 300/s
+    #[arg(long, value_name = "RATE", value_parser = unit::call_rate)]
+    pub namenode_calls: Option<CallRate>,
+    /// Requests to the target per second: 3500/s
+    #[arg(long, value_name = "RATE", value_parser = unit::call_rate)]
+    pub target_requests: Option<CallRate>,
+    /// Files in flight at the same time
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub transfers: Option<u32>,
+    /// Pending entries before they are coarsened into directories
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub pending_max: Option<u64>,
+    /// Without --live: how long a lost side is waited for
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = unit::duration)]
+    pub give_up_after: Duration,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Connection")]
+pub struct ConnectionArguments {
+    /// Folder of core-site.xml and hdfs-site.xml [default: $HADOOP_CONF_DIR]
+    #[arg(long, value_name = "DIR")]
+    pub hadoop_conf: Option<PathBuf>,
+    /// Where the bucket's name stands [default: path, or virtual on AWS]
+    #[arg(long, value_name = "STYLE")]
+    pub s3_addressing: Option<AddressingArgument>,
+    /// AWS profile of the source [default: $AWS_PROFILE]
+    #[arg(long, value_name = "PROFILE")]
+    pub source_profile: Option<String>,
+    /// Endpoint of the source [default: $AWS_ENDPOINT_URL_S3, $AWS_ENDPOINT_URL]
+    #[arg(long, value_name = "URL")]
+    pub source_endpoint: Option<String>,
+    /// Region of the source [default: $AWS_REGION]
+    #[arg(long, value_name = "REGION")]
+    pub source_region: Option<String>,
+    /// AWS profile of the target
+    #[arg(long, value_name = "PROFILE")]
+    pub target_profile: Option<String>,
+    /// Endpoint of the target
+    #[arg(long, value_name = "URL")]
+    pub target_endpoint: Option<String>,
+    /// Region of the target
+    #[arg(long, value_name = "REGION")]
+    pub target_region: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AddressingArgument {
+    Path,
+    Virtual,
+}
+
+impl AddressingArgument {
+    /// As it stands on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Path => "path",
+            Self::Virtual => "virtual",
+        }
+    }
+
+    /// The style that is called so.
+    pub fn of_name(name: &str) -> Option<Self> {
+        [Self::Path, Self::Virtual].into_iter().find(|style| style.name() == name)
+    }
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct ConfigArguments {
+    /// The same options in TOML (bandwidth = "200Mbit/s"); what stands on the command line wins
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct StatusArguments {
+    /// The migration's name
+    pub name: Option<String>,
+    /// Its state folder, where it was given one
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct PathArguments {
+    /// The migration's name
+    pub name: String,
+    /// The path, relative to the source root
+    pub path: OsString,
+    /// Its state folder, where it was given one
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).multiple(true)
+    .args(["bandwidth", "namenode_calls", "target_requests"]))]
+pub struct LimitArguments {
+    /// The migration's name
+    pub name: String,
+    /// Bytes read per second: 200Mbit/s, 25MB/s, 10MiB/s, unlimited
+    #[arg(long, value_name = "RATE", value_parser = unit::byte_limit)]
+    pub bandwidth: Option<Limit<ByteRate>>,
+    /// Calls to the NameNode per second: 300/s, unlimited
+    #[arg(long, value_name = "RATE", value_parser = unit::call_limit)]
+    pub namenode_calls: Option<Limit<CallRate>>,
+    /// Requests to the target per second: 3500/s, unlimited
+    #[arg(long, value_name = "RATE", value_parser = unit::call_limit)]
+    pub target_requests: Option<Limit<CallRate>>,
+    /// Its state folder, where it was given one
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct NameArguments {
+    /// The migration's name
+    pub name: String,
+    /// Its state folder, where it was given one
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct CompletionsArguments {
+    /// bash, elvish, fish, powershell or zsh
+    pub shell: clap_complete::Shell,
+}
+
+fn metadata_level(text: &str) -> Result<MetadataLevel, String> {
+    one_of(
+        text,
+        &[
+            ("none", MetadataLevel::None),
+            ("basic", MetadataLevel::Basic),
+            ("full", MetadataLevel::Full),
+        ],
+    )
+}
+
+fn directory_markers(text: &str) -> Result<DirectoryMarkers, String> {
+    one_of(text, &[("empty", DirectoryMarkers::Empty), ("all", DirectoryMarkers::All)])
+}
+
+fn existing(text: &str) -> Result<Existing, String> {
+    one_of(
+        text,
+        &[
+            ("check", Existing::Check),
+            ("replace", Existing::Replace),
+            ("trust", Existing::Trust),
+            ("refuse", Existing::Refuse),
+        ],
+    )
+}
+
+fn extras(text: &str) -> Result<Extras, String> {
+    one_of(text, &[("keep", Extras::Keep), ("remove", Extras::Remove)])
+}
+
+fn one_of<T: Copy>(text: &str, known: &[(&str, T)]) -> Result<T, String> {
+    known.iter().find(|(name, _)| *name == text).map(|(_, value)| *value).ok_or_else(|| {
+        let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+        format!("{text:?} is none of: {}", names.join(", "))
+    })
+}
+
+fn tag(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        Some(_) | None => Err(format!("{text:?} is no tag; write KEY=VALUE")),
+    }
+}

@@ -1,0 +1,11 @@
+//! One file per command.
+
+pub mod act;
+pub mod completions;
+pub mod doctor;
+pub mod dry_run;
+pub mod migrate;
+pub mod path;
+pub mod status;
+pub mod verify;
+pub mod version;

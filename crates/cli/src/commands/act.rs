@@ -1,0 +1,62 @@
+//! `whimbrel pause`, `resume`, `stop`, `confirm` and `limit`: what is asked of a running
+//! migration.
+
+use serde_json::Value;
+use whimbrel_engine::Request;
+
+use crate::arguments::{LimitArguments, NameArguments};
+use crate::control;
+use crate::exit::CommandError;
+use crate::output;
+use crate::state;
+use crate::unit::Limit;
+
+/// Passes an order on to the migration of that name; `done` says what it does then.
+///
+/// # Errors
+/// It does not run, or refuses.
+pub async fn order(
+    arguments: &NameArguments,
+    order: Request,
+    done: &str,
+    json: bool,
+) -> Result<u8, CommandError> {
+    let place = state::existing(&arguments.name, arguments.state.as_deref())?;
+    let answer = control::order(&place, &order).await?;
+    tell(&place.name, done, &answer, json);
+    Ok(0)
+}
+
+/// Changes the limits of the migration of that name.
+///
+/// # Errors
+/// It does not run, or refuses.
+pub async fn limit(arguments: &LimitArguments, json: bool) -> Result<u8, CommandError> {
+    let place = state::existing(&arguments.name, arguments.state.as_deref())?;
+    let order = Request::Limit {
+        bandwidth_bytes: arguments.bandwidth.map(|limit| plain(limit, |r| r.bytes_per_second)),
+        source_calls: arguments.namenode_calls.map(|limit| plain(limit, |r| r.calls_per_second)),
+        target_requests: arguments
+            .target_requests
+            .map(|limit| plain(limit, |r| r.calls_per_second)),
+    };
+    let answer = control::order(&place, &order).await?;
+    tell(&place.name, "has new limits", &answer, json);
+    Ok(0)
+}
+
+/// The socket's 0 is no limit.
+fn plain<T>(limit: Limit<T>, number: impl Fn(T) -> u64) -> u64 {
+    match limit {
+        Limit::Unlimited => 0,
+        Limit::AtMost(rate) => number(rate),
+    }
+}
+
+fn tell(name: &str, done: &str, answer: &Value, json: bool) {
+    if json {
+        output::json_line("result", answer);
+    } else {
+        output::standard_output(&format!("{name} {done}."));
+    }
+}

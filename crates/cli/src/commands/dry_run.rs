@@ -1,0 +1,90 @@
+//! `whimbrel migrate … --dry-run`: what a run would find to do, by names and lengths alone.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use whimbrel_core::config::DirectoryMarkers;
+use whimbrel_core::metadata::MetadataLevel;
+use whimbrel_verify::{Content, DifferenceKind, Options};
+
+use super::verify::{Comparing, compare};
+use crate::arguments::MigrateArguments;
+use crate::exit::CommandError;
+use crate::open;
+use crate::output;
+use crate::output::result::{MigrationResult, Outcome, bytes, grouped};
+use crate::request::{Coverage, Pair};
+
+/// What would be done.
+#[derive(Default)]
+struct Plan {
+    copies: u64,
+    copy_bytes: u64,
+    replacements: u64,
+}
+
+/// Compares both sides and tells what a run would copy; writes nothing anywhere.
+///
+/// # Errors
+/// A side that cannot be opened or listed.
+pub async fn run(
+    pair: &Pair,
+    coverage: &Coverage,
+    arguments: &MigrateArguments,
+    json: bool,
+) -> Result<u8, CommandError> {
+    let source = open::source(&pair.source, &arguments.connection, false).await?;
+    let target = open::target_to_look_at(&pair.target, &arguments.connection).await?;
+    let options = Options {
+        content: Content::Length,
+        ignore_extras: true,
+        metadata: MetadataLevel::None,
+        directory_markers: DirectoryMarkers::Empty,
+        parallel: super::verify::PARALLEL,
+    };
+    let mut plan = Plan::default();
+    let comparing = Comparing::new(source, target, coverage.clone(), options)?;
+    let sums = compare(comparing, json, Arc::default(), |difference| {
+        let replaces = match difference.kind {
+            DifferenceKind::Missing => 0,
+            DifferenceKind::Different => 1,
+            DifferenceKind::Extra
+            | DifferenceKind::MetadataDifferent
+            | DifferenceKind::Unverifiable => return,
+        };
+        if !difference.path.is_marker() {
+            plan.copies += 1;
+            plan.copy_bytes += difference.length;
+            plan.replacements += replaces;
+        }
+    })
+    .await?;
+    let mut result = MigrationResult {
+        outcome: if plan.copies == 0 { Outcome::Equal } else { Outcome::Incomplete },
+        extras: sums.extra,
+        ..MigrationResult::default()
+    };
+    result.run.files_scanned = sums.files_compared;
+    result.total.files_scanned = sums.files_compared;
+    if json {
+        let mut fields = result.fields();
+        fields.insert("dry_run".into(), json!(true));
+        fields.insert("would_copy_files".into(), json!(plan.copies));
+        fields.insert("would_copy_bytes".into(), json!(plan.copy_bytes));
+        fields.insert("would_replace_files".into(), json!(plan.replacements));
+        output::json_line("result", &fields);
+    } else {
+        output::standard_output(&format!(
+            "Dry run: nothing was written.\n  scanned           {} files\n  would copy        {} \
+             files, {}, {} of them over others of another length\n  extras            {} objects \
+             that the source does not have\nFiles of equal length are compared by their checksums \
+             in a real run.",
+            grouped(sums.files_compared),
+            grouped(plan.copies),
+            bytes(plan.copy_bytes),
+            grouped(plan.replacements),
+            grouped(sums.extra)
+        ));
+    }
+    Ok(0)
+}

@@ -1,0 +1,357 @@
+//! `whimbrel migrate SOURCE TARGET`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::sync::mpsc;
+use whimbrel_core::config::Config;
+use whimbrel_core::effect::Report;
+use whimbrel_core::failure::{FailureKind, Side};
+use whimbrel_core::path::Namespace;
+use whimbrel_engine::{Control, Ending, Limits, Rate, RunResult, Setup, State};
+use whimbrel_store::s3::WriteOptions;
+use whimbrel_store::source::Source;
+
+use crate::arguments::{MigrateArguments, WriteArguments};
+use crate::exit::{self, CommandError, Condition, Signal};
+use crate::location::Location;
+use crate::open::{self, OpenTarget, Writer};
+use crate::output;
+use crate::output::problem::Problems;
+use crate::output::progress::Display;
+use crate::output::result::{MigrationResult, Outcome};
+use crate::record::{self, Call};
+use crate::request::{Coverage, Pair};
+use crate::signal::Signals;
+use crate::state::{self, StatePlace};
+
+/// How long a second signal leaves the run to put its state away.
+const LAST_GRACE: Duration = Duration::from_secs(3);
+
+/// A call that was looked through before anything is touched.
+struct Request {
+    arguments: MigrateArguments,
+    pair: Pair,
+    coverage: Coverage,
+    place: StatePlace,
+}
+
+/// Runs a migration to its end.
+///
+/// # Errors
+/// What keeps it from beginning. What ends it later is its result.
+pub async fn run(arguments: MigrateArguments, json: bool) -> Result<u8, CommandError> {
+    let request = Request::parse(arguments)?;
+    let mut signals = Signals::listen()?;
+    if request.arguments.dry_run {
+        return super::dry_run::run(&request.pair, &request.coverage, &request.arguments, json)
+            .await;
+    }
+    let begun = tokio::select! {
+        begun = request.begin() => begun?,
+        signal = signals.next() => return Ok(stopped_early(&request.place, signal, json)),
+    };
+    request.announce(json);
+    let Begun { setup, reports } = begun;
+    let (result, signal) = attend(setup, reports, signals, &request.place.name, json).await;
+    let result = match result {
+        Ok(result) => request.result(&result, signal),
+        Err(error) => {
+            let error = CommandError::from(error);
+            let code = exit::code(&BTreeSet::from([error.condition]));
+            MigrationResult {
+                name: request.place.name.clone(),
+                ..MigrationResult::of_error(error, code)
+            }
+        }
+    };
+    record::write_result(&request.place.folder, &result.fields())?;
+    tell(&result, json);
+    Ok(result.exit_code)
+}
+
+/// A run that both sides have answered to.
+struct Begun {
+    setup: Setup,
+    reports: mpsc::Receiver<Report>,
+}
+
+impl Request {
+    fn parse(arguments: MigrateArguments) -> Result<Self, CommandError> {
+        let pair = Pair::parse(&arguments.source, &arguments.target, &arguments.connection)?;
+        let coverage = Coverage::parse(&arguments.scope)?;
+        if arguments.live && matches!(pair.source, Location::Bucket { .. }) {
+            return Err(CommandError::usage(
+                format!("--live: {} has no stream of changes", pair.source),
+                "leave --live out and run the same call again and again: only what differs is \
+                 copied",
+            ));
+        }
+        let (name, folder) = (arguments.state.name.as_deref(), arguments.state.state.as_deref());
+        let place = state::place(&pair.source, &pair.target, name, folder)?;
+        pair.refuse_state_inside(&place.folder)?;
+        Ok(Self { arguments, pair, coverage, place })
+    }
+
+    /// Opens state and sides. The state comes first: where it is in use, nothing else is touched.
+    async fn begin(&self) -> Result<Begun, CommandError> {
+        let new = !self.place.folder.exists();
+        let begun = self.open_all().await;
+        if begun.is_err() && new {
+            // Nothing but an empty ledger is in there.
+            let _ = std::fs::remove_dir_all(&self.place.folder);
+        }
+        begun
+    }
+
+    async fn open_all(&self) -> Result<Begun, CommandError> {
+        let state = self.open_state()?;
+        let uploads = state.uploads()?;
+        let arguments = &self.arguments;
+        let acl = arguments.write.metadata != whimbrel_core::metadata::MetadataLevel::None;
+        let writer = Writer { migration: state.migration(), uploads: &uploads };
+        let write = write_options(&arguments.write);
+        let source = open::source(&self.pair.source, &arguments.connection, acl).await?;
+        if arguments.live {
+            refuse_without_stream(source.source.as_ref()).await?;
+        }
+        let target = open::target(&self.pair.target, &arguments.connection, write, writer).await?;
+        refuse_what_cannot_be_written(&target).await?;
+        let coverage = match source.single_file {
+            Some(name) => self.coverage.clone().of_single_file(name)?,
+            None => self.coverage.clone(),
+        };
+        let (problems, reports) = whimbrel_engine::Problems::channel();
+        let keys = coverage.keys(target.prefix())?;
+        let limits = &arguments.limits;
+        let usual = Setup::new(state, source.source, target.into_target());
+        let transfers = limits.transfers.map_or(usual.transfers, |transfers| transfers as usize);
+        let setup = Setup {
+            keys,
+            scope: coverage.scope,
+            config: self.config(),
+            transfers,
+            limits: Arc::new(Limits {
+                bandwidth_bytes: Rate::new(limits.bandwidth.map_or(0, |r| r.bytes_per_second)),
+                source_calls: Rate::new(limits.namenode_calls.map_or(0, |r| r.calls_per_second)),
+                target_requests: Rate::new(
+                    limits.target_requests.map_or(0, |r| r.calls_per_second),
+                ),
+            }),
+            problems,
+            ..usual
+        };
+        self.remember()?;
+        Ok(Begun { setup, reports })
+    }
+
+    fn open_state(&self) -> Result<State, CommandError> {
+        let namespace = match self.pair.source {
+            Location::Bucket { .. } => Namespace::Flat,
+            Location::Hdfs { .. } | Location::Local { .. } => Namespace::Tree,
+        };
+        let fixed = vec![
+            ("source".to_owned(), self.pair.source.to_string()),
+            ("target".to_owned(), self.pair.target.to_string()),
+        ];
+        Ok(State::open(&self.place.folder, namespace, fixed)?)
+    }
+
+    /// Leaves beside the state what `verify NAME` and `status` need.
+    fn remember(&self) -> Result<(), CommandError> {
+        let (source, target) = (self.pair.source.url(), self.pair.target.url());
+        let (scope, connection) = (&self.arguments.scope, &self.arguments.connection);
+        Call::new(&source, &target, scope, connection).write(&self.place.folder)?;
+        record::forget_result(&self.place.folder)?;
+        state::register(&self.place);
+        Ok(())
+    }
+
+    fn config(&self) -> Config {
+        let arguments = &self.arguments;
+        let usual = Config::default();
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Config {
+            live: arguments.live,
+            until_quiet_millis: arguments.until_quiet.map(millis),
+            existing: arguments.policy.existing,
+            adopt: arguments.policy.adopt,
+            extras: arguments.policy.extras,
+            metadata: arguments.write.metadata,
+            directory_markers: arguments.write.directory_markers,
+            pending_max: arguments.limits.pending_max.unwrap_or(usual.pending_max),
+            give_up_after_millis: millis(arguments.limits.give_up_after),
+            ..usual
+        }
+    }
+
+    /// Says that it runs, and where it can be found.
+    fn announce(&self, json: bool) {
+        let (source, target) = (self.pair.source.to_string(), self.pair.target.to_string());
+        let state = self.place.folder.display().to_string();
+        if json {
+            output::json_line(
+                "started",
+                &json!({
+                    "name": self.place.name,
+                    "state": state,
+                    "source": source,
+                    "target": target,
+                    "live": self.arguments.live,
+                    "version": env!("CARGO_PKG_VERSION"),
+                }),
+            );
+        } else {
+            output::standard_error(&format!("{}: {source} -> {target}", self.place.name));
+        }
+        tracing::info!(name = self.place.name, state, source, target, "started");
+    }
+
+    fn result(&self, run: &RunResult, signal: Option<Signal>) -> MigrationResult {
+        let progress = &run.progress;
+        let mut conditions = BTreeSet::new();
+        let error = match &run.ending {
+            Ending::Done | Ending::Stopped => None,
+            Ending::Failed(error) => Some(CommandError::from(error.clone())),
+        };
+        conditions.extend(error.as_ref().map(|error| error.condition));
+        if run.ending == Ending::Stopped {
+            // Stopped through the socket: as by a service manager.
+            conditions.insert(Condition::Signal(signal.unwrap_or(Signal::Terminate)));
+        }
+        let outcome = match run.outcome() {
+            whimbrel_engine::Outcome::Equal => Outcome::Equal,
+            whimbrel_engine::Outcome::Incomplete => Outcome::Incomplete,
+            whimbrel_engine::Outcome::Failed => Outcome::Failed,
+            whimbrel_engine::Outcome::Stopped => Outcome::Stopped,
+        };
+        if outcome == Outcome::Incomplete {
+            conditions.insert(Condition::Incomplete);
+        }
+        MigrationResult {
+            outcome,
+            total: progress.counters,
+            run: progress.run,
+            failures: progress.failures,
+            files_open: progress.files_open,
+            extras: progress.extras,
+            as_of_txid: progress.as_of_txid,
+            lag_seconds: progress.lag_seconds,
+            elapsed_seconds: progress.elapsed_seconds,
+            run_elapsed_seconds: progress.elapsed_seconds,
+            name: self.place.name.clone(),
+            error,
+            exit_code: exit::code(&conditions),
+        }
+    }
+}
+
+/// Runs the engine, shows what it says, and passes signals on.
+async fn attend(
+    setup: Setup,
+    mut reports: mpsc::Receiver<Report>,
+    mut signals: Signals,
+    name: &str,
+    json: bool,
+) -> (Result<RunResult, whimbrel_engine::EngineError>, Option<Signal>) {
+    let (mut control, orders) = Control::channel();
+    let mut display = Display::new(name, json);
+    let mut problems = Problems::new(json);
+    let mut stopped_by = None;
+    let mut engine = std::pin::pin!(whimbrel_engine::run(setup, orders));
+    let mut watching = true;
+    let result = loop {
+        tokio::select! {
+            biased;
+            ended = &mut engine => break ended,
+            signal = signals.next() => {
+                control.stop();
+                if stopped_by.replace(signal).is_some() {
+                    match tokio::time::timeout(LAST_GRACE, &mut engine).await {
+                        Ok(ended) => break ended,
+                        // The state is durable at every moment: nothing is lost by going now.
+                        Err(_) => std::process::exit(i32::from(signal_code(signal))),
+                    }
+                }
+            }
+            Some(report) = reports.recv() => {
+                display.clear();
+                problems.report(&report);
+            }
+            more = control.changed(), if watching => {
+                watching = more;
+                display.show(&control.progress());
+            }
+        }
+    };
+    display.clear();
+    while let Ok(report) = reports.try_recv() {
+        problems.report(&report);
+    }
+    for parked in result.iter().flat_map(|result| &result.parked) {
+        problems.parked(parked);
+    }
+    (result, stopped_by)
+}
+
+fn signal_code(signal: Signal) -> u8 {
+    exit::code(&BTreeSet::from([Condition::Signal(signal)]))
+}
+
+fn stopped_early(place: &StatePlace, signal: Signal, json: bool) -> u8 {
+    let result = MigrationResult {
+        outcome: Outcome::Stopped,
+        name: place.name.clone(),
+        exit_code: signal_code(signal),
+        ..MigrationResult::default()
+    };
+    tell(&result, json);
+    result.exit_code
+}
+
+fn tell(result: &MigrationResult, json: bool) {
+    if let Some(error) = &result.error {
+        output::error(error);
+    }
+    if json {
+        output::json_line("result", &result.fields());
+    } else {
+        output::standard_output(&result.text());
+    }
+}
+
+async fn refuse_without_stream(source: &dyn Source) -> Result<(), CommandError> {
+    match source.stream().await {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == FailureKind::Unsupported => {
+            Err(CommandError::usage(format!("--live: {error}"), error.remedy().to_owned()))
+        }
+        Err(error) => Err(error.into_failure(Side::Source).into()),
+    }
+}
+
+/// What a target cannot do is worked around, but it has to take objects and give them up.
+async fn refuse_what_cannot_be_written(target: &OpenTarget) -> Result<(), CommandError> {
+    for finding in target.probe().await? {
+        let Some((kind, message, remedy)) = finding.problem else { continue };
+        tracing::warn!(check = finding.check, message, "the target cannot do everything");
+        if matches!(kind, FailureKind::Denied | FailureKind::Full | FailureKind::Missing) {
+            return Err(CommandError { condition: Condition::Target, message, remedy });
+        }
+    }
+    Ok(())
+}
+
+/// The options that go on every write.
+pub fn write_options(arguments: &WriteArguments) -> WriteOptions {
+    WriteOptions {
+        encryption: arguments.sse.clone(),
+        kms_key_id: arguments.sse_kms_key_id.clone(),
+        bucket_key: arguments.bucket_key.then_some(true),
+        storage_class: arguments.storage_class.clone(),
+        tags: arguments.tag.iter().cloned().collect(),
+        acl: arguments.acl.clone(),
+    }
+}

@@ -1,0 +1,122 @@
+//! `whimbrel status [NAME]`.
+
+use serde_json::{Map, Value, json};
+use whimbrel_engine::{Request, status_at_rest};
+
+use crate::arguments::StatusArguments;
+use crate::control;
+use crate::exit::CommandError;
+use crate::output::progress::flattened;
+use crate::output::result::{bytes, grouped};
+use crate::output::{self};
+use crate::record::{self, Call};
+use crate::state::{self, StatePlace};
+
+/// Shows where one migration stands, or all of them.
+///
+/// # Errors
+/// No such migration, or a state folder that cannot be read.
+pub async fn run(arguments: &StatusArguments, json: bool) -> Result<u8, CommandError> {
+    if let Some(name) = &arguments.name {
+        let place = state::existing(name, arguments.state.as_deref())?;
+        let stand = stand(&place).await?;
+        if json {
+            output::json_line("result", &stand);
+        } else {
+            output::standard_output(&text(&stand));
+        }
+        return Ok(0);
+    }
+    let places = state::all()?;
+    for place in &places {
+        // One that cannot be read hides no other.
+        let stand = stand(place).await.unwrap_or_else(|error| {
+            Map::from_iter([
+                ("name".to_owned(), Value::from(place.name.clone())),
+                ("message".to_owned(), Value::from(error.message)),
+            ])
+        });
+        if json {
+            output::json_line("status", &stand);
+        } else {
+            output::standard_output(&text(&stand));
+        }
+    }
+    if json {
+        output::json_line("result", &json!({ "migrations": places.len() }));
+    } else if places.is_empty() {
+        output::standard_output("This user has no migrations yet; see whimbrel help migrate.");
+    }
+    Ok(0)
+}
+
+/// What a running migration says of itself, or how its last run ended.
+async fn stand(place: &StatePlace) -> Result<Map<String, Value>, CommandError> {
+    let mut stand = Map::new();
+    stand.insert("name".into(), place.name.clone().into());
+    stand.insert("state".into(), place.folder.to_string_lossy().into());
+    if let Some(call) = Call::read(&place.folder)? {
+        stand.insert("source".into(), call.source().to_string_lossy().into());
+        stand.insert("target".into(), call.target().to_string_lossy().into());
+    }
+    let running = control::ask(place, &Request::Status {}).await?;
+    stand.insert("running".into(), running.is_some().into());
+    let known = match running {
+        Some(answer) => flattened(answer.get("progress").cloned().unwrap_or_default()),
+        None => match record::read_result(&place.folder)? {
+            Some(result) => result,
+            None => flattened(status_at_rest(&place.folder)?),
+        },
+    };
+    for (name, value) in known {
+        stand.entry(name).or_insert(value);
+    }
+    Ok(stand)
+}
+
+fn text(stand: &Map<String, Value>) -> String {
+    let word = |name: &str| stand.get(name).and_then(Value::as_str);
+    let running = stand.get("running").and_then(Value::as_bool).unwrap_or(false);
+    let paused = stand.get("paused").and_then(Value::as_bool).unwrap_or(false);
+    let state = match (running, word("outcome")) {
+        (true, _) if paused => "paused".to_owned(),
+        (true, _) => format!("running ({})", word("phase").unwrap_or_default()),
+        (false, Some(outcome)) => format!("not running; the last run ended {outcome}"),
+        (false, None) => "not running".to_owned(),
+    };
+    let mut lines = vec![format!("{}: {state}", word("name").unwrap_or_default())];
+    if let (Some(source), Some(target)) = (word("source"), word("target")) {
+        lines.push(format!("  {source} -> {target}"));
+    }
+    for (name, label) in [
+        ("files_scanned", "scanned"),
+        ("files_copied", "copied"),
+        ("files_skipped", "unchanged"),
+        ("files_relocated", "relocated"),
+        ("files_removed", "removed"),
+        ("pending_live", "pending, live"),
+        ("pending_backlog", "pending, backlog"),
+        ("pending_metadata", "pending, metadata"),
+        ("guarded", "held by a guard"),
+        ("failures", "failed"),
+        ("files_open", "open"),
+        ("changes_seen", "changes seen"),
+        ("as_of_txid", "as of transaction"),
+    ] {
+        if let Some(value @ 1..) = stand.get(name).and_then(Value::as_u64) {
+            lines.push(format!("  {label:<18}{}", grouped(value)));
+        }
+    }
+    for (name, label) in [("bytes_copied", "bytes copied"), ("bytes_per_second", "per second")] {
+        if let Some(value @ 1..) = stand.get(name).and_then(Value::as_u64) {
+            lines.push(format!("  {label:<18}{}", bytes(value)));
+        }
+    }
+    if let Some(lag) = stand.get("lag_seconds").and_then(Value::as_f64) {
+        lines.push(format!("  {:<18}{lag:.1} s", "lag"));
+    }
+    if let Some(message) = word("message") {
+        lines.push(format!("  {}", output::printable(message)));
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,251 @@
+//! `whimbrel verify SOURCE TARGET` and `whimbrel verify NAME`.
+
+use std::collections::BTreeSet;
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value};
+use tokio::sync::mpsc;
+use whimbrel_verify::{Content, Difference, DifferenceKind, Meter, Options, Sums, Verification};
+
+use crate::arguments::VerifyArguments;
+use crate::exit::{self, CommandError, Condition};
+use crate::open::{self, OpenSource, OpenTarget};
+use crate::output::result::{bytes, grouped};
+use crate::output::{self, path_fields, printable};
+use crate::record::Call;
+use crate::request::{Coverage, Pair};
+use crate::state;
+
+/// Comparisons in flight.
+pub const PARALLEL: usize = 32;
+const PROGRESS_EVERY: Duration = Duration::from_secs(2);
+const PROGRESS_LINE_EVERY: Duration = Duration::from_secs(10);
+const DIFFERENCES_WAITING_MAX: usize = 1024;
+
+/// Compares both sides and tells every difference.
+///
+/// # Errors
+/// A call that cannot be, a side that cannot be opened or listed.
+pub async fn run(arguments: VerifyArguments, json: bool) -> Result<u8, CommandError> {
+    let started = Instant::now();
+    let arguments = filled_in(arguments)?;
+    let target = arguments.target.clone().unwrap_or_default();
+    let pair = Pair::parse(&arguments.source, &target, &arguments.connection)?;
+    let coverage = Coverage::parse(&arguments.scope)?;
+    let source = open::source(&pair.source, &arguments.connection, true).await?;
+    let target = open::target_to_look_at(&pair.target, &arguments.connection).await?;
+    let options = Options {
+        content: if arguments.read { Content::Read } else { Content::Checksum },
+        ignore_extras: arguments.ignore_extras,
+        metadata: arguments.metadata,
+        directory_markers: arguments.directory_markers,
+        parallel: PARALLEL,
+    };
+    let comparing = Comparing::new(source, target, coverage, options)?;
+    if json {
+        let mut fields = Map::new();
+        fields.insert("source".into(), pair.source.to_string().into());
+        fields.insert("target".into(), pair.target.to_string().into());
+        output::json_line("started", &fields);
+    }
+    let sums =
+        compare(comparing, json, Arc::default(), |difference| tell(difference, json)).await?;
+    let equal = sums.equal(arguments.ignore_extras);
+    let mut conditions = BTreeSet::new();
+    if !equal {
+        conditions.insert(Condition::Incomplete);
+    }
+    let code = exit::code(&conditions);
+    if json {
+        output::json_line("result", &result_fields(&sums, equal, started, code));
+    } else {
+        output::standard_output(&text(&sums, equal, started));
+    }
+    Ok(code)
+}
+
+/// Everything that a comparison is made of.
+pub struct Comparing {
+    verification: Verification,
+}
+
+impl Comparing {
+    /// Source and target as opened.
+    ///
+    /// # Errors
+    /// Mappings that contradict each other.
+    pub fn new(
+        source: OpenSource,
+        target: OpenTarget,
+        coverage: Coverage,
+        options: Options,
+    ) -> Result<Self, CommandError> {
+        let coverage = match source.single_file {
+            Some(name) => coverage.of_single_file(name)?,
+            None => coverage,
+        };
+        let keys = coverage.keys(target.prefix())?;
+        let mapped = coverage.moves.iter().map(|(from, _)| from.clone()).collect();
+        let (source, target, scope) = (source.source, target.into_target(), coverage.scope);
+        Ok(Self { verification: Verification { source, target, keys, mapped, scope, options } })
+    }
+}
+
+/// Compares, shows progress, and hands every difference to `tell`.
+///
+/// # Errors
+/// A side that could not be listed.
+pub async fn compare(
+    comparing: Comparing,
+    json: bool,
+    meter: Arc<Meter>,
+    mut tell: impl FnMut(&Difference),
+) -> Result<Sums, CommandError> {
+    let (sender, mut differences) = mpsc::channel(DIFFERENCES_WAITING_MAX);
+    let running = meter.clone();
+    let mut run = tokio::spawn(async move {
+        let outcome = comparing.verification.run(&running, &sender).await;
+        drop(sender);
+        outcome
+    });
+    let every = if json { PROGRESS_EVERY } else { PROGRESS_LINE_EVERY };
+    let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
+    let outcome = loop {
+        tokio::select! {
+            biased;
+            Some(difference) = differences.recv() => tell(&difference),
+            outcome = &mut run => break outcome,
+            _ = tick.tick() => show(&meter.sums(), json),
+        }
+    };
+    while let Some(difference) = differences.recv().await {
+        tell(&difference);
+    }
+    match outcome {
+        Ok(sums) => Ok(sums?),
+        Err(error) => Err(CommandError {
+            condition: Condition::Defect,
+            message: format!("the comparison broke: {error}"),
+            remedy: "report it".to_owned(),
+        }),
+    }
+}
+
+/// `verify NAME`: locations and scope as the migration was started with; what is said now wins.
+fn filled_in(arguments: VerifyArguments) -> Result<VerifyArguments, CommandError> {
+    if arguments.target.is_some() {
+        return Ok(arguments);
+    }
+    let name = arguments.source.to_str().unwrap_or_default();
+    if name.contains('/') {
+        return Err(CommandError::usage(
+            "verify takes a SOURCE and a TARGET, or the NAME of a migration",
+            "whimbrel verify SOURCE TARGET, or whimbrel verify NAME",
+        ));
+    }
+    let place = state::existing(name, arguments.state.as_deref())?;
+    let call = Call::read(&place.folder)?.ok_or_else(|| {
+        CommandError::usage(
+            format!("the migration {name} has never begun: nothing tells its locations"),
+            "say whimbrel verify SOURCE TARGET",
+        )
+    })?;
+    let said = &arguments.scope;
+    let says_scope = !said.include.is_empty()
+        || !said.exclude.is_empty()
+        || !said.map.is_empty()
+        || said.no_default_excludes
+        || !said.no_default_exclude.is_empty();
+    Ok(VerifyArguments {
+        source: call.source(),
+        target: Some(call.target()),
+        scope: if says_scope { arguments.scope } else { call.scope() },
+        connection: call.connection(&arguments.connection),
+        ..arguments
+    })
+}
+
+fn tell(difference: &Difference, json: bool) {
+    let kind = kind(difference.kind);
+    if json {
+        let mut fields = path_fields(&difference.path);
+        fields.insert("kind".into(), kind.into());
+        fields.insert("message".into(), difference.message.as_str().into());
+        output::json_line("difference", &fields);
+    } else {
+        let path = printable(&difference.path.to_string());
+        output::standard_output(&format!("{kind}: {path}: {}", printable(&difference.message)));
+    }
+}
+
+fn kind(kind: DifferenceKind) -> &'static str {
+    match kind {
+        DifferenceKind::Missing => "missing",
+        DifferenceKind::Extra => "extra",
+        DifferenceKind::Different => "different",
+        DifferenceKind::MetadataDifferent => "metadata_different",
+        DifferenceKind::Unverifiable => "unverifiable",
+    }
+}
+
+fn show(sums: &Sums, json: bool) {
+    if json {
+        output::json_line("progress", sums);
+        return;
+    }
+    let differences = sums.missing + sums.extra + sums.different + sums.metadata_different;
+    let line = format!(
+        "compared {} files, {} differences, read {}",
+        grouped(sums.files_compared),
+        grouped(differences + sums.unverifiable),
+        bytes(sums.bytes_read_source + sums.bytes_read_target)
+    );
+    if std::io::stderr().is_terminal() {
+        output::standard_error(&format!("\x1b[2m{line}\x1b[0m"));
+    } else {
+        output::standard_error(&format!("{} {line}", output::now()));
+    }
+}
+
+fn result_fields(sums: &Sums, equal: bool, started: Instant, code: u8) -> Map<String, Value> {
+    let mut fields = Map::new();
+    fields.insert("outcome".into(), if equal { "equal" } else { "different" }.into());
+    if let Ok(Value::Object(counts)) = serde_json::to_value(sums) {
+        fields.extend(counts);
+    }
+    fields.insert("elapsed_seconds".into(), started.elapsed().as_secs_f64().into());
+    fields.insert("exit_code".into(), code.into());
+    fields
+}
+
+fn text(sums: &Sums, equal: bool, started: Instant) -> String {
+    let verdict = if equal { "Equal." } else { "Different." };
+    let mut lines = vec![verdict.to_owned()];
+    let mut row = |name: &str, number: u64| {
+        lines.push(format!("  {name:<22}{}", grouped(number)));
+    };
+    row("files compared", sums.files_compared);
+    row("verified by checksum", sums.verified_by_checksum);
+    row("verified by reading", sums.verified_by_reading);
+    for (name, number) in [
+        ("missing", sums.missing),
+        ("extra", sums.extra),
+        ("different", sums.different),
+        ("metadata different", sums.metadata_different),
+        ("unverifiable", sums.unverifiable),
+    ] {
+        if number > 0 {
+            row(name, number);
+        }
+    }
+    for (name, number) in [
+        ("read at the source", sums.bytes_read_source),
+        ("read on the target", sums.bytes_read_target),
+    ] {
+        lines.push(format!("  {name:<22}{}", bytes(number)));
+    }
+    lines.push(format!("  {:<22}{:.1} s", "time", started.elapsed().as_secs_f64()));
+    lines.join("\n")
+}

@@ -1,0 +1,209 @@
+//! `--config FILE`: the options of the command line in TOML. Every entry is turned into the flag of
+//! the same name and read by the same parser, so both mean the same and err the same.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::Path;
+
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
+
+use crate::arguments::Cli;
+use crate::exit::CommandError;
+
+const FILE_BYTES_MAX: u64 = 1 << 20;
+/// Commands that take a configuration; one file may serve all of them.
+const COMMANDS: [&str; 3] = ["migrate", "verify", "doctor"];
+
+/// Why the command line came to nothing.
+pub enum ParseError {
+    /// What clap says: wrong flags, or a text that was asked for.
+    Clap(clap::Error),
+    /// The configuration file.
+    Config(CommandError),
+}
+
+/// Reads the command line and the configuration file that it names.
+///
+/// # Errors
+/// Wrong use, or a help text that was asked for.
+pub fn parse(arguments: Vec<OsString>) -> Result<Cli, ParseError> {
+    let matches = Cli::command().try_get_matches_from(&arguments).map_err(ParseError::Clap)?;
+    let Some((name, chosen)) = matches.subcommand() else {
+        return Cli::from_arg_matches(&matches).map_err(ParseError::Clap);
+    };
+    let file = COMMANDS
+        .contains(&name)
+        .then(|| chosen.get_one::<std::path::PathBuf>("config").cloned())
+        .flatten();
+    let Some(file) = file else {
+        return Cli::from_arg_matches(&matches).map_err(ParseError::Clap);
+    };
+    let flags = flags(&file, name, chosen).map_err(ParseError::Config)?;
+    let mut joined = arguments;
+    let at = joined.iter().position(|argument| argument == "--").unwrap_or(joined.len());
+    joined.splice(at..at, flags);
+    let matches = Cli::command().try_get_matches_from(joined).map_err(|error| {
+        let told = error.to_string();
+        let told = told.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        ParseError::Config(wrong(&file, told))
+    })?;
+    Cli::from_arg_matches(&matches).map_err(ParseError::Clap)
+}
+
+/// The flags that the file stands for, those left out that the command line gives itself.
+fn flags(file: &Path, name: &str, given: &ArgMatches) -> Result<Vec<OsString>, CommandError> {
+    let text = read(file)?;
+    let table: toml::Table =
+        text.parse().map_err(|error: toml::de::Error| wrong(file, error.to_string().trim_end()))?;
+    let (known, of_command) = (options(&COMMANDS), options(&[name]));
+    let mut flags = Vec::new();
+    for (key, value) in &table {
+        if !known.contains(key) {
+            let hint = known.iter().find(|option| option.replace('-', "_") == *key);
+            let hint = hint.map(|option| format!("; write {option}")).unwrap_or_default();
+            return Err(wrong(file, &format!("there is no option {key:?}{hint}")));
+        }
+        let given_by_hand =
+            || given.value_source(&key.replace('-', "_")) == Some(ValueSource::CommandLine);
+        if of_command.contains(key) && !given_by_hand() {
+            add(&mut flags, key, value).map_err(|reason| wrong(file, &reason))?;
+        }
+    }
+    Ok(flags)
+}
+
+fn add(flags: &mut Vec<OsString>, key: &str, value: &toml::Value) -> Result<(), String> {
+    match value {
+        toml::Value::Boolean(true) if is_switch(key) => flags.push(format!("--{key}").into()),
+        toml::Value::Boolean(false) if is_switch(key) => {}
+        _ if is_switch(key) => return Err(format!("{key} is true or false")),
+        toml::Value::String(text) => flags.push(format!("--{key}={text}").into()),
+        toml::Value::Integer(number) => flags.push(format!("--{key}={number}").into()),
+        toml::Value::Array(items) => {
+            for item in items {
+                match item {
+                    toml::Value::String(text) => flags.push(format!("--{key}={text}").into()),
+                    _ => return Err(format!("{key} is a list of texts")),
+                }
+            }
+        }
+        toml::Value::Boolean(_)
+        | toml::Value::Float(_)
+        | toml::Value::Datetime(_)
+        | toml::Value::Table(_) => {
+            return Err(format!("{key} is a text, a whole number or a list of texts"));
+        }
+    }
+    Ok(())
+}
+
+/// Long names of all options of these commands that may stand in a file.
+fn options(commands: &[&str]) -> BTreeSet<String> {
+    let mut command = Cli::command();
+    command.build();
+    let chosen = commands.iter().filter_map(|name| command.find_subcommand(name));
+    let names = chosen.flat_map(|command| command.get_arguments().filter_map(clap::Arg::get_long));
+    names
+        .filter(|name| !matches!(*name, "config" | "help" | "version"))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn is_switch(key: &str) -> bool {
+    let mut command = Cli::command();
+    command.build();
+    let mut arguments = COMMANDS.iter().filter_map(|name| command.find_subcommand(name));
+    arguments.any(|command| {
+        let mut arguments = command.get_arguments();
+        arguments.any(|a| a.get_long() == Some(key) && !a.get_action().takes_values())
+    })
+}
+
+fn read(file: &Path) -> Result<String, CommandError> {
+    match std::fs::metadata(file) {
+        Ok(metadata) if metadata.len() > FILE_BYTES_MAX => {
+            return Err(wrong(file, "it is longer than 1 MiB"));
+        }
+        Ok(_) => {}
+        Err(error) => return Err(wrong(file, &error.to_string())),
+    }
+    std::fs::read_to_string(file).map_err(|error| wrong(file, &error.to_string()))
+}
+
+fn wrong(file: &Path, reason: &str) -> CommandError {
+    CommandError::usage(
+        format!("configuration file {}: {reason}", file.display()),
+        "correct the file; it takes the options of the command line, such as bandwidth = \
+         \"200Mbit/s\"",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arguments::Command;
+
+    fn parsed(config: &str, more: &[&str]) -> Result<Cli, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("whimbrel.toml");
+        std::fs::write(&file, config).unwrap();
+        let mut arguments: Vec<OsString> = vec!["whimbrel".into()];
+        arguments.extend(more.iter().map(OsString::from));
+        arguments.extend(["--config".into(), file.into()]);
+        parse(arguments).map_err(|error| match error {
+            ParseError::Clap(error) => error.to_string(),
+            ParseError::Config(error) => error.message,
+        })
+    }
+
+    fn migrate(config: &str, more: &[&str]) -> crate::arguments::MigrateArguments {
+        match parsed(config, &[&["migrate", "/a", "/b"], more].concat()).unwrap().command {
+            Command::Migrate(arguments) => arguments,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_same_options_and_flags_win() {
+        let config = "bandwidth = \"25MB/s\"\nlive = true\ninclude = [\"a\", \"b/**\"]\n\
+                      transfers = 7\nexisting = \"trust\"\nadopt = false\n";
+        let read = migrate(config, &[]);
+        assert_eq!(read.limits.bandwidth.unwrap().bytes_per_second, 25_000_000);
+        assert!(read.live && !read.policy.adopt);
+        assert_eq!(read.scope.include, ["a", "b/**"]);
+        assert_eq!(read.limits.transfers, Some(7));
+        let read = migrate(config, &["--bandwidth", "1MB/s", "--include", "c"]);
+        assert_eq!(read.limits.bandwidth.unwrap().bytes_per_second, 1_000_000);
+        assert_eq!(read.scope.include, ["c"]);
+    }
+
+    #[test]
+    fn one_file_serves_all_commands() {
+        let config = "bandwidth = \"25MB/s\"\nexclude = [\"x\"]\n";
+        match parsed(config, &["verify", "/a", "/b"]).unwrap().command {
+            Command::Verify(arguments) => assert_eq!(arguments.scope.exclude, ["x"]),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_refused() {
+        for (config, named) in [
+            ("bandwith = \"25MB/s\"", "bandwith"),
+            ("pending_max = 5", "pending-max"),
+            ("bandwidth = 25", "25"),
+            ("bandwidth = \"25\"", "25"),
+            ("bandwidth = 2.5", "bandwidth"),
+            ("live = \"yes\"", "live"),
+            ("live = 1", "live"),
+            ("[limits]\nbandwidth = \"25MB/s\"", "limits"),
+            ("config = \"other.toml\"", "config"),
+            ("bandwidth = ", "whimbrel.toml"),
+            ("include = [1]", "include"),
+        ] {
+            let error = parsed(config, &["migrate", "/a", "/b"]).unwrap_err();
+            assert!(error.contains(named), "{config}: {error}");
+        }
+    }
+}

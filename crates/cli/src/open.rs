@@ -1,0 +1,248 @@
+//! Opens both sides, and says within half a minute if one does not answer.
+
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use whimbrel_core::failure::Side;
+use whimbrel_core::path::RelPath;
+use whimbrel_store::error::StoreError;
+use whimbrel_store::hdfs::{HdfsSettings, HdfsSource, RootKind};
+use whimbrel_store::local::{LocalSource, LocalTarget};
+use whimbrel_store::s3::{Addressing, S3Settings, S3Source, S3Target, WriteOptions};
+use whimbrel_store::source::Source;
+use whimbrel_store::target::{Finding, Target};
+
+use crate::arguments::{AddressingArgument, ConnectionArguments};
+use crate::exit::CommandError;
+use crate::location::Location;
+use crate::request::hadoop_conf;
+
+/// How long a side is tried at the start.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// The end of all patience: what does not even fail by itself.
+const DEADLINE: Duration = Duration::from_secs(27);
+
+/// A source that answers.
+pub struct OpenSource {
+    /// To read from.
+    pub source: Arc<dyn Source>,
+    /// The one file that is meant, where the location names a file.
+    pub single_file: Option<RelPath>,
+}
+
+/// Opens a source.
+///
+/// # Errors
+/// It does not answer in time, has no such path, or gives no rights.
+pub async fn source(
+    location: &Location,
+    connection: &ConnectionArguments,
+    acl: bool,
+) -> Result<OpenSource, CommandError> {
+    let opening = async {
+        match location {
+            Location::Hdfs { .. } => hdfs_source(location, connection, acl).await,
+            Location::Local { path } => local_source(path),
+            Location::Bucket { .. } => bucket_source(location, connection).await,
+        }
+    };
+    in_time(Side::Source, location, opening).await
+}
+
+/// A target that answers.
+pub enum OpenTarget {
+    /// A directory of this machine.
+    Local(LocalTarget),
+    /// A bucket. What its server can do is known once it was probed.
+    Bucket(S3Target),
+}
+
+/// What a local target needs to know of the migration that writes to it.
+pub struct Writer<'a> {
+    /// Names the folder in which files are made.
+    pub migration: &'a str,
+    /// Uploads that are to be resumed.
+    pub uploads: &'a [String],
+}
+
+impl OpenTarget {
+    /// To write to.
+    pub fn into_target(self) -> Arc<dyn Target> {
+        match self {
+            Self::Local(target) => Arc::new(target),
+            Self::Bucket(target) => Arc::new(target),
+        }
+    }
+
+    /// What all keys begin with.
+    pub fn prefix(&self) -> &str {
+        match self {
+            Self::Local(_) => "",
+            Self::Bucket(target) => target.prefix(),
+        }
+    }
+
+    /// Tries out what the target can do, by writing to it.
+    ///
+    /// # Errors
+    /// It cannot be asked at all.
+    pub async fn probe(&self) -> Result<Vec<Finding>, CommandError> {
+        match self {
+            // It was tried out when it was opened.
+            Self::Local(_) => Ok(Vec::new()),
+            Self::Bucket(target) => {
+                target.probe().await.map_err(|error| error.into_failure(Side::Target).into())
+            }
+        }
+    }
+}
+
+/// Opens a target to write to it.
+///
+/// # Errors
+/// It does not answer in time, has no such bucket, gives no rights, or cannot be written.
+pub async fn target(
+    location: &Location,
+    connection: &ConnectionArguments,
+    write: WriteOptions,
+    writer: Writer<'_>,
+) -> Result<OpenTarget, CommandError> {
+    let opening = async {
+        match location {
+            Location::Local { path } => {
+                LocalTarget::open(path, writer.migration, writer.uploads).map(OpenTarget::Local)
+            }
+            Location::Bucket { .. } => {
+                let settings = bucket_settings(location, connection, Side::Target, write);
+                S3Target::open(&settings).await.map(OpenTarget::Bucket)
+            }
+            Location::Hdfs { .. } => Err(StoreError::Unsupported {
+                message: format!("{location} cannot be a target"),
+                remedy: "choose s3://BUCKET/prefix or a local path".to_owned(),
+            }),
+        }
+    };
+    in_time(Side::Target, location, opening).await
+}
+
+/// Opens a target to look at it: nothing is made that is not there.
+///
+/// # Errors
+/// As for writing, and a local target that does not exist.
+pub async fn target_to_look_at(
+    location: &Location,
+    connection: &ConnectionArguments,
+) -> Result<OpenTarget, CommandError> {
+    if let Location::Local { path } = location
+        && !path.is_dir()
+    {
+        return Err(StoreError::Missing {
+            message: format!("{location} is no directory"),
+            remedy: "check the path; a mount may be missing".to_owned(),
+        }
+        .into_failure(Side::Target)
+        .into());
+    }
+    let migration = format!("look-{}", std::process::id());
+    let writer = Writer { migration: &migration, uploads: &[] };
+    target(location, connection, WriteOptions::default(), writer).await
+}
+
+async fn bucket_source(
+    location: &Location,
+    connection: &ConnectionArguments,
+) -> Result<OpenSource, StoreError> {
+    let settings = bucket_settings(location, connection, Side::Source, WriteOptions::default());
+    let source = S3Source::open(&settings).await?;
+    let single_file = source.single().cloned();
+    Ok(OpenSource { source: Arc::new(source), single_file })
+}
+
+fn bucket_settings(
+    location: &Location,
+    connection: &ConnectionArguments,
+    side: Side,
+    write: WriteOptions,
+) -> S3Settings {
+    let (profile, endpoint, region) = match side {
+        Side::Source => {
+            (&connection.source_profile, &connection.source_endpoint, &connection.source_region)
+        }
+        Side::Target | Side::Local => {
+            (&connection.target_profile, &connection.target_endpoint, &connection.target_region)
+        }
+    };
+    S3Settings {
+        url: location.to_string(),
+        profile: profile.clone(),
+        endpoint: endpoint.clone(),
+        region: region.clone(),
+        addressing: connection.s3_addressing.map(|style| match style {
+            AddressingArgument::Path => Addressing::Path,
+            AddressingArgument::Virtual => Addressing::Virtual,
+        }),
+        credentials: None,
+        environment: None,
+        write,
+    }
+}
+
+async fn hdfs_source(
+    location: &Location,
+    connection: &ConnectionArguments,
+    acl: bool,
+) -> Result<OpenSource, StoreError> {
+    let source = HdfsSource::open(&HdfsSettings {
+        url: location.to_string(),
+        configuration: hadoop_conf(connection),
+        user: hadoop_user(),
+        caller_context: "whimbrel".to_owned(),
+        acl,
+        patience: PATIENCE,
+    })
+    .await?;
+    let single_file = match source.root_kind() {
+        RootKind::Directory => None,
+        RootKind::File(name) => Some(name.clone()),
+    };
+    Ok(OpenSource { source: Arc::new(source), single_file })
+}
+
+fn local_source(path: &Path) -> Result<OpenSource, StoreError> {
+    let is_file = std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
+    match (path.parent(), path.file_name()) {
+        (Some(folder), Some(name)) if is_file => {
+            use std::os::unix::ffi::OsStrExt;
+            let single_file = Some(RelPath::new(name.as_bytes().to_vec()));
+            Ok(OpenSource { source: Arc::new(LocalSource::open(folder)?), single_file })
+        }
+        _ => Ok(OpenSource { source: Arc::new(LocalSource::open(path)?), single_file: None }),
+    }
+}
+
+/// The user that the NameNode sees: `HADOOP_USER_NAME`, or who runs this.
+pub fn hadoop_user() -> String {
+    let named = std::env::var("HADOOP_USER_NAME").ok().filter(|name| !name.is_empty());
+    let own = || uzers::get_current_username().map(|name| name.to_string_lossy().into_owned());
+    named.or_else(own).unwrap_or_else(|| "whimbrel".to_owned())
+}
+
+async fn in_time<T>(
+    side: Side,
+    location: &Location,
+    opening: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, CommandError> {
+    match tokio::time::timeout(DEADLINE, opening).await {
+        Ok(Ok(opened)) => Ok(opened),
+        Ok(Err(error)) => Err(error.into_failure(side).into()),
+        Err(_) => Err(StoreError::Unavailable {
+            message: format!("{location} did not answer within {} seconds", DEADLINE.as_secs()),
+            remedy: "check host, port, network and firewall; whimbrel doctor looks closer"
+                .to_owned(),
+        }
+        .into_failure(side)
+        .into()),
+    }
+}

@@ -1,0 +1,120 @@
+//! Problems: one line for each, while the run goes on.
+
+use std::collections::HashSet;
+
+use serde_json::{Map, Value};
+use whimbrel_core::effect::{Report, ReportKind};
+use whimbrel_core::failure::{Failure, FailureKind, Side};
+use whimbrel_core::path::RelPath;
+use whimbrel_core::record::Parked;
+use whimbrel_engine::ParkedPath;
+
+use super::{json_line, path_fields, printable, standard_error};
+
+/// Paths that are remembered as told.
+const TOLD_MAX: usize = 200_000;
+
+/// Tells problems, each path once.
+pub struct Problems {
+    json: bool,
+    told: HashSet<RelPath>,
+}
+
+impl Problems {
+    /// Tells them as JSON on standard output, or as text on standard error.
+    pub fn new(json: bool) -> Self {
+        Self { json, told: HashSet::new() }
+    }
+
+    /// Tells a report of the run.
+    pub fn report(&mut self, report: &Report) {
+        if let Some(path) = &report.path {
+            let final_kind = matches!(report.kind, ReportKind::Failed | ReportKind::Open);
+            if final_kind && self.told.len() < TOLD_MAX && !self.told.insert(path.clone()) {
+                return;
+            }
+        }
+        self.tell(report.path.as_ref(), kind(report), &report.failure);
+    }
+
+    /// Tells what is set aside at the end, as far as it was not told before.
+    pub fn parked(&mut self, parked: &ParkedPath) {
+        if self.told.contains(&parked.path) {
+            return;
+        }
+        let (kind, remedy) = match parked.reason {
+            Parked::Open => {
+                ("open", "close it at the source; lease recovery closes abandoned ones")
+            }
+            Parked::Failed => ("failed", "mend what the message names and start again"),
+            Parked::Guard => ("guard", "look at it, then say whimbrel confirm"),
+        };
+        let failure = Failure {
+            side: Side::Source,
+            kind: FailureKind::Conflict,
+            message: parked.message.clone(),
+            remedy: remedy.to_owned(),
+        };
+        self.tell(Some(&parked.path), kind, &failure);
+    }
+
+    fn tell(&self, path: Option<&RelPath>, kind: &str, failure: &Failure) {
+        if self.json {
+            let mut fields = path.map(path_fields).unwrap_or_default();
+            add(&mut fields, "kind", kind);
+            add(&mut fields, "message", &failure.message);
+            add(&mut fields, "remedy", &failure.remedy);
+            return json_line("problem", &fields);
+        }
+        let shown = path.map(|path| format!("{}: ", printable(&path.to_string())));
+        let shown = shown.unwrap_or_default();
+        standard_error(&format!("{kind}: {shown}{}", printable(&failure.message)));
+        if !failure.remedy.is_empty() {
+            standard_error(&format!("  what to do: {}", failure.remedy));
+        }
+    }
+}
+
+fn add(fields: &mut Map<String, Value>, name: &str, text: &str) {
+    fields.insert(name.to_owned(), text.into());
+}
+
+/// One word for scripts.
+fn kind(report: &Report) -> &'static str {
+    match report.kind {
+        ReportKind::Failed => failure_kind(report.failure.kind),
+        ReportKind::Open => "open",
+        ReportKind::SideLost => match report.failure.side {
+            Side::Source => "source_lost",
+            Side::Target => "target_lost",
+            Side::Local => "local_lost",
+        },
+        ReportKind::SideBack => match report.failure.side {
+            Side::Source => "source_back",
+            Side::Target => "target_back",
+            Side::Local => "local_back",
+        },
+        ReportKind::Gap => "gap",
+        ReportKind::RootChanged => "root_changed",
+        ReportKind::HistoryChanged => "history_changed",
+        ReportKind::Guard => "guard",
+        ReportKind::Hot => "hot",
+        ReportKind::Foreign => "foreign",
+    }
+}
+
+fn failure_kind(kind: FailureKind) -> &'static str {
+    match kind {
+        FailureKind::Unavailable => "unavailable",
+        FailureKind::Throttled => "throttled",
+        FailureKind::Denied => "denied",
+        FailureKind::Missing => "missing",
+        FailureKind::Refused => "refused",
+        FailureKind::Conflict => "conflict",
+        FailureKind::Full => "full",
+        FailureKind::Corrupt => "corrupt",
+        FailureKind::Moved => "moved",
+        FailureKind::Unsupported => "unsupported",
+        FailureKind::Defect => "defect",
+    }
+}

@@ -1,0 +1,241 @@
+//! Progress of a run: a live display on a terminal, a line every ten seconds elsewhere, JSON lines
+//! for programs.
+
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value};
+use whimbrel_engine::Progress;
+
+use super::result::{bytes, grouped};
+use crate::output;
+
+const LIVE_EVERY: Duration = Duration::from_millis(500);
+const LINE_EVERY: Duration = Duration::from_secs(10);
+const JSON_EVERY: Duration = Duration::from_secs(2);
+const WIDTH_USUAL: usize = 80;
+
+/// Shows progress until it is dropped.
+pub struct Display {
+    name: String,
+    json: bool,
+    live: bool,
+    shown: Option<Instant>,
+    told: Option<Instant>,
+    /// Lines of the live display that stand on the terminal.
+    lines: usize,
+}
+
+impl Display {
+    /// A display for the migration of that name.
+    pub fn new(name: &str, json: bool) -> Self {
+        let live = std::io::stderr().is_terminal();
+        Self { name: name.to_owned(), json, live, shown: None, told: None, lines: 0 }
+    }
+
+    /// Shows where the run stands, as often as is fit.
+    pub fn show(&mut self, progress: &Progress) {
+        let now = Instant::now();
+        let due = |last: Option<Instant>, every| last.is_none_or(|at| now - at >= every);
+        if self.json && due(self.told, JSON_EVERY) {
+            self.told = Some(now);
+            output::json_line("progress", &fields(progress));
+        }
+        if self.live && due(self.shown, LIVE_EVERY) {
+            self.shown = Some(now);
+            self.draw(&block(&self.name, progress));
+        } else if !self.live && !self.json && due(self.shown, LINE_EVERY) {
+            if self.shown.is_some() {
+                output::standard_error(&line(progress));
+            }
+            self.shown = Some(now);
+        }
+    }
+
+    /// Takes the live display away, so that something else can be written.
+    pub fn clear(&mut self) {
+        if self.lines > 0 {
+            let text = format!("\x1b[{}A\x1b[J", self.lines);
+            self.lines = 0;
+            write(&text);
+        }
+    }
+
+    fn draw(&mut self, block: &[String]) {
+        let width = rustix::termios::tcgetwinsize(std::io::stderr())
+            .map_or(WIDTH_USUAL, |size| usize::from(size.ws_col).max(20));
+        let mut text = String::new();
+        if self.lines > 0 {
+            text.push_str(&format!("\x1b[{}A\x1b[J", self.lines));
+        }
+        for line in block {
+            text.extend(line.chars().take(width - 1));
+            text.push('\n');
+        }
+        self.lines = block.len();
+        write(&text);
+    }
+}
+
+impl Drop for Display {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// As it stands in JSON: sums over the migration under their own names, those of this run with
+/// `run_` before them.
+pub fn fields(progress: &Progress) -> Map<String, Value> {
+    flattened(serde_json::to_value(progress).unwrap_or_default())
+}
+
+/// The same of what came through the socket.
+pub fn flattened(progress: Value) -> Map<String, Value> {
+    let Value::Object(mut fields) = progress else { return Map::new() };
+    for (group, prefix) in [("counters", ""), ("run", "run_")] {
+        if let Some(Value::Object(sums)) = fields.remove(group) {
+            for (name, value) in sums {
+                fields.insert(format!("{prefix}{name}"), value);
+            }
+        }
+    }
+    fields
+}
+
+fn block(name: &str, progress: &Progress) -> Vec<String> {
+    let run = &progress.run;
+    let phase = if progress.paused { "paused" } else { progress.phase };
+    let mut lines = vec![
+        format!("{name}: {phase}, {}", clock(progress.elapsed_seconds)),
+        format!(
+            "  scanned {} | copied {} files, {} | {}/s",
+            grouped(run.files_scanned),
+            grouped(run.files_copied),
+            bytes(run.bytes_copied),
+            bytes(progress.bytes_per_second)
+        ),
+    ];
+    let pending = progress.pending_live + progress.pending_backlog + progress.pending_metadata;
+    let left = progress.eta_seconds.map_or_else(
+        || "time left not known yet".to_owned(),
+        |seconds| format!("time left {}", clock(seconds as f64)),
+    );
+    lines.push(format!(
+        "  pending {} | in flight {} | unchanged {} | removed {} | {left}",
+        grouped(pending),
+        progress.copies,
+        grouped(run.files_skipped),
+        grouped(run.files_removed)
+    ));
+    if let Some(transactions) = progress.lag_transactions {
+        let history = progress.history_seconds.map_or_else(
+            || "edit history left not known".to_owned(),
+            |seconds| format!("edit history left {}", clock(seconds as f64)),
+        );
+        lines.push(format!(
+            "  changes {} | lag {:.1} s, {} transactions | {history}",
+            grouped(run.changes_seen),
+            progress.lag_seconds,
+            grouped(transactions)
+        ));
+    }
+    lines.extend(troubles(progress).map(|text| format!("  {text}")));
+    lines
+}
+
+fn line(progress: &Progress) -> String {
+    let run = &progress.run;
+    let mut parts = vec![
+        progress.phase.to_owned(),
+        format!("scanned {}", run.files_scanned),
+        format!("copied {} files {}", run.files_copied, bytes(run.bytes_copied)),
+        format!("{}/s", bytes(progress.bytes_per_second)),
+        format!(
+            "pending {}",
+            progress.pending_live + progress.pending_backlog + progress.pending_metadata
+        ),
+    ];
+    if let Some(transactions) = progress.lag_transactions {
+        parts.push(format!("changes {}", run.changes_seen));
+        parts.push(format!("lag {:.1} s, {transactions} transactions", progress.lag_seconds));
+    }
+    if let Some(seconds) = progress.eta_seconds.filter(|seconds| *seconds > 0) {
+        parts.push(format!("time left {}", clock(seconds as f64)));
+    }
+    parts.extend(troubles(progress));
+    format!("{} {}", output::now(), parts.join(", "))
+}
+
+fn troubles(progress: &Progress) -> impl Iterator<Item = String> {
+    let count = |number: u64, what: &str| (number > 0).then(|| format!("{number} {what}"));
+    let lost = |side: &str, seconds: Option<f64>| {
+        seconds.map(|seconds| format!("the {side} has not answered for {}", clock(seconds)))
+    };
+    [
+        count(progress.failures, "failed"),
+        count(progress.files_open, "open at the source"),
+        count(progress.guarded, "removals wait for whimbrel confirm"),
+        lost("source", progress.source_lost_seconds),
+        lost("target", progress.target_lost_seconds),
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// Hours, minutes and seconds as far as they matter.
+fn clock(seconds: f64) -> String {
+    let seconds = seconds.clamp(0.0, 1e12).round() as u64;
+    match (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60) {
+        (0, 0, 0, seconds) => format!("{seconds} s"),
+        (0, 0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (0, hours, minutes, _) => format!("{hours} h {minutes} min"),
+        (days, hours, _, _) => format!("{days} d {hours} h"),
+    }
+}
+
+fn write(text: &str) {
+    let mut output = std::io::stderr().lock();
+    if let Err(error) = output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        tracing::debug!(%error, "nobody reads standard error any more");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_for_people() {
+        for (seconds, expected) in [
+            (0.4, "0 s"),
+            (59.0, "59 s"),
+            (61.0, "1 min 1 s"),
+            (3661.0, "1 h 1 min"),
+            (90_000.0, "1 d 1 h"),
+        ] {
+            assert_eq!(clock(seconds), expected);
+        }
+    }
+
+    #[test]
+    fn sums_stand_under_their_own_names() {
+        let mut progress = Progress { phase: "running", ..Progress::default() };
+        progress.counters.files_copied = 7;
+        progress.run.files_copied = 3;
+        let fields = fields(&progress);
+        assert_eq!((&fields["files_copied"], &fields["run_files_copied"]), (&7.into(), &3.into()));
+        assert!(!fields.contains_key("counters") && !fields.contains_key("run"));
+    }
+
+    #[test]
+    fn troubles_are_named() {
+        let progress = Progress {
+            phase: "running",
+            failures: 2,
+            target_lost_seconds: Some(70.0),
+            ..Progress::default()
+        };
+        let line = line(&progress);
+        assert!(line.contains("2 failed, the target has not answered for 1 min 10 s"), "{line}");
+    }
+}

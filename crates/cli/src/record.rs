@@ -1,0 +1,250 @@
+//! What a migration was asked to do, kept beside its state so that `verify NAME` and `status` know
+//! it, and how its last run ended. Written by the command, read by people too; holds no secret.
+
+use std::ffi::{OsStr, OsString};
+use std::io::Write;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::arguments::{AddressingArgument, ConnectionArguments, ScopeArguments};
+use crate::exit::CommandError;
+
+const CALL: &str = "call.json";
+const RESULT: &str = "result.json";
+const VERSION: u32 = 1;
+
+/// The call that a migration was last started with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    version: u32,
+    source: Url,
+    target: Url,
+    include: Vec<String>,
+    exclude: Vec<String>,
+    map: Vec<String>,
+    no_default_excludes: bool,
+    no_default_exclude: Vec<String>,
+    hadoop_conf: Option<PathBuf>,
+    s3_addressing: Option<String>,
+    source_profile: Option<String>,
+    source_endpoint: Option<String>,
+    source_region: Option<String>,
+    target_profile: Option<String>,
+    target_endpoint: Option<String>,
+    target_region: Option<String>,
+}
+
+/// A URL; local ones need not be UTF-8.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Url {
+    url: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    base64: Option<String>,
+}
+
+impl Call {
+    /// What is kept of a call.
+    pub fn new(
+        source: &OsStr,
+        target: &OsStr,
+        scope: &ScopeArguments,
+        connection: &ConnectionArguments,
+    ) -> Self {
+        let connection = connection.clone();
+        Self {
+            version: VERSION,
+            source: Url::new(source),
+            target: Url::new(target),
+            include: scope.include.clone(),
+            exclude: scope.exclude.clone(),
+            map: scope.map.clone(),
+            no_default_excludes: scope.no_default_excludes,
+            no_default_exclude: scope.no_default_exclude.clone(),
+            hadoop_conf: connection.hadoop_conf,
+            s3_addressing: connection.s3_addressing.map(|style| style.name().to_owned()),
+            source_profile: connection.source_profile,
+            source_endpoint: connection.source_endpoint,
+            source_region: connection.source_region,
+            target_profile: connection.target_profile,
+            target_endpoint: connection.target_endpoint,
+            target_region: connection.target_region,
+        }
+    }
+
+    /// The source's URL.
+    pub fn source(&self) -> OsString {
+        self.source.text()
+    }
+
+    /// The target's URL.
+    pub fn target(&self) -> OsString {
+        self.target.text()
+    }
+
+    /// The scope that it was started with.
+    pub fn scope(&self) -> ScopeArguments {
+        ScopeArguments {
+            include: self.include.clone(),
+            exclude: self.exclude.clone(),
+            map: self.map.clone(),
+            no_default_excludes: self.no_default_excludes,
+            no_default_exclude: self.no_default_exclude.clone(),
+        }
+    }
+
+    /// How it reached both sides, as far as `given` does not say otherwise.
+    pub fn connection(&self, given: &ConnectionArguments) -> ConnectionArguments {
+        let pick = |given: &Option<String>, kept: &Option<String>| given.clone().or(kept.clone());
+        let style = self.s3_addressing.as_deref().and_then(AddressingArgument::of_name);
+        ConnectionArguments {
+            hadoop_conf: given.hadoop_conf.clone().or(self.hadoop_conf.clone()),
+            s3_addressing: given.s3_addressing.or(style),
+            source_profile: pick(&given.source_profile, &self.source_profile),
+            source_endpoint: pick(&given.source_endpoint, &self.source_endpoint),
+            source_region: pick(&given.source_region, &self.source_region),
+            target_profile: pick(&given.target_profile, &self.target_profile),
+            target_endpoint: pick(&given.target_endpoint, &self.target_endpoint),
+            target_region: pick(&given.target_region, &self.target_region),
+        }
+    }
+
+    /// Writes it into the state folder.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<(), CommandError> {
+        let text = serde_json::to_string_pretty(self).unwrap_or_default();
+        write(folder, CALL, &text)
+    }
+
+    /// What stands in the state folder; `None` if nothing does.
+    ///
+    /// # Errors
+    /// It cannot be read, or is of a newer version.
+    pub fn read(folder: &Path) -> Result<Option<Self>, CommandError> {
+        let Some(text) = read(folder, CALL)? else { return Ok(None) };
+        let told = |reason: String| {
+            CommandError::local(
+                format!("{} cannot be understood: {reason}", folder.join(CALL).display()),
+                "use the version of Whimbrel that wrote it, or start the migration once more \
+                 with its SOURCE and TARGET",
+            )
+        };
+        let call: Self = serde_json::from_str(&text).map_err(|error| told(error.to_string()))?;
+        if call.version > VERSION {
+            return Err(told(format!("it is of version {}", call.version)));
+        }
+        Ok(Some(call))
+    }
+}
+
+impl Url {
+    fn new(url: &OsStr) -> Self {
+        let base64 = url.to_str().is_none().then(|| STANDARD.encode(url.as_bytes()));
+        Self { url: url.to_string_lossy().into_owned(), base64 }
+    }
+
+    fn text(&self) -> OsString {
+        let bytes = self.base64.as_ref().and_then(|text| STANDARD.decode(text).ok());
+        bytes.map_or_else(|| self.url.clone().into(), OsString::from_vec)
+    }
+}
+
+/// Keeps how a run ended, for `status`.
+///
+/// # Errors
+/// The folder cannot be written.
+pub fn write_result(folder: &Path, fields: &Map<String, Value>) -> Result<(), CommandError> {
+    write(folder, RESULT, &Value::Object(fields.clone()).to_string())
+}
+
+/// Forgets how the last run ended: another begins.
+///
+/// # Errors
+/// The folder cannot be written.
+pub fn forget_result(folder: &Path) -> Result<(), CommandError> {
+    match std::fs::remove_file(folder.join(RESULT)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(CommandError::local(
+            format!("{} cannot be removed: {error}", folder.join(RESULT).display()),
+            "make the state folder writable for this user",
+        )),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// How the last run ended; `None` if none ended yet, or nobody can read it.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn read_result(folder: &Path) -> Result<Option<Map<String, Value>>, CommandError> {
+    let text = read(folder, RESULT)?;
+    Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+}
+
+/// Through a second name, so that a crash leaves the old or the new text.
+fn write(folder: &Path, name: &str, text: &str) -> Result<(), CommandError> {
+    let path = folder.join(name);
+    let fresh = folder.join(format!("{name}.new"));
+    let written = std::fs::File::create(&fresh)
+        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+        .and_then(|()| std::fs::rename(&fresh, &path));
+    written.map_err(|error| {
+        CommandError::local(
+            format!("{} cannot be written: {error}", path.display()),
+            "make room on its disk, and make it writable for this user",
+        )
+    })
+}
+
+fn read(folder: &Path, name: &str) -> Result<Option<String>, CommandError> {
+    let path = folder.join(name);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(CommandError::local(
+            format!("{} cannot be read: {error}", path.display()),
+            "make the state folder readable for this user",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_comes_back_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(Call::read(folder.path()).unwrap(), None);
+        let scope = ScopeArguments { exclude: vec!["a/**".into()], ..Default::default() };
+        let source = OsStr::from_bytes(b"/a\xff");
+        let connection = crate::request::tests::connection(&["--target-endpoint", "http://h:1"]);
+        let call = Call::new(source, "s3://b/p".as_ref(), &scope, &connection);
+        call.write(folder.path()).unwrap();
+        let read = Call::read(folder.path()).unwrap().unwrap();
+        assert_eq!(read, call);
+        assert_eq!((read.source().as_os_str(), read.scope().exclude), (source, scope.exclude));
+        let merged = read.connection(&crate::request::tests::connection(&[]));
+        assert_eq!(merged.target_endpoint.as_deref(), Some("http://h:1"));
+    }
+
+    #[test]
+    fn a_newer_or_broken_call_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let call = Call::new(
+            "/a".as_ref(),
+            "/b".as_ref(),
+            &Default::default(),
+            &crate::request::tests::connection(&[]),
+        );
+        Call { version: 2, ..call }.write(folder.path()).unwrap();
+        assert!(Call::read(folder.path()).is_err());
+        std::fs::write(folder.path().join(CALL), "{").unwrap();
+        assert!(Call::read(folder.path()).is_err());
+    }
+}
