@@ -61,8 +61,8 @@ impl Attempts {
         self.attempts.insert(attempt.number, attempt);
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.attempts.len()
+    pub(crate) fn count(&self) -> u64 {
+        u64::try_from(self.attempts.len()).unwrap_or(u64::MAX)
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = &Attempt> {

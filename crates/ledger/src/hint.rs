@@ -42,6 +42,10 @@ impl Hints {
         Ok(Self { names, hints, last })
     }
 
+    pub(crate) fn count(&self) -> u64 {
+        u64::try_from(self.hints.len()).unwrap_or(u64::MAX)
+    }
+
     pub(crate) fn all(&self) -> impl Iterator<Item = Hint> {
         self.hints.iter().map(|((from, to), (txid, _))| Hint {
             from: from.clone(),

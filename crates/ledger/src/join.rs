@@ -42,7 +42,7 @@ impl State {
             Some(parent) => self.objects.file_at_or_above(sql, &parent, &mut shared.files_above)?,
             None => None,
         };
-        let found = match self.kept.found {
+        let found = match self.kept.counts.found {
             0 => None,
             _ => found::get(sql, self.names, path)?,
         };
@@ -104,7 +104,7 @@ impl State {
         let range = NameRange { after, last: last.as_deref() };
         let rows = self.objects.children(sql, directory, &range)?;
         let renamed = if by_file_key { self.renamed(sql, page, &rows)? } else { Vec::new() };
-        let found = match self.kept.found {
+        let found = match self.kept.counts.found {
             0 => Vec::new(),
             _ => found::children(sql, self.names, directory, &range)?,
         };

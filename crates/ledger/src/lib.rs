@@ -21,7 +21,7 @@
 //!
 //! | table | key | record |
 //! |---|---|---|
-//! | `state` | one row | namespace, how it was closed, `Meta`, counts of `object` and `found` |
+//! | `state` | one row | namespace, how it was closed, `Meta`, counts of the other tables |
 //! | `setting` | key | text |
 //! | `directory` | id; unique path; parent | none: exists exactly while a row stands below it |
 //! | `object` | directory id, name | `Row`; partial indexes by file key and on commit markers |
@@ -43,6 +43,7 @@
 //! memory is never asked of it (exclusive locking). The lock file is not part of it.
 
 mod attempt;
+mod check;
 mod codec;
 mod error;
 mod folder;
@@ -75,8 +76,9 @@ pub use hint::HINTS_MAX;
 use join::Shared;
 use state::{Kept, State};
 
-/// Databases up to this size are examined at every open, larger ones after an unclean close.
-const CHEAP_CHECK_BYTES: i64 = 64 << 20;
+/// Databases up to this size are examined record by record at every open; larger ones page by
+/// page, after an unclean close.
+const CHEAP_CHECK_BYTES: i64 = 16 << 20;
 
 /// How a ledger is opened.
 #[derive(Clone, Debug)]
@@ -154,8 +156,7 @@ impl Ledger {
     /// # Errors
     /// As `open`.
     pub fn restart(self) -> Result<Self> {
-        let options =
-            Options { hot_entries_max: self.hot_entries_max, ..Options::default() };
+        let options = Options { hot_entries_max: self.hot_entries_max, ..Options::default() };
         Self::start(self.sql, "a restarted state", options, self._folder)
     }
 
@@ -178,8 +179,10 @@ impl Ledger {
         {
             return Err(LedgerError::Namespace { stored: kept.namespace, asked });
         }
-        if !new && (!kept.clean || bytes(&sql)? <= CHEAP_CHECK_BYTES) {
-            quick_check(&sql)?;
+        if !new && check::bytes(&sql)? <= CHEAP_CHECK_BYTES {
+            check::thorough(&sql, &kept)?;
+        } else if !kept.clean {
+            check::quick(&sql)?;
         }
         let open = Kept { clean: false, ..kept };
         open.write(&sql)?;
@@ -250,11 +253,27 @@ impl Ledger {
     /// `Closed`, `Full`, `Denied`, `Database`; then the older text stays.
     pub fn set_setting(&mut self, key: &str, value: &str) -> Result<()> {
         let record = codec::encode(Kind::Setting, &(key, value))?;
-        self.transaction(|_, sql| {
-            sql.prepare_cached("INSERT OR REPLACE INTO setting (key, record) VALUES (?1, ?2)")?
+        self.transaction(|state, sql| {
+            let replaced = sql
+                .prepare_cached("UPDATE setting SET record = ?2 WHERE key = ?1")?
                 .execute(params![key, record])?;
+            if replaced == 0 {
+                sql.prepare_cached("INSERT INTO setting (key, record) VALUES (?1, ?2)")?
+                    .execute(params![key, record])?;
+                state.kept.counts.settings += 1;
+            }
             Ok(())
         })
+    }
+
+    /// Reads every page and every record and compares them with each other. Reads the whole
+    /// database: about a minute for some ten million rows.
+    ///
+    /// # Errors
+    /// `Damaged`, naming the first thing that does not hold; `Closed`, `Database`.
+    pub fn check(&self) -> Result<()> {
+        self.usable()?;
+        check::thorough(&self.sql, &self.state.kept)
     }
 
     /// Carries batches out in order, in one transaction: durable at return, all or nothing.
@@ -563,15 +582,4 @@ fn is_empty(sql: &Connection) -> Result<bool> {
         |row| row.get(0),
     )?;
     Ok(!used)
-}
-
-fn bytes(sql: &Connection) -> Result<i64> {
-    let pages: i64 = sql.pragma_query_value(None, "page_count", |row| row.get(0))?;
-    let page: i64 = sql.pragma_query_value(None, "page_size", |row| row.get(0))?;
-    Ok(pages.saturating_mul(page))
-}
-
-fn quick_check(sql: &Connection) -> Result<()> {
-    let answer: String = sql.pragma_query_value(None, "quick_check", |row| row.get(0))?;
-    if answer == "ok" { Ok(()) } else { Err(LedgerError::damaged(answer)) }
 }

@@ -7,7 +7,7 @@ mod hot;
 
 use std::collections::BTreeSet;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 use whimbrel_core::number::{Mark, Time, TxId};
 use whimbrel_core::path::RelPath;
@@ -73,6 +73,7 @@ pub(crate) struct PendingSet {
     now: Time,
     counts: PendingSummary,
     log_bytes: usize,
+    log_records: i64,
     hot_max: usize,
 }
 
@@ -95,6 +96,7 @@ impl PendingSet {
             now: Time(0),
             counts: PendingSummary::default(),
             log_bytes: 0,
+            log_records: 0,
             hot_max,
         };
         set.cold.count(sql, &mut set.counts)?;
@@ -103,12 +105,18 @@ impl PendingSet {
     }
 
     fn replay(&mut self, sql: &Connection) -> Result<()> {
-        let mut statement = sql.prepare("SELECT record FROM pending_log ORDER BY sequence")?;
+        let mut statement =
+            sql.prepare("SELECT sequence, record FROM pending_log ORDER BY sequence")?;
         let mut records = statement.query([])?;
         while let Some(row) = records.next()? {
-            let record = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
+            let record = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
             self.log_bytes += record.len();
-            for logged in codec::decode::<Vec<Logged>>(Kind::Log, record)? {
+            self.log_records += 1;
+            let (sequence, all): (i64, Vec<Logged>) = codec::decode(Kind::Log, record)?;
+            if sequence != self.log_records || row.get::<_, i64>(0)? != sequence {
+                return Err(LedgerError::damaged("the log of what is pending has gaps"));
+            }
+            for logged in all {
                 match logged {
                     Logged::Put(entry) => {
                         let key = self.names.key(&entry.pending.path);
@@ -386,6 +394,11 @@ impl PendingSet {
         Ok(())
     }
 
+    /// Records in the table and in the log.
+    pub(crate) fn stored(&self) -> (u64, u64) {
+        (self.cold.stored(), self.log_records.unsigned_abs())
+    }
+
     /// The transaction is durable.
     pub(crate) fn committed(&mut self) {
         self.released.clear();
@@ -421,6 +434,7 @@ impl PendingSet {
     fn rewrite_log(&mut self, sql: &Connection) -> Result<()> {
         sql.prepare_cached("DELETE FROM pending_log")?.execute([])?;
         self.log_bytes = 0;
+        self.log_records = 0;
         self.dirty.clear();
         let mut logged = Vec::new();
         let mut bytes = 0;
@@ -438,9 +452,11 @@ impl PendingSet {
     }
 
     fn append(&mut self, sql: &Connection, logged: &Vec<Logged>) -> Result<()> {
-        let record = codec::encode(Kind::Log, logged)?;
+        self.log_records += 1;
+        let record = codec::encode(Kind::Log, &(self.log_records, logged))?;
         self.log_bytes += record.len();
-        sql.prepare_cached("INSERT INTO pending_log (record) VALUES (?1)")?.execute([record])?;
+        sql.prepare_cached("INSERT INTO pending_log (sequence, record) VALUES (?1, ?2)")?
+            .execute(params![self.log_records, record])?;
         Ok(())
     }
 }

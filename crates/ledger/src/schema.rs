@@ -79,7 +79,24 @@ pub(crate) fn prepare(sql: &mut Connection, what: &str) -> Result<bool> {
     sql.pragma_update(None, "temp_store", "MEMORY")?;
     sql.pragma_update(None, "cell_size_check", true)?;
     upgrade(sql, what, STEPS)?;
+    compare(sql, STEPS)?;
     Ok(new)
+}
+
+/// The tables have to be exactly those that the steps make: an index whose condition was changed
+/// by a damaged byte would hide records.
+fn compare(sql: &Connection, steps: &[&str]) -> Result<()> {
+    let fresh = Connection::open_in_memory()?;
+    steps.iter().try_for_each(|step| fresh.execute_batch(step))?;
+    let tables = |sql: &Connection| -> Result<Vec<(String, Option<String>)>> {
+        let mut statement = sql.prepare("SELECT name, sql FROM sqlite_schema ORDER BY name")?;
+        let tables = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(tables.collect::<std::result::Result<_, _>>()?)
+    };
+    if tables(sql)? == tables(&fresh)? {
+        return Ok(());
+    }
+    Err(LedgerError::damaged("the tables are not those of the schema"))
 }
 
 fn upgrade(sql: &mut Connection, what: &str, steps: &[&str]) -> Result<()> {

@@ -24,13 +24,24 @@ pub(crate) struct Kept {
     /// The last user closed it in order.
     pub clean: bool,
     pub meta: Meta,
+    pub counts: Counts,
+}
+
+/// How many records each table holds: what vanished is missed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Counts {
     pub rows: u64,
     pub found: u64,
+    pub settings: u64,
+    pub pending: u64,
+    pub pending_log: u64,
+    pub attempts: u64,
+    pub hints: u64,
 }
 
 impl Kept {
     pub(crate) fn new(namespace: Namespace) -> Self {
-        Self { namespace, clean: true, meta: Meta::default(), rows: 0, found: 0 }
+        Self { namespace, clean: true, meta: Meta::default(), counts: Counts::default() }
     }
 
     pub(crate) fn read(sql: &Connection) -> Result<Option<Self>> {
@@ -63,7 +74,7 @@ impl State {
         let kept = Kept::read(sql)?
             .ok_or_else(|| LedgerError::damaged("the record of the migration is gone"))?;
         let names = Names(kept.namespace);
-        Ok(Self {
+        let mut state = Self {
             names,
             written: kept.clone(),
             kept,
@@ -71,20 +82,35 @@ impl State {
             pending: PendingSet::load(sql, names, hot_max)?,
             attempts: Attempts::load(sql, names)?,
             hints: Hints::load(sql, names)?,
-        })
+        };
+        state.count();
+        if state.kept.counts != state.written.counts {
+            let what = "what is pending, the attempts or the hints are not complete";
+            return Err(LedgerError::damaged(what));
+        }
+        Ok(state)
+    }
+
+    /// Takes over the counts of what is in memory.
+    fn count(&mut self) {
+        let counts = &mut self.kept.counts;
+        (counts.pending, counts.pending_log) = self.pending.stored();
+        counts.attempts = self.attempts.count();
+        counts.hints = self.hints.count();
     }
 
     pub(crate) fn summary(&self, sql: &Connection) -> Result<PendingSummary> {
         let mut summary = self.pending.summary(sql)?;
-        summary.attempts = u64::try_from(self.attempts.len()).unwrap_or(u64::MAX);
-        summary.rows = self.kept.rows;
-        summary.found = self.kept.found;
+        summary.attempts = self.attempts.count();
+        summary.rows = self.kept.counts.rows;
+        summary.found = self.kept.counts.found;
         Ok(summary)
     }
 
     /// Writes what is kept in memory until the end of a transaction.
     pub(crate) fn flush(&mut self, sql: &Connection) -> Result<()> {
         self.pending.flush(sql)?;
+        self.count();
         if self.kept != self.written {
             self.kept.write(sql)?;
             self.written = self.kept.clone();
@@ -131,7 +157,7 @@ impl State {
             Change::HintDropped(hint) => self.hints.dropped(sql, hint)?,
             Change::FoundAdded(object) => {
                 let new = found::put(sql, self.names, object)?;
-                self.kept.found += u64::from(new);
+                self.kept.counts.found += u64::from(new);
             }
             Change::InventoryAt { cursor, done } => {
                 meta.inventory_cursor.clone_from(cursor);
@@ -155,20 +181,20 @@ impl State {
 
     fn put_row(&mut self, sql: &Connection, row: &Row) -> Result<()> {
         let new = self.objects.put(sql, row)?;
-        self.kept.rows += u64::from(new);
+        self.kept.counts.rows += u64::from(new);
         self.drop_found(sql, &row.path)
     }
 
     fn drop_row(&mut self, sql: &Connection, path: &RelPath) -> Result<()> {
         if self.objects.drop(sql, path)? {
-            self.kept.rows = self.kept.rows.saturating_sub(1);
+            self.kept.counts.rows = self.kept.counts.rows.saturating_sub(1);
         }
         self.drop_found(sql, path)
     }
 
     fn drop_found(&mut self, sql: &Connection, path: &RelPath) -> Result<()> {
-        if self.kept.found > 0 && found::drop(sql, self.names, path)? {
-            self.kept.found -= 1;
+        if self.kept.counts.found > 0 && found::drop(sql, self.names, path)? {
+            self.kept.counts.found -= 1;
         }
         Ok(())
     }
@@ -199,7 +225,7 @@ impl State {
             },
         };
         let new = self.objects.put(sql, &row)?;
-        self.kept.rows += u64::from(new);
+        self.kept.counts.rows += u64::from(new);
         Ok(())
     }
 }

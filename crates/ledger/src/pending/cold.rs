@@ -114,6 +114,10 @@ impl Cold {
         })
     }
 
+    pub(super) fn stored(&self) -> u64 {
+        self.entries
+    }
+
     /// Adds every entry to the counts, reading each.
     pub(super) fn count(&self, sql: &Connection, counts: &mut PendingSummary) -> Result<()> {
         let mut statement = sql.prepare(&format!("SELECT {COLUMNS} FROM pending"))?;
