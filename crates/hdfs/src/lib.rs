@@ -18,6 +18,7 @@ mod pinned;
 mod proto;
 mod read;
 mod rpc;
+mod server_configuration;
 mod snapshot;
 mod status;
 

@@ -162,7 +162,16 @@ async fn summaries_attributes_rights_and_the_cluster_itself() {
     assert_eq!(identity.block_pool, &*file.block_pool);
     assert_eq!(alice.namespace_identity().await.unwrap(), identity);
     assert_eq!(hadoop.stats().unwrap().calls("getBlockLocations"), 0);
-    assert!(configuration(&hadoop).cluster("").unwrap().namenodes.len() == 1);
+
+    let mut configuration = configuration(&hadoop);
+    let authority = hadoop.url().trim_start_matches("hdfs://").to_owned();
+    let property = format!("dfs.namenode.http-address.{authority}");
+    configuration.set(&property, &hadoop.http_addresses()[0]);
+    let settings = whimbrel_hdfs::Settings::new("alice");
+    let informed = whimbrel_hdfs::Client::connect(&configuration, "", settings).await.unwrap();
+    let server = informed.server_configuration().await.unwrap();
+    assert_eq!(server.get("dfs.namenode.num.extra.edits.retained").as_deref(), Some("0"));
+    assert_eq!(server.get("dfs.namenode.accesstime.precision").as_deref(), Some("3600000"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

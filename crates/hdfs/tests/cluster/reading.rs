@@ -1,7 +1,10 @@
 //! Bytes and checksums from DataNodes, of pinned block lists.
 
+use std::path::PathBuf;
+
 use serde_json::json;
 use whimbrel_hdfs::{Client, CrcKind, Error, ErrorKind, PinnedFile};
+use whimbrel_testbed::Hadoop;
 
 use crate::{client, cluster, create, text};
 
@@ -126,6 +129,44 @@ async fn a_file_without_a_sound_replica_is_corrupt() {
     hadoop.corrupt_block("/corrupt/a").unwrap();
     let error = read(&client, &file, 0, u64::MAX).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_replica_is_left_for_a_sound_one() {
+    let hadoop = cluster().await;
+    let client = client(&hadoop).await;
+    let expected = text(900_000, 4);
+    hadoop.write("/damaged/a", &expected).unwrap();
+    let file = pinned(&client, "/damaged/a").await;
+    let replicas = replicas(&hadoop, file.blocks[0].id);
+    assert_eq!(replicas.len(), 3);
+    for (index, path) in replicas.iter().enumerate() {
+        let sound = std::fs::read(path).unwrap();
+        let mut damaged = sound.clone();
+        damaged[800_000] ^= 1;
+        std::fs::write(path, &damaged).unwrap();
+        let bytes = read(&client, &file, 0, u64::MAX).await.unwrap();
+        assert!(bytes == expected.as_bytes(), "with replica {index} damaged");
+        std::fs::write(path, &sound).unwrap();
+    }
+}
+
+/// The files in which the DataNodes of this machine keep a block.
+fn replicas(hadoop: &Hadoop, block_id: u64) -> Vec<PathBuf> {
+    let name = format!("blk_{block_id}");
+    let mut found = Vec::new();
+    let mut pending = vec![hadoop.log().parent().unwrap().to_owned()];
+    while let Some(folder) = pending.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                pending.push(path);
+            } else if path.file_name().is_some_and(|file| file == name.as_str()) {
+                found.push(path);
+            }
+        }
+    }
+    found
 }
 
 #[tokio::test(flavor = "multi_thread")]
