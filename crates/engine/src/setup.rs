@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
-use whimbrel_core::config::Config;
+use whimbrel_core::config::{Config, DirectoryMarkers};
 use whimbrel_core::failure::Side;
 use whimbrel_core::path::{Namespace, RelPath};
 use whimbrel_core::scope::Scope;
@@ -79,6 +79,11 @@ impl Setup {
             copy_bytes_max: abilities.copy_bytes_max,
             metadata_by_copy: abilities.metadata_by_copy,
             copies_max: self.transfers,
+            // Where directories are real, each is made, dressed and removed by its own key.
+            directory_markers: match abilities.markers {
+                true => self.config.directory_markers,
+                false => DirectoryMarkers::All,
+            },
             ..self.config.clone()
         }
     }
