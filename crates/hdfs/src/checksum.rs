@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn pieces_combine_to_the_whole() {
-        let bytes: Vec<u8> = (0..5000_u32).map(|i| (i * 7919 >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..5000_u32).map(|i| ((i * 7919) >> 3) as u8).collect();
         for kind in [CrcKind::Crc32, CrcKind::Crc32c] {
             for cut in [0, 1, 511, 512, 4999, 5000] {
                 let (first, second) = bytes.split_at(cut);

@@ -143,10 +143,8 @@ fn project(event: &Value) -> Value {
     let mut projected =
         json!({"type": "METADATA", "path": event["path"], "metadata_type": event["metadata_type"]});
     for name in names {
-        projected[*name] = match &event[*name] {
-            Value::String(text) if text.is_empty() => Value::Null,
-            value => value.clone(),
-        };
+        let value = event[*name].clone();
+        projected[*name] = if value == json!("") { Value::Null } else { value };
     }
     projected
 }

@@ -1,4 +1,5 @@
 //! One real NameNode, three DataNodes, and Hadoop's own client as the oracle.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
 
 mod events;
 mod listing;

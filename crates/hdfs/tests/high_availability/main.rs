@@ -1,4 +1,5 @@
 //! Two NameNodes: only the active one is believed, and a fail-over loses nothing.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
 
 use std::time::{Duration, Instant};
 
