@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -141,6 +142,8 @@ impl Hadoop {
         command.args(["--data-nodes", &options.data_nodes.to_string()]);
         command.args(options.settings.iter().map(|(key, value)| format!("-D{key}={value}")));
         let mut child = command
+            // Ctrl-C is for the program that was started by hand; the pipe tells the rest.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(errors_file)

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -61,6 +62,8 @@ impl Server {
             };
         }
         let mut child = watched
+            // Ctrl-C is for the program that was started by hand; the pipe tells the rest.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(output)
             .stderr(errors)
