@@ -20,6 +20,7 @@ mod read;
 mod rpc;
 mod server_configuration;
 mod snapshot;
+mod socket;
 mod status;
 
 pub use acl::{AclEntry, AclStatus, AclSubject, XAttr, XAttrNamespace};

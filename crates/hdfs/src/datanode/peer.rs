@@ -14,6 +14,7 @@ use crate::proto::datanode as proto;
 use crate::proto::datanode::status;
 use crate::proto::status::Token;
 use crate::rpc::frame;
+use crate::socket;
 
 const TRANSFER_VERSION: u16 = 28;
 const REPLY_BYTES_MAX: usize = 1024 * 1024;
@@ -53,7 +54,7 @@ impl Peer {
                 return Err(Error::connection(&address, told));
             }
         };
-        stream.set_nodelay(true).map_err(|error| Error::connection(&address, error))?;
+        socket::prepare(&stream).map_err(|error| Error::connection(&address, error))?;
         let buffer = BytesMut::new();
         Ok(Self { address, stream, buffer, silence_max, is_reused: false })
     }

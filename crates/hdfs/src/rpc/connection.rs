@@ -18,7 +18,8 @@ use tokio::time::timeout;
 use super::frame::{self, Call, Caller, Response};
 use super::sasl;
 use crate::error::Error;
-use crate::proto::rpc::RPC_STATUS_FATAL;
+use crate::proto::rpc::{RPC_STATUS_FATAL, RpcResponseHeader};
+use crate::socket;
 
 const QUEUE_FRAMES_MAX: usize = 1024;
 const READ_BUFFER_BYTES: usize = 128 * 1024;
@@ -43,7 +44,15 @@ struct State {
     call_id_next: i32,
     waiting: HashMap<i32, oneshot::Sender<Response>>,
     received: Instant,
-    closed: Option<String>,
+    closed: Option<Closure>,
+}
+
+/// Why a connection carries no more calls.
+#[derive(Clone, Debug)]
+struct Closure {
+    reason: String,
+    /// The server refused the user, so that connecting again is of no use.
+    is_refusal: bool,
 }
 
 /// Takes its call out of the table when the caller stops waiting, for whatever reason.
@@ -63,7 +72,7 @@ impl Connection {
             let mut stream = TcpStream::connect(address)
                 .await
                 .map_err(|error| Error::connection(address, error))?;
-            stream.set_nodelay(true).map_err(|error| Error::connection(address, error))?;
+            socket::prepare(&stream).map_err(|error| Error::connection(address, error))?;
             handshake(&mut stream, address, caller).await?;
             Ok(stream)
         };
@@ -143,8 +152,8 @@ impl Shared {
 
     fn register(&self) -> Result<(i32, oneshot::Receiver<Response>), Error> {
         let mut state = self.state();
-        if let Some(reason) = &state.closed {
-            return Err(Error::connection(&self.address, reason));
+        if let Some(closure) = &state.closed {
+            return Err(closure.error(&self.address));
         }
         let call_id = state.call_id_next;
         // Negative ids are Hadoop's own.
@@ -167,9 +176,13 @@ impl Shared {
     }
 
     fn close(&self, reason: String) {
+        self.close_as(Closure { reason, is_refusal: false });
+    }
+
+    fn close_as(&self, closure: Closure) {
         let mut state = self.state();
         if state.closed.is_none() {
-            state.closed = Some(reason);
+            state.closed = Some(closure);
         }
         state.waiting.clear();
     }
@@ -182,8 +195,29 @@ impl Shared {
     }
 
     fn closed_error(&self) -> Error {
-        let reason = self.state().closed.clone();
-        Error::connection(&self.address, reason.unwrap_or_else(|| "closed".to_owned()))
+        match &self.state().closed {
+            Some(closure) => closure.error(&self.address),
+            None => Error::connection(&self.address, "closed"),
+        }
+    }
+}
+
+impl Closure {
+    /// From an answer after which the server hangs up.
+    fn fatal(header: &RpcResponseHeader) -> Self {
+        let class = header.exception_class.as_deref().unwrap_or_default();
+        Self {
+            reason: header.message.clone().unwrap_or_default(),
+            is_refusal: class.ends_with("AuthorizationException")
+                || class.ends_with("AccessControlException"),
+        }
+    }
+
+    fn error(&self, address: &str) -> Error {
+        if self.is_refusal {
+            return Error::Denied { method: "connection", message: self.reason.clone() };
+        }
+        Error::connection(address, &self.reason)
     }
 }
 
@@ -208,9 +242,8 @@ async fn read_all(input: impl AsyncRead + Unpin, shared: Arc<Shared>) {
         };
         match answer {
             Ok(response) if response.header.status == RPC_STATUS_FATAL => {
-                let reason = response.header.message.clone().unwrap_or_default();
-                shared.deliver(response);
-                break reason;
+                shared.close_as(Closure::fatal(&response.header));
+                return;
             }
             Ok(response) => shared.deliver(response),
             Err(error) => break error.to_string(),
@@ -237,3 +270,6 @@ async fn write_all(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
