@@ -1,0 +1,350 @@
+//! The HDFS source and its stream against a real cluster.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use serde_json::{Value, json};
+use whimbrel_core::entry::{Entry, FileNode, Node};
+use whimbrel_core::event::Event;
+use whimbrel_core::identity::Identity;
+use whimbrel_core::number::TxId;
+use whimbrel_core::path::RelPath;
+use whimbrel_store::error::StoreError;
+use whimbrel_store::hdfs::{HdfsSettings, HdfsSource, RootKind};
+use whimbrel_store::source::{ChangeStream, Poll, Source};
+use whimbrel_testbed::{Hadoop, HadoopOptions};
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(future)
+}
+
+fn settings(hadoop: &Hadoop, path: &str) -> HdfsSettings {
+    HdfsSettings {
+        url: format!("{}{path}", hadoop.url()),
+        configuration: Some(hadoop.configuration_directory()),
+        user: hadoop.superuser().to_owned(),
+        caller_context: "whimbrel_test".to_owned(),
+        acl: true,
+        patience: Duration::from_secs(20),
+    }
+}
+
+fn run(hadoop: &Hadoop, operations: &[(&str, &str, Value)]) {
+    let requests: Vec<Value> = operations
+        .iter()
+        .map(|(operation, path, more)| {
+            let mut request = json!({"operation": operation, "path": path});
+            for (key, value) in more.as_object().into_iter().flatten() {
+                request[key] = value.clone();
+            }
+            request
+        })
+        .collect();
+    hadoop.operations(&requests).unwrap();
+}
+
+async fn file(source: &HdfsSource, path: &str) -> FileNode {
+    match source.stat(&path.into()).await.unwrap() {
+        Some(Node::File(file)) => file,
+        other => panic!("{path}: {other:?}"),
+    }
+}
+
+async fn content(source: &HdfsSource, path: &str, file: &FileNode) -> Result<Vec<u8>, StoreError> {
+    let length = file.identity.length();
+    let pieces: Vec<Bytes> = source.read(&path.into(), file, 0..length).try_collect().await?;
+    Ok(pieces.concat())
+}
+
+async fn listed(source: &HdfsSource, directory: &str) -> Vec<Entry> {
+    let directory = RelPath::from(directory);
+    let mut entries: Vec<Entry> = Vec::new();
+    loop {
+        let after = entries.last().map(|entry| entry.path.name().to_vec());
+        let page = source.list(&directory, after.as_deref()).await.unwrap().unwrap();
+        entries.extend(page.entries);
+        if !page.more {
+            return entries;
+        }
+    }
+}
+
+/// Everything after a position, followed to its end.
+async fn events(stream: &Arc<dyn ChangeStream>, after: &mut TxId) -> Vec<Event> {
+    let newest = stream.position().await.unwrap();
+    let mut events = Vec::new();
+    while *after < newest {
+        match stream.poll(*after).await.unwrap() {
+            Poll::Reply(reply) => {
+                assert!(reply.batches.is_sorted_by(|one, next| one.txid < next.txid));
+                assert!(reply.applied <= reply.synced);
+                events.extend(reply.batches.into_iter().flat_map(|batch| batch.events));
+                *after = reply.applied;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    events
+}
+
+#[test]
+fn a_tree_is_read() {
+    let options = HadoopOptions::default().with("dfs.ls.limit", 10);
+    let hadoop = Hadoop::start(&options).unwrap();
+    run(
+        &hadoop,
+        &[
+            ("create", "/data/a", json!({"text": "hello"})),
+            ("create", "/data/big", json!({"bytes": 3_000_000, "seed": 7})),
+            ("create", "/data/empty", json!({})),
+            ("mkdirs", "/data/none", json!({})),
+            ("create", "/data/sub/x", json!({"text": "x"})),
+            ("set_owner", "/data/a", json!({"owner": "etl", "group": "staff"})),
+            (
+                "set_acl",
+                "/data/a",
+                json!({"acl": "user::rw-,user:alice:rw-,group::r--,other::---"}),
+            ),
+            ("set_times", "/data/a", json!({"mtime_milliseconds": 1_700_000_000_123_u64})),
+            ("set_xattr", "/data/a", json!({"name": "user.k", "base64": "AP8="})),
+            ("open", "/data/writing", json!({"handle": "w"})),
+            ("write", "/", json!({"handle": "w", "text": "half"})),
+            ("hflush", "/", json!({"handle": "w"})),
+        ],
+    );
+    block_on(async {
+        let source = HdfsSource::open(&settings(&hadoop, "/data")).await.unwrap();
+        assert_eq!(source.root_kind(), &RootKind::Directory);
+        let entries = listed(&source, "").await;
+        let names: Vec<_> = entries.iter().map(|entry| entry.path.to_string()).collect();
+        assert_eq!(names, ["a", "big", "empty", "none", "sub", "writing"]);
+        for entry in &entries {
+            let node = source.stat(&entry.path).await.unwrap();
+            assert_eq!(node.as_ref(), Some(&entry.node), "a look says the same as the listing");
+        }
+        what_travels(&source).await;
+        let big = file(&source, "big").await;
+        let bytes = content(&source, "big", &big).await.unwrap();
+        assert_eq!(bytes.len(), 3_000_000);
+        let middle = source.read(&"big".into(), &big, 1_048_000..1_049_000);
+        let middle: Vec<Bytes> = middle.try_collect().await.unwrap();
+        assert_eq!(middle.concat(), bytes[1_048_000..1_049_000]);
+        for path in ["a", "big", "empty"] {
+            let node = file(&source, path).await;
+            let crc = crc32c::crc32c(&content(&source, path, &node).await.unwrap());
+            assert_eq!(source.stored_checksum(&path.into(), &node).await.unwrap(), Some(crc));
+        }
+        assert!(file(&source, "writing").await.open);
+        for (path, empty) in [("", false), ("none", true), ("sub", false)] {
+            let node = source.stat(&path.into()).await.unwrap();
+            let Some(Node::Directory(node)) = node else { panic!("{node:?}") };
+            assert_eq!(node.empty, Some(empty), "{path:?}");
+        }
+        assert_eq!(source.list(&"a".into(), None).await.unwrap(), None);
+        assert_eq!(source.list(&"nothing".into(), None).await.unwrap(), None);
+        assert_eq!(source.stat(&"nothing/x".into()).await.unwrap(), None);
+        assert_eq!(source.stat(&"a/x".into()).await.unwrap(), None);
+        let single = HdfsSource::open(&settings(&hadoop, "/data/sub/x")).await.unwrap();
+        assert_eq!(single.root_kind(), &RootKind::File("x".into()));
+        assert_eq!(content(&single, "x", &file(&single, "x").await).await.unwrap(), b"x");
+        let none = HdfsSource::open(&settings(&hadoop, "/nothing")).await.err();
+        assert!(matches!(none, Some(StoreError::Missing { .. })), "{none:?}");
+    });
+}
+
+async fn what_travels(source: &HdfsSource) {
+    let a = file(source, "a").await;
+    let metadata = &a.metadata;
+    assert_eq!((metadata.owner.as_str(), metadata.group.as_str()), ("etl", "staff"));
+    assert_eq!(metadata.modified_ns, 1_700_000_000_123_000_000);
+    let acl = metadata.acl.as_deref();
+    assert_eq!(acl, Some("user::rw-,user:alice:rw-,group::r--,mask::rw-,other::---"));
+    assert_eq!(metadata.mode, 0o660, "the group's bits are the mask");
+    let xattrs = source.xattrs(&"a".into()).await.unwrap();
+    assert_eq!(xattrs.get("user.k").map(Vec::as_slice), Some(&[0, 255][..]));
+}
+
+#[test]
+fn listings_are_in_byte_order_over_pages() {
+    let hadoop = Hadoop::start(&HadoopOptions::default().with("dfs.ls.limit", 7)).unwrap();
+    let mut names: Vec<String> = (0..40).map(|n| format!("part-{n:05}")).collect();
+    names.extend((0..20).map(|n| format!("part-é{n}")));
+    names.extend(
+        ["é", "éa", "~", "語", "\u{1f426}", "part-", "part-~", "a b", "%41"].map(str::to_owned),
+    );
+    let files: Vec<_> = names.iter().map(|name| format!("/d/{name}")).collect();
+    let creates: Vec<_> = files.iter().map(|path| ("create", path.as_str(), json!({}))).collect();
+    run(&hadoop, &creates);
+    names.sort();
+    block_on(async {
+        let source = HdfsSource::open(&settings(&hadoop, "/d")).await.unwrap();
+        let walked = listed(&source, "").await;
+        let walked: Vec<_> = walked.iter().map(|entry| entry.path.to_string()).collect();
+        assert_eq!(walked, names);
+        // Another process goes on anywhere.
+        for (index, name) in names.iter().enumerate() {
+            let fresh = HdfsSource::open(&settings(&hadoop, "/d")).await.unwrap();
+            let after = Some(name.as_bytes());
+            let page = fresh.list(&RelPath::root(), after).await.unwrap().unwrap();
+            let next = page.entries.first().map(|entry| entry.path.to_string());
+            assert_eq!(next.as_ref(), names.get(index + 1), "after {name}");
+        }
+    });
+}
+
+#[test]
+fn what_changes_is_told_apart_and_pinned() {
+    let hadoop = Hadoop::start(&HadoopOptions::default()).unwrap();
+    let text = |text: &str| json!({"text": text});
+    run(&hadoop, &[("create", "/d/f", text("one")), ("create", "/d/g", text("two"))]);
+    block_on(async {
+        let source = HdfsSource::open(&settings(&hadoop, "/d")).await.unwrap();
+        let before = file(&source, "f").await;
+        run(&hadoop, &[("set_permission", "/d/f", json!({"mode": "600"}))]);
+        assert_eq!(file(&source, "f").await.identity, before.identity);
+        run(&hadoop, &[("rename", "/d/f", json!({"to": "/d/h"}))]);
+        let renamed = file(&source, "h").await;
+        assert_eq!(renamed.identity, before.identity, "a rename changes no identity");
+        assert_eq!(content(&source, "f", &before).await.unwrap(), b"one", "read as pinned");
+        run(&hadoop, &[("rewrite_same", "/d/g", json!({"seed": 9}))]);
+        let rewritten = file(&source, "g").await;
+        assert_eq!(rewritten.identity.length(), 3);
+        run(&hadoop, &[("delete", "/d/h", json!({}))]);
+        let mut gone = Ok(Vec::new());
+        for _ in 0..100 {
+            gone = content(&source, "h", &renamed).await;
+            if gone.is_err() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        assert!(matches!(gone, Err(StoreError::Moved { .. })), "{gone:?}");
+        let crc = source.stored_checksum(&"h".into(), &renamed).await;
+        assert!(matches!(crc, Err(StoreError::Moved { .. })), "{crc:?}");
+        let Identity::Hdfs { modified_ms, .. } = rewritten.identity else { panic!() };
+        run(
+            &hadoop,
+            &[
+                ("truncate", "/d/g", json!({"length": 2})),
+                ("sleep", "/", json!({"milliseconds": 1500})),
+                ("append", "/d/g", text("z")),
+                ("set_times", "/d/g", json!({"mtime_milliseconds": modified_ms})),
+            ],
+        );
+        let patched = file(&source, "g").await.identity;
+        assert_eq!(patched.length(), rewritten.identity.length());
+        assert_ne!(patched, rewritten.identity, "truncated, appended, time set back");
+    });
+}
+
+#[test]
+fn changes_are_followed() {
+    let hadoop = Hadoop::start(&HadoopOptions::default()).unwrap();
+    run(&hadoop, &[("mkdirs", "/a/root", json!({})), ("mkdirs", "/b", json!({}))]);
+    block_on(async {
+        let source = HdfsSource::open(&settings(&hadoop, "/a/root")).await.unwrap();
+        let stream = source.stream().await.unwrap();
+        assert!(stream.history().await.unwrap().contains("/BP-"));
+        let mut at = stream.position().await.unwrap();
+        assert_eq!(events(&stream, &mut at).await, []);
+        every_kind_of_event(&hadoop, &stream, &mut at).await;
+        position_and_digest(&hadoop, &stream, &mut at).await;
+        let nobody = HdfsSettings { user: "nobody".to_owned(), ..settings(&hadoop, "/a/root") };
+        let nobody = HdfsSource::open(&nobody).await.unwrap();
+        let denied = nobody.stream().await.err();
+        assert!(
+            matches!(&denied, Some(StoreError::Denied { remedy, .. })
+            if remedy.contains("superuser")),
+            "{denied:?}"
+        );
+        let first = TxId(2);
+        hadoop.purge_edits().unwrap();
+        assert_eq!(stream.poll(first).await.unwrap(), Poll::Gap);
+        assert_eq!(stream.digest(first).await.unwrap(), None);
+    });
+}
+
+async fn every_kind_of_event(hadoop: &Hadoop, stream: &Arc<dyn ChangeStream>, at: &mut TxId) {
+    let path = |text: &str| RelPath::from(text);
+    run(
+        hadoop,
+        &[
+            ("create", "/b/outside", json!({"text": "o"})),
+            ("create", "/a/rooty", json!({"text": "o"})),
+            ("create", "/a/root/f", json!({"text": "one"})),
+            ("append", "/a/root/f", json!({"text": "two"})),
+            ("truncate", "/a/root/f", json!({"length": 0})),
+            ("mkdirs", "/a/root/d", json!({})),
+            ("set_permission", "/a/root/f", json!({"mode": "600"})),
+            ("set_times", "/a/root/f", json!({"mtime_milliseconds": 5})),
+            ("set_times", "/a/root/f", json!({"atime_milliseconds": 5})),
+            ("set_replication", "/a/root/f", json!({"replication": 1})),
+            ("set_xattr", "/a/root/f", json!({"name": "user.k", "text": "v"})),
+            ("rename", "/a/root/f", json!({"to": "/a/root/d/g"})),
+            ("rename", "/a/root/d", json!({"to": "/b/d"})),
+            ("rename", "/b/d", json!({"to": "/a/root/e"})),
+            ("delete", "/a/root/e", json!({})),
+        ],
+    );
+    let moved = |from: Option<&str>, to: Option<&str>| Event::Renamed {
+        from: from.map(path),
+        to: to.map(path),
+    };
+    assert_eq!(
+        events(stream, at).await,
+        [
+            Event::Created(path("f")),
+            Event::Closed(path("f")),
+            Event::Reopened(path("f")),
+            Event::Closed(path("f")),
+            Event::Truncated(path("f")),
+            Event::DirectoryMade(path("d")),
+            Event::MetadataChanged(path("f")),
+            Event::MetadataChanged(path("f")),
+            Event::MetadataChanged(path("f")),
+            moved(Some("f"), Some("d/g")),
+            moved(Some("d"), None),
+            moved(None, Some("e")),
+            Event::Removed(path("e")),
+        ]
+    );
+    run(hadoop, &[("rename", "/a", json!({"to": "/c"})), ("rename", "/c", json!({"to": "/a"}))]);
+    assert_eq!(events(stream, at).await, [Event::RootTouched, Event::RootTouched]);
+}
+
+async fn position_and_digest(hadoop: &Hadoop, stream: &Arc<dyn ChangeStream>, at: &mut TxId) {
+    hadoop.write("/b/other", "outside of the root").unwrap();
+    let begin = *at;
+    let (txid, digest) = loop {
+        let Poll::Reply(reply) = stream.poll(*at).await.unwrap() else { panic!() };
+        assert_eq!(reply.batches, []);
+        *at = reply.applied;
+        if reply.applied == reply.synced {
+            break (reply.applied, reply.digest);
+        }
+    };
+    assert!(txid > begin);
+    assert_eq!(stream.digest(txid).await.unwrap(), Some(digest));
+    assert_eq!(stream.digest(TxId(txid.0 + 1)).await.unwrap(), None, "not written yet");
+    let Poll::Reply(same) = stream.poll(txid).await.unwrap() else { panic!() };
+    assert_eq!((same.applied, same.digest), (txid, digest), "nothing new, the digest stays");
+    assert_eq!(stream.poll(TxId(txid.0 + 1000)).await.unwrap(), Poll::Beyond);
+}
+
+#[test]
+fn a_fail_over_goes_by() {
+    let hadoop = Hadoop::start(&HadoopOptions::default().highly_available()).unwrap();
+    run(&hadoop, &[("create", "/d/one", json!({"text": "1"}))]);
+    block_on(async {
+        let source = HdfsSource::open(&settings(&hadoop, "/d")).await.unwrap();
+        let stream = source.stream().await.unwrap();
+        let mut at = TxId(stream.position().await.unwrap().0);
+        hadoop.fail_over().unwrap();
+        run(&hadoop, &[("create", "/d/two", json!({"text": "2"}))]);
+        let told = events(&stream, &mut at).await;
+        assert_eq!(told, [Event::Created("two".into()), Event::Closed("two".into())]);
+        assert_eq!(listed(&source, "").await.len(), 2);
+    });
+}

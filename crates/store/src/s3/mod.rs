@@ -12,7 +12,7 @@ pub use whimbrel_s3::{Addressing, Environment, FixedCredentials, WriteOptions};
 pub use self::source::S3Source;
 pub use self::target::S3Target;
 
-use whimbrel_s3::{Client, Settings};
+use whimbrel_s3::{Client, ListRequest, Settings};
 
 use self::failure::{Effect, told};
 use crate::error::StoreError;
@@ -53,7 +53,11 @@ impl S3Settings {
         };
         let failed = |error| told(&self.url, Effect::Reads, &error);
         let client = Client::new(bucket, &settings).await.map_err(failed)?;
-        client.head_bucket().await.map_err(failed)?;
+        // A listing, because the refusal of a HEAD has no words: some servers answer 404 to it for
+        // whatever is wrong with the credentials.
+        let prefix_bytes = prefix.as_bytes().to_vec();
+        let one = ListRequest { prefix: prefix_bytes, keys_max: Some(1), ..ListRequest::default() };
+        client.list_objects(&one).await.map_err(failed)?;
         Ok((client, prefix.to_owned()))
     }
 }
