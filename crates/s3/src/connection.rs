@@ -14,11 +14,18 @@ use crate::endpoint::Endpoint;
 use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::proxy::{Proxy, tunnel};
+use crate::socket::{PeerGone, Socket};
 use crate::trust::client_config;
 
 /// Bytes in both directions, whatever carries them.
 pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// A connection that was made.
+pub(crate) struct Connected {
+    pub io: Box<dyn Duplex>,
+    pub peer_gone: PeerGone,
+}
 
 /// Makes connections to one endpoint.
 pub(crate) struct Connector {
@@ -60,7 +67,7 @@ impl Connector {
         self.proxy.as_ref().filter(|_| !self.endpoint.tls)
     }
 
-    pub async fn connect(&self) -> Result<Box<dyn Duplex>> {
+    pub async fn connect(&self) -> Result<Connected> {
         let first = self.proxy.as_ref().map_or(&self.endpoint, |proxy| &proxy.endpoint);
         let unreachable = |reason| Error::Unreachable { endpoint: first.host_and_port(), reason };
         let target = (first.host.as_str(), first.port);
@@ -75,7 +82,7 @@ impl Connector {
         for index in 0..addresses.len().min(ADDRESSES_TRIED_MAX) {
             let address = addresses[(start.wrapping_add(index)) % addresses.len()];
             match tokio::time::timeout(self.limit, self.open(address)).await {
-                Ok(Ok(socket)) => return Ok(socket),
+                Ok(Ok(connected)) => return Ok(connected),
                 Ok(Err(failed)) => reason = failed,
                 Err(_) => reason = format!("no connection within {} s", self.limit.as_secs_f32()),
             }
@@ -83,14 +90,15 @@ impl Connector {
         Err(unreachable(reason))
     }
 
-    async fn open(&self, address: SocketAddr) -> std::result::Result<Box<dyn Duplex>, String> {
+    async fn open(&self, address: SocketAddr) -> std::result::Result<Connected, String> {
         let socket = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
         socket.set_nodelay(true).map_err(|error| error.to_string())?;
         // Closing then discards what the kernel has not delivered yet, so that no request arrives
         // after its time-out. A connection is only given up with all its replies read, or on
         // purpose.
         socket.set_zero_linger().map_err(|error| error.to_string())?;
-        let mut socket: Box<dyn Duplex> = Box::new(socket);
+        let peer_gone = PeerGone::default();
+        let mut socket: Box<dyn Duplex> = Box::new(Socket::new(socket, peer_gone.clone()));
         if let Some(proxy) = &self.proxy {
             if proxy.endpoint.tls {
                 socket = self.secure(socket, &proxy.endpoint).await?;
@@ -102,7 +110,7 @@ impl Connector {
         if self.endpoint.tls {
             socket = self.secure(socket, &self.endpoint).await?;
         }
-        Ok(socket)
+        Ok(Connected { io: socket, peer_gone })
     }
 
     async fn secure(

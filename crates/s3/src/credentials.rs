@@ -214,7 +214,8 @@ fn held(found: aws::Credential) -> Held {
     Held {
         identity: Arc::new(Identity::new(found.access_key_id, secret, token)),
         expires: found.expires_in.map(|at| at.as_system_time()),
-        retry_after: Instant::now(),
+        // Those that end soon from the beginning are not fetched again for each request.
+        retry_after: Instant::now() + RENEWAL_PAUSE,
     }
 }
 

@@ -191,9 +191,10 @@ pub(crate) fn kind_of(status: u16, code: &str) -> Kind {
         | "StorageFull"
         | "XMinioStorageFull"
         | "XMinioAdminBucketQuotaExceeded" => Kind::Full,
-        "PermanentRedirect" | "TemporaryRedirect" | "IllegalLocationConstraintException" => {
-            Kind::Configuration
-        }
+        "InvalidBucketName"
+        | "PermanentRedirect"
+        | "TemporaryRedirect"
+        | "IllegalLocationConstraintException" => Kind::Configuration,
         "RequestTimeout" | "InternalError" => Kind::Unknown,
         "InvalidObjectState" => Kind::Invalid,
         "NotImplemented" | "MethodNotAllowed" => Kind::Unsupported,

@@ -1,4 +1,59 @@
-//! A thin S3 client.
+//! A thin S3 client: requests of our own over `hyper`'s HTTP/1.1, few CPU microseconds each.
+//!
+//! [`Client`] speaks to one bucket. Bodies are sent with their CRC32C in a signed header and are
+//! never hashed otherwise (`UNSIGNED-PAYLOAD`, over plain HTTP too), connections are used again,
+//! and the signing key is kept for its day. Multipart uploads get the CRC32C of the whole object
+//! (`FULL_OBJECT`), so that every object can be compared later without reading it.
+//!
+//! ```no_run
+//! # async fn example() -> whimbrel_s3::Result<()> {
+//! use whimbrel_s3::{Client, Condition, Crc32c, ObjectOptions, Settings};
+//!
+//! let client = Client::new("bucket", &Settings::default()).await?;
+//! let checksum = Some(Crc32c::of(b"hello"));
+//! let options = ObjectOptions::default();
+//! client.put_object(b"key", "hello".into(), checksum, &options, &Condition::Always).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # How long a write can take effect
+//!
+//! A write whose outcome is not known ([`Kind::Unknown`]) may still be on its way. When it can no
+//! longer take effect is enforced here, not guessed; [`Client::request_lifetime`] adds it up:
+//!
+//! 1. **The signature expires.** Mutating requests are signed in the query string with
+//!    `X-Amz-Expires` ([`MutationSigning::Expiring`], 60 s by default) and dated by the server's
+//!    clock, which the first write asks for. The server judges it when the request's head arrives;
+//!    a request that some network holds back for longer is refused. Ten seconds are added for what
+//!    the two clocks differ. Every header (checksum, metadata, conditions) is signed with it. AWS
+//!    and versitygw check it (the tests deliver late on purpose); S3Mock checks no signature.
+//! 2. **The body's time is bounded** ([`Limits`]): `reply` plus its length at
+//!    `body_bytes_per_second_min`; `long_reply` instead of `reply` for copies and completions, whose
+//!    work the server does before it answers. Then the connection is closed, by a reset that
+//!    discards what the kernel still holds, and never used again. A server that has not got the
+//!    whole body stores nothing.
+//! 3. **The server's own work** on a request that it has accepted is bounded by no protocol:
+//!    `server_grace` (30 s) is our allowance for it.
+//!
+//! So the lifetime is the larger of 1 and 2, plus 3: 100 s for small objects by default. With
+//! [`MutationSigning::Header`], for stores that forbid query authentication, 1 is 15 minutes.
+//! A proxy that takes a request in whole and delivers the body late is within 1 only if it holds
+//! the head back too; none is known that sends the head alone.
+//!
+//! # What is tried again
+//!
+//! A request that provably never left is handed to another connection. A read is repeated when an
+//! idle connection turns out to be closed. Nothing else: whether to repeat a write is the caller's
+//! to decide, by [`Error::kind`].
+//!
+//! # What is left out on purpose
+//!
+//! - Checksums in trailers (`aws-chunked`): versitygw and SeaweedFS store `aws-chunked` as the
+//!   object's encoding, LocalStack and buckets with object lock refuse them, and they cannot be
+//!   signed with an expiry. A body whose checksum is not known before it is sent goes in parts.
+//! - Redirects: a bucket in another region is an error that names the region.
+//! - Payload signatures, HTTP/2, S3 Express, access points and the accelerated endpoint.
 
 mod body;
 mod bucket;
@@ -22,6 +77,7 @@ mod refusal;
 mod role;
 mod settings;
 mod signature;
+mod socket;
 mod trust;
 mod write_options;
 mod xml;

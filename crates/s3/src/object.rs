@@ -283,16 +283,22 @@ impl std::fmt::Debug for ObjectReader {
     }
 }
 
-/// An empty key would name the bucket; one that is too long is stored by some servers, which no
-/// other store can take over then.
+/// Refuses what S3 cannot name. Servers differ: some store a longer key, and some read all that is
+/// not UTF-8 as the same character, so that two keys become one.
 pub(crate) fn checked(key: &[u8]) -> Result<&[u8]> {
-    if (1..=KEY_BYTES_MAX).contains(&key.len()) {
-        return Ok(key);
+    if !(1..=KEY_BYTES_MAX).contains(&key.len()) {
+        return Err(Error::Invalid {
+            what: format!("a key of {} bytes", key.len()),
+            reason: format!("S3 has names of 1 to {KEY_BYTES_MAX} bytes"),
+        });
     }
-    Err(Error::Invalid {
-        what: format!("a key of {} bytes", key.len()),
-        reason: format!("S3 has names of 1 to {KEY_BYTES_MAX} bytes"),
-    })
+    if std::str::from_utf8(key).is_err() {
+        return Err(Error::Invalid {
+            what: format!("the key {:?}", String::from_utf8_lossy(key)),
+            reason: "it is not UTF-8".to_owned(),
+        });
+    }
+    Ok(key)
 }
 
 pub(crate) fn bytes_of(range: &Range<u64>) -> Result<String> {

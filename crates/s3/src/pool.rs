@@ -13,8 +13,9 @@ use hyper_util::rt::TokioIo;
 use tokio::task::AbortHandle;
 
 use crate::body::Body;
-use crate::connection::{Connector, Duplex};
+use crate::connection::{Connected, Connector};
 use crate::error::{Error, Result};
+use crate::socket::PeerGone;
 
 /// How often connections were made and used since the client began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,6 +43,7 @@ const READY_LIMIT: Duration = Duration::from_millis(100);
 pub(crate) struct Link {
     sender: http1::SendRequest<Body>,
     task: AbortHandle,
+    peer_gone: PeerGone,
     used: bool,
 }
 
@@ -100,9 +102,9 @@ impl Pool {
                 return Ok(link);
             }
         }
-        let socket = self.connector.connect().await?;
+        let connected = self.connector.connect().await?;
         self.opened.fetch_add(1, Ordering::Relaxed);
-        handshake(socket).await.map_err(|error| Error::Unreachable {
+        handshake(connected).await.map_err(|error| Error::Unreachable {
             endpoint: self.connector.endpoint.host_and_port(),
             reason: error.to_string(),
         })
@@ -146,7 +148,7 @@ impl Pool {
 
     /// Takes a connection back whose reply was read to its end.
     fn put_back(&self, link: Link) {
-        if link.sender.is_closed() {
+        if link.sender.is_closed() || link.peer_gone.get() {
             return;
         }
         let now = Instant::now();
@@ -236,11 +238,11 @@ impl Reply {
 }
 
 /// HTTP/1.1 over a fresh connection.
-pub(crate) async fn handshake(socket: Box<dyn Duplex>) -> hyper::Result<Link> {
-    let (sender, connection) = http1::handshake(TokioIo::new(socket)).await?;
+async fn handshake(connected: Connected) -> hyper::Result<Link> {
+    let (sender, connection) = http1::handshake(TokioIo::new(connected.io)).await?;
     // Its error also reaches whoever waits for a reply.
     let task = tokio::spawn(async move { drop(connection.await) }).abort_handle();
-    Ok(Link { sender, task, used: false })
+    Ok(Link { sender, task, peer_gone: connected.peer_gone, used: false })
 }
 
 async fn next_frame(body: &mut Incoming) -> Option<hyper::Result<http_body::Frame<Bytes>>> {

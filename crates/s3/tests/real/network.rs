@@ -265,7 +265,7 @@ async fn a_bucket_in_the_host_name() {
 async fn a_profile_takes_on_a_role() {
     let expiration = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
     let body = format!(
-        "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ROLE</AccessKeyId>\
+        "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ASIAROLEROLEROLE</AccessKeyId>\
         <SecretAccessKey>secret</SecretAccessKey><SessionToken>TOKEN</SessionToken>\
         <Expiration>{expiration}</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>"
     );
@@ -299,26 +299,62 @@ async fn a_profile_takes_on_a_role() {
         assert!(asked[0].contains(part), "{part} in {}", asked[0]);
     }
     let write = &server.heads()[1];
-    assert!(write.contains("X-Amz-Credential=ROLE%2F"), "{write}");
+    assert!(write.contains("X-Amz-Credential=ASIAROLEROLEROLE%2F"), "{write}");
     assert!(write.contains("X-Amz-Security-Token=TOKEN"), "{write}");
 }
 
-#[tokio::test]
-async fn an_instance_gives_its_credentials() {
-    let expiration = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
+fn instance_keys(id: &str, seconds_left: i64) -> String {
+    let expiration = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds_left);
     let keys = format!(
-        "{{\"Code\":\"Success\",\"AccessKeyId\":\"INSTANCE\",\"SecretAccessKey\":\"s\",\
+        "{{\"Code\":\"Success\",\"AccessKeyId\":\"{id}\",\"SecretAccessKey\":\"s\",\
         \"Token\":\"T\",\"Expiration\":\"{expiration}\"}}"
     );
-    let closing = |body: &str| reply("200 OK", "connection: close\r\n", body);
-    let metadata = Scripted::start(vec![closing("IMDS"), closing("role-name"), closing(&keys)]);
-    let server = Scripted::start(vec![ok(); 2]);
+    metadata_reply(&keys)
+}
+
+fn metadata_reply(body: &str) -> String {
+    reply("200 OK", "connection: close\r\n", body)
+}
+
+async fn on_instance(metadata: &Scripted, server: &Scripted) -> Client {
     let plain = Settings { credentials: None, ..server.settings() };
     let service = format!("http://{}", metadata.address);
     let settings = with_variables(plain, &[("AWS_EC2_METADATA_SERVICE_ENDPOINT", service)]);
-    let client = Client::new("bucket", &settings).await.unwrap();
-    put(&client, b"k", "x").await;
+    Client::new("bucket", &settings).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_instance_gives_its_credentials_once() {
+    let (token, role) = (metadata_reply("IMDS"), metadata_reply("role-name"));
+    let metadata = Scripted::start(vec![token, role, instance_keys("INSTANCE", 60)]);
+    let server = Scripted::start(vec![ok(); 5]);
+    let client = on_instance(&metadata, &server).await;
+    for _ in 0..4 {
+        put(&client, b"k", "x").await;
+    }
     assert!(metadata.heads()[0].starts_with("PUT /latest/api/token"));
     assert!(metadata.heads()[1].contains("x-aws-ec2-metadata-token: IMDS"));
-    assert!(server.heads()[1].contains("X-Amz-Credential=INSTANCE%2F"));
+    assert_eq!(metadata.heads().len(), 3);
+    assert!(server.heads()[4].contains("X-Amz-Credential=INSTANCE%2F"));
+}
+
+#[tokio::test]
+async fn credentials_are_renewed_before_their_end() {
+    let role = || metadata_reply("role-name");
+    let metadata = Scripted::start(vec![
+        metadata_reply("IMDS"),
+        role(),
+        instance_keys("FIRST", 4),
+        role(),
+        instance_keys("SECOND", 4),
+    ]);
+    let server = Scripted::start(vec![ok(); 3]);
+    let client = on_instance(&metadata, &server).await;
+    client.head_bucket().await.unwrap();
+    client.head_bucket().await.unwrap();
+    let heads = server.heads();
+    assert!(heads[0].contains("Credential=FIRST/"), "{}", heads[0]);
+    assert!(heads[1].contains("Credential=SECOND/"), "{}", heads[1]);
+    let error = client.head_bucket().await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Expired, "{error}");
 }

@@ -5,7 +5,7 @@ use whimbrel_s3::{
     Body, Client, Condition, Crc32c, Deletion, GetRequest, Kind, ListRequest, ObjectOptions,
     ObjectReader, Settings, Versioning,
 };
-use whimbrel_testbed::S3Server;
+use whimbrel_testbed::{S3Server, VersityGateway, VersityOptions};
 
 use crate::servers::{fresh, gateway, on_gateway, on_mock, settings};
 
@@ -274,13 +274,15 @@ async fn wrong_keys_and_missing_buckets_are_told_apart() {
 }
 
 #[tokio::test]
-async fn names_that_are_too_long_are_invalid() {
+async fn names_that_s3_does_not_have_are_invalid() {
     let client = on_gateway("long-names").await;
     let options = ObjectOptions::default();
     for key in [vec![b'a'; 300], [&[b'b'; 200][..]; 8].join(&b'/')] {
         let put = client.put_object(&key, "x".into(), None, &options, &Condition::Always).await;
         assert_eq!(put.unwrap_err().kind(), Kind::Invalid, "{} bytes", key.len());
     }
+    let raw = client.put_object(b"a\xff", "x".into(), None, &options, &Condition::Always).await;
+    assert_eq!(raw.unwrap_err().kind(), Kind::Invalid);
     let empty = client.put_object(b"", "x".into(), None, &options, &Condition::Always).await;
     assert_eq!(empty.unwrap_err().kind(), Kind::Invalid);
 }
@@ -335,6 +337,40 @@ async fn connections_are_used_again() {
     }
     let counts = client.connection_counts();
     assert!(counts.opened <= 8, "{counts:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_server_asks_to_slow_down() {
+    let options = VersityOptions { requests_maximum: Some(1), ..VersityOptions::default() };
+    let busy = VersityGateway::start_with(options).unwrap();
+    busy.create_bucket("busy").unwrap();
+    let client = Client::new("busy", &settings(busy.endpoint())).await.unwrap();
+    client.head_bucket().await.unwrap();
+    let body = Bytes::from(vec![1; 4_000_000]);
+    let writes: Vec<_> = (0..16)
+        .map(|number| {
+            let (client, body) = (client.clone(), body.clone());
+            tokio::spawn(async move {
+                let key = format!("k{number}");
+                let options = ObjectOptions::default();
+                let always = Condition::Always;
+                client.put_object(key.as_bytes(), body.into(), None, &options, &always).await
+            })
+        })
+        .collect();
+    let mut slowed = 0;
+    for write in writes {
+        if let Err(error) = write.await.unwrap() {
+            assert_eq!(
+                (error.kind(), error.code()),
+                (Kind::Throttled, Some("SlowDown")),
+                "{error}"
+            );
+            slowed += 1;
+        }
+    }
+    assert!(slowed > 0);
+    put(&client, b"after", "x").await;
 }
 
 #[tokio::test]
