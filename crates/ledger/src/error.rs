@@ -145,14 +145,13 @@ impl LedgerError {
 
     pub(crate) fn file(path: &Path, source: io::Error) -> Self {
         let what = path.display().to_string();
-        match source.kind() {
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                Self::Denied { what, message: source.to_string() }
-            }
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Self::Full { message: format!("{what}: {source}") }
-            }
-            _ => Self::Io { what, source },
+        let kind = source.kind();
+        if matches!(kind, io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) {
+            Self::Denied { what, message: source.to_string() }
+        } else if matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+            Self::Full { message: format!("{what}: {source}") }
+        } else {
+            Self::Io { what, source }
         }
     }
 }

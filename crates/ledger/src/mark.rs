@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 use whimbrel_core::number::{Mark, Time, TxId};
 use whimbrel_core::path::RelPath;
-use whimbrel_core::record::{Change, Parked, Pending, Reach};
+use whimbrel_core::record::{Change, Lane, Parked, Pending, Reach};
 
 use crate::error::Result;
 use crate::pending::{Entry, NEXT_START};
@@ -13,26 +13,10 @@ impl State {
     pub(crate) fn apply_to_pending(&mut self, sql: &Connection, change: &Change) -> Result<()> {
         match change {
             Change::Mark { path, reach, lane, first_txid, last_txid, seen, mark } => {
-                self.saw(*mark);
-                self.mark(
-                    sql,
-                    Pending {
-                        path: path.clone(),
-                        reach: *reach,
-                        lane: *lane,
-                        first_txid: *first_txid,
-                        last_txid: *last_txid,
-                        first_seen: *seen,
-                        last_seen: *seen,
-                        mark: *mark,
-                        begun: None,
-                        cursor: None,
-                        tries: 0,
-                        not_before: Time(0),
-                        waiting: false,
-                        parked: None,
-                    },
-                )
+                let (reach, lane, mark) = (*reach, *lane, *mark);
+                let fresh = fresh(path, reach, lane, mark, (*first_txid, *last_txid), *seen);
+                self.saw(mark);
+                self.mark(sql, fresh)
             }
             Change::Settle { path, up_to, as_of } => self.settle(sql, path, *up_to, *as_of),
             Change::Park { path, up_to, reason, retry_at, message } => {
@@ -58,14 +42,13 @@ impl State {
             Change::Release(reason) => self.unpark(sql, *reason),
             Change::Advance { path, begun, cursor } => {
                 let key = self.names.key(path);
-                if let Some(mut entry) = self.pending.detach(sql, &key)? {
+                let advance = |entry: &mut Entry| {
                     if *begun >= entry.reach_mark {
                         entry.pending.begun = Some(*begun);
                         entry.pending.cursor.clone_from(cursor);
                     }
-                    self.pending.attach(entry);
-                }
-                Ok(())
+                };
+                self.pending.change(sql, &key, advance).map(drop)
             }
             Change::Coarsen { path, subtree } => self.coarsen(sql, path, *subtree),
             Change::AttemptOpened(_)
@@ -91,17 +74,13 @@ impl State {
 
     fn mark(&mut self, sql: &Connection, new: Pending) -> Result<()> {
         let key = self.names.key(&new.path);
-        if let Some(mut entry) = self.pending.detach(sql, &key)? {
-            join(&mut entry, &new);
-            self.pending.attach(entry);
+        if self.pending.change(sql, &key, |entry| join(entry, &new))? {
             return Ok(());
         }
         let above = self.pending.absorber(sql, &new.path, new.reach, new.lane)?;
         if let Some(above) = above
-            && let Some(mut entry) = self.pending.detach(sql, &above)?
+            && self.pending.change(sql, &above, |entry| widen(&mut entry.pending, &new))?
         {
-            widen(&mut entry.pending, &new);
-            self.pending.attach(entry);
             return Ok(());
         }
         self.pending.attach(Entry { reach_mark: new.mark, pending: new, message: None });
@@ -129,12 +108,11 @@ impl State {
     /// Everything that is parked for a reason is free.
     fn unpark(&mut self, sql: &Connection, reason: Parked) -> Result<()> {
         for key in self.pending.parked_for(sql, reason)? {
-            if let Some(mut entry) = self.pending.detach(sql, &key)? {
+            self.pending.change(sql, &key, |entry| {
                 entry.pending.parked = None;
                 entry.pending.not_before = Time(0);
                 entry.message = None;
-                self.pending.attach(entry);
-            }
+            })?;
         }
         Ok(())
     }
@@ -149,11 +127,8 @@ impl State {
     ) -> Result<()> {
         let key = self.names.key(path);
         let current = self.pending.get(sql, &key)?;
-        if current.is_some_and(|entry| entry.pending.mark <= up_to)
-            && let Some(mut entry) = self.pending.detach(sql, &key)?
-        {
-            change(&mut entry);
-            self.pending.attach(entry);
+        if current.is_some_and(|entry| entry.pending.mark <= up_to) {
+            self.pending.change(sql, &key, change)?;
         }
         self.pending.release(&key);
         Ok(())
@@ -212,6 +187,33 @@ impl State {
             self.pending.attach(sum);
         }
         Ok(())
+    }
+}
+
+/// An entry as a mark makes it.
+fn fresh(
+    path: &RelPath,
+    reach: Reach,
+    lane: Lane,
+    mark: Mark,
+    (first_txid, last_txid): (TxId, TxId),
+    seen: Time,
+) -> Pending {
+    Pending {
+        path: path.clone(),
+        reach,
+        lane,
+        first_txid,
+        last_txid,
+        first_seen: seen,
+        last_seen: seen,
+        mark,
+        begun: None,
+        cursor: None,
+        tries: 0,
+        not_before: Time(0),
+        waiting: false,
+        parked: None,
     }
 }
 

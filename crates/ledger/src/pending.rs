@@ -52,11 +52,11 @@ impl Entry {
     }
 }
 
-/// What the log holds of one path.
+/// What the log holds of one path. Written from what is borrowed.
 #[derive(Serialize, Deserialize)]
-enum Logged {
-    Put(Entry),
-    Gone(RelPath),
+enum Logged<E, P> {
+    Put(E),
+    Gone(P),
 }
 
 /// All pending entries.
@@ -112,7 +112,8 @@ impl PendingSet {
             let record = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
             self.log_bytes += record.len();
             self.log_records += 1;
-            let (sequence, all): (i64, Vec<Logged>) = codec::decode(Kind::Log, record)?;
+            let (sequence, all): (i64, Vec<Logged<Entry, RelPath>>) =
+                codec::decode(Kind::Log, record)?;
             if sequence != self.log_records || row.get::<_, i64>(0)? != sequence {
                 return Err(LedgerError::damaged("the log of what is pending has gaps"));
             }
@@ -136,10 +137,7 @@ impl PendingSet {
         let mut waiting = self.hot.until_next_start();
         waiting.extend(self.cold.until_next_start(sql)?);
         for key in &waiting {
-            if let Some(mut entry) = self.detach(sql, key)? {
-                entry.pending.not_before = Time(0);
-                self.attach(entry);
-            }
+            self.change(sql, key, |entry| entry.pending.not_before = Time(0))?;
         }
         Ok(!waiting.is_empty())
     }
@@ -176,6 +174,32 @@ impl PendingSet {
         uncount(&mut self.counts, &entry.pending);
         self.dirty.insert(key.clone());
         Ok(Some(entry))
+    }
+
+    /// Changes an entry; false if there is none.
+    pub(crate) fn change(
+        &mut self,
+        sql: &Connection,
+        key: &Key,
+        change: impl FnOnce(&mut Entry),
+    ) -> Result<bool> {
+        if self.hot.get(key).is_none()
+            && let Some(entry) = self.cold.remove(sql, key)?
+        {
+            uncount(&mut self.counts, &entry.pending);
+            self.place(key.clone(), entry);
+        }
+        let free = !self.claimed.contains(key);
+        let counts = &mut self.counts;
+        let changed = self.hot.change(key, free, self.now, |entry| {
+            uncount(counts, &entry.pending);
+            change(entry);
+            count(counts, &entry.pending);
+        });
+        if changed {
+            self.dirty.insert(key.clone());
+        }
+        Ok(changed)
     }
 
     /// Puts an entry in whose path has none.
@@ -380,14 +404,16 @@ impl PendingSet {
         if self.dirty.is_empty() {
             return Ok(());
         }
-        let logged: Vec<Logged> = std::mem::take(&mut self.dirty)
-            .into_iter()
-            .map(|key| match self.hot.get(&key) {
-                Some(entry) => Logged::Put(entry.clone()),
-                None => Logged::Gone(self.path(&key)),
+        let dirty = std::mem::take(&mut self.dirty);
+        let logged: Vec<Logged<&Entry, RelPath>> = dirty
+            .iter()
+            .map(|key| match self.hot.get(key) {
+                Some(entry) => Logged::Put(entry),
+                None => Logged::Gone(self.path(key)),
             })
             .collect();
-        self.append(sql, &logged)?;
+        let record = codec::encode(Kind::Log, &(self.log_records + 1, &logged))?;
+        self.append(sql, &record)?;
         if self.log_bytes > LOG_BYTES_MAX && self.log_bytes > 2 * self.hot.bytes() {
             self.rewrite_log(sql)?;
         }
@@ -436,24 +462,26 @@ impl PendingSet {
         self.log_bytes = 0;
         self.log_records = 0;
         self.dirty.clear();
-        let mut logged = Vec::new();
+        let mut records = Vec::new();
+        let mut logged: Vec<Logged<&Entry, &RelPath>> = Vec::new();
         let mut bytes = 0;
-        let entries: Vec<Entry> = self.hot.entries().cloned().collect();
-        for entry in entries {
-            bytes += hot::weight(&entry);
+        let mut left = self.hot.len();
+        for entry in self.hot.entries() {
+            bytes += hot::weight(entry);
+            left -= 1;
             logged.push(Logged::Put(entry));
-            if bytes > LOG_RECORD_BYTES {
-                self.append(sql, &logged)?;
+            if bytes > LOG_RECORD_BYTES || left == 0 {
+                let sequence = i64::try_from(records.len()).unwrap_or(i64::MAX) + 1;
+                records.push(codec::encode(Kind::Log, &(sequence, &logged))?);
                 logged.clear();
                 bytes = 0;
             }
         }
-        if logged.is_empty() { Ok(()) } else { self.append(sql, &logged) }
+        records.iter().try_for_each(|record| self.append(sql, record))
     }
 
-    fn append(&mut self, sql: &Connection, logged: &Vec<Logged>) -> Result<()> {
+    fn append(&mut self, sql: &Connection, record: &[u8]) -> Result<()> {
         self.log_records += 1;
-        let record = codec::encode(Kind::Log, &(self.log_records, logged))?;
         self.log_bytes += record.len();
         sql.prepare_cached("INSERT INTO pending_log (sequence, record) VALUES (?1, ?2)")?
             .execute(params![self.log_records, record])?;

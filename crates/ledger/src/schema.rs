@@ -29,11 +29,11 @@ CREATE TABLE found (
 
 CREATE TABLE pending_log (sequence INTEGER PRIMARY KEY, record BLOB NOT NULL);
 CREATE TABLE pending (
-    directory BLOB NOT NULL, name BLOB NOT NULL, reach INTEGER NOT NULL, lane INTEGER NOT NULL,
+    id INTEGER PRIMARY KEY, directory BLOB NOT NULL, name BLOB NOT NULL, reach INTEGER NOT NULL, lane INTEGER NOT NULL,
     first_txid INTEGER NOT NULL, first_seen INTEGER NOT NULL, mark INTEGER NOT NULL,
     not_before INTEGER NOT NULL, waiting INTEGER NOT NULL, parked INTEGER NOT NULL,
     commit_marker INTEGER NOT NULL, record BLOB NOT NULL,
-    PRIMARY KEY (directory, name)) WITHOUT ROWID;
+    UNIQUE (directory, name));
 CREATE INDEX pending_lane ON pending (lane, mark, not_before) WHERE parked IN (0, 2);
 CREATE INDEX pending_txid ON pending (waiting, first_txid) WHERE parked = 0;
 CREATE INDEX pending_seen ON pending (first_seen) WHERE parked = 0;

@@ -62,7 +62,7 @@ const COLUMNS: &str = "directory, name, reach, lane, first_txid, first_seen, mar
                        waiting, parked, record";
 
 /// The entry of a row that has `COLUMNS`; each column has to be what the record says.
-fn entry(row: &Row<'_>) -> Result<(Key, Entry)> {
+fn read(row: &Row<'_>) -> Result<(Key, Entry)> {
     let key = Key {
         directory: RelPath::new(row.get::<_, Vec<u8>>(0)?),
         name: Bytes::from(row.get::<_, Vec<u8>>(1)?),
@@ -123,7 +123,7 @@ impl Cold {
         let mut statement = sql.prepare(&format!("SELECT {COLUMNS} FROM pending"))?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            count(counts, &entry(row)?.1.pending);
+            count(counts, &read(row)?.1.pending);
         }
         Ok(())
     }
@@ -143,7 +143,7 @@ impl Cold {
         let Some(row) = rows.next()? else {
             return Ok(None);
         };
-        let (found, entry) = entry(row)?;
+        let (found, entry) = read(row)?;
         checked(found, key)?;
         Ok(Some(entry))
     }
@@ -196,37 +196,28 @@ impl Cold {
         now: Time,
         claimed: &BTreeSet<Key>,
     ) -> Result<Vec<((Mark, Key), Entry)>> {
-        let mut found = Vec::new();
+        let mut found: Vec<((Mark, Key), Entry)> = Vec::new();
         if self.entries == 0 || limit == 0 {
             return Ok(found);
         }
-        // Equal marks come in the order of their keys, as in memory.
         let order = match lane {
-            Lane::Live | Lane::Metadata => "mark, directory, name",
-            Lane::Backlog => "mark DESC, directory DESC, name DESC",
+            Lane::Live | Lane::Metadata => "mark",
+            Lane::Backlog => "mark DESC",
         };
         let mut candidates = sql.prepare_cached(&format!(
-            "SELECT directory, name FROM pending
+            "SELECT {COLUMNS} FROM pending
              WHERE parked IN (0, 2) AND lane = ?1 AND not_before <= ?2 ORDER BY {order}"
         ))?;
         let mut rows = candidates.query(params![lane_number(lane), integer(now.0)])?;
         while let Some(row) = rows.next()? {
-            let key = Key {
-                directory: RelPath::new(row.get::<_, Vec<u8>>(0)?),
-                name: Bytes::from(row.get::<_, Vec<u8>>(1)?),
-            };
-            if claimed.contains(&key) {
-                continue;
-            }
-            let Some(entry) = self.get(sql, &key)? else {
-                return Err(LedgerError::damaged("the lanes of what is pending"));
-            };
-            if entry.pending.lane != lane || entry.pending.not_before > now || !entry.takeable() {
-                return Err(LedgerError::damaged("the lanes of what is pending"));
-            }
-            found.push(((entry.pending.mark, key), entry));
-            if found.len() == limit {
+            let (key, entry) = read(row)?;
+            let mark = entry.pending.mark;
+            // The caller puts equal marks in the order of their keys, so all of them are needed.
+            if found.len() >= limit && found.last().is_some_and(|((last, _), _)| *last != mark) {
                 break;
+            }
+            if !claimed.contains(&key) {
+                found.push(((mark, key), entry));
             }
         }
         Ok(found)
@@ -275,7 +266,7 @@ impl Cold {
         let parameters = std::iter::once(&span.from).chain(&span.until);
         let mut rows = statement.query(params_from_iter(parameters))?;
         while let Some(row) = rows.next()? {
-            let (key, entry) = entry(row)?;
+            let (key, entry) = read(row)?;
             if !visit(&key, &entry)? {
                 return Ok(false);
             }
@@ -330,7 +321,7 @@ impl Cold {
             None => statement.query([limit])?,
         };
         while let Some(row) = rows.next()? {
-            found.push(entry(row)?.1);
+            found.push(read(row)?.1);
         }
         Ok(found)
     }
@@ -353,7 +344,7 @@ impl Cold {
         ))?;
         let mut rows = statement.query([integer(txid.0)])?;
         while let Some(row) = rows.next()? {
-            if entry(row)?.0 != *except {
+            if read(row)?.0 != *except {
                 return Ok(true);
             }
         }
@@ -394,7 +385,7 @@ impl Cold {
     fn first(&self, sql: &Connection, condition: &str, value: i64) -> Result<Option<Entry>> {
         let mut statement =
             sql.prepare_cached(&format!("SELECT {COLUMNS} FROM pending WHERE {condition}"))?;
-        let found = statement.query_row([value], |row| Ok(entry(row))).optional()?;
+        let found = statement.query_row([value], |row| Ok(read(row))).optional()?;
         found.transpose().map(|found| found.map(|(_, entry)| entry))
     }
 }

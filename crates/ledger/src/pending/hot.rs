@@ -32,6 +32,29 @@ pub(super) struct Hot {
     bytes: usize,
 }
 
+/// Where an entry stands in the orders.
+struct Places {
+    free: Option<(usize, Mark)>,
+    timed: Option<Time>,
+    txid: Option<(bool, TxId)>,
+    seen: Option<Time>,
+}
+
+impl Places {
+    fn of(entry: &Entry, free: bool, now: Time) -> Self {
+        let pending = &entry.pending;
+        let takeable = entry.takeable();
+        let due = pending.not_before <= now;
+        let active = pending.parked.is_none();
+        Self {
+            free: (takeable && due && free).then_some((lane_index(pending.lane), pending.mark)),
+            timed: (takeable && !due).then_some(pending.not_before),
+            txid: active.then_some((pending.waiting, pending.first_txid)),
+            seen: active.then_some(pending.first_seen),
+        }
+    }
+}
+
 /// Rough bytes of an entry.
 pub(super) fn weight(entry: &Entry) -> usize {
     let cursor = entry.pending.cursor.as_ref().map_or(0, Bytes::len);
@@ -76,16 +99,18 @@ impl Hot {
     /// Puts an entry in; `free` if nobody holds it.
     pub(super) fn insert(&mut self, key: Key, entry: Entry, free: bool, now: Time) {
         let pending = &entry.pending;
-        if entry.takeable() {
-            if pending.not_before > now {
-                self.timed.insert((pending.not_before, key.clone()));
-            } else if free {
-                self.free[lane_index(pending.lane)].insert((pending.mark, key.clone()));
-            }
+        let places = Places::of(&entry, free, now);
+        if let Some((lane, mark)) = places.free {
+            self.free[lane].insert((mark, key.clone()));
         }
-        if pending.parked.is_none() {
-            self.txids.insert((pending.waiting, pending.first_txid, key.clone()));
-            self.seen.insert((pending.first_seen, key.clone()));
+        if let Some(time) = places.timed {
+            self.timed.insert((time, key.clone()));
+        }
+        if let Some((waiting, txid)) = places.txid {
+            self.txids.insert((waiting, txid, key.clone()));
+        }
+        if let Some(time) = places.seen {
+            self.seen.insert((time, key.clone()));
         }
         if commit_marker::is_commit_marker(&pending.path) {
             self.commit_markers.insert(key.clone());
@@ -114,6 +139,61 @@ impl Hot {
         self.coarse -= usize::from(is_coarse(&entry));
         self.bytes -= weight(&entry);
         Some(entry)
+    }
+
+    /// Changes an entry where it stands, and its place in the orders that the change touches.
+    /// True if it is here.
+    pub(super) fn change(
+        &mut self,
+        key: &Key,
+        free: bool,
+        now: Time,
+        change: impl FnOnce(&mut Entry),
+    ) -> bool {
+        let Some(entry) = self.entries.get_mut(key) else {
+            return false;
+        };
+        let before = Places::of(entry, free, now);
+        let weight_before = weight(entry);
+        self.coarse -= usize::from(is_coarse(entry));
+        change(entry);
+        let after = Places::of(entry, free, now);
+        self.coarse += usize::from(is_coarse(entry));
+        self.bytes = self.bytes - weight_before + weight(entry);
+        let place = |key: &Key| key.clone();
+        if before.free != after.free {
+            if let Some((lane, mark)) = before.free {
+                self.free[lane].remove(&(mark, place(key)));
+            }
+            if let Some((lane, mark)) = after.free {
+                self.free[lane].insert((mark, place(key)));
+            }
+        }
+        if before.timed != after.timed {
+            if let Some(time) = before.timed {
+                self.timed.remove(&(time, place(key)));
+            }
+            if let Some(time) = after.timed {
+                self.timed.insert((time, place(key)));
+            }
+        }
+        if before.txid != after.txid {
+            if let Some((waiting, txid)) = before.txid {
+                self.txids.remove(&(waiting, txid, place(key)));
+            }
+            if let Some((waiting, txid)) = after.txid {
+                self.txids.insert((waiting, txid, place(key)));
+            }
+        }
+        if before.seen != after.seen {
+            if let Some(time) = before.seen {
+                self.seen.remove(&(time, place(key)));
+            }
+            if let Some(time) = after.seen {
+                self.seen.insert((time, place(key)));
+            }
+        }
+        true
     }
 
     /// Nobody holds it any more.
