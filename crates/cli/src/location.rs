@@ -63,15 +63,6 @@ impl Location {
         }
     }
 
-    /// What kind of system it is on.
-    pub fn system(&self) -> &'static str {
-        match self {
-            Self::Hdfs { .. } => "hdfs",
-            Self::Local { .. } => "local",
-            Self::Bucket { .. } => "s3",
-        }
-    }
-
     /// The canonical URL, byte for byte.
     pub fn url(&self) -> OsString {
         match self {

@@ -5,6 +5,7 @@ mod arguments;
 mod commands;
 mod config;
 mod control;
+mod doctor;
 mod exit;
 mod location;
 mod log;

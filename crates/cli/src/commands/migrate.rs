@@ -13,11 +13,12 @@ use whimbrel_core::path::Namespace;
 use whimbrel_engine::{Control, Ending, Limits, Rate, RunResult, Setup, State};
 use whimbrel_store::s3::WriteOptions;
 use whimbrel_store::source::Source;
+use whimbrel_store::target::Finding;
 
 use crate::arguments::{MigrateArguments, WriteArguments};
 use crate::exit::{self, CommandError, Condition, Signal};
 use crate::location::Location;
-use crate::open::{self, OpenTarget, Writer};
+use crate::open::{self, Writer};
 use crate::output;
 use crate::output::problem::Problems;
 use crate::output::progress::Display;
@@ -54,8 +55,13 @@ pub async fn run(arguments: MigrateArguments, json: bool) -> Result<u8, CommandE
         signal = signals.next() => return Ok(stopped_early(&request.place, signal, json)),
     };
     request.announce(json);
-    let Begun { setup, reports } = begun;
-    let (result, signal) = attend(setup, reports, signals, &request.place.name, json).await;
+    let Begun { setup, reports, findings } = begun;
+    let mut problems = Problems::new(json);
+    for finding in findings {
+        problems.finding(finding);
+    }
+    let attended = attend(setup, reports, signals, &mut problems, &request.place.name);
+    let (result, signal) = attended.await;
     let result = match result {
         Ok(result) => request.result(&result, signal),
         Err(error) => {
@@ -76,6 +82,7 @@ pub async fn run(arguments: MigrateArguments, json: bool) -> Result<u8, CommandE
 struct Begun {
     setup: Setup,
     reports: mpsc::Receiver<Report>,
+    findings: Vec<Finding>,
 }
 
 impl Request {
@@ -118,7 +125,8 @@ impl Request {
             refuse_without_stream(source.source.as_ref()).await?;
         }
         let target = open::target(&self.pair.target, &arguments.connection, write, writer).await?;
-        refuse_what_cannot_be_written(&target).await?;
+        // It can be written, or this is where it ends; what else it cannot do is worked around.
+        let findings = target.probe().await?;
         let coverage = match source.single_file {
             Some(name) => self.coverage.clone().of_single_file(name)?,
             None => self.coverage.clone(),
@@ -144,7 +152,7 @@ impl Request {
             ..usual
         };
         self.remember()?;
-        Ok(Begun { setup, reports })
+        Ok(Begun { setup, reports, findings })
     }
 
     fn open_state(&self) -> Result<State, CommandError> {
@@ -253,12 +261,11 @@ async fn attend(
     setup: Setup,
     mut reports: mpsc::Receiver<Report>,
     mut signals: Signals,
+    problems: &mut Problems,
     name: &str,
-    json: bool,
 ) -> (Result<RunResult, whimbrel_engine::EngineError>, Option<Signal>) {
     let (mut control, orders) = Control::channel();
-    let mut display = Display::new(name, json);
-    let mut problems = Problems::new(json);
+    let mut display = Display::new(name, problems.json());
     let mut stopped_by = None;
     let mut engine = std::pin::pin!(whimbrel_engine::run(setup, orders));
     let mut watching = true;
@@ -330,18 +337,6 @@ async fn refuse_without_stream(source: &dyn Source) -> Result<(), CommandError> 
         }
         Err(error) => Err(error.into_failure(Side::Source).into()),
     }
-}
-
-/// What a target cannot do is worked around, but it has to take objects and give them up.
-async fn refuse_what_cannot_be_written(target: &OpenTarget) -> Result<(), CommandError> {
-    for finding in target.probe().await? {
-        let Some((kind, message, remedy)) = finding.problem else { continue };
-        tracing::warn!(check = finding.check, message, "the target cannot do everything");
-        if matches!(kind, FailureKind::Denied | FailureKind::Full | FailureKind::Missing) {
-            return Err(CommandError { condition: Condition::Target, message, remedy });
-        }
-    }
-    Ok(())
 }
 
 /// The options that go on every write.

@@ -8,6 +8,9 @@ use whimbrel_core::failure::{Failure, FailureKind, Side};
 use whimbrel_core::path::RelPath;
 use whimbrel_core::record::Parked;
 use whimbrel_engine::ParkedPath;
+use whimbrel_store::target::Finding;
+
+use crate::doctor::target::stops_a_run;
 
 use super::{json_line, path_fields, printable, standard_error};
 
@@ -24,6 +27,23 @@ impl Problems {
     /// Tells them as JSON on standard output, or as text on standard error.
     pub fn new(json: bool) -> Self {
         Self { json, told: HashSet::new() }
+    }
+
+    /// Whether they go to programs.
+    pub fn json(&self) -> bool {
+        self.json
+    }
+
+    /// Tells what the target's server cannot do, where somebody can mend it; the rest is for the
+    /// log and for `doctor`.
+    pub fn finding(&mut self, finding: Finding) {
+        let Some((kind, message, remedy)) = finding.problem else { return };
+        tracing::warn!(check = finding.check, message, "the target cannot do everything");
+        if stops_a_run(kind) {
+            let message = format!("{}: {message}", finding.check);
+            let failure = Failure { side: Side::Target, kind, message, remedy };
+            self.tell(None, failure_kind(kind), &failure);
+        }
     }
 
     /// Tells a report of the run.

@@ -1,0 +1,197 @@
+//! What the source has to offer: reachable, rights, a stream and how long it is kept.
+
+use std::time::Duration;
+
+use whimbrel_core::failure::{FailureKind, Side};
+use whimbrel_core::path::RelPath;
+use whimbrel_hdfs::{Client, Configuration, Settings};
+use whimbrel_store::source::{ChangeStream, Poll, Source};
+
+use super::Check;
+use crate::arguments::ConnectionArguments;
+use crate::location::Location;
+use crate::open::{self, hadoop_user};
+use crate::request::hadoop_conf;
+
+/// Seconds of edit history below which a pause of the migration is dangerous.
+const HISTORY_SECONDS_GOOD: u64 = 3600;
+/// How long the growth of the edit log is watched.
+const WATCH: Duration = Duration::from_secs(11);
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Opens the source, lists its root, and looks at its stream.
+pub async fn checks(
+    location: &Location,
+    connection: &ConnectionArguments,
+    live: bool,
+) -> Vec<Check> {
+    let source = match open::source(location, connection, true).await {
+        Ok(opened) => opened.source,
+        Err(error) => return vec![Check::failed(Side::Source, "source", error)],
+    };
+    let mut checks = vec![Check::fine(Side::Source, "source", format!("{location} answers"))];
+    checks.push(listing(source.as_ref()).await);
+    if let Location::Hdfs { authority, .. } = location {
+        checks.extend(cluster(authority, connection).await);
+    }
+    if live || matches!(location, Location::Hdfs { .. }) {
+        checks.extend(stream(source.as_ref(), live).await);
+    }
+    checks
+}
+
+async fn listing(source: &dyn Source) -> Check {
+    let name = "rights to list the root";
+    match source.list(&RelPath::root(), None).await {
+        Ok(Some(page)) if page.more => Check::fine(Side::Source, name, "more than one page"),
+        Ok(Some(page)) => {
+            Check::fine(Side::Source, name, format!("{} names", page.entries.len()))
+        }
+        Ok(None) => Check::problem(Side::Source, name, "the root is gone", "check the URL"),
+        Err(error) => {
+            let remedy = error.remedy().to_owned();
+            Check::problem(Side::Source, name, error.to_string(), remedy)
+        }
+    }
+}
+
+/// The stream; missing it is a problem for a live migration only.
+async fn stream(source: &dyn Source, live: bool) -> Vec<Check> {
+    let name = "stream of changes";
+    match source.stream().await {
+        Err(error) => {
+            let (told, remedy) = (error.to_string(), error.remedy().to_owned());
+            let needed = live || error.kind() == FailureKind::Unavailable;
+            vec![if needed {
+                Check::problem(Side::Source, name, told, remedy)
+            } else {
+                Check::warning(Side::Source, name, format!("{told} (needed for --live)"), remedy)
+            }]
+        }
+        Ok(stream) => followed(stream.as_ref()).await,
+    }
+}
+
+async fn followed(stream: &dyn ChangeStream) -> Vec<Check> {
+    let name = "stream of changes";
+    let failed = |error: whimbrel_store::error::StoreError| {
+        let remedy = error.remedy().to_owned();
+        vec![Check::problem(Side::Source, name, error.to_string(), remedy)]
+    };
+    let position = match stream.position().await {
+        Ok(position) => position,
+        Err(error) => return failed(error),
+    };
+    match stream.poll(position).await {
+        Ok(Poll::Reply(_) | Poll::Gap | Poll::Beyond) => {}
+        Err(error) => return failed(error),
+    }
+    let told = format!("can be followed; the newest transaction is {position}");
+    let mut checks = vec![Check::fine(Side::Source, name, told)];
+    tokio::time::sleep(WATCH).await;
+    // The stream learns how fast the log grows by looking at it.
+    let now = match stream.poll(position).await {
+        Ok(Poll::Reply(reply)) => reply.applied,
+        Ok(Poll::Gap | Poll::Beyond) => position,
+        Err(error) => return failed(error),
+    };
+    let name = "edit history that is kept";
+    let remedy = "raise dfs.namenode.num.extra.edits.retained on the NameNode (and \
+                  dfs.namenode.max.extra.edits.segments.retained with it)";
+    checks.push(match stream.history_seconds(now).await {
+        Ok(Some(seconds)) if seconds < HISTORY_SECONDS_GOOD => Check::warning(
+            Side::Source,
+            name,
+            format!("about {seconds} s at the present rate: a longer pause needs a new scan"),
+            remedy,
+        ),
+        Ok(Some(seconds)) => {
+            let told = format!("about {} h at the present rate", seconds / 3600);
+            Check::fine(Side::Source, name, told)
+        }
+        Ok(None) => Check::warning(
+            Side::Source,
+            name,
+            "how long it is kept cannot be told",
+            "name dfs.namenode.http-address in hdfs-site.xml (--hadoop-conf), so that the \
+             NameNode can be asked",
+        ),
+        Err(error) => {
+            Check::warning(Side::Source, name, error.to_string(), error.remedy().to_owned())
+        }
+    });
+    checks
+}
+
+/// What only the cluster's own configuration tells.
+async fn cluster(authority: &str, connection: &ConnectionArguments) -> Vec<Check> {
+    let asked = async {
+        let configuration = match hadoop_conf(connection) {
+            Some(folder) => Configuration::read(&folder)?,
+            None => Configuration::new(),
+        };
+        let settings = Settings { patience: PATIENCE, ..Settings::new(&hadoop_user()) };
+        let client = Client::connect(&configuration, authority, settings).await?;
+        let defaults = client.server_defaults().await?;
+        let identity = client.namespace_identity().await?;
+        Ok::<_, whimbrel_hdfs::Error>((client, defaults, identity))
+    };
+    let (client, defaults, identity) = match asked.await {
+        Ok(answers) => answers,
+        Err(error) => {
+            let remedy = "check the Hadoop configuration";
+            return vec![Check::problem(Side::Source, "cluster", error.to_string(), remedy)];
+        }
+    };
+    let version = format!("Hadoop {}, {}", identity.software_version, identity.cluster_id);
+    let mut checks = vec![Check::fine(Side::Source, "cluster", version)];
+    checks.push(match defaults.key_provider {
+        None => Check::fine(Side::Source, "encryption zones", "the cluster has no key provider"),
+        Some(_) => Check::warning(
+            Side::Source,
+            "encryption zones",
+            "the cluster has a key provider: files in encryption zones are not copied",
+            "each is told by name; leave their folders out with --exclude",
+        ),
+    });
+    checks.push(if defaults.writes_crc32c {
+        Check::fine(Side::Source, "checksums", "CRC32C: verification reads no data here")
+    } else {
+        Check::warning(
+            Side::Source,
+            "checksums",
+            "new files get CRC32 instead of CRC32C: verification has to read them",
+            "set dfs.checksum.type to CRC32C where files are written",
+        )
+    });
+    checks.push(access_times(&client).await);
+    checks
+}
+
+/// Whimbrel reads by the locations of listings, which writes no access time; other readers do.
+async fn access_times(client: &Client) -> Check {
+    let name = "access times";
+    let (_, index) = client.position();
+    let node = client.cluster().namenodes.get(index);
+    let address = node.and_then(|node| node.http_address.clone());
+    let precision = match address {
+        Some(address) => super::hadoop_setting(&address, "dfs.namenode.accesstime.precision").await,
+        None => None,
+    };
+    match precision.as_deref() {
+        Some("0") => Check::fine(Side::Source, name, "are not kept"),
+        Some(milliseconds) => Check::fine(
+            Side::Source,
+            name,
+            format!(
+                "are kept to {milliseconds} ms; Whimbrel writes none, but every other reader \
+                 of files fills the edit log with them"
+            ),
+        ),
+        None => Check::fine(
+            Side::Source,
+            name,
+            "their precision cannot be told (no dfs.namenode.http-address); Whimbrel writes none",
+        ),
+    }
+}

@@ -1,0 +1,144 @@
+//! Runs the real binary with an environment of its own.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A folder for one test: state, source, target.
+pub struct Place {
+    folder: TempDir,
+    environment: Vec<(String, String)>,
+}
+
+/// How a call ended.
+pub struct Ended {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Place {
+    pub fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), environment: Vec::new() }
+    }
+
+    /// Further variables for every call.
+    pub fn with(mut self, environment: Vec<(&str, String)>) -> Self {
+        let owned = environment.into_iter().map(|(name, value)| (name.to_owned(), value));
+        self.environment.extend(owned);
+        self
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a file and the folders above it.
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+
+    pub fn read(&self, name: &str) -> Option<Vec<u8>> {
+        std::fs::read(self.path(name)).ok()
+    }
+
+    pub fn command<I: AsRef<OsStr>>(&self, arguments: &[I]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_whimbrel"));
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.path("home"))
+            .env("XDG_STATE_HOME", self.path("state"))
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .args(arguments);
+        command
+    }
+
+    pub fn run<I: AsRef<OsStr>>(&self, arguments: &[I]) -> Ended {
+        Ended::of(self.command(arguments).output().unwrap())
+    }
+
+    pub fn spawn<I: AsRef<OsStr>>(&self, arguments: &[I]) -> Child {
+        self.command(arguments).spawn().unwrap()
+    }
+
+    /// Every file below a folder with its content, by relative path.
+    pub fn tree(&self, name: &str) -> std::collections::BTreeMap<PathBuf, Vec<u8>> {
+        let root = self.path(name);
+        let mut open = vec![root.clone()];
+        let mut files = std::collections::BTreeMap::new();
+        while let Some(folder) = open.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    open.push(path);
+                } else {
+                    let relative = path.strip_prefix(&root).unwrap().to_owned();
+                    files.insert(relative, std::fs::read(&path).unwrap());
+                }
+            }
+        }
+        files
+    }
+}
+
+impl Ended {
+    pub fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Every line of standard output; each has to be a JSON object with type and time.
+    pub fn lines(&self) -> Vec<Value> {
+        let lines: Vec<Value> = self
+            .stdout
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")))
+            .collect();
+        for line in &lines {
+            assert!(line["type"].is_string() && line["time"].is_string(), "{line}");
+        }
+        lines
+    }
+
+    /// The last line, which has to be the result, and the only one.
+    pub fn result(&self) -> Value {
+        let lines = self.lines();
+        let results = lines.iter().filter(|line| line["type"] == "result").count();
+        assert_eq!(results, 1, "{}\n{}", self.stdout, self.stderr);
+        let last = lines.last().cloned().unwrap();
+        assert_eq!(last["type"], "result", "{}", self.stdout);
+        last
+    }
+
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "{}\n{}", self.stdout, self.stderr);
+        self
+    }
+}
+
+/// Waits until something holds.
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < Duration::from_secs(60), "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+pub fn text(path: &Path) -> String {
+    path.to_str().unwrap().to_owned()
+}

@@ -1,0 +1,191 @@
+//! Local to local: the whole way without a server.
+
+use std::process::Command;
+
+use crate::call::{Ended, Place, until};
+
+fn small_tree(place: &Place) {
+    place.write("source/a", "one");
+    place.write("source/d/b.txt", "two");
+    place.write("source/d/e/c", vec![7; 300_000]);
+    place.write("source/_temporary/0/x", "not to be moved");
+    std::fs::create_dir_all(place.path("source/empty")).unwrap();
+}
+
+#[test]
+fn migrate_again_and_verify() {
+    let place = Place::new();
+    small_tree(&place);
+    let first = place.run(&["migrate", "source", "target", "--json"]).expect(0);
+    let lines = first.lines();
+    assert_eq!(lines[0]["type"], "started");
+    let result = first.result();
+    assert_eq!(result["outcome"], "equal");
+    assert_eq!(result["files_scanned"], 3);
+    assert_eq!(result["files_copied"], 3);
+    assert_eq!(result["bytes_copied"], 300_006);
+    assert_eq!(result["failures"], 0);
+    let mut expected = place.tree("source");
+    expected.retain(|path, _| !path.starts_with("_temporary"));
+    assert_eq!(place.tree("target"), expected);
+    assert!(place.path("target/empty").is_dir());
+
+    let again = place.run(&["migrate", "source", "target", "--json"]).expect(0).result();
+    assert_eq!(again["run_files_copied"], 0, "{again}");
+    assert_eq!(again["files_copied"], 3, "{again}");
+
+    let verified = place.run(&["verify", "source", "target", "--json"]).expect(0).result();
+    assert_eq!(verified["outcome"], "equal");
+    assert_eq!(verified["files_compared"], 3);
+    let name = lines[0]["name"].as_str().unwrap();
+    place.run(&["verify", name]).expect(0);
+    let status = place.run(&["status", name, "--json"]).expect(0).result();
+    assert_eq!((&status["running"], &status["outcome"]), (&false.into(), &"equal".into()));
+    let story = place.run(&["path", name, "d/b.txt", "--json"]).expect(0).result();
+    assert_eq!((&story["path"], &story["object"]["length"]), (&"d/b.txt".into(), &3.into()));
+}
+
+#[test]
+fn every_difference_is_told() {
+    let place = Place::new();
+    small_tree(&place);
+    place.write("source/same-length", "aaaa");
+    place.run(&["migrate", "source", "target"]).expect(0);
+    std::fs::remove_file(place.path("target/a")).unwrap();
+    place.write("target/same-length", "bbbb");
+    place.write("target/d/b.txt", "longer");
+    place.write("target/new", "extra");
+    std::fs::remove_dir(place.path("target/empty")).unwrap();
+    let ended = place.run(&["verify", "source", "target", "--json"]).expect(5);
+    let result = ended.result();
+    assert_eq!(result["outcome"], "different");
+    let mut told: Vec<(String, String)> = ended
+        .lines()
+        .iter()
+        .filter(|line| line["type"] == "difference")
+        .map(|line| (line["path"].to_string(), line["kind"].to_string()))
+        .collect();
+    told.sort();
+    let expected = [
+        ("a", "missing"),
+        ("d/b.txt", "different"),
+        ("empty/", "missing"),
+        ("new", "extra"),
+        ("same-length", "different"),
+    ];
+    let expected: Vec<(String, String)> =
+        expected.iter().map(|(path, kind)| (format!("{path:?}"), format!("{kind:?}"))).collect();
+    assert_eq!(told, expected);
+    for (count, number) in [("missing", 2), ("different", 2), ("extra", 1)] {
+        assert_eq!(result[count], number, "{count}");
+    }
+    assert_eq!(result["verified_by_checksum"].as_u64(), Some(0), "local sources keep none");
+    assert_eq!(result["verified_by_reading"], 1);
+    // And a run mends it, extras aside.
+    place.run(&["migrate", "source", "target", "--extras", "remove", "--state", "other"]).expect(0);
+    place.run(&["verify", "source", "target"]).expect(0);
+    assert!(!place.path("target/new").exists());
+}
+
+#[test]
+fn scope_and_mapping() {
+    let place = Place::new();
+    small_tree(&place);
+    let scope = ["--exclude", "d/e", "--map", "d=moved/here", "--no-default-exclude", "_temporary"];
+    let call = [&["migrate", "source", "target"], &scope[..]].concat();
+    place.run(&call).expect(0);
+    assert_eq!(place.read("target/moved/here/b.txt").as_deref(), Some(&b"two"[..]));
+    assert!(place.path("target/_temporary/0/x").exists() && !place.path("target/d").exists());
+    let call = [&["verify", "source", "target"], &scope[..]].concat();
+    place.run(&call).expect(0);
+    place.run(&["verify", "source", "target"]).expect(5);
+}
+
+#[test]
+fn a_single_file() {
+    let place = Place::new();
+    small_tree(&place);
+    place.run(&["migrate", "source/d/b.txt", "target"]).expect(0);
+    let files: Vec<_> = place.tree("target").into_keys().collect();
+    assert_eq!(files, [std::path::PathBuf::from("b.txt")]);
+    place.run(&["verify", "source/d/b.txt", "target"]).expect(0);
+}
+
+#[test]
+fn a_dry_run_writes_nothing() {
+    let place = Place::new();
+    small_tree(&place);
+    std::fs::create_dir(place.path("target")).unwrap();
+    let result = place.run(&["migrate", "source", "target", "--dry-run", "--json"]).expect(0);
+    let result = result.result();
+    assert_eq!((&result["would_copy_files"], &result["would_copy_bytes"]), (&3.into(), &300_006.into()));
+    assert!(place.tree("target").is_empty() && !place.path("state").exists());
+}
+
+#[test]
+fn another_migration_is_refused_in_the_same_state() {
+    let place = Place::new();
+    small_tree(&place);
+    place.run(&["migrate", "source", "target", "--state", "s"]).expect(0);
+    place.run(&["migrate", "source", "elsewhere", "--state", "s"]).expect(2);
+}
+
+#[test]
+fn live_with_orders_and_a_signal() {
+    let place = Place::new();
+    small_tree(&place);
+    let call = ["migrate", "source", "target", "--live", "--name", "live", "--json"];
+    let child = place.spawn(&call);
+    until("the first copy", || place.path("target/d/e/c").exists());
+    place.write("source/later", "changed under way");
+    until("the change", || place.path("target/later").exists());
+    std::fs::remove_file(place.path("source/a")).unwrap();
+    until("the removal", || !place.path("target/a").exists());
+    let status = place.run(&["status", "live", "--json"]).expect(0).result();
+    assert_eq!(status["running"], true, "{status}");
+    place.run(&["limit", "live", "--bandwidth", "1MB/s"]).expect(0);
+    let status = place.run(&["status", "live", "--json"]).expect(0).result();
+    assert_eq!(status["bandwidth_bytes"], 1_000_000, "{status}");
+    place.run(&["pause", "live"]).expect(0);
+    place.run(&["resume", "live"]).expect(0);
+    place.run(&["migrate", "source", "target", "--name", "live"]).expect(7);
+    let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    let ended = Ended::of(child.wait_with_output().unwrap()).expect(143);
+    assert_eq!(ended.result()["outcome"], "stopped");
+    place.run(&["stop", "live"]).expect(2);
+}
+
+#[test]
+fn a_killed_run_resumes() {
+    let place = Place::new();
+    for number in 0..300 {
+        place.write(&format!("source/{}/{number}", number % 7), vec![b'x'; 20_000]);
+    }
+    let call = ["migrate", "source", "target", "--name", "killed", "--bandwidth", "2MB/s", "--json"];
+    let mut child = place.spawn(&call);
+    until("some copies", || place.path("target").is_dir() && place.tree("target").len() > 20);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let before = place.tree("target").len();
+    assert!(before < 300, "it was over before it was killed");
+    let result = place.run(&["migrate", "source", "target", "--name", "killed", "--json"]);
+    let result = result.expect(0).result();
+    assert_eq!(place.tree("target"), place.tree("source"));
+    assert_eq!(result["files_copied"].as_u64().map(|copied| copied >= 300), Some(true));
+    let copied = result["run_files_copied"].as_u64().unwrap();
+    assert!(copied <= 300 - 20 + 32, "{copied} were copied again");
+}
+
+#[test]
+fn the_log_tells_and_keeps_secrets() {
+    let place = Place::new().with(vec![("AWS_SECRET_ACCESS_KEY", "a-secret-word".to_owned())]);
+    small_tree(&place);
+    let log = ["--log", "run.log", "--log-format", "json", "--log-level", "trace"];
+    place.run(&[&["migrate", "source", "target"], &log[..]].concat()).expect(0);
+    let log = String::from_utf8(place.read("run.log").unwrap()).unwrap();
+    assert!(log.lines().count() > 0 && !log.contains("a-secret-word"));
+    for line in log.lines() {
+        assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
+    }
+}

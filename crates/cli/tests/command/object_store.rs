@@ -1,0 +1,78 @@
+//! Local to a real S3 server and back.
+
+use whimbrel_testbed::{S3Server, VersityGateway};
+
+use crate::call::Place;
+
+fn place(server: &VersityGateway) -> Place {
+    let place = Place::new().with(server.endpoint().environment());
+    place.write("source/a", "one");
+    place.write("source/d/b.txt", "two");
+    place.write("source/d/large", vec![3; 12 << 20]);
+    std::fs::create_dir_all(place.path("source/empty")).unwrap();
+    place
+}
+
+#[test]
+fn there_and_back() {
+    let server = VersityGateway::start().unwrap();
+    server.create_bucket("bucket").unwrap();
+    let place = place(&server);
+    let result = place.run(&["migrate", "source", "s3://bucket/p", "--json"]).expect(0).result();
+    assert_eq!((&result["outcome"], &result["files_copied"]), (&"equal".into(), &3.into()));
+    let ended = place.run(&["verify", "source", "s3://bucket/p", "--json"]).expect(0);
+    let verified = ended.result();
+    assert_eq!(verified["outcome"], "equal", "{}", ended.stdout);
+    assert_eq!(verified["bytes_read_target"], 0, "the server keeps checksums");
+    let read = place.run(&["verify", "source", "s3://bucket/p", "--read", "--json"]).expect(0);
+    assert_eq!(read.result()["bytes_read_target"], (12 << 20) + 6);
+
+    let again = place.run(&["migrate", "source", "s3://bucket/p", "--state", "other", "--json"]);
+    assert_eq!(again.code, 6, "another state of Whimbrel wrote it: {}", again.stdout);
+    let adopted = [
+        "migrate", "source", "s3://bucket/p", "--state", "other", "--adopt", "--json",
+    ];
+    let adopted = place.run(&adopted).expect(0).result();
+    assert_eq!(adopted["files_copied"], 0, "{adopted}");
+
+    let back = place.run(&["migrate", "s3://bucket/p", "back", "--json"]).expect(0).result();
+    assert_eq!(back["outcome"], "equal");
+    assert_eq!(place.tree("back"), place.tree("source"));
+
+    let extra = place.run(&["migrate", "source", "s3://bucket/p/deeper", "--json"]).expect(0);
+    assert_eq!(extra.result()["files_copied"], 3);
+    let ended = place.run(&["verify", "source", "s3://bucket/p", "--json"]).expect(5);
+    assert_eq!(ended.result()["extra"].as_u64(), Some(4));
+    place.run(&["verify", "source", "s3://bucket/p", "--ignore-extras"]).expect(0);
+}
+
+#[test]
+fn wrong_bucket_and_wrong_key() {
+    let server = VersityGateway::start().unwrap();
+    server.create_bucket("bucket").unwrap();
+    let place = place(&server);
+    let none = place.run(&["migrate", "source", "s3://no-such-bucket/p", "--json"]).expect(4);
+    assert!(none.result()["message"].to_string().contains("no-such-bucket"), "{}", none.stdout);
+    place.run(&["migrate", "s3://no-such-bucket/p", "back", "--json"]).expect(3);
+    place.run(&["migrate", "s3://bucket/nothing-there", "back", "--json"]).expect(3);
+    let wrong = vec![("AWS_SECRET_ACCESS_KEY", "not-the-secret".to_owned())];
+    let place = place.with(wrong);
+    let denied = place.run(&["migrate", "source", "s3://bucket/p", "--json"]).expect(4);
+    assert!(!denied.stdout.contains("not-the-secret") && !denied.stderr.contains("not-the-secret"));
+    assert!(!denied.result()["remedy"].as_str().unwrap_or_default().is_empty());
+    let doctor = place.run(&["doctor", "source", "s3://bucket/p", "--json"]).expect(4);
+    assert_eq!(doctor.result()["outcome"], "not_ready");
+}
+
+#[test]
+fn doctor_finds_everything_in_place() {
+    let server = VersityGateway::start().unwrap();
+    server.create_bucket("bucket").unwrap();
+    let place = place(&server);
+    let ended = place.run(&["doctor", "source", "s3://bucket/p", "--live", "--json"]).expect(0);
+    assert_eq!(ended.result()["outcome"], "ready");
+    let checks = ended.lines().iter().filter(|line| line["type"] == "check").count();
+    assert!(checks > 10, "{}", ended.stdout);
+    let left = place.run(&["verify", "source", "s3://bucket/p", "--json"]).expect(5).result();
+    assert_eq!(left["extra"], 0, "doctor left something behind");
+}

@@ -1,0 +1,84 @@
+//! A side that is not there: exit code 3 or 4 within 30 seconds, 7 for this machine.
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use crate::call::Place;
+
+fn closed_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn timed(place: &Place, arguments: &[&str], code: i32) -> serde_json::Value {
+    let started = Instant::now();
+    let result = place.run(arguments).expect(code).result();
+    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
+    assert_eq!(result["outcome"], "failed");
+    for word in ["message", "remedy"] {
+        assert!(result[word].as_str().is_some_and(|text| !text.is_empty()), "{word}: {result}");
+    }
+    result
+}
+
+#[test]
+fn no_namenode_listens() {
+    let place = Place::new();
+    let source = format!("hdfs://127.0.0.1:{}/data", closed_port());
+    timed(&place, &["migrate", &source, "target", "--json"], 3);
+    assert!(!place.path("target").exists(), "the target was touched");
+}
+
+#[test]
+fn a_namenode_that_never_answers() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = Place::new();
+    let source = format!("hdfs://{}/data", silent.local_addr().unwrap());
+    timed(&place, &["migrate", &source, "target", "--json"], 3);
+}
+
+#[test]
+fn no_object_store_listens() {
+    let place = Place::new().with(vec![
+        ("AWS_ACCESS_KEY_ID", "id".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "secret-of-the-test".to_owned()),
+        ("AWS_ENDPOINT_URL_S3", format!("http://127.0.0.1:{}", closed_port())),
+    ]);
+    place.write("source/a", "a");
+    timed(&place, &["migrate", "source", "s3://bucket/p", "--json"], 4);
+    timed(&place, &["migrate", "s3://bucket/p", "target", "--json"], 3);
+}
+
+#[test]
+fn an_object_store_that_never_answers() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = Place::new().with(vec![
+        ("AWS_ACCESS_KEY_ID", "id".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "secret-of-the-test".to_owned()),
+        ("AWS_ENDPOINT_URL_S3", format!("http://{}", silent.local_addr().unwrap())),
+    ]);
+    place.write("source/a", "a");
+    let result = timed(&place, &["migrate", "source", "s3://bucket/p", "--json"], 4);
+    assert!(!result.to_string().contains("secret-of-the-test"));
+}
+
+#[test]
+fn what_does_not_exist() {
+    let place = Place::new();
+    timed(&place, &["migrate", "missing", "target", "--json"], 3);
+    timed(&place, &["verify", "missing", "target", "--json"], 3);
+    place.write("source/a", "a");
+    timed(&place, &["verify", "source", "missing", "--json"], 4);
+    place.write("file", "in the way");
+    timed(&place, &["migrate", "source", "file/target", "--json"], 4);
+}
+
+#[test]
+fn a_state_that_cannot_be_used() {
+    let place = Place::new();
+    place.write("source/a", "a");
+    place.write("state-file", "in the way");
+    timed(&place, &["migrate", "source", "target", "--json", "--state", "state-file"], 7);
+    place.write("garbage/state.db", "this is no database, and it is long enough to be looked at");
+    timed(&place, &["migrate", "source", "target", "--json", "--state", "garbage"], 7);
+    assert!(!place.path("target/a").exists(), "the target was touched");
+}

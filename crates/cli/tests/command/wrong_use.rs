@@ -1,0 +1,118 @@
+//! Exit code 2, always with what to do, and with `--json` always with a result.
+
+use crate::call::Place;
+
+#[test]
+fn wrong_calls() {
+    let place = Place::new();
+    place.write("source/a", "a");
+    std::fs::write(place.path("bad.toml"), "bandwith = \"1MB/s\"\n").unwrap();
+    std::fs::write(place.path("units.toml"), "bandwidth = \"25\"\n").unwrap();
+    for arguments in [
+        "",
+        "nothing",
+        "migrate",
+        "migrate source",
+        "migrate source target more",
+        "migrate source target --no-such-flag",
+        "migrate source target --bandwidth 200",
+        "migrate source target --bandwidth 200Mbit",
+        "migrate source target --namenode-calls 300",
+        "migrate source target --target-requests 3500/m",
+        "migrate source target --transfers 0",
+        "migrate source target --transfers many",
+        "migrate source target --pending-max 0",
+        "migrate source target --until-quiet 30s",
+        "migrate source target --live --until-quiet 30",
+        "migrate source target --give-up-after soon",
+        "migrate source target --existing maybe",
+        "migrate source target --extras burn",
+        "migrate source target --metadata some",
+        "migrate source target --directory-markers none",
+        "migrate source target --sse none",
+        "migrate source target --tag nothing",
+        "migrate source target --include [",
+        "migrate source target --exclude /absolute",
+        "migrate source target --map nothing",
+        "migrate source target --no-default-exclude .nothing",
+        "migrate source target --name a/b",
+        "migrate source target --config missing.toml",
+        "migrate source target --config bad.toml",
+        "migrate source target --config units.toml",
+        "migrate source target --log-level loud",
+        "migrate source target --state source/state",
+        "migrate source source",
+        "migrate source source/inside",
+        "migrate source/a source",
+        "migrate source hdfs://namenode:8020/target",
+        "migrate ftp://host/source target",
+        "migrate hdfs://namenode:99999/source target",
+        "migrate s3:// target",
+        "migrate s3://bucket/source target --live",
+        "migrate s3://bucket/a s3://bucket/a/b",
+        "verify",
+        "verify no-such-migration",
+        "verify source/a",
+        "doctor source",
+        "limit name",
+        "limit name --bandwidth 5",
+        "status no-such-migration",
+        "path no-such-migration a",
+        "pause no-such-migration",
+        "resume no-such-migration",
+        "stop no-such-migration",
+        "confirm no-such-migration",
+        "completions tcsh",
+    ] {
+        let mut words: Vec<&str> = arguments.split_whitespace().collect();
+        let plain = place.run(&words).expect(2);
+        assert!(!plain.stderr.trim().is_empty(), "{arguments}: nothing is said");
+        assert!(plain.stdout.is_empty(), "{arguments}: {}", plain.stdout);
+        words.push("--json");
+        let result = place.run(&words).expect(2).result();
+        assert_eq!(result["outcome"], "failed", "{arguments}");
+        assert_eq!(result["exit_code"], 2, "{arguments}");
+        assert!(result["files_copied"].is_u64() && result["as_of_txid"].is_null(), "{result}");
+        assert!(result["message"].as_str().is_some_and(|text| !text.is_empty()), "{result}");
+    }
+    assert!(!place.path("target").exists(), "a wrong call touched the target");
+}
+
+#[test]
+fn help_version_and_completions() {
+    let place = Place::new();
+    let version = place.run(&["version"]).expect(0).stdout;
+    assert_eq!(version.trim(), concat!("whimbrel ", env!("CARGO_PKG_VERSION")));
+    assert_eq!(place.run(&["--version"]).expect(0).stdout, version);
+    let result = place.run(&["version", "--json"]).expect(0).result();
+    assert_eq!(result["version"], env!("CARGO_PKG_VERSION"));
+    let help = place.run(&["help"]).expect(0).stdout;
+    for command in [
+        "migrate", "verify", "doctor", "status", "path", "limit", "pause", "resume", "stop",
+        "confirm", "version", "completions",
+    ] {
+        assert!(help.contains(&format!("\n  {command} ")), "{command} is missing in:\n{help}");
+        let own = place.run(&["help", command]).expect(0).stdout;
+        assert!(own.contains("Usage: whimbrel"), "{command}: {own}");
+    }
+    assert!(place.run(&["help", "migrate"]).stdout.contains("200Mbit/s"));
+    for shell in ["bash", "zsh", "fish"] {
+        let script = place.run(&["completions", shell]).expect(0).stdout;
+        assert!(script.contains("whimbrel"), "{shell}");
+    }
+}
+
+#[test]
+fn a_closed_reader_is_no_panic() {
+    use std::process::Stdio;
+    let place = Place::new();
+    place.write("source/a", "a");
+    let mut command = place.command(&["migrate", "source", "target", "--json"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(0), "{said}");
+    assert!(!said.contains("panicked"), "{said}");
+    assert_eq!(place.read("target/a").as_deref(), Some(&b"a"[..]));
+}
