@@ -23,6 +23,7 @@ mod source;
 mod stage;
 mod target;
 mod upload;
+mod watch;
 
 pub use nesting::{Nesting, nested};
 pub use source::LocalSource;

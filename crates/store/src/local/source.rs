@@ -18,6 +18,7 @@ use super::failure::{failure, io_failure, is_absent};
 use super::listing::Listings;
 use super::reading::{Pieces, send, stream};
 use super::root::{Root, handle_path_of, just_after, open_quietly};
+use super::watch::LocalWatch;
 use super::{blocking, node};
 use crate::error::StoreError;
 use crate::source::{Answer, ByteStream, ChangeStream, Source};
@@ -106,10 +107,16 @@ impl Source for LocalSource {
     }
 
     fn stream(&self) -> Answer<'_, Arc<dyn ChangeStream>> {
-        Box::pin(std::future::ready(Err(StoreError::Unsupported {
-            message: format!("{} has no stream of changes", self.describe()),
-            remedy: "run without --live".to_owned(),
-        })))
+        let inner = self.inner.clone();
+        Box::pin(blocking(move || {
+            if !inner.root.path().is_dir() {
+                return Err(StoreError::Unsupported {
+                    message: format!("{} is no directory to follow", inner.root.path().display()),
+                    remedy: "follow the directory that holds it, with --include".to_owned(),
+                });
+            }
+            Ok(Arc::new(LocalWatch::open(inner.root.clone())?) as Arc<dyn ChangeStream>)
+        }))
     }
 }
 
