@@ -2,6 +2,7 @@
 
 pub(crate) mod block_checksum;
 pub(crate) mod block_reader;
+pub(crate) mod group_reader;
 pub(crate) mod packet;
 pub(crate) mod peer;
 pub(crate) mod peers;

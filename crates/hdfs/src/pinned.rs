@@ -11,6 +11,15 @@ use crate::error::Error;
 use crate::proto::status as proto;
 
 const VERSION: u32 = 1;
+const SYSTEM_CELL_BYTES: u32 = 1024 * 1024;
+/// Id, name, codec, data units and parity units of the policies that every server knows.
+const SYSTEM_POLICIES: [(u32, &str, &str, u32, u32); 5] = [
+    (1, "RS-6-3-1024k", "rs", 6, 3),
+    (2, "RS-3-2-1024k", "rs", 3, 2),
+    (3, "RS-LEGACY-6-3-1024k", "rs-legacy", 6, 3),
+    (4, "XOR-2-1-1024k", "xor", 2, 1),
+    (5, "RS-10-4-1024k", "rs", 10, 4),
+];
 
 /// A DataNode's address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -252,7 +261,20 @@ impl Block {
 }
 
 impl ErasureCoding {
+    /// Of a policy that Hadoop brings along the server sends the id alone.
     fn from_proto(policy: proto::ErasureCodingPolicy) -> Self {
+        let own =
+            policy.schema.is_none().then(|| SYSTEM_POLICIES.iter().find(|p| p.0 == policy.id));
+        if let Some(&(policy_id, name, codec, data_units, parity_units)) = own.flatten() {
+            return Self {
+                policy_id,
+                policy: name.to_owned(),
+                codec: codec.to_owned(),
+                data_units,
+                parity_units,
+                cell_bytes: SYSTEM_CELL_BYTES,
+            };
+        }
         let schema = policy.schema.unwrap_or_default();
         Self {
             policy_id: policy.id,

@@ -10,6 +10,7 @@ use crate::checksum::{CompositeCrc, CrcKind};
 use crate::client::{Client, Shared};
 use crate::datanode::block_checksum;
 use crate::datanode::block_reader::BlockReader;
+use crate::datanode::group_reader::{GroupReader, Layout};
 use crate::error::{Error, ErrorKind};
 use crate::pinned::{Block, Datanode, PinnedFile};
 
@@ -22,8 +23,16 @@ pub struct FileReader {
     shared: Arc<Shared>,
     file: PinnedFile,
     range: Range<u64>,
-    block: Option<BlockReader>,
+    layout: Option<Layout>,
+    block: Option<BlockSource>,
     attempt: Attempt,
+}
+
+/// What the block at the position is read with.
+#[derive(Debug)]
+enum BlockSource {
+    Replica(BlockReader),
+    Group(GroupReader),
 }
 
 /// The replicas of the block at the reader's position that are still to be asked.
@@ -40,7 +49,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unsupported`] for files whose bytes cannot be had: in encryption zones, erasure
-    /// coded, or on clusters that encrypt all transfers.
+    /// coded in an unknown way, or on clusters that encrypt all transfers.
     pub fn read(&self, file: &PinnedFile, range: Range<u64>) -> Result<FileReader, Error> {
         let refused = |what: &str| {
             Err(Error::Unsupported { what: format!("{what} (file id {})", file.file_id) })
@@ -48,17 +57,16 @@ impl Client {
         if file.is_encrypted {
             return refused("reading from an encryption zone");
         }
-        if file.erasure_coding.is_some() {
-            return refused("reading erasure coded files");
-        }
         if self.shared.encrypts_transfer() {
             return refused("reading where DataNodes encrypt all transfers");
         }
+        let layout = file.erasure_coding.as_ref().map(Layout::of).transpose()?;
         let end = range.end.min(file.length);
         Ok(FileReader {
             shared: Arc::clone(&self.shared),
             file: file.within(&range),
             range: range.start.min(end)..end,
+            layout,
             block: None,
             attempt: Attempt::default(),
         })
@@ -150,13 +158,12 @@ impl FileReader {
                     self.block = Some(block);
                     return Ok(Some(bytes));
                 }
-                // All bytes are here; a connection that cannot be used again is no failure.
-                Ok(None) => drop(block.finish().await),
+                Ok(None) => block.finish().await,
                 Err(error) => self.attempt.fail(error),
             }
         }
         if let Some(block) = self.block.take() {
-            drop(block.finish().await);
+            block.finish().await;
         }
         Ok(None)
     }
@@ -169,34 +176,55 @@ impl FileReader {
     }
 
     /// Opens the block at the position on the first replica that answers.
-    async fn open(&mut self) -> Result<BlockReader, Error> {
+    async fn open(&mut self) -> Result<BlockSource, Error> {
         let position = self.range.start;
         let index = self.file.blocks.partition_point(|b| b.offset + b.length <= position);
         let block = self.file.blocks.get(index).ok_or_else(|| {
             Error::invalid_reply("LocatedBlocks", format!("no block at {position}"))
         })?;
-        if self.attempt.block_index != Some(index) {
-            let replicas = if block.is_corrupt { Vec::new() } else { self.order(block) };
-            self.attempt = Attempt { block_index: Some(index), replicas, worst: None };
-        }
         let within =
             position - block.offset..self.range.end.min(block.offset + block.length) - block.offset;
+        let Shared { peers, client_name, .. } = &*self.shared;
+        if self.attempt.block_index != Some(index) {
+            self.attempt = Attempt { block_index: Some(index), ..Attempt::default() };
+            if let Some(layout) = self.layout {
+                // A group asks for each of its units by itself, so it is tried once.
+                let file = &self.file;
+                let group = GroupReader::new(peers, client_name, file, block, layout, within);
+                return Ok(BlockSource::Group(group));
+            }
+            if !block.is_corrupt {
+                self.attempt.replicas = peers.order(&block.datanodes);
+            }
+        }
         while !self.attempt.replicas.is_empty() {
             let replica = self.attempt.replicas.remove(0);
             let Some(datanode) = block.datanodes.get(replica) else { continue };
-            let Shared { peers, client_name, .. } = &*self.shared;
             let range = within.clone();
             match BlockReader::open(peers, client_name, &self.file, block, datanode, range).await {
-                Ok(reader) => return Ok(reader),
+                Ok(reader) => return Ok(BlockSource::Replica(reader)),
                 Err(error) => self.attempt.fail(error),
             }
         }
         let worst = self.attempt.worst.take();
         Err(worst.unwrap_or_else(|| Error::NoReplica { block: block.name() }))
     }
+}
 
-    fn order(&self, block: &Block) -> Vec<usize> {
-        self.shared.peers.order(&block.datanodes)
+impl BlockSource {
+    async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        match self {
+            Self::Replica(reader) => reader.next().await,
+            Self::Group(reader) => reader.next().await,
+        }
+    }
+
+    async fn finish(self) {
+        match self {
+            // All bytes are here; a connection that cannot be used again is no failure.
+            Self::Replica(reader) => drop(reader.finish().await),
+            Self::Group(reader) => reader.finish().await,
+        }
     }
 }
 

@@ -151,6 +151,53 @@ async fn a_damaged_replica_is_left_for_a_sound_one() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn erasure_coded_files_read_like_others() {
+    let hadoop = cluster().await;
+    let client = client(&hadoop).await;
+    set_erasure_coding(&hadoop, "/coded", "XOR-2-1-1024k");
+    for length in [0_usize, 1, 1_048_577, 5_000_001] {
+        let expected = text(length, 6);
+        let path = format!("/coded/f{length}");
+        hadoop.write(&path, &expected).unwrap();
+        let file = pinned(&client, &path).await;
+        let coding = file.erasure_coding.as_ref().unwrap();
+        assert_eq!((coding.policy.as_str(), coding.data_units), ("XOR-2-1-1024k", 2));
+        assert_eq!(PinnedFile::from_bytes(&file.to_bytes()).unwrap(), file);
+        let crc = client.composite_crc(&file).await.unwrap();
+        assert_eq!(crc.value, CrcKind::Crc32c.of(expected.as_bytes()));
+        for (start, end) in [(0, 9_000_000), (1_048_575, 1_048_580), (2_097_000, 4_500_000)] {
+            let slice = expected.as_bytes().get(start.min(length)..end.min(length)).unwrap();
+            let ours = read(&client, &file, start as u64, end as u64).await.unwrap();
+            assert!(ours == slice, "{length}: {start}..{end}");
+        }
+    }
+    let java = hadoop.command(&json!({"command": "checksums", "path": "/coded"})).unwrap();
+    let file = pinned(&client, "/coded/f5000001").await;
+    let crc = client.composite_crc(&file).await.unwrap();
+    let expected = &java["files"]["/coded/f5000001"]["checksum"];
+    assert_eq!(*expected, format!("{:08x}", crc.value));
+
+    // Without one of the three the checksum is computed by the others; bytes have to wait.
+    hadoop.stop_data_node(0).unwrap();
+    assert_eq!(client.composite_crc(&file).await.unwrap(), crc);
+    match read(&client, &file, 0, u64::MAX).await {
+        Ok(bytes) => assert!(bytes == text(5_000_001, 6).as_bytes(), "other bytes"),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::Retry, "{error}"),
+    }
+    hadoop.restart_data_node(0).unwrap();
+    assert_eq!(read(&client, &file, 0, 1).await.unwrap().len(), 1);
+}
+
+fn set_erasure_coding(hadoop: &Hadoop, path: &str, policy: &str) {
+    let class_path = whimbrel_testbed::install_hadoop().unwrap().class_path;
+    let mut program = std::process::Command::new("java");
+    program.args(["-cp", &class_path, "whimbrel.testbed.SetErasureCoding"]);
+    program.arg(hadoop.configuration_directory()).args([path, policy]);
+    let output = program.env("HADOOP_USER_NAME", hadoop.superuser()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// The files in which the DataNodes of this machine keep a block.
 fn replicas(hadoop: &Hadoop, block_id: u64) -> Vec<PathBuf> {
     let name = format!("blk_{block_id}");

@@ -100,19 +100,6 @@ async fn a_standby_is_never_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn safe_mode_after_a_restart_is_waited_for() {
-    let hadoop = cluster().await;
-    let client = client(&hadoop).await;
-    hadoop.write("/safe/a", "text").unwrap();
-    hadoop.set_safe_mode(true).unwrap();
-    // Reading stays possible; only what needs a writable log may have to wait.
-    assert!(client.file_status(b"/safe/a").await.unwrap().is_some());
-    let current = client.current_transaction_id().await.unwrap();
-    assert!(!client.edits_from(current).await.unwrap().has_gap());
-    hadoop.set_safe_mode(false).unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_term_of_the_other_namenode_that_was_purged_is_a_gap() {
     let hadoop = cluster().await;
     let client = client(&hadoop).await;
