@@ -53,7 +53,8 @@ impl KeyMap {
 
     /// The key of a path; a marker's path (it ends in `/`) gives a key that ends in `/`.
     pub fn key(&self, path: &RelPath) -> Result<Vec<u8>, StoreError> {
-        let used = self.moves.iter().filter(|each| each.from.contains(path)).max_by_key(length_from);
+        let used =
+            self.moves.iter().filter(|each| each.from.contains(path)).max_by_key(length_from);
         let place = match used {
             Some(each) => each.from.rebase(path, &each.to).unwrap_or_else(|| path.clone()),
             None => path.clone(),
