@@ -63,14 +63,18 @@ struct Refused {
 }
 
 impl Refused {
-    /// Without an explanation, what is missing is what was asked for.
-    fn of(self, bucket_itself: bool) -> Error {
+    /// Without an explanation (HEAD has none) what is missing is what was asked for, and a bad
+    /// request is one whose signature AWS does not accept: most often a token has expired.
+    fn of(self, bucket_itself: bool, identity: &Identity) -> Error {
         let mut error = self.error;
-        if let Error::Refused { kind: kind @ Kind::NotFound, .. } = &mut error
-            && bucket_itself
+        if let Error::Refused { kind, status, .. } = &mut error
             && !self.explained
         {
-            *kind = Kind::NoBucket;
+            if *kind == Kind::NotFound && bucket_itself {
+                *kind = Kind::NoBucket;
+            } else if *kind == Kind::Invalid && *status == 400 {
+                *kind = if identity.is_temporary() { Kind::Expired } else { Kind::Denied };
+            }
         }
         error
     }
@@ -200,7 +204,7 @@ impl Client {
                         return Ok(reply);
                     }
                     let refused = inner.refused(call.operation, *reply, corrected_by).await;
-                    let error = refused.of(call.key.is_none());
+                    let error = refused.of(call.key.is_none(), &identity);
                     if error.kind() == Kind::Expired {
                         inner.credentials.forget(&identity);
                     }
@@ -251,6 +255,10 @@ impl Client {
             Ok(_) | Err(Error::Refused { .. }) => {
                 self.inner.clock.mark_asked();
                 Ok(())
+            }
+            // Of the write itself nothing was sent.
+            Err(error) if error.kind() == Kind::Unknown => {
+                Err(Error::Unreachable { endpoint: self.endpoint(), reason: error.to_string() })
             }
             Err(error) => Err(error),
         }
@@ -326,7 +334,7 @@ impl Inner {
     }
 
     pub fn refusal<'a>(
-        &self,
+        &'a self,
         operation: &'static str,
         status: http::StatusCode,
         headers: &'a HeaderMap,
@@ -334,7 +342,15 @@ impl Inner {
         clock_was_corrected: bool,
     ) -> Refusal<'a> {
         let clock_ahead_seconds = self.clock.ahead_seconds();
-        Refusal { operation, status, headers, body, clock_ahead_seconds, clock_was_corrected }
+        Refusal {
+            operation,
+            status,
+            headers,
+            body,
+            region: &self.region,
+            clock_ahead_seconds,
+            clock_was_corrected,
+        }
     }
 }
 

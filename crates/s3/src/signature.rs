@@ -30,6 +30,11 @@ impl Identity {
         Self { access_key_id: id, secret_access_key: secret, session_token: token, key }
     }
 
+    /// Whether it has a session token, and so an end.
+    pub fn is_temporary(&self) -> bool {
+        self.session_token.is_some()
+    }
+
     fn key(&self, scope: &Scope<'_>) -> hmac::Key {
         let day = scope.moment.day();
         let mut cached = self.key.lock().unwrap_or_else(PoisonError::into_inner);

@@ -148,6 +148,12 @@ async fn a_bucket_elsewhere_is_told_with_its_region() {
     let error = refusal_of_put(reply("301 Moved Permanently", headers, "")).await;
     assert_eq!(error.kind(), Kind::Configuration);
     assert!(error.to_string().contains("region eu-west-1"), "{error}");
+    let server = Scripted::start(vec![reply("400 Bad Request", headers, "")]);
+    let error = server.client().await.head_bucket().await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Configuration, "{error}");
+    let server = Scripted::start(vec![reply("400 Bad Request", "", "")]);
+    let error = server.client().await.head_bucket().await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Expired, "a session token is there: {error}");
     let body = "<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-west-2</Region></Error>";
     let error = refusal_of_put(reply("400 Bad Request", "", body)).await;
     assert_eq!(error.kind(), Kind::Configuration);
@@ -245,7 +251,10 @@ async fn garbage_never_passes_for_a_listing() {
     let list = server.client().await.list_objects(&ListRequest::default()).await;
     assert!(matches!(list.unwrap_err(), Error::Interrupted { .. }));
     let server = Scripted::start(vec!["SSH-2.0-OpenSSH_9.2\r\n".to_owned()]);
-    assert_eq!(put(&server.client().await).await.unwrap_err().kind(), Kind::Unknown);
+    assert_eq!(server.client().await.head_bucket().await.unwrap_err().kind(), Kind::Unknown);
+    let server = Scripted::start(vec!["SSH-2.0-OpenSSH_9.2\r\n".to_owned()]);
+    let write = put(&server.client().await).await;
+    assert_eq!(write.unwrap_err().kind(), Kind::Unreachable, "no write was sent");
 }
 
 #[tokio::test]
