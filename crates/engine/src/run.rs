@@ -35,7 +35,7 @@ use crate::limited_source::LimitedSource;
 use crate::limited_target::LimitedTarget;
 use crate::problems::Problems;
 use crate::progress::{Meter, Progress};
-use crate::setup::Setup;
+use crate::setup::{Setup, Sides};
 use crate::world::{Lanes, World};
 
 const LISTINGS: usize = 16;
@@ -114,30 +114,34 @@ impl RunResult {
 /// What keeps it from beginning: `WrongUse`, `Local`, `Source`, `Target`. What ends it later is
 /// part of the result.
 pub async fn run(setup: Setup, orders: Orders) -> Result<RunResult, EngineError> {
-    let counts = Arc::<Counts>::default();
-    let limited: Arc<dyn Source> =
-        Arc::new(LimitedSource::new(setup.source.clone(), setup.limits.clone(), counts.clone()));
-    let target: Arc<dyn Target> =
-        Arc::new(LimitedTarget::new(setup.target.clone(), setup.limits.clone(), counts.clone()));
-    let setup = Setup { source: limited, target, ..setup };
-    setup.first_contact().await?;
-    let stream = setup.open_stream().await?;
     let config = setup.core_config();
     let Setup { state, source, target, keys, scope, limits, problems, .. } = setup;
+    let (transfers, part_bytes, memory_bytes) =
+        (setup.transfers, setup.part_bytes, setup.memory_bytes);
+    let counts = Arc::<Counts>::default();
+    let source: Arc<dyn Source> =
+        Arc::new(LimitedSource::new(source, limits.clone(), counts.clone()));
+    let target: Arc<dyn Target> =
+        Arc::new(LimitedTarget::new(target, limits.clone(), counts.clone()));
+    let sides = Sides { source: source.clone(), target: target.clone() };
+    sides.first_contact(keys.prefix()).await?;
+    let stream = match config.live {
+        true => Some(sides.open_stream().await?),
+        false => None,
+    };
     let folder = state.folder().to_owned();
     let (mut ledger, migration) = state.settle()?;
     let meta = begun(&mut ledger, stream.as_deref()).await?;
     let options = TransferOptions {
         metadata: config.metadata,
-        part_bytes: setup.part_bytes,
-        memory_bytes: setup.memory_bytes,
+        part_bytes,
+        memory_bytes,
         ..TransferOptions::new(migration)
     };
     let last = meta.position.map(|txid| (txid, meta.digest));
     let history = meta.history.clone();
     let stream = stream.map(|stream| Followed::new(stream, history, last));
     let carrier = Carrier::new(source.clone(), target.clone(), keys.clone(), options);
-    let transfers = setup.transfers;
     let parts = Parts {
         folder,
         source,

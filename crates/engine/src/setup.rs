@@ -87,16 +87,24 @@ impl Setup {
             ..self.config.clone()
         }
     }
+}
 
+/// The two sides of a run before it begins.
+pub(crate) struct Sides {
+    pub(crate) source: Arc<dyn Source>,
+    pub(crate) target: Arc<dyn Target>,
+}
+
+impl Sides {
     /// Both sides answer, and the source's root is there.
-    pub(crate) async fn first_contact(&self) -> Result<(), EngineError> {
+    pub(crate) async fn first_contact(&self, prefix: &[u8]) -> Result<(), EngineError> {
         let source = async {
             let answer = timeout(FIRST_ANSWER, self.root_stands()).await;
             let silent = Err(no_answer(&self.source.describe()));
             answer.unwrap_or(silent).map_err(|error| on_side(error, Side::Source))
         };
         let target = async {
-            let answer = timeout(FIRST_ANSWER, self.target.list(self.keys.prefix(), None)).await;
+            let answer = timeout(FIRST_ANSWER, self.target.list(prefix, None)).await;
             let silent = Err(no_answer(&self.target.describe()));
             answer.unwrap_or(silent).map(drop).map_err(|error| on_side(error, Side::Target))
         };
@@ -119,14 +127,11 @@ impl Setup {
         })
     }
 
-    /// The stream of changes, if the run is to follow it.
-    pub(crate) async fn open_stream(&self) -> Result<Option<Arc<dyn ChangeStream>>, EngineError> {
-        if !self.config.live {
-            return Ok(None);
-        }
+    /// The stream of changes.
+    pub(crate) async fn open_stream(&self) -> Result<Arc<dyn ChangeStream>, EngineError> {
         let answer = timeout(FIRST_ANSWER, self.source.stream()).await;
         match answer.unwrap_or_else(|_| Err(no_answer(&self.source.describe()))) {
-            Ok(stream) => Ok(Some(stream)),
+            Ok(stream) => Ok(stream),
             Err(StoreError::Unsupported { message, remedy }) => {
                 Err(EngineError::WrongUse { message, remedy })
             }
