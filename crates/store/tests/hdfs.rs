@@ -1,5 +1,12 @@
 //! The HDFS source and its stream against a real cluster.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test says what it found by failing"
+)]
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -61,7 +61,7 @@ pub(crate) fn told(what: &str, asked: Asked, error: Error) -> StoreError {
                 .to_owned(),
         },
         // The enum may grow: what is not known yet is tried again like a remote failure.
-        _ => StoreError::Unavailable {
+        Error::InvalidReply { .. } | Error::Remote { .. } | _ => StoreError::Unavailable {
             message,
             remedy: "See the NameNode's log; if it does not explain this, report it.".to_owned(),
         },

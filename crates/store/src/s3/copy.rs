@@ -129,11 +129,6 @@ async fn ranges(
 
 fn failed(from: &CopySource, key: &[u8], error: &whimbrel_s3::Error) -> StoreError {
     let what = format!("copying {} to {}", name(&from.key), name(key));
-    match told(&what, Effect::Writes, error) {
-        // The source is gone, or another object.
-        StoreError::Missing { message, .. } => {
-            StoreError::Conflict { message, remedy: String::new() }
-        }
-        other => other,
-    }
+    // That the source is gone or another object is a conflict too.
+    told(&what, Effect::Writes, error)
 }

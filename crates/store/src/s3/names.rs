@@ -23,8 +23,13 @@ pub(crate) enum Shape {
     LineBreak,
     /// NUL.
     Nul,
-    /// Another control character of ASCII.
+    /// Another control character of ASCII, but for those that XML can carry.
     Control,
+    /// Tab or DEL.
+    TabOrDelete,
+    /// U+FFFD, which stands in listings for what XML cannot carry, and U+FFFE and U+FFFF, which it
+    /// cannot.
+    Replacement,
     /// A backslash.
     Backslash,
     /// What means something in a URL or in XML: `%`, `+`, `?`, `#`, `&`, `<`, `>`, quotes, `*`.
@@ -39,7 +44,7 @@ pub(crate) enum Shape {
 
 impl Shape {
     /// Every shape.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Dot,
         Self::DotDot,
         Self::EmptySegment,
@@ -49,6 +54,8 @@ impl Shape {
         Self::LineBreak,
         Self::Nul,
         Self::Control,
+        Self::TabOrDelete,
+        Self::Replacement,
         Self::Backslash,
         Self::Special,
         Self::TrailingSpace,
@@ -72,6 +79,10 @@ impl Shape {
             Self::Control => key
                 .iter()
                 .any(|byte| byte.is_ascii_control() && !matches!(byte, b'\n' | b'\r' | b'\0')),
+            Self::TabOrDelete => any_byte(b"\t\x7f"),
+            Self::Replacement => {
+                key.windows(3).any(|bytes| matches!(bytes, [0xef, 0xbf, 0xbd..=0xbf]))
+            }
             Self::Backslash => any_byte(b"\\"),
             Self::Special => any_byte(b"%+?#&<>\"'*"),
             Self::TrailingSpace => any_segment(|segment| segment.last() == Some(&b' ')),
@@ -94,7 +105,9 @@ impl Shape {
             Self::LongSegment => below(&[&"l".repeat(256)]),
             Self::LineBreak => below(&["line\nfeed", "carriage\rreturn"]),
             Self::Nul => below(&["n\0ul"]),
-            Self::Control => below(&["one\u{1}", "delete\u{7f}"]),
+            Self::Control => below(&["one\u{1}", "thirty-one\u{1f}x"]),
+            Self::TabOrDelete => below(&["tab\tx", "delete\u{7f}"]),
+            Self::Replacement => below(&["\u{fffd}", "\u{fffe}", "\u{ffff}"]),
             Self::Backslash => below(&["back\\slash"]),
             Self::Special => below(&["100%", "%41", "a+b", "q?x#y", "&<>\"'*", "a b"]),
             Self::TrailingSpace => below(&["space ", " /x"]),
@@ -115,6 +128,8 @@ impl Shape {
             Self::LineBreak => "a line break",
             Self::Nul => "a NUL character",
             Self::Control => "a control character",
+            Self::TabOrDelete => "a tab or DEL",
+            Self::Replacement => "one of the characters U+FFFD to U+FFFF",
             Self::Backslash => "a backslash",
             Self::Special => "a character that means something in URLs or XML",
             Self::TrailingSpace => "a space at the end of a path component",

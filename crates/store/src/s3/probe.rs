@@ -125,15 +125,15 @@ impl Probe<'_> {
         stored.map_err(|error| told(&name(key.as_bytes()), Effect::Reads, &error))?;
         self.note("writing with the options of this run", None);
         let found = self.target.look(key.as_bytes()).await?.unwrap_or_default();
-        let metadata = (found.attempt == Some(1) && found.metadata == stamp(1).metadata)
-            .then_some(None)
-            .unwrap_or_else(|| {
-                problem(
-                    FailureKind::Unsupported,
-                    format!("user metadata came back as {:?}", found.user_metadata),
-                    "Use a server that keeps user metadata: without it objects are not known again.",
-                )
-            });
+        let metadata = if found.attempt == Some(1) && found.metadata == stamp(1).metadata {
+            None
+        } else {
+            problem(
+                FailureKind::Unsupported,
+                format!("user metadata came back as {:?}", found.user_metadata),
+                "Use a server that keeps user metadata: without it objects are not known again.",
+            )
+        };
         self.note("user metadata", metadata);
         let checksum = match found.crc32c {
             Some(found) if found == crc.0 => None,
