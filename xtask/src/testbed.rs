@@ -92,6 +92,7 @@ fn up(options: &Up) -> Result<(), Box<dyn Error>> {
     let hadoop = Hadoop::start(&HadoopOptions {
         high_availability: options.ha,
         settings: options.settings.clone(),
+        long_running: true,
         ..HadoopOptions::default()
     })?;
     if options.files > 0 {

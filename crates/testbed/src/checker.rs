@@ -6,12 +6,12 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::{Hadoop, S3Endpoint, TestbedError, install_hadoop};
+use crate::{Hadoop, HadoopInstallation, S3Endpoint, TestbedError, install_hadoop};
 
 /// Compares trees on HDFS, S3 and the local file system.
 #[derive(Debug, Clone)]
 pub struct Checker {
-    class_path: String,
+    installation: HadoopInstallation,
     environment: Vec<(&'static str, String)>,
 }
 
@@ -38,8 +38,7 @@ impl Checker {
     /// # Errors
     /// [`TestbedError::Install`].
     pub fn new() -> Result<Self, TestbedError> {
-        let class_path = install_hadoop()?.class_path;
-        Ok(Self { class_path, environment: Vec::new() })
+        Ok(Self { installation: install_hadoop()?, environment: Vec::new() })
     }
 
     /// `hdfs:` means that cluster from now on.
@@ -106,8 +105,11 @@ impl Checker {
     fn java(&self) -> Command {
         let mut command = Command::new("java");
         command
-            .args(["-Xmx1g", "-XX:+UseSerialGC", "-Dwhimbrel.log.level=ERROR"])
-            .args(["-Dwhimbrel.log.file=/dev/stderr", "-cp", &self.class_path])
+            .args(["-Xmx1g", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xlog:disable"])
+            .arg(format!("-XX:SharedArchiveFile={}", self.installation.class_archive.display()))
+            // One kept connection per thread that compares.
+            .args(["-Dhttp.maxConnections=16", "-Dwhimbrel.log.level=ERROR"])
+            .args(["-Dwhimbrel.log.file=/dev/stderr", "-cp", &self.installation.class_path])
             .arg("whimbrel.checker.CheckMain")
             .env("LC_ALL", "C.UTF-8")
             .envs(self.environment.iter().cloned());
