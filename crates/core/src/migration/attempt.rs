@@ -9,7 +9,7 @@ use crate::identity::Identity;
 use crate::input::Standing;
 use crate::number::{AttemptNumber, TxId};
 use crate::path::RelPath;
-use crate::record::{Attempt, AttemptKind, Change, Lane, Reach, Row};
+use crate::record::{Attempt, AttemptKind, Change, Lane, Reach, Row, Upload};
 
 impl Migration {
     /// Numbers a write and makes its intent durable before whatever is sent after it (rule 4.1).
@@ -76,16 +76,22 @@ impl Migration {
         }
     }
 
-    /// The file is gone: its uploads go too.
+    /// The path is done without its uploads: they go.
     pub(super) fn abandon_uploads(&mut self, claim: &Claim) {
         for attempt in &claim.attempts {
             let Some(upload) = &attempt.upload else { continue };
-            self.spent_uploads.insert(attempt.number);
-            let upload_id = upload.id.clone();
-            self.outbox.send(Effect::Abort { path: attempt.path.clone(), upload_id });
-            if attempt.doubtful_until.is_none() {
-                self.outbox.change(Change::AttemptClosed(attempt.number));
+            if self.spent_uploads.insert(attempt.number) {
+                self.abandon(attempt, upload);
             }
+        }
+    }
+
+    /// Gives up an upload that nobody goes on with.
+    pub(super) fn abandon(&mut self, attempt: &Attempt, upload: &Upload) {
+        let upload_id = upload.id.clone();
+        self.outbox.send(Effect::Abort { path: attempt.path.clone(), upload_id });
+        if attempt.doubtful_until.is_none() {
+            self.outbox.change(Change::AttemptClosed(attempt.number));
         }
     }
 

@@ -68,6 +68,9 @@ impl Migration {
     /// How a remembered state compares with a fresh one; an older history is not believed
     /// (rule 1.7).
     fn sameness(&self, row: &Row, file: &FileNode) -> Sameness {
+        if row.length != file.identity.length() {
+            return Sameness::Different;
+        }
         let sameness = row.identity.compare(&file.identity);
         let believed = row.epoch == self.epoch;
         match sameness {

@@ -220,6 +220,7 @@ impl Migration {
 
     /// The target equals the source here as of a transaction.
     pub(super) fn settle(&mut self, path: RelPath, claim: Claim, as_of: TxId) {
+        self.abandon_uploads(&claim);
         match &claim.origin {
             Origin::Work => {
                 let up_to = claim.up_to;
@@ -268,6 +269,7 @@ impl Migration {
         retry_at: Option<Time>,
         message: String,
     ) {
+        self.abandon_uploads(&claim);
         let up_to = match &claim.origin {
             Origin::Work => claim.up_to,
             Origin::Page { .. } | Origin::Purge => {

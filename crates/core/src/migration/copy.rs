@@ -96,13 +96,14 @@ impl Migration {
         let mut resumed = None;
         for attempt in &claim.attempts {
             let Some(upload) = &attempt.upload else { continue };
-            let fresh = self.spent_uploads.insert(attempt.number);
             let same = attempt.identity.compare(&node.identity) == Sameness::Same;
-            if fresh && same && resumed.is_none() {
+            if !self.spent_uploads.insert(attempt.number) {
+                continue;
+            }
+            if same && resumed.is_none() {
                 resumed = Some(attempt.clone());
-            } else if fresh {
-                let (path, upload_id) = (attempt.path.clone(), upload.id.clone());
-                self.outbox.send(Effect::Abort { path, upload_id });
+            } else {
+                self.abandon(attempt, upload);
             }
         }
         resumed

@@ -54,7 +54,7 @@ impl Migration {
             && self.taking.is_empty()
             && !self.gap_open
             && self.root_retry_at.is_none()
-            && self.outbox.is_idle()
+            && self.outbox.is_durable()
             && self.fresh_summary
             && self.summary.lanes == [0; 3]
     }
@@ -73,7 +73,7 @@ impl Migration {
     /// No effect is waited for that could still write.
     fn in_flight_is_empty(&self) -> bool {
         self.claims.held.values().all(|claim| matches!(claim.step, super::claim::Step::Queued))
-            && self.outbox.is_idle()
+            && self.outbox.is_durable()
     }
 
     pub(super) fn quiet_deadline(&self) -> Option<Time> {

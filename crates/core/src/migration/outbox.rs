@@ -61,11 +61,8 @@ impl Outbox {
         self.ready.pop_front()
     }
 
-    /// Nothing is gathered, on its way or not yet sent.
-    pub(super) fn is_idle(&self) -> bool {
-        self.ready.is_empty()
-            && self.changes.is_empty()
-            && self.gated.is_empty()
-            && self.in_flight.is_empty()
+    /// Every change made so far is durable.
+    pub(super) fn is_durable(&self) -> bool {
+        self.changes.is_empty() && self.in_flight.is_empty()
     }
 }

@@ -174,11 +174,14 @@ impl Migration {
 
     /// Looks at `first` before going through the directory: rules 5.5 and 7.1.
     fn give_pass_up(&mut self, directory: RelPath, first: &RelPath) {
-        if let Some(pass) = self.passes.remove(&directory) {
-            let (from, to) = (pass.claim.first, pass.claim.last);
-            self.mark(first, Reach::Path, Lane::Live, from, to);
-            self.again(directory, pass.claim, 100, false);
+        let Some(pass) = self.passes.remove(&directory) else { return };
+        if *first == directory {
+            self.again(directory, pass.claim, 0, false);
+            return;
         }
+        let (from, to) = (pass.claim.first, pass.claim.last);
+        self.mark(first, Reach::Path, Lane::Live, from, to);
+        self.again(directory, pass.claim, 100, false);
     }
 
     /// A commit marker of ours that the source has no more, or has anew: it goes before its

@@ -152,7 +152,6 @@ impl Migration {
 
     /// Removes the objects at the path itself and at its marker.
     pub(super) fn remove_own(&mut self, path: RelPath, mut claim: Claim, then: AfterRemoval) {
-        self.abandon_uploads(&claim);
         let mut targets: Vec<RelPath> = Vec::new();
         let gone = matches!(then, AfterRemoval::Settle);
         let doubtful = |at: &RelPath| claim.attempts.iter().any(|attempt| attempt.path == *at);

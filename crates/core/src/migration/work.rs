@@ -44,7 +44,7 @@ impl Migration {
             self.inspect(path, claim, attempt);
             return;
         }
-        if work.pending.reach == Reach::Path {
+        if work.pending.reach == Reach::Path || work.row.is_some() {
             self.examine(path, claim);
         } else {
             self.begin_pass(&work);

@@ -1,0 +1,9 @@
+//! Doubts: a simulated world that drives the real core and ledger through hostile histories.
+
+pub mod options;
+pub mod oracle;
+mod program;
+mod run;
+pub mod world;
+
+pub use run::run;

@@ -1,0 +1,113 @@
+//! What the source does: random operations over few names, so that they collide.
+
+use fastrand::Rng;
+use whimbrel_core::path::RelPath;
+
+use crate::options::Options;
+use crate::world::source::Source;
+
+/// One random operation; some do nothing because the tree does not allow them.
+pub fn operate(source: &mut Source, options: &Options, rng: &mut Rng) {
+    let path = any_path(options, rng);
+    match rng.u8(..24) {
+        0..=4 => {
+            make_parents(source, &path);
+            if source.create(&path) && rng.u8(..5) != 0 {
+                source.close(&path, rng.u64(..60));
+            }
+        }
+        5 => {
+            make_parents(source, &path);
+            source.make_directory(&path);
+        }
+        6 | 7 => {
+            source.delete(&path);
+        }
+        8..=11 => {
+            let to = any_path(options, rng);
+            source.rename(&path, &to, rng.bool());
+        }
+        12 => swap(source, &path, &any_path(options, rng)),
+        13 | 14 => {
+            let open = any_open(source, rng);
+            source.close(&open.unwrap_or(path), rng.u64(..60));
+        }
+        15 => {
+            source.append(&any_file(source, rng).unwrap_or(path));
+        }
+        16 => {
+            source.truncate(&any_file(source, rng).unwrap_or(path));
+        }
+        17 | 18 => {
+            source.rewrite_same_size(&any_file(source, rng).unwrap_or(path));
+        }
+        19 | 20 => {
+            let mode = 0o600 + rng.u32(..0o100);
+            source.change_mode(&any_file(source, rng).unwrap_or(path), mode);
+        }
+        _ => replace_tree(source, &path, rng),
+    }
+}
+
+/// Closes what is still open, so that everything can be compared.
+pub fn settle(source: &mut Source) {
+    let open: Vec<RelPath> = source
+        .files()
+        .into_iter()
+        .filter(|(_, file)| file.is_none())
+        .map(|(path, _)| path)
+        .collect();
+    for path in open {
+        source.close(&path, 1);
+    }
+}
+
+fn any_path(options: &Options, rng: &mut Rng) -> RelPath {
+    let mut path = RelPath::root();
+    for _ in 0..rng.usize(1..=options.depth) {
+        let name = [b'a' + u8::try_from(rng.usize(..options.names)).unwrap_or_default()];
+        path = path.join(&name);
+    }
+    path
+}
+
+fn any_file(source: &Source, rng: &mut Rng) -> Option<RelPath> {
+    let files: Vec<RelPath> = source.files().into_keys().collect();
+    rng.choice(files)
+}
+
+fn any_open(source: &Source, rng: &mut Rng) -> Option<RelPath> {
+    let open: Vec<RelPath> = source
+        .files()
+        .into_iter()
+        .filter(|(_, file)| file.is_none())
+        .map(|(path, _)| path)
+        .collect();
+    rng.choice(open)
+}
+
+fn make_parents(source: &mut Source, path: &RelPath) {
+    let mut ancestors: Vec<RelPath> = path.ancestors().collect();
+    ancestors.reverse();
+    for ancestor in ancestors {
+        source.make_directory(&ancestor);
+    }
+}
+
+fn swap(source: &mut Source, one: &RelPath, other: &RelPath) {
+    let aside = RelPath::from("aside");
+    if source.rename(one, &aside, false) {
+        source.rename(other, one, false);
+        source.rename(&aside, other, false);
+    }
+}
+
+fn replace_tree(source: &mut Source, path: &RelPath, rng: &mut Rng) {
+    if source.delete(path) && rng.bool() {
+        let child = path.join(b"a");
+        make_parents(source, &child);
+        if source.create(&child) {
+            source.close(&child, rng.u64(..60));
+        }
+    }
+}

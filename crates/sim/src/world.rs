@@ -1,0 +1,4 @@
+//! The simulated outside.
+
+pub mod source;
+pub mod target;

@@ -1,0 +1,421 @@
+//! A source tree with the semantics of HDFS as measured on a real NameNode: what every operation
+//! does to the tree, which transactions it takes and which events it gives.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use whimbrel_core::entry::{DirectoryNode, Entry, FileNode, Node, Page};
+use whimbrel_core::event::{Event, EventBatch, StreamReply};
+use whimbrel_core::identity::Identity;
+use whimbrel_core::metadata::Metadata;
+use whimbrel_core::number::{Epoch, TxId};
+use whimbrel_core::path::RelPath;
+
+/// Names one state of a file's bytes; 0 is the empty file.
+pub type Content = u64;
+
+/// Marks bytes that are a mixture of two states.
+const TORN: Content = 1 << 40;
+
+/// A file or directory.
+#[derive(Clone, Debug)]
+pub struct Inode {
+    /// Kept over renames.
+    pub id: u64,
+    /// What it is.
+    pub kind: Kind,
+    /// Permission bits.
+    pub mode: u32,
+    /// Milliseconds.
+    pub modified_ms: i64,
+}
+
+/// What an inode is.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// A directory.
+    Directory,
+    /// A file.
+    File(File),
+}
+
+/// A file's bytes.
+#[derive(Clone, Debug)]
+pub struct File {
+    /// What the bytes are now.
+    pub content: Content,
+    /// Bytes.
+    pub length: u64,
+    /// Digest of blocks and generation stamps: every change of bytes changes it.
+    pub blocks: u64,
+    /// Being written.
+    pub open: bool,
+    /// What shorter lengths held when they were the whole: appending keeps them, cutting does not.
+    pub prefixes: Vec<(u64, Content)>,
+}
+
+/// The tree with its log of edits.
+#[derive(Debug)]
+pub struct Source {
+    nodes: BTreeMap<RelPath, Inode>,
+    log: Vec<EventBatch>,
+    /// The newest transaction.
+    pub txid: TxId,
+    /// The oldest transaction still in the log.
+    pub oldest: TxId,
+    next_id: u64,
+    next_content: u64,
+    next_blocks: u64,
+    root_id: u64,
+    clock_ms: i64,
+    /// Every content that ever stood closed at a path (oracle O2).
+    history: BTreeMap<RelPath, Vec<Content>>,
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Source {
+    /// An empty root.
+    pub fn new() -> Self {
+        Self {
+            nodes: BTreeMap::new(),
+            log: Vec::new(),
+            txid: TxId(1),
+            oldest: TxId(1),
+            next_id: 2,
+            next_content: 1,
+            next_blocks: 1,
+            root_id: 1,
+            clock_ms: 1_000,
+            history: BTreeMap::new(),
+        }
+    }
+
+    fn is_directory(&self, path: &RelPath) -> bool {
+        path.is_root() || matches!(self.nodes.get(path), Some(Inode { kind: Kind::Directory, .. }))
+    }
+
+    fn log(&mut self, silent: u64, events: Vec<Event>) {
+        self.txid = TxId(self.txid.0 + 1 + silent);
+        self.clock_ms += 1;
+        let txid = self.txid;
+        self.log.push(EventBatch { txid, events });
+    }
+
+    fn remember(&mut self, path: &RelPath) {
+        if let Some(Inode { kind: Kind::File(file), .. }) = self.nodes.get(path)
+            && !file.open
+        {
+            let content = file.content;
+            self.history.entry(path.clone()).or_default().push(content);
+        }
+    }
+
+    fn remember_subtree(&mut self, path: &RelPath) {
+        let paths: Vec<RelPath> = self.subtree(path);
+        for path in paths {
+            self.remember(&path);
+        }
+    }
+
+    fn subtree(&self, path: &RelPath) -> Vec<RelPath> {
+        self.nodes.keys().filter(|other| path.contains(other)).cloned().collect()
+    }
+
+    /// Makes a directory in an existing one.
+    pub fn make_directory(&mut self, path: &RelPath) -> bool {
+        let parent = path.parent().unwrap_or_default();
+        if self.nodes.contains_key(path) || !self.is_directory(&parent) || path.is_root() {
+            return false;
+        }
+        let node = self.inode(Kind::Directory);
+        self.nodes.insert(path.clone(), node);
+        self.log(0, vec![Event::DirectoryMade(path.clone())]);
+        true
+    }
+
+    fn inode(&mut self, kind: Kind) -> Inode {
+        self.next_id += 1;
+        Inode { id: self.next_id, kind, mode: 0o644, modified_ms: self.clock_ms }
+    }
+
+    /// Makes a file, or makes it anew over another; it is empty and open.
+    pub fn create(&mut self, path: &RelPath) -> bool {
+        let parent = path.parent().unwrap_or_default();
+        if self.is_directory(path) || !self.is_directory(&parent) {
+            return false;
+        }
+        let file = File { content: 0, length: 0, blocks: 0, open: true, prefixes: Vec::new() };
+        let node = self.inode(Kind::File(file));
+        self.nodes.insert(path.clone(), node);
+        self.log(0, vec![Event::Created(path.clone())]);
+        true
+    }
+
+    /// Closes an open file after writing `length` bytes more.
+    pub fn close(&mut self, path: &RelPath, length: u64) -> bool {
+        let (content, blocks) = (self.next_content, self.next_blocks);
+        let clock = self.clock_ms;
+        let Some(node) = self.nodes.get_mut(path) else { return false };
+        let Kind::File(file) = &mut node.kind else { return false };
+        if !file.open {
+            return false;
+        }
+        file.open = false;
+        if length > 0 {
+            self.next_content += 1;
+            file.prefixes.push((file.length, file.content));
+            file.content = content;
+            file.length += length;
+        }
+        self.next_blocks += 1;
+        file.blocks = if file.length == 0 { 0 } else { blocks };
+        node.modified_ms = clock;
+        self.log(3, vec![Event::Closed(path.clone())]);
+        self.remember(path);
+        true
+    }
+
+    /// Opens a closed file for appending.
+    pub fn append(&mut self, path: &RelPath) -> bool {
+        let Some(Inode { kind: Kind::File(file), .. }) = self.nodes.get_mut(path) else {
+            return false;
+        };
+        if file.open {
+            return false;
+        }
+        file.open = true;
+        self.log(0, vec![Event::Reopened(path.clone())]);
+        true
+    }
+
+    /// Cuts a closed file at the end of a block: no close follows.
+    pub fn truncate(&mut self, path: &RelPath) -> bool {
+        let content = self.next_content;
+        let blocks = self.next_blocks;
+        let clock = self.clock_ms;
+        let Some(node) = self.nodes.get_mut(path) else { return false };
+        let Kind::File(file) = &mut node.kind else { return false };
+        if file.open || file.length < 2 {
+            return false;
+        }
+        self.next_content += 1;
+        self.next_blocks += 1;
+        file.content = content;
+        file.blocks = blocks;
+        file.length /= 2;
+        file.prefixes.retain(|(length, _)| *length < file.length);
+        node.modified_ms = clock;
+        self.log(0, vec![Event::Truncated(path.clone())]);
+        self.remember(path);
+        true
+    }
+
+    /// Rewrites the bytes with the same length and sets the time back: only blocks tell.
+    pub fn rewrite_same_size(&mut self, path: &RelPath) -> bool {
+        let Some(Inode { kind: Kind::File(file), modified_ms, .. }) = self.nodes.get(path) else {
+            return false;
+        };
+        if file.open || file.length == 0 {
+            return false;
+        }
+        let (length, modified) = (file.length, *modified_ms);
+        if !self.create(path) || !self.close(path, length) {
+            return false;
+        }
+        if let Some(node) = self.nodes.get_mut(path) {
+            node.modified_ms = modified;
+        }
+        self.log(0, vec![Event::MetadataChanged(path.clone())]);
+        true
+    }
+
+    /// Changes the mode.
+    pub fn change_mode(&mut self, path: &RelPath, mode: u32) -> bool {
+        let Some(node) = self.nodes.get_mut(path) else { return false };
+        if node.mode == mode {
+            return false;
+        }
+        node.mode = mode;
+        self.log(0, vec![Event::MetadataChanged(path.clone())]);
+        true
+    }
+
+    /// Removes a file, or a directory with all below it: one event.
+    pub fn delete(&mut self, path: &RelPath) -> bool {
+        if path.is_root() || !self.nodes.contains_key(path) {
+            return false;
+        }
+        for gone in self.subtree(path) {
+            self.nodes.remove(&gone);
+        }
+        self.log(0, vec![Event::Removed(path.clone())]);
+        true
+    }
+
+    /// Renames; over an existing file or empty directory if `overwrite`.
+    pub fn rename(&mut self, from: &RelPath, to: &RelPath, overwrite: bool) -> bool {
+        let parent = to.parent().unwrap_or_default();
+        let possible = !from.is_root()
+            && !to.is_root()
+            && self.nodes.contains_key(from)
+            && !from.contains(to)
+            && !to.contains(from)
+            && self.is_directory(&parent);
+        if !possible {
+            return false;
+        }
+        if let Some(there) = self.nodes.get(to) {
+            let same_kind = matches!(there.kind, Kind::Directory) == self.is_directory(from);
+            if !overwrite || !same_kind || self.subtree(to).len() > 1 {
+                return false;
+            }
+            self.nodes.remove(to);
+        }
+        for path in self.subtree(from) {
+            if let (Some(node), Some(moved)) = (self.nodes.remove(&path), from.rebase(&path, to)) {
+                self.nodes.insert(moved, node);
+            }
+        }
+        self.log(0, vec![Event::Renamed { from: Some(from.clone()), to: Some(to.clone()) }]);
+        self.remember_subtree(to);
+        true
+    }
+
+    /// Drops the log up to the newest transaction.
+    pub fn purge(&mut self) {
+        self.log(0, Vec::new());
+        self.log.clear();
+        self.oldest = self.txid.next();
+    }
+
+    /// Every path that stands there.
+    pub fn paths(&self) -> Vec<RelPath> {
+        self.nodes.keys().cloned().collect()
+    }
+
+    /// Closed files with content, length and mode, and open ones with `None`.
+    pub fn files(&self) -> BTreeMap<RelPath, Option<(Content, u64, u32)>> {
+        let files = self.nodes.iter().filter_map(|(path, node)| match &node.kind {
+            Kind::File(file) if file.open => Some((path.clone(), None)),
+            Kind::File(file) => Some((path.clone(), Some((file.content, file.length, node.mode)))),
+            Kind::Directory => None,
+        });
+        files.collect()
+    }
+
+    /// Directories without children.
+    pub fn empty_directories(&self) -> Vec<RelPath> {
+        self.nodes
+            .iter()
+            .filter(|(path, node)| {
+                matches!(node.kind, Kind::Directory) && self.subtree(path).len() == 1
+            })
+            .map(|(path, _)| path.clone())
+            .collect()
+    }
+
+    /// The content stood closed at the path at some time.
+    pub fn ever_had(&self, path: &RelPath, content: Content) -> bool {
+        self.history.get(path).is_some_and(|contents| contents.contains(&content))
+    }
+
+    /// What stands at a path.
+    pub fn stat(&self, path: &RelPath) -> Option<Node> {
+        if path.is_root() {
+            return Some(Node::Directory(DirectoryNode {
+                file_key: self.root_id,
+                empty: Some(self.nodes.is_empty()),
+                metadata: Metadata::default(),
+            }));
+        }
+        self.nodes.get(path).map(|node| self.node(path, node))
+    }
+
+    fn node(&self, path: &RelPath, node: &Inode) -> Node {
+        let metadata = Metadata {
+            mode: node.mode,
+            modified_ns: node.modified_ms * 1_000_000,
+            ..Metadata::default()
+        };
+        match &node.kind {
+            Kind::Directory => Node::Directory(DirectoryNode {
+                file_key: node.id,
+                empty: Some(self.subtree(path).len() == 1),
+                metadata,
+            }),
+            Kind::File(file) => Node::File(FileNode {
+                identity: Identity::Hdfs {
+                    block_pool: 7,
+                    file_id: node.id,
+                    length: file.length,
+                    modified_ms: node.modified_ms,
+                    blocks: file.blocks,
+                },
+                open: file.open,
+                metadata,
+                pin: Bytes::copy_from_slice(&file.content.to_be_bytes()),
+            }),
+        }
+    }
+
+    /// A page of a directory.
+    pub fn list(&self, directory: &RelPath, after: Option<&[u8]>, limit: usize) -> Option<Page> {
+        if !self.is_directory(directory) {
+            return None;
+        }
+        let mut children: Vec<Entry> = self
+            .nodes
+            .iter()
+            .filter(|(path, _)| path.parent().as_ref() == Some(directory))
+            .filter(|(path, _)| after.is_none_or(|after| path.name() > after))
+            .map(|(path, node)| Entry { path: path.clone(), node: self.node(path, node) })
+            .collect();
+        children.sort_by(|a, b| a.path.name().cmp(b.path.name()));
+        let more = children.len() > limit;
+        children.truncate(limit);
+        Some(Page { entries: children, more })
+    }
+
+    /// A reader with a pinned file: the old bytes if the file was replaced or removed, the new
+    /// ones if it was changed in place.
+    pub fn read(&self, path: &RelPath, node: &FileNode) -> Content {
+        let pinned = node.pin.as_ref().try_into().map(u64::from_be_bytes).unwrap_or_default();
+        let id = node.identity.file_key();
+        let by_id = self.nodes.values().find(|inode| Some(inode.id) == id);
+        match by_id.or_else(|| self.nodes.get(path).filter(|inode| Some(inode.id) == id)) {
+            Some(Inode { kind: Kind::File(file), .. }) => {
+                let length = node.identity.length();
+                let whole = (file.length, file.content);
+                let held = file.prefixes.iter().chain([&whole]).find(|(at, _)| *at == length);
+                // Cut and grown again in place: torn bytes that the source never had as a whole.
+                held.map_or(file.content + TORN, |(_, content)| *content)
+            }
+            Some(_) | None => pinned,
+        }
+    }
+
+    /// Events after a transaction; `None`: some are gone.
+    pub fn events_after(&self, after: TxId, limit: usize) -> Option<StreamReply> {
+        if after.next() < self.oldest {
+            return None;
+        }
+        let batches: Vec<EventBatch> =
+            self.log.iter().filter(|batch| batch.txid > after).take(limit).cloned().collect();
+        let all = batches.len() < limit;
+        let last = batches.last().map_or(after, |batch| batch.txid);
+        let applied = if all { self.txid.max(after) } else { last };
+        Some(StreamReply {
+            epoch: Epoch(0),
+            applied,
+            synced: self.txid,
+            batches,
+            digest: applied.0,
+            newest: None,
+        })
+    }
+}

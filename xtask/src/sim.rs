@@ -1,0 +1,33 @@
+//! `cargo xtask sim`: simulated histories.
+
+use std::error::Error;
+
+use clap::Args;
+
+use crate::process::{cargo, run};
+
+/// Which histories.
+#[derive(Debug, Args)]
+pub struct Sim {
+    /// How many.
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub seeds: u64,
+    /// The first seed.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub first: u64,
+    /// Print everything that happens.
+    #[arg(long)]
+    pub verbose: bool,
+}
+
+/// Runs them; fails if one fails.
+pub fn sim(options: &Sim) -> Result<(), Box<dyn Error>> {
+    let mut command = cargo();
+    command.args(["run", "--quiet", "--profile", "sim", "--package", "whimbrel-sim", "--"]);
+    command.arg("--seeds").arg(options.seeds.to_string());
+    command.arg("--first").arg(options.first.to_string());
+    if options.verbose {
+        command.arg("--verbose");
+    }
+    run(&mut command)
+}
