@@ -4,6 +4,33 @@
 //! stream of edits as typed events, listings with file ids and block locations, reads of pinned
 //! block lists, and checksums of whole files from the checksums that DataNodes already keep.
 //! It only reads. Start with [`Configuration`] and [`Client`].
+//!
+//! ```no_run
+//! use whimbrel_hdfs::{Client, Configuration, Error, Settings};
+//!
+//! # async fn example() -> Result<(), Error> {
+//! let configuration = Configuration::read("/etc/hadoop/conf".as_ref())?;
+//! let client = Client::connect(&configuration, "", Settings::new("hdfs")).await?;
+//! let begin = client.current_transaction_id().await?;
+//! if let Some(status) = client.located_status(b"/data/events.log").await? {
+//!     if let Some(file) = &status.pinned {
+//!         let mut reader = client.read(file, 0..file.length)?;
+//!         while let Some(bytes) = reader.next().await? {
+//!             println!("{} bytes", bytes.len());
+//!         }
+//!         println!("{:?}", client.composite_crc(file).await?);
+//!     }
+//! }
+//! for batch in client.edits_from(begin + 1).await?.batches {
+//!     println!("{}: {:?}", batch.txid, batch.events);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Modules, from the wire up: `proto` holds the messages, `rpc` frames, connections, authentication
+//! and fail-over, `datanode` blocks and checksums; `client`, `edits`, `namespace`, `snapshot` and
+//! `read` are the calls.
 
 mod acl;
 mod checksum;

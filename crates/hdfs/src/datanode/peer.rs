@@ -105,6 +105,11 @@ impl Peer {
         Ok(())
     }
 
+    /// Lets go of the receive buffer, which handed-out bytes may still share.
+    pub(crate) fn release_buffer(&mut self) {
+        self.buffer = BytesMut::new();
+    }
+
     /// What was received and not yet taken.
     pub(crate) fn received(&self) -> &[u8] {
         &self.buffer

@@ -75,6 +75,7 @@ impl Peers {
             return;
         }
         peer.is_reused = true;
+        peer.release_buffer();
         let mut nodes = self.nodes();
         let node = nodes.entry(peer.address.clone()).or_default();
         node.idle.retain(|(_, since)| since.elapsed() < IDLE_MAX);

@@ -10,7 +10,9 @@ use whimbrel_testbed::{Hadoop, HadoopOptions};
 static CLUSTER: OnceCell<Mutex<Hadoop>> = OnceCell::const_new();
 
 async fn cluster() -> MutexGuard<'static, Hadoop> {
-    let options = HadoopOptions { data_nodes: 2, ..HadoopOptions::default() };
+    // With delegation tokens on, the servers offer a choice of authentication, SIMPLE among them.
+    let options = HadoopOptions { data_nodes: 2, ..HadoopOptions::default() }
+        .with("dfs.namenode.delegation.token.always-use", "true");
     let start = async || Mutex::new(Hadoop::start(&options.highly_available()).unwrap());
     CLUSTER.get_or_init(start).await.lock().await
 }
