@@ -46,12 +46,13 @@ impl Hints {
         u64::try_from(self.hints.len()).unwrap_or(u64::MAX)
     }
 
+    /// Old path, new path and transaction of each.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&RelPath, &RelPath, TxId)> {
+        self.hints.iter().map(|((from, to), (txid, _))| (from, to, *txid))
+    }
+
     pub(crate) fn all(&self) -> impl Iterator<Item = Hint> {
-        self.hints.iter().map(|((from, to), (txid, _))| Hint {
-            from: from.clone(),
-            to: to.clone(),
-            txid: *txid,
-        })
+        self.iter().map(|(from, to, txid)| Hint { from: from.clone(), to: to.clone(), txid })
     }
 
     /// Adds a rename. Older ones that end at or under its old path end at or under its new one
@@ -59,10 +60,12 @@ impl Hints {
     /// leads back to where it began is of no use.
     pub(crate) fn add(&mut self, sql: &Connection, hint: &Hint) -> Result<()> {
         if hint.from != hint.to {
+            let ends_there =
+                |from: &RelPath, to: &RelPath| from != to && self.names.contains(&hint.from, to);
             let older: Vec<Hint> = self
-                .all()
-                .filter(|older| older.from != older.to)
-                .filter(|older| self.names.contains(&hint.from, &older.to))
+                .iter()
+                .filter(|(from, to, _)| ends_there(from, to))
+                .map(|(from, to, txid)| Hint { from: from.clone(), to: to.clone(), txid })
                 .collect();
             for older in older {
                 let Some(to) = self.rebase(&hint.from, &older.to, &hint.to) else {

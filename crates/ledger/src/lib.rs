@@ -583,3 +583,6 @@ fn is_empty(sql: &Connection) -> Result<bool> {
     )?;
     Ok(!used)
 }
+
+#[cfg(test)]
+mod tests;

@@ -98,20 +98,19 @@ impl State {
 
     /// Rule 6.2: a removal has to wait for a renamed destination.
     pub(crate) fn hints_wait(&self, sql: &Connection, path: &RelPath) -> Result<bool> {
-        for hint in self.hints.all() {
-            let touches =
-                self.names.contains(&hint.from, path) || self.names.contains(path, &hint.from);
-            if !touches || !self.pending.active_since(sql, hint.txid, path)? {
+        for (from, to, txid) in self.hints.iter() {
+            let touches = self.names.contains(from, path) || self.names.contains(path, from);
+            if !touches || !self.pending.active_since(sql, txid, path)? {
                 continue;
             }
             let counts = |entry: &Entry| {
                 let pending = &entry.pending;
-                pending.first_txid <= hint.txid
+                pending.first_txid <= txid
                     && pending.parked.is_none()
                     && !pending.waiting
                     && pending.path != *path
             };
-            if hint.to.is_root() || self.any_reaching(sql, &hint.to, &counts)? {
+            if to.is_root() || self.any_reaching(sql, to, &counts)? {
                 return Ok(true);
             }
         }

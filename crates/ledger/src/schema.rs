@@ -29,7 +29,8 @@ CREATE TABLE found (
 
 CREATE TABLE pending_log (sequence INTEGER PRIMARY KEY, record BLOB NOT NULL);
 CREATE TABLE pending (
-    id INTEGER PRIMARY KEY, directory BLOB NOT NULL, name BLOB NOT NULL, reach INTEGER NOT NULL, lane INTEGER NOT NULL,
+    id INTEGER PRIMARY KEY, directory BLOB NOT NULL, name BLOB NOT NULL,
+    reach INTEGER NOT NULL, lane INTEGER NOT NULL,
     first_txid INTEGER NOT NULL, first_seen INTEGER NOT NULL, mark INTEGER NOT NULL,
     not_before INTEGER NOT NULL, waiting INTEGER NOT NULL, parked INTEGER NOT NULL,
     commit_marker INTEGER NOT NULL, record BLOB NOT NULL,
@@ -119,4 +120,50 @@ fn upgrade(sql: &mut Connection, what: &str, steps: &[&str]) -> Result<()> {
     transaction.pragma_update(None, "application_id", APPLICATION)?;
     transaction.commit()?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLDER: &[&str] = &["CREATE TABLE kept (value INTEGER); INSERT INTO kept VALUES (7);"];
+    const NEWER: &[&str] = &[OLDER[0], "ALTER TABLE kept ADD COLUMN more INTEGER DEFAULT 8;"];
+    const BROKEN: &[&str] = &[OLDER[0], "ALTER TABLE kept RENAME TO moved; nonsense;"];
+
+    fn version(sql: &Connection) -> i64 {
+        sql.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn an_older_schema_is_brought_up_to_date_and_a_newer_one_refused() {
+        let mut sql = Connection::open_in_memory().unwrap();
+        upgrade(&mut sql, "test", OLDER).unwrap();
+        assert_eq!(version(&sql), 1);
+        upgrade(&mut sql, "test", NEWER).unwrap();
+        assert_eq!(version(&sql), 2);
+        compare(&sql, NEWER).unwrap();
+        let kept: (i64, i64) = sql
+            .query_row("SELECT value, more FROM kept", [], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap();
+        assert_eq!(kept, (7, 8));
+        let error = upgrade(&mut sql, "test", OLDER).unwrap_err();
+        assert!(matches!(error, LedgerError::Newer { found: 2, known: 1, .. }), "{error:?}");
+    }
+
+    #[test]
+    fn an_upgrade_that_fails_leaves_the_older_schema() {
+        let mut sql = Connection::open_in_memory().unwrap();
+        upgrade(&mut sql, "test", OLDER).unwrap();
+        upgrade(&mut sql, "test", BROKEN).unwrap_err();
+        assert_eq!(version(&sql), 1);
+        compare(&sql, OLDER).unwrap();
+    }
+
+    #[test]
+    fn tables_of_another_form_are_damage() {
+        let mut sql = Connection::open_in_memory().unwrap();
+        upgrade(&mut sql, "test", OLDER).unwrap();
+        sql.execute_batch("CREATE INDEX stray ON kept (value) WHERE value = 3").unwrap();
+        assert!(matches!(compare(&sql, OLDER), Err(LedgerError::Damaged { .. })));
+    }
 }

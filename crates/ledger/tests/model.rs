@@ -1,4 +1,5 @@
 //! Random histories, with a reopening at any place, against a simple model.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 #[path = "support/mod.rs"]
 mod support;

@@ -1,4 +1,5 @@
 //! What each change does to what is pending.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 

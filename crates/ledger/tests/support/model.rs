@@ -1,5 +1,7 @@
 //! The ledger as plain maps, without a thought for speed: what the real one is compared with.
 
+#![allow(clippy::wildcard_enum_match_arm, reason = "what the model lacks makes it panic")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use whimbrel_core::commit_marker::is_commit_marker;
@@ -149,6 +151,14 @@ impl Model {
                     parked: None,
                 });
             }
+            Change::Coarsen { path, subtree } => self.coarsen(&path, subtree),
+            Change::HintAdded(hint) => self.hint(hint),
+            other => self.apply_to_entries(other),
+        }
+    }
+
+    fn apply_to_entries(&mut self, change: Change) {
+        match change {
             Change::Settle { path, up_to, as_of } => {
                 let Some(entry) = self.entries.get_mut(&path) else { return };
                 if entry.pending.mark <= up_to {
@@ -202,8 +212,6 @@ impl Model {
                     (entry.pending.begun, entry.pending.cursor) = (Some(begun), cursor);
                 }
             }
-            Change::Coarsen { path, subtree } => self.coarsen(&path, subtree),
-            Change::HintAdded(hint) => self.hint(hint),
             other => self.apply_to_rest(other),
         }
     }

@@ -1,0 +1,94 @@
+use std::fmt::Write;
+
+use whimbrel_core::number::{Mark, TxId};
+use whimbrel_core::record::{Hint, Reach};
+
+use super::*;
+
+fn mark(path: &str, number: u64) -> Change {
+    Change::Mark {
+        path: path.into(),
+        reach: Reach::Path,
+        lane: Lane::Live,
+        first_txid: TxId(number),
+        last_txid: TxId(number),
+        seen: Time(number),
+        mark: Mark(number),
+    }
+}
+
+#[test]
+fn a_full_disk_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::open(folder.path(), Options::default()).unwrap();
+    ledger.apply(&[&[mark("held", 1), mark("x", 2)]]).unwrap();
+    let (work, before) = ledger.take(Lane::Live, 1, Time(0)).unwrap();
+    assert_eq!(work[0].pending.path, "held".into());
+    let pages: i64 = ledger.sql.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+    let limit = |ledger: &Ledger, pages: i64| {
+        let pragma = format!("PRAGMA max_page_count = {pages}");
+        ledger.sql.query_row(&pragma, [], |_| Ok(())).unwrap();
+    };
+    limit(&ledger, pages);
+    let mut long = String::new();
+    for number in 0..20_000 {
+        write!(long, "{number}").unwrap();
+    }
+    let settle = Change::Settle { path: "held".into(), up_to: Mark(1), as_of: TxId(0) };
+    let changes = [settle, mark("y", 3), mark(&long, 4)];
+    let error = ledger.apply(&[&changes]).unwrap_err();
+    assert!(matches!(error, LedgerError::Full { .. }), "{error:?}");
+    assert!(error.remedy().contains("free space"));
+    assert_eq!(ledger.summary().unwrap(), before);
+    assert_eq!(ledger.pending_entry(&"y".into()).unwrap(), None);
+    let (work, _) = ledger.take(Lane::Live, 9, Time(0)).unwrap();
+    let taken: Vec<_> = work.iter().map(|work| work.pending.path.to_string()).collect();
+    assert_eq!(taken, ["x"], "the claim of the failed batch still holds");
+    limit(&ledger, pages + 1_000);
+    let after = ledger.apply(&[&changes]).unwrap();
+    assert_eq!(after.lanes, [3, 0, 0]);
+    drop(ledger);
+    let ledger = Ledger::open(folder.path(), Options::default()).unwrap();
+    assert_eq!(ledger.summary().unwrap(), after);
+    assert_eq!(ledger.pending_entry(&"held".into()).unwrap(), None);
+}
+
+#[test]
+fn the_oldest_hints_give_way() {
+    let mut ledger = Ledger::open_in_memory(Namespace::Tree).unwrap();
+    let more = 20;
+    let total = HINTS_MAX + more;
+    let hints: Vec<Change> = (1..=total)
+        .map(|number| {
+            Change::HintAdded(Hint {
+                from: format!("from/{number}").as_str().into(),
+                to: format!("to/{number}").as_str().into(),
+                txid: TxId(u64::try_from(number).unwrap()),
+            })
+        })
+        .collect();
+    ledger.apply(&[&hints]).unwrap();
+    let left = ledger.hints().unwrap();
+    assert_eq!(left.len(), HINTS_MAX);
+    let oldest = left.iter().map(|hint| hint.txid.0).min().unwrap();
+    assert_eq!(oldest, u64::try_from(more).unwrap() + 1);
+}
+
+#[test]
+fn the_log_starts_anew_before_it_grows_without_bound() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::open(folder.path(), Options::default()).unwrap();
+    let name = "n".repeat(40_000);
+    for number in 1..1_000 {
+        ledger.apply(&[&[mark(&name, number)]]).unwrap();
+    }
+    let bytes: i64 = ledger
+        .sql
+        .query_row("SELECT sum(length(record)) FROM pending_log", [], |row| row.get(0))
+        .unwrap();
+    assert!(bytes < 34 << 20, "{bytes}");
+    drop(ledger);
+    let ledger = Ledger::open(folder.path(), Options::default()).unwrap();
+    let entry = ledger.pending_entry(&name.as_str().into()).unwrap().unwrap();
+    assert_eq!((entry.mark, entry.first_txid), (Mark(999), TxId(1)));
+}
