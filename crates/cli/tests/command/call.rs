@@ -1,7 +1,7 @@
 //! Runs the real binary with an environment of its own.
 
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -137,8 +137,4 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(started.elapsed() < Duration::from_secs(60), "waited in vain: {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
-}
-
-pub fn text(path: &Path) -> String {
-    path.to_str().unwrap().to_owned()
 }

@@ -82,7 +82,8 @@ fn every_difference_is_told() {
     assert_eq!(result["verified_by_checksum"].as_u64(), Some(0), "local sources keep none");
     assert_eq!(result["verified_by_reading"], 1);
     // And a run mends it, extras aside.
-    place.run(&["migrate", "source", "target", "--extras", "remove", "--state", "other"]).expect(0);
+    let mend = ["migrate", "source", "target", "--extras", "remove", "--state", "other", "--adopt"];
+    place.run(&mend).expect(0);
     place.run(&["verify", "source", "target"]).expect(0);
     assert!(!place.path("target/new").exists());
 }
@@ -144,8 +145,10 @@ fn live_with_orders_and_a_signal() {
     let status = place.run(&["status", "live", "--json"]).expect(0).result();
     assert_eq!(status["running"], true, "{status}");
     place.run(&["limit", "live", "--bandwidth", "1MB/s"]).expect(0);
-    let status = place.run(&["status", "live", "--json"]).expect(0).result();
-    assert_eq!(status["bandwidth_bytes"], 1_000_000, "{status}");
+    until("the limit", || {
+        let status = place.run(&["status", "live", "--json"]).expect(0).result();
+        status["bandwidth_bytes"] == 1_000_000
+    });
     place.run(&["pause", "live"]).expect(0);
     place.run(&["resume", "live"]).expect(0);
     place.run(&["migrate", "source", "target", "--name", "live"]).expect(7);
@@ -172,7 +175,7 @@ fn a_killed_run_resumes() {
     let result = place.run(&["migrate", "source", "target", "--name", "killed", "--json"]);
     let result = result.expect(0).result();
     assert_eq!(place.tree("target"), place.tree("source"));
-    assert_eq!(result["files_copied"].as_u64().map(|copied| copied >= 300), Some(true));
+    assert_eq!(result["files_scanned"], 300, "{result}");
     let copied = result["run_files_copied"].as_u64().unwrap();
     assert!(copied <= 300 - 20 + 32, "{copied} were copied again");
 }

@@ -1,0 +1,119 @@
+//! HDFS to a real S3 server.
+
+use serde_json::json;
+use whimbrel_testbed::{Hadoop, HadoopOptions, S3Server, VersityGateway};
+
+use crate::call::{Ended, Place, until};
+
+struct World {
+    hadoop: Hadoop,
+    server: VersityGateway,
+}
+
+impl World {
+    fn start() -> Self {
+        let world = Self {
+            hadoop: Hadoop::start(&HadoopOptions::default()).unwrap(),
+            server: VersityGateway::start().unwrap(),
+        };
+        world.server.create_bucket("bucket").unwrap();
+        world.hadoop.write("/data/a", "one").unwrap();
+        world.hadoop.write("/data/d/b.txt", "two").unwrap();
+        world.hadoop.write("/data/d/.Trash/x", "not to be moved").unwrap();
+        world
+    }
+
+    fn place(&self, user: &str) -> Place {
+        let configuration = self.hadoop.configuration_directory();
+        Place::new().with(self.server.endpoint().environment()).with(vec![
+            ("HADOOP_USER_NAME", user.to_owned()),
+            ("HADOOP_CONF_DIR", configuration.to_str().unwrap().to_owned()),
+        ])
+    }
+
+    fn source(&self) -> String {
+        format!("{}/data", self.hadoop.url().trim_end_matches('/'))
+    }
+}
+
+/// One cluster for all of it: starting one takes longer than the rest.
+#[test]
+fn from_hdfs() {
+    let world = World::start();
+    once_and_verify(&world);
+    a_single_file(&world);
+    what_is_refused(&world);
+    live_until_quiet(&world);
+    live_until_stopped(&world);
+    doctor(&world);
+}
+
+fn once_and_verify(world: &World) {
+    let place = world.place(world.hadoop.superuser());
+    let source = world.source();
+    let call = ["migrate", &source, "s3://bucket/once", "--json"];
+    let result = place.run(&call).expect(0).result();
+    assert_eq!((&result["outcome"], &result["files_copied"]), (&json!("equal"), &json!(2)));
+    let verified = place.run(&["verify", &source, "s3://bucket/once", "--json"]).expect(0);
+    let result = verified.result();
+    assert_eq!(result["verified_by_checksum"], 2, "{}", verified.stdout);
+    let read = (&result["bytes_read_source"], &result["bytes_read_target"]);
+    assert_eq!(read, (&json!(0), &json!(0)));
+}
+
+fn a_single_file(world: &World) {
+    let place = world.place(world.hadoop.superuser());
+    let source = format!("{}/d/b.txt", world.source());
+    place.run(&["migrate", &source, "s3://bucket/single"]).expect(0);
+    place.run(&["migrate", "s3://bucket/single", "back"]).expect(0);
+    assert_eq!(place.read("back/b.txt").as_deref(), Some(&b"two"[..]));
+}
+
+fn what_is_refused(world: &World) {
+    let place = world.place("nobody");
+    let source = world.source();
+    let missing = format!("{source}/no-such-path");
+    place.run(&["migrate", &missing, "s3://bucket/none", "--json"]).expect(3).result();
+    let live = ["migrate", &source, "s3://bucket/none", "--live", "--json"];
+    let refused = place.run(&live).expect(3).result();
+    assert!(refused["message"].to_string().to_lowercase().contains("superuser"), "{refused}");
+}
+
+fn live_until_quiet(world: &World) {
+    let place = world.place(world.hadoop.superuser());
+    let source = world.source();
+    let call = ["migrate", &source, "s3://bucket/quiet", "--live", "--until-quiet", "3s", "--json"];
+    let result = place.run(&call).expect(0).result();
+    assert_eq!(result["outcome"], "equal");
+    assert!(result["as_of_txid"].is_u64(), "{result}");
+}
+
+fn live_until_stopped(world: &World) {
+    let place = world.place(world.hadoop.superuser());
+    let source = world.source();
+    let call = ["migrate", &source, "s3://bucket/live", "--live", "--name", "live", "--json"];
+    let child = place.spawn(&call);
+    let copied = |number: u64| {
+        let status = place.run(&["status", "live", "--json"]);
+        status.code == 0 && status.result()["files_copied"].as_u64() >= Some(number)
+    };
+    until("the scan", || copied(2));
+    world.hadoop.write("/data/new", "three").unwrap();
+    until("the change", || copied(3));
+    place.run(&["stop", "live"]).expect(0);
+    let ended = Ended::of(child.wait_with_output().unwrap()).expect(143);
+    assert_eq!(ended.result()["outcome"], "stopped");
+    let verified = place.run(&["verify", "live", "--json"]).expect(0).result();
+    assert_eq!(verified["verified_by_checksum"], 3, "{verified}");
+}
+
+fn doctor(world: &World) {
+    let place = world.place(world.hadoop.superuser());
+    let call = ["doctor", &world.source(), "s3://bucket/doctor", "--json"];
+    let ended = place.run(&call).expect(0);
+    assert_eq!(ended.result()["outcome"], "ready", "{}", ended.stdout);
+    let text = &ended.stdout;
+    for check in ["stream of changes", "edit history", "encryption zones", "access times"] {
+        assert!(text.contains(check), "{check} is missing in {text}");
+    }
+}
