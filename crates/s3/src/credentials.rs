@@ -2,8 +2,9 @@
 //!
 //! The providers are those of `reqsign-aws-core` (Apache OpenDAL's signing library), chosen by
 //! weight: its providers know neither an HTTP client nor a runtime (both are ours, handed in), so
-//! it costs some 30 CPU seconds of a cold build, where `aws-config` brings the AWS SDK's own HTTP
-//! stack and costs ten times that. Only its credentials are used; signatures are our own.
+//! that it builds alone in 50 CPU seconds, from crates that mostly stand here anyway, where
+//! `aws-config` brings almost three times as many, a second HTTP stack and a cryptography library
+//! in C among them. Only its credentials are used; requests to S3 are signed by us.
 //!
 //! Order: keys given by the caller; then, unless a profile was named by the caller, environment
 //! variables; then the profile in the shared files (its role first); SSO; web identity; its

@@ -44,49 +44,50 @@ impl Client {
     /// The request carries `Content-MD5`, which every server takes; newer checksums are refused by
     /// older ones.
     ///
+    /// A key that XML cannot carry ([`fits_xml`]) has the result [`Kind::Invalid`] and is to be
+    /// removed by itself; one that the reply does not mention has [`Kind::Unknown`].
+    ///
     /// # Errors
-    /// [`Kind::Invalid`] for too many keys, and for one that XML cannot carry to the server. A key
-    /// that the reply does not mention has the result [`Kind::Unknown`].
+    /// [`Kind::Invalid`] for too many keys.
     pub async fn delete_objects(
         &self,
         deletions: &[Deletion],
     ) -> Result<Vec<std::result::Result<(), DeletionFailure>>> {
-        if deletions.is_empty() {
-            return Ok(Vec::new());
+        if deletions.len() > DELETE_KEYS_MAX {
+            return Err(Error::Invalid {
+                what: format!("a batch of {} keys", deletions.len()),
+                reason: format!("S3 takes {DELETE_KEYS_MAX}"),
+            });
         }
-        let document = document(deletions)?;
+        let reply = match document(deletions) {
+            Some(document) => self.send_deletions(document).await?,
+            None => Element::default(),
+        };
+        Ok(results(deletions, &reply))
+    }
+
+    async fn send_deletions(&self, document: String) -> Result<Element> {
         let mut call = Call::new("DeleteObjects", Method::POST, None, Effect::Writes);
+        let operation = call.operation;
         call.query.push(("delete", ""));
         insert_digest(&mut call.headers, document.as_bytes())?;
         insert(&mut call.headers, "content-type", "application/xml")?;
         call.body = Bytes::from(document).into();
-        let operation = call.operation;
         let (_, reply) = self.send_for_xml(call).await?;
-        if reply.name != "DeleteResult" {
-            let reason = format!("its element is {:?}", reply.name);
-            return Err(Error::Reply { operation, reason });
+        if reply.name == "DeleteResult" {
+            return Ok(reply);
         }
-        Ok(results(deletions, &reply))
+        Err(Error::Reply { operation, reason: format!("its element is {:?}", reply.name) })
     }
 }
 
-fn document(deletions: &[Deletion]) -> Result<String> {
-    if deletions.len() > DELETE_KEYS_MAX {
-        return Err(Error::Invalid {
-            what: format!("a batch of {} keys", deletions.len()),
-            reason: format!("S3 takes {DELETE_KEYS_MAX}"),
-        });
-    }
+/// The keys that fit; `None` when none does.
+fn document(deletions: &[Deletion]) -> Option<String> {
     let mut document = String::with_capacity(100 + deletions.len() * 64);
     document.push_str("<Delete xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
+    let empty = document.len();
     for deletion in deletions {
-        let key = text(checked(&deletion.key)?, "a key")?;
-        if !fits_xml(key) {
-            return Err(Error::Invalid {
-                what: format!("the key {key:?} in a batch"),
-                reason: "XML cannot carry it; remove it by itself".to_owned(),
-            });
-        }
+        let Ok(key) = fitting(deletion) else { continue };
         document.push_str("<Object><Key>");
         append_escaped(&mut document, key);
         document.push_str("</Key>");
@@ -97,8 +98,23 @@ fn document(deletions: &[Deletion]) -> Result<String> {
         }
         document.push_str("</Object>");
     }
+    if document.len() == empty {
+        return None;
+    }
     document.push_str("</Delete>");
-    Ok(document)
+    Some(document)
+}
+
+/// The key as it stands in the document, or why it cannot.
+fn fitting(deletion: &Deletion) -> std::result::Result<&str, DeletionFailure> {
+    let invalid =
+        |message: String| DeletionFailure { code: String::new(), message, kind: Kind::Invalid };
+    let key = checked(&deletion.key).and_then(|key| text(key, "the key"));
+    let key = key.map_err(|error| invalid(error.to_string()))?;
+    if fits_xml(key) {
+        return Ok(key);
+    }
+    Err(invalid("XML cannot carry this key; remove it by itself".to_owned()))
 }
 
 /// Adds `Content-MD5`, without which servers refuse documents that change many things.
@@ -141,6 +157,7 @@ fn results(
     deletions
         .iter()
         .map(|deletion| {
+            fitting(deletion)?;
             let exact = answers.get(&(deletion.key.clone(), deletion.version.clone()));
             // An error need not repeat that no version was asked for, nor some servers the version.
             let any = || answers.get(&(deletion.key.clone(), None));
@@ -184,10 +201,14 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_xml_cannot_carry_are_refused_by_name() {
+    fn keys_that_xml_cannot_carry_are_refused_one_by_one() {
         assert!(document(&[deletion("a\nb<&>\"'")]).unwrap().contains("a&#10;b&lt;&amp;"));
-        let error = document(&[deletion("a\u{1}")]).unwrap_err();
-        assert!(error.to_string().contains("\\u{1}"), "{error}");
-        assert!(document(&vec![deletion("a"); DELETE_KEYS_MAX + 1]).is_err());
+        assert_eq!(document(&[deletion("a\u{1}"), deletion("")]), None);
+        let keys = [deletion("a\u{1}"), deletion("b")];
+        assert!(!document(&keys).unwrap().contains("&#1;"));
+        let reply = Element::parse(b"<DeleteResult><Deleted><Key>b</Key></Deleted></DeleteResult>");
+        let results = results(&keys, &reply.unwrap());
+        assert_eq!(results[0].as_ref().unwrap_err().kind, Kind::Invalid);
+        assert_eq!(results[1], Ok(()));
     }
 }

@@ -419,3 +419,17 @@ async fn settings_come_from_environment_and_profile() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn a_batch_with_an_unfit_key_removes_the_others() {
+    let client = on_mock("unfit").await;
+    for key in ["a\u{1}", "b"] {
+        put(&client, key.as_bytes(), "x").await;
+    }
+    let batch = ["a\u{1}", "b"].map(|key| Deletion { key: key.into(), version: None });
+    let results = client.delete_objects(&batch).await.unwrap();
+    assert_eq!(results[0].as_ref().unwrap_err().kind, Kind::Invalid);
+    assert_eq!(results[1], Ok(()));
+    client.delete_object("a\u{1}".as_bytes(), None, &Condition::Always).await.unwrap();
+    assert!(client.list_objects(&ListRequest::default()).await.unwrap().objects.is_empty());
+}
