@@ -340,9 +340,18 @@ async fn position_and_digest(hadoop: &Hadoop, stream: &Arc<dyn ChangeStream>, at
     assert_eq!(stream.poll(TxId(txid.0 + 1000)).await.unwrap(), Poll::Beyond);
 }
 
+/// The cluster keeps a million transactions, and next to none are made.
+async fn retention(stream: &Arc<dyn ChangeStream>, at: TxId) {
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    assert!(matches!(stream.poll(at).await, Ok(Poll::Reply(_))));
+    let seconds = stream.history_seconds(at).await.unwrap();
+    assert!(seconds.is_some_and(|seconds| seconds > 1000), "{seconds:?}");
+}
+
 #[test]
 fn a_fail_over_goes_by() {
-    let hadoop = Hadoop::start(&HadoopOptions::default().highly_available()).unwrap();
+    let options = HadoopOptions::default().with("dfs.namenode.num.extra.edits.retained", 1_000_000);
+    let hadoop = Hadoop::start(&options.highly_available()).unwrap();
     run(&hadoop, &[("create", "/d/one", json!({"text": "1"}))]);
     block_on(async {
         let source = HdfsSource::open(&settings(&hadoop, "/d")).await.unwrap();
@@ -353,5 +362,6 @@ fn a_fail_over_goes_by() {
         let told = events(&stream, &mut at).await;
         assert_eq!(told, [Event::Created("two".into()), Event::Closed("two".into())]);
         assert_eq!(listed(&source, "").await.len(), 2);
+        retention(&stream, at).await;
     });
 }

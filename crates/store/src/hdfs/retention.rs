@@ -9,7 +9,10 @@ use tokio::time::Instant;
 use whimbrel_core::number::TxId;
 use whimbrel_hdfs::{Client, Configuration};
 
-const PROPERTY: &str = "dfs.namenode.num.extra.edits.retained";
+const EXTRA: &str = "dfs.namenode.num.extra.edits.retained";
+const CHECKPOINT_TRANSACTIONS: &str = "dfs.namenode.checkpoint.txns";
+const CHECKPOINT_PERIOD: &str = "dfs.namenode.checkpoint.period";
+const WEB_PORT: u16 = 9870;
 const CONF_TIMEOUT: Duration = Duration::from_secs(5);
 const CONF_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Rates are measured over at least so long, and over at most twice the second.
@@ -18,9 +21,16 @@ const WINDOW: Duration = Duration::from_secs(120);
 
 /// What is known of the edit log's length and growth.
 pub(crate) struct Retention {
-    /// Transactions that a NameNode keeps at least.
-    kept: Option<u64>,
+    kept: Option<Kept>,
     seen: Mutex<Seen>,
+}
+
+/// What a NameNode keeps: the edits since the checkpoint before the latest, and some more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Kept {
+    extra: u64,
+    checkpoint_transactions: u64,
+    checkpoint_seconds: u64,
 }
 
 #[derive(Default)]
@@ -36,10 +46,12 @@ impl Retention {
     pub async fn learn(client: &Client) -> Self {
         let (_, index) = client.position();
         let address = client.cluster().namenodes.get(index);
-        let address = address.and_then(|namenode| {
-            let address = namenode.http_address.clone()?;
-            let port = address.strip_prefix("0.0.0.0:");
-            Some(port.map(|port| format!("{}:{port}", namenode.host)).unwrap_or(address))
+        let address = address.map(|namenode| match &namenode.http_address {
+            Some(address) => match address.strip_prefix("0.0.0.0:") {
+                Some(port) => format!("{}:{port}", namenode.host),
+                None => address.clone(),
+            },
+            None => format!("{}:{WEB_PORT}", namenode.host),
         });
         let kept = match address {
             Some(address) => configured(&address).await,
@@ -48,7 +60,7 @@ impl Retention {
         Self::new(kept)
     }
 
-    fn new(kept: Option<u64>) -> Self {
+    fn new(kept: Option<Kept>) -> Self {
         Self { kept, seen: Mutex::default() }
     }
 
@@ -72,19 +84,41 @@ impl Retention {
         if elapsed < WINDOW_MIN {
             return None;
         }
-        let made = seen.newest.saturating_sub(from).max(1);
-        let left = kept.saturating_sub(seen.newest.saturating_sub(position.0));
-        let seconds = u128::from(left) * elapsed.as_millis() / u128::from(made) / 1000;
+        let made = u128::from(seen.newest.saturating_sub(from).max(1));
+        let millis = elapsed.as_millis();
+        let period = u128::from(kept.checkpoint_seconds) * made * 1000 / millis.max(1);
+        let since_checkpoint = period.min(u128::from(kept.checkpoint_transactions));
+        let behind = u128::from(seen.newest.saturating_sub(position.0));
+        let left = (u128::from(kept.extra) + since_checkpoint).saturating_sub(behind);
+        let seconds = left * millis / made / 1000;
         Some(u64::try_from(seconds).unwrap_or(u64::MAX))
     }
 }
 
-async fn configured(address: &str) -> Option<u64> {
+async fn configured(address: &str) -> Option<Kept> {
     let text = tokio::time::timeout(CONF_TIMEOUT, page(address)).await.ok()?.ok()?;
     let (_, body) = text.split_once("\r\n\r\n")?;
     let mut configuration = Configuration::new();
     configuration.add_xml(body.trim_start()).ok()?;
-    configuration.get(PROPERTY)?.parse().ok()
+    Some(Kept {
+        extra: configuration.get(EXTRA)?.parse().ok()?,
+        checkpoint_transactions: configuration.get(CHECKPOINT_TRANSACTIONS)?.parse().ok()?,
+        checkpoint_seconds: seconds(&configuration.get(CHECKPOINT_PERIOD)?)?,
+    })
+}
+
+/// A time as Hadoop writes it: seconds, or a number with its unit.
+fn seconds(text: &str) -> Option<u64> {
+    let cut = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(cut);
+    let factor = match unit {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
 /// HTTP/1.0, so that the answer is one piece that ends with the connection.
@@ -103,14 +137,23 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn seconds_follow_from_rate_and_lag() {
-        let retention = Retention::new(Some(1000));
+        let kept = Kept { extra: 1000, checkpoint_transactions: 300, checkpoint_seconds: 20 };
+        let retention = Retention::new(Some(kept));
         assert_eq!(retention.seconds(TxId(0)), None, "nothing was seen yet");
         retention.observe(TxId(5000));
         tokio::time::advance(Duration::from_secs(20)).await;
         retention.observe(TxId(5200));
-        // Ten a second; 1,000 are kept, and the position lies 100 behind.
-        assert_eq!(retention.seconds(TxId(5100)), Some(90));
+        // Ten a second: 1,200 are kept, and the position lies 100 behind.
+        assert_eq!(retention.seconds(TxId(5100)), Some(110));
         assert_eq!(retention.seconds(TxId(100)), Some(0));
         assert_eq!(Retention::new(None).seconds(TxId(1)), None);
+    }
+
+    #[test]
+    fn times_have_units() {
+        for (text, expected) in [("3600", 3600), ("3600s", 3600), ("60m", 3600), ("1d", 86_400)] {
+            assert_eq!(super::seconds(text), Some(expected), "{text}");
+        }
+        assert_eq!(super::seconds("1 fortnight"), None);
     }
 }

@@ -4,6 +4,8 @@ use whimbrel_s3::{DeletionFailure, Error, Kind};
 
 use crate::error::StoreError;
 
+const UNKNOWN_USER: &str = "XAdminUserNotFound";
+
 /// What a call does: it decides what an unknown outcome means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
@@ -25,6 +27,8 @@ pub(crate) fn not_removed(key: &[u8], failure: &DeletionFailure) -> StoreError {
 }
 
 fn sorted(message: String, effect: Effect, kind: Kind, code: &str) -> StoreError {
+    // versitygw answers 404 to an access key that it does not know.
+    let kind = if code == UNKNOWN_USER { Kind::Denied } else { kind };
     let remedy = remedy(kind, code).to_owned();
     match kind {
         Kind::Unknown if effect == Effect::Writes => StoreError::Unknown { message },
@@ -45,7 +49,7 @@ fn sorted(message: String, effect: Effect, kind: Kind, code: &str) -> StoreError
 
 fn remedy(kind: Kind, code: &str) -> &'static str {
     match code {
-        "InvalidAccessKeyId" => {
+        "InvalidAccessKeyId" | UNKNOWN_USER => {
             "The server does not know this access key: check AWS_ACCESS_KEY_ID, AWS_PROFILE and \
              that the endpoint is the one that the key belongs to."
         }
