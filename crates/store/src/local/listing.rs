@@ -149,3 +149,42 @@ fn with_those_that_came(mut page: NamesPage, came: Vec<Vec<u8>>) -> NamesPage {
     page.names.dedup();
     page
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs::{self, File};
+
+    use super::*;
+
+    /// A name that stands there from before the question is in the page that covers it, also when
+    /// it came after the first page was asked for.
+    #[test]
+    fn pages_of_a_large_directory_are_fresh() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let make = |name: &str| drop(File::create(folder.path().join(name)).expect("made"));
+        for number in 0..6000 {
+            make(&format!("{number:05}"));
+        }
+        let listings = Listings::new(false);
+        let mut from = Vec::new();
+        let mut found = BTreeSet::new();
+        for number in 0.. {
+            let directory = File::open(folder.path()).expect("opens");
+            let page = listings.page(directory, &from, 1000).expect("a page");
+            found.extend(page.names.iter().cloned());
+            if !page.more {
+                break;
+            }
+            let last = page.names.last().cloned().expect("a name");
+            from = [last.as_slice(), b"\0"].concat();
+            make(&format!("{}-came", String::from_utf8_lossy(&last)));
+            make(&format!("00000-behind-{number}"));
+            fs::rename(folder.path().join("05999"), folder.path().join("05998-moved")).ok();
+        }
+        assert_eq!(found.len(), 6000 + 5 + 1, "five came ahead of the cursor, one by a rename");
+        assert!(found.contains(&b"05998-moved"[..]));
+        assert!(!found.iter().any(|name| name.starts_with(b"00000-behind")));
+        assert!(listings.kept.lock().expect("no panic").is_empty(), "nothing is kept at the end");
+    }
+}

@@ -23,6 +23,7 @@ mod source;
 mod stage;
 mod target;
 mod upload;
+mod wanted;
 mod watch;
 
 pub use nesting::{Nesting, nested};

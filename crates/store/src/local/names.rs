@@ -102,7 +102,7 @@ impl SortedNames {
 }
 
 /// File systems that do not say what a name is are asked.
-fn is_directory(directory: impl AsFd, name: &[u8], told: FileType) -> bool {
+pub(super) fn is_directory(directory: impl AsFd, name: &[u8], told: FileType) -> bool {
     match told {
         FileType::Unknown => node::look(directory, name)
             .is_ok_and(|look| node::file_type(&look) == FileType::Directory),
@@ -228,3 +228,6 @@ impl Read for Positioned {
         Ok(read)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use super::failure::{NAME_BYTES_MAX, failure, shown};
 use super::root::{Root, components, open_quietly};
 use super::stage::STAGE_PREFIX;
+use super::wanted::Wanted;
 use super::{names, node};
 use crate::error::StoreError;
 
@@ -103,12 +104,16 @@ pub(super) fn install(
     stage: &OwnedFd,
     draft: &str,
     path: &[u8],
+    wanted: &Wanted,
 ) -> Result<(OwnedFd, Vec<u8>), StoreError> {
     let mut tries = 0;
     loop {
         tries += 1;
         let (directory, name) = holder(root, path)?;
-        match renameat(stage, draft, &directory, name) {
+        let leave = wanted.leave(path)?;
+        let renamed = renameat(stage, draft, &directory, name);
+        drop(leave);
+        match renamed {
             Ok(()) => {
                 fsync(&directory).map_err(|errno| StoreError::Unknown {
                     message: format!("{}: not known to be durable: {errno}", shown(path)),

@@ -216,6 +216,6 @@ fn travels(name: &str) -> bool {
 fn times(modified_ns: i64) -> Timestamps {
     let modified =
         Timespec { tv_sec: modified_ns.div_euclid(NANOS), tv_nsec: modified_ns.rem_euclid(NANOS) };
-    let untouched = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT.into() };
+    let untouched = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
     Timestamps { last_access: untouched, last_modification: modified }
 }

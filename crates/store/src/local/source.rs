@@ -297,3 +297,6 @@ fn wait_for_next_tick(look: &Statx) {
         std::thread::sleep(Duration::from_nanos((tick_ns - age_ns).unsigned_abs()));
     }
 }
+
+#[cfg(test)]
+mod tests;

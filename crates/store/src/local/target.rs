@@ -19,6 +19,7 @@ use super::listing::Listings;
 use super::reading::{Pieces, send, stream};
 use super::root::{Root, open_quietly};
 use super::stage::{Draft, Stage};
+use super::wanted::Wanted;
 use super::{blocking, copying, node, order, place, probe, seal, upload};
 use crate::error::StoreError;
 use crate::source::{Answer, ByteStream};
@@ -35,7 +36,7 @@ const PARTS_MAX: u32 = 1 << 20;
 /// the file (`user.whimbrel.*`), with migration, attempt and CRC32C. Where the file system keeps
 /// no attributes, these are unknown afterwards.
 ///
-/// Work goes on in the background if an answer is not waited for.
+/// If an answer is not waited for any more, its write takes no effect from then on.
 #[derive(Clone, Debug)]
 pub struct LocalTarget {
     inner: Arc<Inner>,
@@ -73,13 +74,19 @@ impl LocalTarget {
     fn work<'a, T, F>(&self, work: F) -> Answer<'a, T>
     where
         T: Send + 'static,
-        F: FnOnce(&Inner) -> Result<T, StoreError> + Send + 'static,
+        F: FnOnce(&Inner, &Wanted) -> Result<T, StoreError> + Send + 'static,
     {
         let inner = self.inner.clone();
-        Box::pin(blocking(move || {
-            inner.check_root()?;
-            work(&inner)
-        }))
+        Box::pin(async move {
+            let (wanted, asking) = Wanted::new();
+            let outcome = blocking(move || {
+                inner.check_root()?;
+                work(&inner, &wanted)
+            })
+            .await;
+            drop(asking);
+            outcome
+        })
     }
 }
 
@@ -112,12 +119,12 @@ impl Target for LocalTarget {
         stamp: &'a Stamp,
     ) -> Answer<'a, Standing> {
         let (key, stamp) = (key.to_vec(), stamp.clone());
-        self.work(move |inner| inner.put(&key, &body, &stamp))
+        self.work(move |inner, wanted| inner.put(&key, &body, &stamp, wanted))
     }
 
     fn open_upload<'a>(&'a self, key: &'a [u8], stamp: &'a Stamp) -> Answer<'a, String> {
         let (key, stamp) = (key.to_vec(), stamp.clone());
-        self.work(move |inner| {
+        self.work(move |inner, _| {
             place::check(&key)?;
             upload::open(&inner.stage, &key, &stamp)
         })
@@ -131,7 +138,7 @@ impl Target for LocalTarget {
         body: Vec<Bytes>,
     ) -> Answer<'a, Part> {
         let (key, upload) = (key.to_vec(), upload.to_owned());
-        self.work(move |inner| upload::put_part(&inner.stage, &key, &upload, number, &body))
+        self.work(move |inner, _| upload::put_part(&inner.stage, &key, &upload, number, &body))
     }
 
     fn complete_upload<'a>(
@@ -142,12 +149,12 @@ impl Target for LocalTarget {
         crc32c: u32,
     ) -> Answer<'a, Standing> {
         let (key, upload, parts) = (key.to_vec(), upload.to_owned(), parts.to_vec());
-        self.work(move |inner| inner.complete(&key, &upload, &parts, crc32c))
+        self.work(move |inner, wanted| inner.complete(&key, &upload, &parts, crc32c, wanted))
     }
 
     fn abort_upload<'a>(&'a self, key: &'a [u8], upload: &'a str) -> Answer<'a, ()> {
         let (key, upload) = (key.to_vec(), upload.to_owned());
-        self.work(move |inner| upload::abort(&inner.stage, &key, &upload))
+        self.work(move |inner, _| upload::abort(&inner.stage, &key, &upload))
     }
 
     fn copy<'a>(
@@ -157,22 +164,24 @@ impl Target for LocalTarget {
         stamp: &'a Stamp,
     ) -> Answer<'a, Standing> {
         let (from, key, stamp) = (from.clone(), key.to_vec(), stamp.clone());
-        self.work(move |inner| inner.copy(&from, &key, &stamp))
+        self.work(move |inner, wanted| inner.copy(&from, &key, &stamp, wanted))
     }
 
     fn remove<'a>(&'a self, keys: &'a [Vec<u8>]) -> Answer<'a, Vec<Result<(), StoreError>>> {
         let keys = keys.to_vec();
-        self.work(move |inner| Ok(inner.remove(&keys)))
+        self.work(move |inner, wanted| Ok(inner.remove(&keys, wanted)))
     }
 
     fn inspect<'a>(&'a self, key: &'a [u8]) -> Answer<'a, Option<Object>> {
         let key = key.to_vec();
-        self.work(move |inner| inner.inspect(&key))
+        self.work(move |inner, _| inner.inspect(&key))
     }
 
     fn list<'a>(&'a self, prefix: &'a [u8], after: Option<&'a [u8]>) -> Answer<'a, ObjectPage> {
         let (prefix, after) = (prefix.to_vec(), after.map(<[u8]>::to_vec));
-        self.work(move |inner| order::page(&inner.root, &inner.listings, &prefix, after.as_deref()))
+        self.work(move |inner, _| {
+            order::page(&inner.root, &inner.listings, &prefix, after.as_deref())
+        })
     }
 
     fn read(&self, key: &[u8]) -> ByteStream {
@@ -198,7 +207,13 @@ impl Inner {
         })
     }
 
-    fn put(&self, key: &[u8], body: &[Bytes], stamp: &Stamp) -> Result<Standing, StoreError> {
+    fn put(
+        &self,
+        key: &[u8],
+        body: &[Bytes],
+        stamp: &Stamp,
+        wanted: &Wanted,
+    ) -> Result<Standing, StoreError> {
         place::check(key)?;
         if let Some(path) = key.strip_suffix(b"/") {
             if body.iter().any(|piece| !piece.is_empty()) {
@@ -207,7 +222,7 @@ impl Inner {
                     remedy: "map it elsewhere or leave it out".to_owned(),
                 });
             }
-            return self.make_directory(path, stamp);
+            return self.make_directory(path, stamp, wanted);
         }
         let opened = self.stage.open().map_err(|errno| self.failed("write", key, errno))?;
         let draft =
@@ -221,7 +236,7 @@ impl Inner {
             crc32c = crc32c::crc32c_append(crc32c, piece);
             position += piece.len() as u64;
         }
-        self.finish(key, draft, opened.folder(), stamp, crc32c)
+        self.finish(key, draft, opened.folder(), stamp, crc32c, wanted)
     }
 
     /// Stamps a file whose bytes are there, makes it durable and puts it under its name.
@@ -232,11 +247,12 @@ impl Inner {
         folder: &OwnedFd,
         stamp: &Stamp,
         crc32c: u32,
+        wanted: &Wanted,
     ) -> Result<Standing, StoreError> {
         seal::seal(&draft.file, stamp, crc32c, None, &self.accounts)
             .and_then(|()| fsync(&draft.file))
             .map_err(|errno| self.failed("write", key, errno))?;
-        let (directory, name) = place::install(&self.root, folder, &draft.name, key)?;
+        let (directory, name) = place::install(&self.root, folder, &draft.name, key, wanted)?;
         draft.keep();
         self.standing(&directory, &name, key, stamp, crc32c)
     }
@@ -262,7 +278,13 @@ impl Inner {
         })
     }
 
-    fn make_directory(&self, path: &[u8], stamp: &Stamp) -> Result<Standing, StoreError> {
+    fn make_directory(
+        &self,
+        path: &[u8],
+        stamp: &Stamp,
+        wanted: &Wanted,
+    ) -> Result<Standing, StoreError> {
+        let _leave = wanted.leave(path)?;
         let directory = place::directory(&self.root, path)?;
         seal::seal_directory(&directory, stamp, &self.accounts)
             .and_then(|()| fsync(&directory))
@@ -280,6 +302,7 @@ impl Inner {
         upload: &str,
         parts: &[Part],
         crc32c: u32,
+        wanted: &Wanted,
     ) -> Result<Standing, StoreError> {
         let length = upload::check_parts(key, parts, crc32c)?;
         let Some(stamp) = upload::stamp(&self.stage, key, upload)? else {
@@ -302,7 +325,7 @@ impl Inner {
         seal::seal(&file, &stamp, crc32c, Some(upload), &self.accounts)
             .and_then(|()| fsync(&file))
             .map_err(|errno| self.failed("complete", key, errno))?;
-        let (directory, name) = place::install(&self.root, opened.folder(), upload, key)?;
+        let (directory, name) = place::install(&self.root, opened.folder(), upload, key, wanted)?;
         // The bytes stand; what was written down beside them is of no use any more.
         let _ = upload::abort(&self.stage, key, upload);
         self.standing(&directory, &name, key, &stamp, crc32c)
@@ -327,14 +350,21 @@ impl Inner {
         }
     }
 
-    fn copy(&self, from: &CopySource, key: &[u8], stamp: &Stamp) -> Result<Standing, StoreError> {
+    fn copy(
+        &self,
+        from: &CopySource,
+        key: &[u8],
+        stamp: &Stamp,
+        wanted: &Wanted,
+    ) -> Result<Standing, StoreError> {
         place::check(key)?;
         if let Some(path) = key.strip_suffix(b"/") {
-            return self.make_directory(path, stamp);
+            return self.make_directory(path, stamp, wanted);
         }
         let source = copying::open(&self.root, from)?;
         if from.key == key {
             let crc32c = source.crc32c(from)?;
+            let _leave = wanted.leave(key)?;
             seal::unlock(&source.file)
                 .and_then(|()| seal::seal(&source.file, stamp, crc32c, None, &self.accounts))
                 .and_then(|()| fsync(&source.file))
@@ -349,14 +379,14 @@ impl Inner {
         source.copy_into(&draft.file, key)?;
         let crc32c = source.crc32c(from)?;
         source.check(from)?;
-        self.finish(key, draft, opened.folder(), stamp, crc32c)
+        self.finish(key, draft, opened.folder(), stamp, crc32c, wanted)
     }
 
-    fn remove(&self, keys: &[Vec<u8>]) -> Vec<Result<(), StoreError>> {
+    fn remove(&self, keys: &[Vec<u8>], wanted: &Wanted) -> Vec<Result<(), StoreError>> {
         let mut touched = std::collections::BTreeSet::new();
         let mut outcomes: Vec<Result<(), StoreError>> = Vec::with_capacity(keys.len());
         for key in keys {
-            let outcome = self.remove_one(key);
+            let outcome = self.remove_one(key, wanted);
             if matches!(outcome, Ok(true)) {
                 let path = key.strip_suffix(b"/").unwrap_or(key);
                 let above = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
@@ -384,12 +414,13 @@ impl Inner {
     }
 
     /// True if something was removed.
-    fn remove_one(&self, key: &[u8]) -> Result<bool, StoreError> {
+    fn remove_one(&self, key: &[u8], wanted: &Wanted) -> Result<bool, StoreError> {
         place::check(key)?;
         let (path, flags) = match key.strip_suffix(b"/") {
             Some(path) => (path, AtFlags::REMOVEDIR),
             None => (key, AtFlags::empty()),
         };
+        let _leave = wanted.leave(key)?;
         let removed =
             self.root.parent(path).and_then(|(parent, name)| unlinkat(parent, name, flags));
         match removed {
@@ -435,3 +466,6 @@ impl Inner {
         send(&file, key, 0..look.stx_size, sender, || Ok(()))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,13 +12,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
 use rustix::fs::inotify::{self, ReadFlags, WatchFlags};
-use rustix::fs::{FileType, OFlags, RawDir};
+use rustix::fs::{OFlags, RawDir};
 use rustix::io::Errno;
 use whimbrel_core::event::Event;
 use whimbrel_core::path::RelPath;
 
 use super::super::failure::{failure, is_absent};
-use super::super::node;
+use super::super::names::is_directory;
 use super::super::root::{Root, handle_path, open_quietly};
 use super::journal::Journal;
 use super::tree::Tree;
@@ -219,15 +219,11 @@ impl Follower {
         };
         self.forget(watch);
         let (above, name) = path.split();
-        if let Some(parent) = self.watch_of(&above) {
+        if let Some(parent) = self.tree.find(&above) {
             self.look_again(parent, &name, &path)?;
         }
         self.journal.add(Event::Renamed { from: None, to: Some(path) });
         Ok(())
-    }
-
-    fn watch_of(&self, path: &RelPath) -> Option<i32> {
-        self.tree.find(path)
     }
 
     fn take_file(&mut self, told: &Told, path: RelPath) {
@@ -474,14 +470,7 @@ fn directories_in(handle: &OwnedFd) -> Result<(Vec<Vec<u8>>, bool), Errno> {
             continue;
         }
         any = true;
-        let kind = match entry.file_type() {
-            FileType::Unknown => match node::look(&directory, name) {
-                Ok(look) => node::file_type(&look),
-                Err(_) => continue,
-            },
-            known => known,
-        };
-        if kind == FileType::Directory {
+        if is_directory(&directory, name, entry.file_type()) {
             names.push(name.to_vec());
         }
     }

@@ -1,0 +1,187 @@
+use std::fs::{self, File, FileTimes};
+use std::os::unix::fs::{FileExt, MetadataExt, symlink};
+use std::time::SystemTime;
+
+use futures_util::StreamExt;
+
+use super::*;
+
+fn opened() -> (tempfile::TempDir, LocalSource) {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::create_dir(folder.path().join("root")).expect("made");
+    fs::write(folder.path().join("secret"), "outside").expect("written");
+    let source = LocalSource::open(&folder.path().join("root")).expect("opens");
+    (folder, source)
+}
+
+async fn stat(source: &LocalSource, path: &str) -> Option<Node> {
+    source.stat(&path.into()).await.expect("an answer")
+}
+
+async fn file(source: &LocalSource, path: &str) -> FileNode {
+    match stat(source, path).await {
+        Some(Node::File(node)) => node,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn read(source: &LocalSource, path: &str, node: &FileNode) -> Result<Vec<u8>, StoreError> {
+    let mut stream = source.read(&path.into(), node, 0..node.identity.length());
+    let mut whole = Vec::new();
+    while let Some(piece) = stream.next().await {
+        whole.extend_from_slice(&piece?);
+    }
+    Ok(whole)
+}
+
+#[tokio::test]
+async fn what_is_no_file_is_named_and_not_followed() {
+    let (folder, source) = opened();
+    let root = folder.path().join("root");
+    symlink("../secret", root.join("link")).expect("linked");
+    symlink("..", root.join("up")).expect("linked");
+    symlink("nowhere", root.join("broken")).expect("linked");
+    let _socket = std::os::unix::net::UnixListener::bind(root.join("socket")).expect("bound");
+    let mode = rustix::fs::Mode::RWXU;
+    rustix::fs::mknodat(rustix::fs::CWD, root.join("pipe"), FileType::Fifo, mode, 0).expect("made");
+    let page = source.list(&RelPath::root(), None).await.expect("an answer").expect("a page");
+    let found: Vec<(String, Node)> =
+        page.entries.into_iter().map(|entry| (entry.path.to_string(), entry.node)).collect();
+    let special = |what: &str| Node::Special(what.to_owned());
+    let expected = [
+        ("broken", "symbolic link"),
+        ("link", "symbolic link"),
+        ("pipe", "named pipe"),
+        ("socket", "socket"),
+        ("up", "symbolic link"),
+    ];
+    let expected = expected.map(|(name, what)| (name.to_owned(), special(what)));
+    assert_eq!(found, expected);
+    assert_eq!(stat(&source, "up/secret").await, None);
+    let above = source.stat(&"../secret".into()).await;
+    assert!(matches!(above, Err(StoreError::Refused { .. })), "{above:?}");
+    assert_eq!(source.list(&"up".into(), None).await.expect("an answer"), None);
+}
+
+/// A link that is swapped in after the look leads nowhere.
+#[tokio::test]
+async fn a_link_swapped_in_is_not_followed() {
+    let (folder, source) = opened();
+    let root = folder.path().join("root");
+    fs::create_dir(root.join("d")).expect("made");
+    fs::write(root.join("d/secret"), "inside!").expect("written");
+    let node = file(&source, "d/secret").await;
+    fs::rename(root.join("d"), root.join("e")).expect("renamed");
+    symlink(folder.path(), root.join("d")).expect("linked");
+    let outcome = read(&source, "d/secret", &node).await;
+    assert!(matches!(outcome, Err(StoreError::Moved { .. })), "{outcome:?}");
+    fs::remove_file(root.join("e/secret")).expect("removed");
+    symlink("../../secret", root.join("e/secret")).expect("linked");
+    let outcome = read(&source, "e/secret", &node).await;
+    assert!(outcome.is_err(), "{outcome:?}");
+}
+
+/// Length and modification time are as before; the bytes are not.
+#[tokio::test]
+async fn a_rewrite_with_its_time_set_back_is_another_file() {
+    let (folder, source) = opened();
+    let path = folder.path().join("root/f");
+    fs::write(&path, "old bytes").expect("written");
+    let node = file(&source, "f").await;
+    let modified = fs::metadata(&path).and_then(|data| data.modified()).expect("a time");
+    let written = File::options().write(true).open(&path).expect("opens");
+    written.write_all_at(b"new", 0).expect("written");
+    written.set_times(FileTimes::new().set_modified(modified)).expect("set");
+    let now = file(&source, "f").await;
+    assert_eq!(now.metadata.modified_ns, node.metadata.modified_ns);
+    assert_ne!(now.identity, node.identity);
+    let outcome = read(&source, "f", &node).await;
+    assert!(matches!(outcome, Err(StoreError::Moved { .. })), "{outcome:?}");
+    assert_eq!(read(&source, "f", &now).await.expect("reads"), b"new bytes");
+}
+
+/// The last piece is not given out before the file is known to have stood still.
+#[tokio::test]
+async fn a_change_under_the_reading_is_noticed() {
+    let (folder, source) = opened();
+    let path = folder.path().join("root/f");
+    fs::write(&path, vec![b'a'; 8 * 1024 * 1024]).expect("written");
+    let node = file(&source, "f").await;
+    let mut stream = source.read(&"f".into(), &node, 0..node.identity.length());
+    let first = stream.next().await.expect("a piece").expect("good");
+    File::options().write(true).open(&path).and_then(|f| f.write_all_at(b"b", 0)).expect("written");
+    let mut bytes = first.len();
+    let last = loop {
+        match stream.next().await.expect("an end by an error") {
+            Ok(piece) => bytes += piece.len(),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(last, StoreError::Moved { .. }), "{last}");
+    assert!(bytes < 8 * 1024 * 1024);
+}
+
+#[tokio::test]
+async fn access_times_stay() {
+    let (folder, source) = opened();
+    let path = folder.path().join("root/f");
+    fs::write(&path, "bytes").expect("written");
+    let old = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000);
+    let times = FileTimes::new().set_accessed(old);
+    File::options().write(true).open(&path).and_then(|f| f.set_times(times)).expect("set");
+    let node = file(&source, "f").await;
+    assert_eq!(read(&source, "f", &node).await.expect("reads"), b"bytes");
+    assert_eq!(fs::metadata(&path).expect("stands").atime(), 1_000_000);
+}
+
+#[tokio::test]
+async fn a_single_file_is_a_source() {
+    let (folder, _) = opened();
+    let source = LocalSource::open(&folder.path().join("secret")).expect("opens");
+    let node = file(&source, "").await;
+    assert_eq!(read(&source, "", &node).await.expect("reads"), b"outside");
+    assert_eq!(source.list(&RelPath::root(), None).await.expect("an answer"), None);
+    assert!(matches!(source.stream().await.err(), Some(StoreError::Unsupported { .. })));
+}
+
+#[tokio::test]
+async fn metadata_and_attributes() {
+    let (folder, source) = opened();
+    let path = folder.path().join("root/f");
+    fs::write(&path, "x").expect("written");
+    let handle = File::open(&path).expect("opens");
+    let flags = rustix::fs::XattrFlags::empty();
+    rustix::fs::fsetxattr(&handle, "user.colour", b"\x00\xff", flags).expect("kept");
+    let list = "user::rw-,user:4242:r-x,group::r--,mask::r-x,other::---";
+    let attribute = super::super::acl::attribute(list, 0o650, &Accounts::default());
+    let attribute = attribute.expect("understood");
+    rustix::fs::fsetxattr(&handle, super::super::ACL_ATTRIBUTE, &attribute, flags).expect("kept");
+    let node = file(&source, "f").await;
+    assert_eq!(node.metadata.acl.as_deref(), Some(list));
+    assert_eq!(node.metadata.mode, 0o650);
+    let data = fs::metadata(&path).expect("stands");
+    assert_eq!(node.metadata.modified_ns, data.mtime() * 1_000_000_000 + data.mtime_nsec());
+    let xattrs = source.xattrs(&"f".into()).await.expect("an answer");
+    assert_eq!(xattrs, BTreeMap::from([("user.colour".to_owned(), b"\x00\xff".to_vec())]));
+}
+
+/// Rule 1.5: a root that went is absent, and another one in its place has another key.
+#[tokio::test]
+async fn the_root_is_known_again() {
+    let (folder, source) = opened();
+    let key = |node: Option<Node>| match node {
+        Some(Node::Directory(directory)) => Some(directory.file_key),
+        _ => None,
+    };
+    let pinned = key(stat(&source, "").await).expect("a directory");
+    fs::rename(folder.path().join("root"), folder.path().join("away")).expect("renamed");
+    assert_eq!(stat(&source, "").await, None);
+    fs::create_dir(folder.path().join("root")).expect("made");
+    assert_ne!(key(stat(&source, "").await), Some(pinned));
+}
+
+#[tokio::test]
+async fn a_missing_root_is_said() {
+    let error = LocalSource::open(Path::new("/no/such/folder")).expect_err("nothing is there");
+    assert!(matches!(error, StoreError::Missing { .. }), "{error}");
+}
