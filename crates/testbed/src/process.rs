@@ -13,8 +13,9 @@ use tempfile::TempDir;
 use crate::TestbedError;
 
 /// Kills the server when the pipe on its standard input closes, which the system does for us when
-/// the test dies, and then deletes the folder unless told to keep it. `setpriv --pdeathsig` would be shorter, but
-/// that signal comes when the *thread* ends that started the server, and tests are threads.
+/// the test dies, and then deletes the folder unless told to keep it. `setpriv --pdeathsig` would
+/// be shorter, but that signal comes when the *thread* ends that started the server, and tests are
+/// threads.
 const WATCH: &str = r#"
 exec 3<&0
 folder="$1"; shift
@@ -124,7 +125,8 @@ pub(crate) fn http(address: SocketAddr, method: &str, path: &str) -> std::io::Re
     stream.set_read_timeout(Some(limit))?;
     write!(
         stream,
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\n\
+        Connection: close\r\n\r\n"
     )?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
