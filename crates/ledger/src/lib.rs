@@ -33,8 +33,8 @@
 //!
 //! **Pending entries** are hot (in memory, redone from `pending_log` at open) or cold (in
 //! `pending`), never both. A batch of marks is one appended log record; an entry that is settled
-//! before [`Options::hot_entries_max`] others came never touches an index. Beyond that bound the
-//! free ones move to `pending` in the order of their keys, and the log starts anew.
+//! before [`Options::hot_entries_max`] others came never touches an index. Beyond that bound free
+//! ones move to `pending` in the order of their keys. The log starts anew when it has grown long.
 //!
 //! # Faulty disks
 //!

@@ -399,7 +399,6 @@ impl PendingSet {
     pub(crate) fn flush(&mut self, sql: &Connection) -> Result<()> {
         if self.hot.len() > self.hot_max {
             self.cool(sql)?;
-            return self.rewrite_log(sql);
         }
         if self.dirty.is_empty() {
             return Ok(());
@@ -438,19 +437,17 @@ impl PendingSet {
         }
     }
 
-    /// Moves the free entries to the table: those of paths alone, and the ones that reach further
-    /// if more than half of the bound is left then.
+    /// Moves free entries to the table until a tenth of the bound is free again, a part at a time so
+    /// that no transaction takes long: those of paths alone first.
     fn cool(&mut self, sql: &Connection) -> Result<()> {
+        let mut excess = self.hot.len() - self.hot_max + self.hot_max / 10;
         for coarse in [false, true] {
-            if self.hot.len() <= self.hot_max / 2 {
-                break;
-            }
-            for key in self.hot.keys(coarse) {
-                if self.claimed.contains(&key) {
-                    continue;
-                }
+            let victims = self.hot.keys(coarse, excess, &self.claimed);
+            excess -= victims.len();
+            for key in victims {
                 if let Some(entry) = self.hot.remove(&key) {
                     self.cold.insert(sql, &key, &entry)?;
+                    self.dirty.insert(key);
                 }
             }
         }

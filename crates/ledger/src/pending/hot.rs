@@ -91,9 +91,14 @@ impl Hot {
         self.entries.values()
     }
 
-    pub(super) fn keys(&self, coarse: bool) -> Vec<Key> {
-        let wanted = self.entries.iter().filter(|(_, entry)| is_coarse(entry) == coarse);
-        wanted.map(|(key, _)| key.clone()).collect()
+    /// The first keys that are not claimed, of entries that reach below their path or do not.
+    pub(super) fn keys(&self, coarse: bool, limit: usize, claimed: &BTreeSet<Key>) -> Vec<Key> {
+        self.entries
+            .iter()
+            .filter(|(key, entry)| is_coarse(entry) == coarse && !claimed.contains(*key))
+            .map(|(key, _)| key.clone())
+            .take(limit)
+            .collect()
     }
 
     /// Puts an entry in; `free` if nobody holds it.
