@@ -160,8 +160,6 @@ impl PinnedFile {
         datanodes: &DatanodeTable,
     ) -> Result<Self, Error> {
         let is_under_construction = located.under_construction;
-        // The length of the list leaves out a last block that is being written.
-        let length = if is_under_construction { located.file_length } else { status_length };
         let mut block_pool: Arc<str> = Arc::from("");
         let mut blocks = Vec::with_capacity(located.blocks.len());
         for block in located.blocks {
@@ -170,9 +168,12 @@ impl PinnedFile {
             }
             blocks.push(Block::from_proto(block, datanodes)?);
         }
-        if is_under_construction {
-            blocks.retain(|block| block.offset < length);
-        }
+        let length = if is_under_construction {
+            // What is being written is left out of the list's length, and so are its blocks.
+            complete_prefix(&mut blocks, located.file_length)
+        } else {
+            status_length
+        };
         let file = Self {
             file_id,
             length,
@@ -236,6 +237,20 @@ impl PinnedFile {
             length: Some(block.length),
         }
     }
+}
+
+/// Cuts a list at the first hole or at `length`, whichever comes first; the length that is left.
+fn complete_prefix(blocks: &mut Vec<Block>, length: u64) -> u64 {
+    let mut end = 0_u64;
+    let mut count = 0;
+    for block in blocks.iter() {
+        let next = block.offset.checked_add(block.length).filter(|next| *next <= length);
+        let follows = block.offset == end && end < length;
+        let Some(next) = next.filter(|_| follows) else { break };
+        (end, count) = (next, count + 1);
+    }
+    blocks.truncate(count);
+    end
 }
 
 impl Block {

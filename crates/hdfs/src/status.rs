@@ -58,7 +58,8 @@ pub struct FileStatus {
     pub is_snapshottable: bool,
     /// Where a symbolic link points.
     pub symlink_target: Option<Bytes>,
-    /// The file's blocks, if they were asked for: identity, and what a reader needs.
+    /// The file's blocks, if they were asked for: identity, and what a reader needs. `None` too
+    /// for a list that does not add up to the file's length.
     pub pinned: Option<PinnedFile>,
 }
 
@@ -129,7 +130,8 @@ impl FileStatus {
             is_erasure_coded,
             is_snapshottable: has(flag::SNAPSHOT_ENABLED),
             symlink_target: status.symlink.filter(|target| !target.is_empty()),
-            pinned: pinned.transpose()?,
+            // One file's odd list must not keep a whole directory from being read.
+            pinned: pinned.and_then(Result::ok),
         })
     }
 }

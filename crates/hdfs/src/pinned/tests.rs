@@ -51,8 +51,12 @@ fn an_open_file_ends_before_the_block_that_is_being_written() {
     let mut open = list(vec![located(0, 10), located(10, 0)]);
     open.under_construction = true;
     open.file_length = 10;
-    let file = file(15, open).unwrap();
-    assert_eq!((file.length, file.blocks.len(), file.is_under_construction), (10, 1, true));
+    let pinned = file(15, open.clone()).unwrap();
+    assert_eq!((pinned.length, pinned.blocks.len(), pinned.is_under_construction), (10, 1, true));
+    // A block that is committed but not complete counts in neither length.
+    open.blocks = vec![located(0, 10), located(10, 7), located(17, 9)];
+    let pinned = file(26, open).unwrap();
+    assert_eq!((pinned.length, pinned.blocks.len()), (10, 1));
 }
 
 #[test]
@@ -84,6 +88,19 @@ fn ranges_keep_the_blocks_that_they_touch() {
     assert_eq!(offsets(9..11), [0, 10]);
     assert_eq!(offsets(10..20), [10]);
     assert_eq!(offsets(5..5), [0]);
+}
+
+#[test]
+fn one_odd_list_does_not_spoil_a_page() {
+    let table = DatanodeTable::default();
+    let odd = proto::FileStatus {
+        file_type: proto::file_type::FILE,
+        length: 31,
+        locations: Some(list(vec![located(0, 10)])),
+        ..proto::FileStatus::default()
+    };
+    let status = crate::status::FileStatus::from_proto(odd, &table).unwrap();
+    assert_eq!((status.length, status.pinned), (31, None));
 }
 
 #[test]
