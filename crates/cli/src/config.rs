@@ -82,10 +82,8 @@ fn add(flags: &mut Vec<OsString>, key: &str, value: &toml::Value) -> Result<(), 
         toml::Value::Integer(number) => flags.push(format!("--{key}={number}").into()),
         toml::Value::Array(items) => {
             for item in items {
-                match item {
-                    toml::Value::String(text) => flags.push(format!("--{key}={text}").into()),
-                    _ => return Err(format!("{key} is a list of texts")),
-                }
+                let text = item.as_str().ok_or_else(|| format!("{key} is a list of texts"))?;
+                flags.push(format!("--{key}={text}").into());
             }
         }
         toml::Value::Boolean(_)
@@ -158,10 +156,9 @@ mod tests {
     }
 
     fn migrate(config: &str, more: &[&str]) -> crate::arguments::MigrateArguments {
-        match parsed(config, &[&["migrate", "/a", "/b"], more].concat()).unwrap().command {
-            Command::Migrate(arguments) => arguments,
-            other => panic!("{other:?}"),
-        }
+        let read = parsed(config, &[&["migrate", "/a", "/b"], more].concat()).unwrap();
+        let Command::Migrate(arguments) = read.command else { panic!("{read:?}") };
+        arguments
     }
 
     #[test]
@@ -181,10 +178,9 @@ mod tests {
     #[test]
     fn one_file_serves_all_commands() {
         let config = "bandwidth = \"25MB/s\"\nexclude = [\"x\"]\n";
-        match parsed(config, &["verify", "/a", "/b"]).unwrap().command {
-            Command::Verify(arguments) => assert_eq!(arguments.scope.exclude, ["x"]),
-            other => panic!("{other:?}"),
-        }
+        let read = parsed(config, &["verify", "/a", "/b"]).unwrap();
+        let Command::Verify(arguments) = read.command else { panic!("{read:?}") };
+        assert_eq!(arguments.scope.exclude, ["x"]);
     }
 
     #[test]

@@ -236,6 +236,12 @@ async fn in_time<T>(
 ) -> Result<T, CommandError> {
     match tokio::time::timeout(DEADLINE, opening).await {
         Ok(Ok(opened)) => Ok(opened),
+        // A client that cannot be made from its settings: nobody was asked.
+        Ok(Err(error @ StoreError::Refused { .. }))
+            if matches!(location, Location::Bucket { .. }) =>
+        {
+            Err(CommandError::usage(error.to_string(), error.remedy()))
+        }
         Ok(Err(error)) => Err(error.into_failure(side).into()),
         Err(_) => Err(StoreError::Unavailable {
             message: format!("{location} did not answer within {} seconds", DEADLINE.as_secs()),

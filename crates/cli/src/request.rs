@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use whimbrel_core::path::RelPath;
 use whimbrel_core::scope::{DEFAULT_EXCLUSIONS, Scope, ScopeRules};
+use whimbrel_hdfs::{Configuration, Error};
 use whimbrel_store::key::KeyMap;
 
 use crate::arguments::{ConnectionArguments, ScopeArguments};
@@ -44,7 +45,26 @@ impl Pair {
             ));
         }
         pair.refuse_overlap(connection)?;
+        pair.check_hadoop(connection)?;
         Ok(pair)
+    }
+
+    /// Hadoop's configuration has to name the cluster before anybody can be asked.
+    fn check_hadoop(&self, connection: &ConnectionArguments) -> Result<(), CommandError> {
+        let Location::Hdfs { authority, .. } = &self.source else { return Ok(()) };
+        let configured = match hadoop_conf(connection) {
+            Some(folder) => Configuration::read(&folder),
+            None => Ok(Configuration::new()),
+        };
+        match configured.and_then(|configuration| configuration.cluster(authority)) {
+            Err(error @ Error::Configuration { .. }) => Err(CommandError::usage(
+                format!("{}: {error}", self.source),
+                "name the folder of core-site.xml and hdfs-site.xml with HADOOP_CONF_DIR or \
+                 --hadoop-conf, or write hdfs://HOST:PORT/path",
+            )),
+            // What else is wrong is the source's own matter, and told when it is opened.
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     fn refuse_overlap(&self, connection: &ConnectionArguments) -> Result<(), CommandError> {

@@ -243,3 +243,6 @@ async fn listed(listing: Listing) -> Result<Option<Page>, StoreError> {
         }),
     }
 }
+
+#[cfg(test)]
+mod tests;

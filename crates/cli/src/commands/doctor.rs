@@ -69,13 +69,16 @@ impl Tally {
     fn finish(self) -> u8 {
         let code = exit::code(&self.conditions);
         if self.json {
-            output::json_line("result", &json!({
-                "outcome": if self.problems == 0 { "ready" } else { "not_ready" },
-                "fine": self.fine,
-                "warnings": self.warnings,
-                "problems": self.problems,
-                "exit_code": code,
-            }));
+            output::json_line(
+                "result",
+                &json!({
+                    "outcome": if self.problems == 0 { "ready" } else { "not_ready" },
+                    "fine": self.fine,
+                    "warnings": self.warnings,
+                    "problems": self.problems,
+                    "exit_code": code,
+                }),
+            );
             return code;
         }
         let verdict = if self.problems == 0 {

@@ -120,11 +120,25 @@ impl Request {
         let acl = arguments.write.metadata != whimbrel_core::metadata::MetadataLevel::None;
         let writer = Writer { migration: state.migration(), uploads: &uploads };
         let write = write_options(&arguments.write);
-        let source = open::source(&self.pair.source, &arguments.connection, acl).await?;
-        if arguments.live {
-            refuse_without_stream(source.source.as_ref()).await?;
-        }
-        let target = open::target(&self.pair.target, &arguments.connection, write, writer).await?;
+        let connection = &arguments.connection;
+        let source = async {
+            let source = open::source(&self.pair.source, connection, acl).await?;
+            // Asking costs nothing here, and saves the target from being written in vain.
+            if arguments.live && matches!(self.pair.source, Location::Hdfs { .. }) {
+                refuse_without_stream(source.source.as_ref()).await?;
+            }
+            Ok::<_, CommandError>(source)
+        };
+        let target = open::target(&self.pair.target, connection, write, writer);
+        let (source, target) = match self.pair.target {
+            // Both have to have answered within half a minute.
+            Location::Bucket { .. } => {
+                let (source, target) = tokio::join!(source, target);
+                (source?, target?)
+            }
+            // A directory is made by opening it: not before the source has answered.
+            Location::Local { .. } | Location::Hdfs { .. } => (source.await?, target.await?),
+        };
         // It can be written, or this is where it ends; what else it cannot do is worked around.
         let findings = target.probe().await?;
         let coverage = match source.single_file {

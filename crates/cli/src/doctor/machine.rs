@@ -63,8 +63,8 @@ fn disk(folder: &Path) -> Check {
                   about 500 MB";
     match free {
         ..FREE_BYTES_MIN => Check::problem(Side::Local, name, told, remedy),
-        ..FREE_BYTES_GOOD => Check::warning(Side::Local, name, told, remedy),
-        _ => Check::fine(Side::Local, name, told),
+        FREE_BYTES_MIN..FREE_BYTES_GOOD => Check::warning(Side::Local, name, told, remedy),
+        FREE_BYTES_GOOD.. => Check::fine(Side::Local, name, told),
     }
 }
 

@@ -44,9 +44,7 @@ async fn listing(source: &dyn Source) -> Check {
     let name = "rights to list the root";
     match source.list(&RelPath::root(), None).await {
         Ok(Some(page)) if page.more => Check::fine(Side::Source, name, "more than one page"),
-        Ok(Some(page)) => {
-            Check::fine(Side::Source, name, format!("{} names", page.entries.len()))
-        }
+        Ok(Some(page)) => Check::fine(Side::Source, name, format!("{} names", page.entries.len())),
         Ok(None) => Check::problem(Side::Source, name, "the root is gone", "check the URL"),
         Err(error) => {
             let remedy = error.remedy().to_owned();

@@ -21,15 +21,13 @@ pub async fn checks(
     };
     let mut checks = vec![Check::fine(Side::Target, "target", format!("{location} answers"))];
     match target.probe().await {
-        Ok(findings) => checks.extend(findings.into_iter().map(|finding| {
-            match finding.problem {
-                None => Check::fine(Side::Target, &finding.check, "works"),
-                Some((kind, message, remedy)) if stops_a_run(kind) => {
-                    Check::problem(Side::Target, &finding.check, message, remedy)
-                }
-                Some((_, message, remedy)) => {
-                    Check::warning(Side::Target, &finding.check, message, remedy)
-                }
+        Ok(findings) => checks.extend(findings.into_iter().map(|finding| match finding.problem {
+            None => Check::fine(Side::Target, &finding.check, "works"),
+            Some((kind, message, remedy)) if stops_a_run(kind) => {
+                Check::problem(Side::Target, &finding.check, message, remedy)
+            }
+            Some((_, message, remedy)) => {
+                Check::warning(Side::Target, &finding.check, message, remedy)
             }
         })),
         Err(error) => checks.push(Check::failed(Side::Target, "writing a probe object", error)),

@@ -119,7 +119,10 @@ fn a_dry_run_writes_nothing() {
     std::fs::create_dir(place.path("target")).unwrap();
     let result = place.run(&["migrate", "source", "target", "--dry-run", "--json"]).expect(0);
     let result = result.result();
-    assert_eq!((&result["would_copy_files"], &result["would_copy_bytes"]), (&3.into(), &300_006.into()));
+    assert_eq!(
+        (&result["would_copy_files"], &result["would_copy_bytes"]),
+        (&3.into(), &300_006.into())
+    );
     assert!(place.tree("target").is_empty() && !place.path("state").exists());
 }
 
@@ -165,7 +168,8 @@ fn a_killed_run_resumes() {
     for number in 0..300 {
         place.write(&format!("source/{}/{number}", number % 7), vec![b'x'; 20_000]);
     }
-    let call = ["migrate", "source", "target", "--name", "killed", "--bandwidth", "2MB/s", "--json"];
+    let call =
+        ["migrate", "source", "target", "--name", "killed", "--bandwidth", "2MB/s", "--json"];
     let mut child = place.spawn(&call);
     until("some copies", || place.path("target").is_dir() && place.tree("target").len() > 20);
     child.kill().unwrap();

@@ -1,5 +1,7 @@
 //! The command as scripts use it: arguments in, lines and an exit code out.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
+
 mod call;
 mod hdfs;
 mod local;

@@ -29,9 +29,7 @@ fn there_and_back() {
 
     let again = place.run(&["migrate", "source", "s3://bucket/p", "--state", "other", "--json"]);
     assert_eq!(again.code, 6, "another state of Whimbrel wrote it: {}", again.stdout);
-    let adopted = [
-        "migrate", "source", "s3://bucket/p", "--state", "other", "--adopt", "--json",
-    ];
+    let adopted = ["migrate", "source", "s3://bucket/p", "--state", "other", "--adopt", "--json"];
     let adopted = place.run(&adopted).expect(0).result();
     assert_eq!(adopted["files_copied"], 0, "{adopted}");
 
