@@ -57,15 +57,27 @@ impl LocalTarget {
     /// `migration` left unfinished is removed, except for the uploads in `keep`. Refused are file
     /// systems on which two names of different bytes are one.
     pub fn open(path: &Path, migration: &str, keep: &[String]) -> Result<Self, StoreError> {
-        let root = Root::new(path);
-        let whole = root.shown(b"");
+        let whole = Root::new(path).shown(b"");
         std::fs::create_dir_all(path).map_err(|error| io_failure("make", &whole, &error))?;
-        let failed = |errno| failure("open", &whole, errno);
+        let target = Self::standing(path, migration)?;
+        let stage = &target.inner.stage;
+        stage.sweep(keep).map_err(|errno| failure("open", &whole, errno))?;
+        probe::check_names(stage, &whole)?;
+        Ok(target)
+    }
+
+    /// Opens the tree at `path`, which must stand there, to look at it: nothing is made, removed or
+    /// tried out, and no rights to write are needed.
+    pub fn look_at(path: &Path) -> Result<Self, StoreError> {
+        Self::standing(path, "looking")
+    }
+
+    fn standing(path: &Path, migration: &str) -> Result<Self, StoreError> {
+        let root = Root::new(path);
+        let failed = |errno| failure("open", &root.shown(b""), errno);
         let handle = root.directory(b"").map_err(failed)?;
         let root_key = node::file_key(&node::look(&handle, b"").map_err(failed)?);
         let stage = Stage::new(root.clone(), migration);
-        stage.sweep(keep).map_err(failed)?;
-        probe::check_names(&stage, &whole)?;
         let (listings, accounts) = (Listings::new(true), Accounts::default());
         let inner = Inner { root, root_key, stage, listings, accounts };
         Ok(Self { inner: Arc::new(inner) })

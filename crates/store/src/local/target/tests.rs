@@ -159,6 +159,21 @@ async fn a_dropped_question_has_no_late_effect() {
     }
 }
 
+#[tokio::test]
+async fn looking_changes_nothing() {
+    let (folder, target) = opened();
+    put(&target, "d/f", "x").await.expect("written");
+    let root = folder.path().join("root");
+    let before = fs::metadata(&root).expect("stands").ctime_nsec();
+    let looking = LocalTarget::look_at(&root).expect("opens");
+    assert!(looking.inspect(b"d/f").await.expect("an answer").is_some());
+    assert_eq!(looking.list(b"", None).await.expect("a page").objects.len(), 1);
+    assert_eq!(fs::metadata(&root).expect("stands").ctime_nsec(), before);
+    let missing = LocalTarget::look_at(&folder.path().join("none"));
+    assert!(matches!(missing, Err(StoreError::Missing { .. })), "{missing:?}");
+    assert!(!folder.path().join("none").exists());
+}
+
 /// The mount went: nothing is written into the mount point.
 #[tokio::test]
 async fn another_root_in_its_place_is_not_written() {
