@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, HOST, PROXY_AUTHORIZATION, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, Request, Uri};
+use tokio::time::{Instant, timeout_at};
 
 use crate::body::Body;
 use crate::clock::Clock;
@@ -13,7 +14,7 @@ use crate::connection::Connector;
 use crate::credentials::Credentials;
 use crate::endpoint::Place;
 use crate::error::{Error, Kind, Result};
-use crate::pool::{ConnectionCounts, Pool, Reply, Sent};
+use crate::pool::{ConnectionCounts, Link, Pool, Reply, Sent};
 use crate::refusal::Refusal;
 use crate::settings::{Limits, MutationSigning, Settings};
 use crate::signature::{Identity, Scope, Unsigned, sign_header, sign_query};
@@ -184,15 +185,17 @@ impl Client {
     /// Sends a call and returns the head of a successful reply.
     pub(crate) async fn send(&self, mut call: Call<'_>) -> Result<Box<Reply>> {
         let inner = &*self.inner;
-        if call.effect == Effect::Writes && !inner.clock.was_asked() {
-            self.learn_clock().await?;
-        }
+        let preparation = inner.limits.preparation();
+        let ready_by = Instant::now() + preparation;
         let limit = inner.limits.whole(call.body.len(), call.long);
         let mut tries = 0;
         loop {
             tries += 1;
-            let identity = inner.credentials.identity().await?;
-            let link = inner.pool.link().await?;
+            let prepared = timeout_at(ready_by, self.prepare(call.effect)).await;
+            let (identity, link) = prepared.map_err(|_| Error::Unreachable {
+                endpoint: self.endpoint(),
+                reason: format!("not ready within {} s", preparation.as_secs_f32()),
+            })??;
             let corrected_by = inner.clock.correction();
             let reused = link.was_used();
             let body = std::mem::replace(&mut call.body, Body::empty());
@@ -224,6 +227,15 @@ impl Client {
                 Sent::Failed(error) => return Err(error),
             }
         }
+    }
+
+    /// All that a request needs before it is signed.
+    async fn prepare(&self, effect: Effect) -> Result<(Arc<Identity>, Link)> {
+        if effect == Effect::Writes && !self.inner.clock.was_asked() {
+            self.learn_clock().await?;
+        }
+        let identity = self.inner.credentials.identity().await?;
+        Ok((identity, self.inner.pool.link().await?))
     }
 
     /// Sends a call whose reply is an XML document.

@@ -22,24 +22,27 @@
 //! A write whose outcome is not known ([`Kind::Unknown`]) may still be on its way. When it can no
 //! longer take effect is enforced here, not guessed; [`Client::request_lifetime`] adds it up:
 //!
-//! 1. **The signature expires.** Mutating requests are signed in the query string with
+//! 1. **A call is sent soon or not at all.** Credentials, the server's clock and a connection have
+//!    four times `connect`, 20 s.
+//! 2. **The signature expires.** Mutating requests are signed in the query string with
 //!    `X-Amz-Expires` ([`MutationSigning::Expiring`], 60 s by default) and dated by the server's
 //!    clock, which the first write asks for. The server judges it when the request's head arrives;
 //!    a request that some network holds back for longer is refused. Ten seconds are added for what
 //!    the two clocks differ. Every header (checksum, metadata, conditions) is signed with it. AWS
 //!    and versitygw check it (the tests deliver late on purpose); S3Mock checks no signature.
-//! 2. **The body's time is bounded** ([`Limits`]): `reply` plus its length at
+//! 3. **The body's time is bounded** ([`Limits`]): `reply` plus its length at
 //!    `body_bytes_per_second_min`; `long_reply` instead of `reply` for copies and completions, whose
 //!    work the server does before it answers. Then the connection is closed, by a reset that
 //!    discards what the kernel still holds, and never used again. A server that has not got the
 //!    whole body stores nothing.
-//! 3. **The server's own work** on a request that it has accepted is bounded by no protocol:
+//! 4. **The server's own work** on a request that it has accepted is bounded by no protocol:
 //!    `server_grace` (30 s) is our allowance for it.
 //!
-//! So the lifetime is the larger of 1 and 2, plus 3: 100 s for small objects by default. With
-//! [`MutationSigning::Header`], for stores that forbid query authentication, 1 is 15 minutes.
-//! A proxy that takes a request in whole and delivers the body late is within 1 only if it holds
-//! the head back too; none is known that sends the head alone.
+//! So the lifetime, from the begin of the call, is 1, plus the larger of 2 and 3, plus 4: 120 s for
+//! small objects by default. With [`MutationSigning::Header`], for stores that forbid query
+//! authentication, 2 is 15 minutes. What a proxy holds back whole falls under 2. One that sent on
+//! the head alone and the body after our connection is closed would break the bound; proxies close
+//! both sides together.
 //!
 //! # What is tried again
 //!

@@ -101,7 +101,8 @@ impl MutationSigning {
 /// Time limits of a client.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Resolving, connecting, proxy and TLS together, for each address that is tried.
+    /// Resolving, and connecting with proxy and TLS to each address that is tried. A call that
+    /// cannot be sent within four times this is [`crate::Kind::Unreachable`].
     pub connect: Duration,
     /// From the request's first byte to the reply's head, without the time for the body.
     pub reply: Duration,
@@ -142,7 +143,8 @@ impl Limits {
     pub(crate) fn whole(&self, body_bytes: u64, long: bool) -> Duration {
         let reply = if long { self.long_reply } else { self.reply };
         let rate = self.body_bytes_per_second_min.max(1);
-        reply.saturating_add(Duration::from_secs(body_bytes.div_ceil(rate)))
+        let body = Duration::from_secs(body_bytes.div_ceil(rate));
+        reply.saturating_add(body).min(LIMIT_MAX)
     }
 
     /// See [`crate::Client::request_lifetime`].
@@ -154,10 +156,19 @@ impl Limits {
         long: bool,
     ) -> Duration {
         let accepted = signing.lifetime().saturating_add(CLOCK_TOLERANCE);
-        accepted.max(self.whole(body_bytes, long)).saturating_add(self.server_grace)
+        let sent = accepted.max(self.whole(body_bytes, long));
+        self.preparation().saturating_add(sent).saturating_add(self.server_grace)
+    }
+
+    /// From the begin of a call until its request is signed: credentials, the server's clock, a
+    /// connection. What takes longer is not sent.
+    pub(crate) fn preparation(&self) -> Duration {
+        self.connect.saturating_mul(4).min(LIMIT_MAX)
     }
 }
 
+/// A longer limit is none; clocks cannot count to every duration.
+const LIMIT_MAX: Duration = Duration::from_secs(30 * 86_400);
 /// How far the server's clock may be behind the time that we sign with.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(10);
 
