@@ -313,6 +313,14 @@ pub enum Change {
         /// For people: what happened.
         message: String,
     },
+    /// No directory stands at the path: entries strictly below it that are parked as open or failed
+    /// and were not marked after `up_to` are removed.
+    Forget {
+        /// The path.
+        below: RelPath,
+        /// The newest mark that the evidence covers.
+        up_to: Mark,
+    },
     /// Gives the entry back, not to be taken before a time unless it was marked after `up_to`.
     Defer {
         /// Where.

@@ -39,6 +39,7 @@ impl State {
                     entry.message = None;
                 })
             }
+            Change::Forget { below, up_to } => self.forget(sql, below, *up_to),
             Change::Release(reason) => self.unpark(sql, *reason),
             Change::Advance { path, begun, cursor } => {
                 let key = self.names.key(path);
@@ -102,6 +103,20 @@ impl State {
             self.pending.attach(entry);
         }
         self.pending.release(&key);
+        Ok(())
+    }
+
+    /// Where no directory stands, nothing below can be open or fail.
+    fn forget(&mut self, sql: &Connection, below: &RelPath, up_to: Mark) -> Result<()> {
+        for entry in self.pending.parked(sql, None, usize::MAX)? {
+            let pending = &entry.pending;
+            let idle = matches!(pending.parked, Some(Parked::Open | Parked::Failed));
+            let under = pending.path != *below && below.contains(&pending.path);
+            let key = self.names.key(&pending.path);
+            if idle && under && pending.mark <= up_to && !self.pending.is_claimed(&key) {
+                self.pending.detach(sql, &key)?;
+            }
+        }
         Ok(())
     }
 

@@ -125,6 +125,7 @@ impl State {
             Change::Mark { .. }
             | Change::Settle { .. }
             | Change::Park { .. }
+            | Change::Forget { .. }
             | Change::Defer { .. }
             | Change::Release(_)
             | Change::Advance { .. }

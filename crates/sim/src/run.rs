@@ -152,6 +152,12 @@ impl Run {
     fn go(&mut self) {
         while self.problem.is_none() && self.finished.is_none() {
             self.drain();
+            if self.finished == Some(Finish::Done) && self.operations_left > 0 {
+                // The source was quiet for a while, then went on: a later run takes it up.
+                self.finished = None;
+                self.crash();
+                continue;
+            }
             if self.finished.is_some() {
                 break;
             }

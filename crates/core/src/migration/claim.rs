@@ -30,6 +30,8 @@ pub(super) struct Claim {
     pub(super) row: Option<Row>,
     pub(super) marker: Option<Row>,
     pub(super) rows_below: bool,
+    /// A file of ours stands at this ancestor.
+    pub(super) file_above: Option<RelPath>,
     pub(super) found: Option<Found>,
     pub(super) attempts: Vec<Attempt>,
     pub(super) node: Option<FileNode>,
@@ -174,6 +176,7 @@ impl Claim {
             row: work.row.clone(),
             marker: work.marker.clone(),
             rows_below: work.rows_below,
+            file_above: work.file_above.clone(),
             found: work.found.clone(),
             attempts: work.attempts.clone(),
             node: None,

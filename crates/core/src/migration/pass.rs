@@ -222,7 +222,7 @@ impl Migration {
             let Entry { path, node } = entry;
             match node {
                 Node::File(file) => {
-                    let stale = touched.contains(&path) || lookup.pending.contains(&path);
+                    let stale = touched.contains(&path);
                     self.meet_file(path, file, row, stale, &context, &mut lookup, &origin);
                 }
                 Node::Directory(child) => {
@@ -257,6 +257,12 @@ impl Migration {
         if stale || unchanged {
             return;
         }
+        if lookup.pending.contains(&path) {
+            if !file.open {
+                self.mark(&path, Reach::Path, Lane::Live, context.first, context.last);
+            }
+            return;
+        }
         let marker = self.is_commit_marker(&path);
         if marker || file.open || self.claims.is_busy(&path) || self.waits_as_metadata(&row, &file)
         {
@@ -280,6 +286,7 @@ impl Migration {
             row,
             marker: None,
             rows_below: false,
+            file_above: None,
             found: lookup.found(&path),
             attempts: lookup.attempts(&path),
             node: Some(file),
@@ -464,6 +471,7 @@ impl Lookup {
 
     fn known_paths(&self) -> Vec<RelPath> {
         let attempts = self.attempts.iter().map(|attempt| attempt.path.clone());
-        self.rows.keys().cloned().chain(attempts).collect()
+        let pending = self.pending.iter().cloned();
+        self.rows.keys().cloned().chain(attempts).chain(pending).collect()
     }
 }

@@ -318,6 +318,7 @@ impl Claim {
             row: None,
             marker: None,
             rows_below: false,
+            file_above: None,
             found: None,
             attempts: Vec::new(),
             node: None,

@@ -10,7 +10,7 @@ use crate::failure::{Failure, FailureKind, Side};
 use crate::input::{Examined, Work};
 use crate::number::TxId;
 use crate::path::{Namespace, RelPath};
-use crate::record::{Lane, Parked, Reach, Row};
+use crate::record::{Change, Lane, Parked, Reach, Row};
 
 impl Migration {
     /// Begins the work that an entry asks for.
@@ -26,11 +26,6 @@ impl Migration {
         self.works += 1;
         if stale_join {
             self.again(path, claim, 0, work.pending.waiting);
-            return;
-        }
-        if let Some(above) = &work.file_above {
-            self.mark(above, Reach::Path, Lane::Live, claim.first, claim.last);
-            self.again(path, claim, 100, false);
             return;
         }
         if !work.stale_commit_markers.is_empty() && !self.is_commit_marker(&path) {
@@ -128,6 +123,11 @@ impl Migration {
             self.park(path, claim, Parked::Open, None, message);
             return;
         }
+        if let Some(above) = claim.file_above.take() {
+            self.wait_for_ancestor(path, claim, &above);
+            return;
+        }
+        self.forget_below(&path, &claim);
         if claim.rows_below || claim.marker.is_some() {
             self.clear_way(path, claim, AfterRemoval::Again);
             return;
@@ -175,7 +175,25 @@ impl Migration {
         self.bring(path, claim);
     }
 
-    fn look_at_directory(&mut self, path: RelPath, claim: Claim, node: DirectoryNode) {
+    /// No directory stands at the path: what was open or failed below it is gone.
+    fn forget_below(&mut self, path: &RelPath, claim: &Claim) {
+        if claim.reach != Reach::Path {
+            let below = path.clone();
+            self.outbox.change(Change::Forget { below, up_to: claim.up_to });
+        }
+    }
+
+    /// A file of ours stands where the source has a directory now: it goes first (rule 5.5).
+    fn wait_for_ancestor(&mut self, path: RelPath, claim: Claim, above: &RelPath) {
+        self.mark(above, Reach::Path, Lane::Live, claim.first, claim.last);
+        self.again(path, claim, 100, false);
+    }
+
+    fn look_at_directory(&mut self, path: RelPath, mut claim: Claim, node: DirectoryNode) {
+        if let Some(above) = claim.file_above.take() {
+            self.wait_for_ancestor(path, claim, &above);
+            return;
+        }
         if claim.row.is_some() {
             self.clear_way(path, claim, AfterRemoval::Again);
             return;
@@ -206,6 +224,7 @@ impl Migration {
             self.again(path, claim, 1_000, false);
             return;
         }
+        self.forget_below(&path, &claim);
         let nothing_of_ours = claim.row.is_none()
             && claim.marker.is_none()
             && !claim.rows_below
