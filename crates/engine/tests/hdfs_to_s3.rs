@@ -43,7 +43,9 @@ impl Ground {
             caller_context: "whimbrel".to_owned(),
             acl: true,
             patience: Duration::from_secs(10),
-        });
+        })
+        .await
+        .unwrap();
         let endpoint = self.gateway.endpoint();
         let settings = S3Settings {
             url: format!("s3://{BUCKET}/p"),
@@ -57,6 +59,7 @@ impl Ground {
             ..S3Settings::default()
         };
         let target = S3Target::open(&settings).await.unwrap();
+        target.probe().await.unwrap();
         let rules = ScopeRules {
             component_excludes: DEFAULT_EXCLUSIONS.map(str::to_owned).to_vec(),
             ..ScopeRules::default()
@@ -65,11 +68,11 @@ impl Ground {
             config,
             keys: KeyMap::new(b"p", &[]).unwrap(),
             scope: Scope::new(&rules).unwrap(),
-            ..Setup::new(state, Arc::new(source.await.unwrap()), Arc::new(target))
+            ..Setup::new(state, Arc::new(source), Arc::new(target))
         }
     }
 
-    async fn assert_equal(&self) {
+    async fn assert_equal(&self, result: &RunResult) {
         let checker =
             Checker::new().unwrap().with_hadoop(&self.hadoop).with_s3(self.gateway.endpoint());
         let source = format!("{}/data", self.hadoop.url());
@@ -77,7 +80,7 @@ impl Ground {
             checker.compare(&source, &format!("s3://{BUCKET}/p"), &[]).unwrap()
         });
         let report = compared.await.unwrap();
-        assert!(report.equal, "{report:#?}");
+        assert!(report.equal, "{report:#?} after {result:#?}");
     }
 }
 
@@ -118,15 +121,23 @@ async fn hundred_files_and_what_happens_to_them_meanwhile() {
     assert_eq!(result.ending, Ending::Done);
     assert_eq!(result.outcome(), Outcome::Equal, "{:?}", result.parked);
     assert!(result.progress.run.changes_seen >= 7, "{:?}", result.progress);
-    ground.assert_equal().await;
+    ground.assert_equal(&result).await;
 
     let before = ground.hadoop.stats().unwrap().bytes_read;
-    ground.hadoop.write("/data/later", "later").unwrap();
+    ground
+        .hadoop
+        .operations(&[
+            json!({"operation": "create", "path": "/data/later", "text": "later"}),
+            json!({"operation": "set_owner", "path": "/data/new/b", "owner": "ann", "group": "g"}),
+        ])
+        .unwrap();
     let setup = ground.setup(quiet_after(2_000)).await;
     let (_control, orders) = Control::channel();
     let again = finished(tokio::spawn(async move { run(setup, orders).await.unwrap() })).await;
     assert_eq!(again.outcome(), Outcome::Equal, "{again:?}");
     assert_eq!(again.progress.run.files_copied, 1, "only what happened since");
-    ground.assert_equal().await;
-    assert!(before < again.progress.counters.bytes_copied * 2);
+    assert_eq!(again.progress.run.metadata_updated, 1, "{again:?}");
+    ground.assert_equal(&again).await;
+    let read = ground.hadoop.stats().unwrap().bytes_read - before;
+    assert!(read < 1_000_000, "{read} bytes were read for five and an owner");
 }
