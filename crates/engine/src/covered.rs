@@ -47,8 +47,9 @@ fn cut(scope: &Scope, event: Event) -> Option<Event> {
     covered.then_some(event)
 }
 
-/// The stream does not say whether a file or a directory stood there.
-fn covers_any(scope: &Scope, path: &RelPath) -> bool {
+/// True if a file or a directory at the path, or something below it, belongs to the migration: the
+/// stream does not say what stood there.
+pub(crate) fn covers_any(scope: &Scope, path: &RelPath) -> bool {
     scope.covers_file(path) || scope.covers_directory(path) || scope.enters(path)
 }
 

@@ -12,13 +12,16 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 use whimbrel_core::effect::Ticket;
 use whimbrel_core::entry::{Node, Page};
-use whimbrel_core::input::{Examined, Input, Listed};
+use whimbrel_core::input::{Examined, Input, Listed, PageJoin, Work};
 use whimbrel_core::number::{Time, TxId};
 use whimbrel_core::path::RelPath;
-use whimbrel_core::record::{Change, Counters, Lane};
+use whimbrel_core::record::{Change, Counters, Lane, PendingSummary};
+use whimbrel_core::scope::Scope;
 use whimbrel_ledger::{Ledger, LedgerError};
 
+use crate::covered::covers_any;
 use crate::error::EngineError;
+use crate::removable::{covers_path, covers_row, rows};
 
 /// How long a batch waits for others to become durable with.
 const COMMIT_WAIT: Duration = Duration::from_millis(2);
@@ -121,12 +124,14 @@ impl LedgerThread {
     /// goes to `failed`.
     pub(crate) fn start(
         ledger: Ledger,
+        view: View,
         counters: SharedCounters,
         inputs: UnboundedSender<Input>,
         failed: UnboundedSender<EngineError>,
     ) -> std::io::Result<Self> {
         let (questions, asked) = channel();
-        let clerk = Clerk { ledger, counters, inputs, waiting: Vec::new(), pruned: Instant::now() };
+        let pruned = Instant::now();
+        let clerk = Clerk { ledger, view, counters, inputs, waiting: Vec::new(), pruned };
         let work = move || clerk.work(&asked, &failed);
         let thread = std::thread::Builder::new().name("ledger".to_owned()).spawn(work)?;
         Ok(Self { desk: LedgerDesk { questions }, thread })
@@ -141,8 +146,17 @@ impl LedgerThread {
     }
 }
 
+/// How the run looks at the ledger: rows and entries outside of the scope are kept, and not shown.
+pub(crate) struct View {
+    /// What belongs to the migration.
+    pub(crate) scope: Scope,
+    /// Directories are real: they are removed after what they hold.
+    pub(crate) children_first: bool,
+}
+
 struct Clerk {
     ledger: Ledger,
+    view: View,
     counters: SharedCounters,
     inputs: UnboundedSender<Input>,
     waiting: Vec<(u64, Vec<Change>)>,
@@ -249,11 +263,13 @@ impl Clerk {
                 return Ok(true);
             }
             Question::Take { lane, limit, now } => {
-                let (work, summary) = ledger.take(lane, limit, now)?;
+                let (work, summary) = self.take(lane, limit, now)?;
                 Input::Taken { work, summary }
             }
             Question::Join { ticket, directory, after, page, by_file_key } => {
-                let join = ledger.join_page(&directory, after.as_deref(), &page, by_file_key)?;
+                let mut join =
+                    ledger.join_page(&directory, after.as_deref(), &page, by_file_key)?;
+                cut_join(&self.view.scope, &directory, &mut join);
                 let outcome = Listed::Page { page, join: Box::new(join) };
                 Input::Listed { ticket, outcome }
             }
@@ -269,10 +285,9 @@ impl Clerk {
                 Input::Examined { ticket, outcome: Examined::Present(node), renamed }
             }
             Question::Rows(asked) => {
-                let RowsQuestion { ticket, under, after, .. } = &asked;
-                let (markers, below) = (asked.commit_markers, asked.strictly_below);
-                let rows = ledger.rows(under, after.as_ref(), markers, below, asked.limit)?;
-                Input::Rows { ticket: *ticket, rows }
+                let View { scope, children_first } = &self.view;
+                let rows = rows(ledger, scope, *children_first, &asked)?;
+                Input::Rows { ticket: asked.ticket, rows }
             }
             Question::Group { ticket, path, group, up_to } => {
                 Input::Group { ticket, incomplete: ledger.group_incomplete(&path, &group, up_to)? }
@@ -287,4 +302,41 @@ impl Clerk {
         self.tell(input);
         Ok(true)
     }
+
+    /// Entries of the scope. Others are left from before the scope was narrowed: nothing is to be
+    /// done about them, and what stands on the target stays there.
+    fn take(
+        &mut self,
+        lane: Lane,
+        limit: usize,
+        now: Time,
+    ) -> Result<(Vec<Work>, PendingSummary), LedgerError> {
+        loop {
+            let (work, summary) = self.ledger.take(lane, limit, now)?;
+            let scope = &self.view.scope;
+            let (work, left): (Vec<Work>, Vec<Work>) =
+                work.into_iter().partition(|work| covers_path(scope, &work.pending.path));
+            if left.is_empty() {
+                return Ok((work, summary));
+            }
+            let settled: Vec<Change> = left.into_iter().map(settled).collect();
+            let summary = self.ledger.apply(&[&settled])?;
+            if !work.is_empty() {
+                return Ok((work, summary));
+            }
+        }
+    }
+}
+
+fn settled(work: Work) -> Change {
+    Change::Settle { path: work.pending.path, up_to: work.pending.mark, as_of: TxId(0) }
+}
+
+/// Leaves out of a join what the scope does not cover: it would seem removed at the source.
+fn cut_join(scope: &Scope, directory: &RelPath, join: &mut PageJoin) {
+    join.rows.retain(|row| covers_row(scope, row));
+    join.directories.retain(|name| covers_any(scope, &directory.join(name)));
+    join.pending.retain(|path| covers_path(scope, path));
+    join.attempts.retain(|attempt| covers_path(scope, &attempt.path));
+    join.found.retain(|found| covers_path(scope, &found.path));
 }

@@ -19,6 +19,7 @@ mod limited_source;
 mod limited_target;
 mod problems;
 mod progress;
+mod removable;
 mod run;
 mod setup;
 mod state;

@@ -29,7 +29,7 @@ use crate::counts::Counts;
 use crate::driver::Driver;
 use crate::error::EngineError;
 use crate::followed::Followed;
-use crate::ledger_thread::{LedgerDesk, LedgerThread};
+use crate::ledger_thread::{LedgerDesk, LedgerThread, View};
 use crate::limit::Limits;
 use crate::limited_source::LimitedSource;
 use crate::limited_target::LimitedTarget;
@@ -199,7 +199,9 @@ impl Parts {
         let attempts = ledger.attempts()?;
         let counters = Arc::new(Mutex::new(meta.counters));
         let answers = input_sender.clone();
-        let thread = LedgerThread::start(ledger, counters.clone(), answers, failed_sender)
+        let children_first = !self.target.abilities().markers;
+        let view = View { scope: self.scope.clone(), children_first };
+        let thread = LedgerThread::start(ledger, view, counters.clone(), answers, failed_sender)
             .map_err(|error| {
                 EngineError::local(format!("no thread for the ledger: {error}"), "free memory")
             })?;

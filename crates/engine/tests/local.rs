@@ -29,11 +29,14 @@ async fn tree_arrives_and_a_second_run_copies_nothing() {
     ground.write("d1/new", b"new");
     ground.write("d2/e2/f2", b"changed");
     fs::remove_file(ground.source().join("d3/e0/f3")).unwrap();
+    fs::remove_dir_all(ground.source().join("d4")).unwrap();
+    fs::rename(ground.source().join("d0"), ground.source().join("hollow/d9")).unwrap();
     let second = ground.migrate(Config::default()).await;
     assert_eq!(second.outcome(), Outcome::Equal, "{second:?}");
-    assert_eq!(second.progress.run.files_copied, 2);
-    assert_eq!(second.progress.counters.files_copied, 34);
     ground.assert_equal();
+    let moved = second.progress.run.files_relocated;
+    assert_eq!((second.progress.run.files_copied, moved), (2, 6), "{second:?}");
+    assert_eq!(second.progress.counters.files_copied, 34);
 
     let third = ground.migrate(Config::default()).await;
     assert_eq!(third.progress.run.files_copied, 0);
@@ -75,6 +78,26 @@ async fn what_the_scope_leaves_out_does_not_arrive() {
     assert_eq!(result.outcome(), Outcome::Equal, "{result:?}");
     let names: Vec<String> = tree(&ground.target()).into_keys().collect();
     assert_eq!(names, vec!["keep/", "keep/a"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_narrower_scope_leaves_out_stays_on_the_target() {
+    let ground = Ground::new();
+    for path in ["a/1", "b/2", "b/c/3"] {
+        ground.write(path, path.as_bytes());
+    }
+    ground.migrate(Config::default()).await;
+    let before = tree(&ground.target());
+    fs::remove_file(ground.source().join("a/1")).unwrap();
+    fs::remove_file(ground.source().join("b/2")).unwrap();
+    let rules = ScopeRules { excludes: vec!["b".into()], ..ScopeRules::default() };
+    let setup = Setup { scope: Scope::new(&rules).unwrap(), ..ground.setup(Config::default()) };
+    let (_control, orders) = Control::channel();
+    let result = finished(run(setup, orders)).await;
+    assert_eq!(result.outcome(), Outcome::Equal, "{result:?}");
+    let mut after = before.clone();
+    after.remove("a/1");
+    assert_eq!(tree(&ground.target()), after);
 }
 
 #[tokio::test(flavor = "multi_thread")]
