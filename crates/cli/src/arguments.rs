@@ -186,12 +186,12 @@ pub struct VerifyArguments {
     /// What only the target has is no difference
     #[arg(long)]
     pub ignore_extras: bool,
-    /// How much metadata is compared
-    #[arg(long, value_name = "LEVEL", default_value = "basic", value_parser = metadata_level)]
-    pub metadata: MetadataLevel,
-    /// Which directories are expected to have a marker
-    #[arg(long, value_name = "WHICH", default_value = "empty", value_parser = directory_markers)]
-    pub directory_markers: DirectoryMarkers,
+    /// How much metadata is compared: none, basic or full [default: basic, or as migrated]
+    #[arg(long, value_name = "LEVEL", value_parser = metadata_level)]
+    pub metadata: Option<MetadataLevel>,
+    /// Which directories have to have a marker: empty or all [default: empty, or as migrated]
+    #[arg(long, value_name = "WHICH", value_parser = directory_markers)]
+    pub directory_markers: Option<DirectoryMarkers>,
     /// The state folder of the migration that is named
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,

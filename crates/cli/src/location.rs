@@ -188,10 +188,11 @@ fn bucket(rest: &str) -> Result<Location, String> {
         return Err("the URL names no bucket; write s3://BUCKET/prefix".to_owned());
     }
     if bucket.contains(':') || bucket.contains('@') {
-        return Err(format!(
-            "{bucket:?} is no bucket; a server is named by AWS_ENDPOINT_URL_S3 or \
-             --source-endpoint and --target-endpoint, credentials by the AWS settings"
-        ));
+        // It may hold a secret: it is not repeated.
+        return Err("a bucket's name has no ':' and no '@'; a server is named by \
+             AWS_ENDPOINT_URL_S3 or --source-endpoint and --target-endpoint, credentials by the \
+             AWS settings"
+            .to_owned());
     }
     if !bucket.chars().all(allowed) || bucket.starts_with('.') {
         return Err(format!(

@@ -11,7 +11,10 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::arguments::{AddressingArgument, ConnectionArguments, ScopeArguments};
+use whimbrel_core::config::DirectoryMarkers;
+use whimbrel_core::metadata::MetadataLevel;
+
+use crate::arguments::{AddressingArgument, ConnectionArguments, MigrateArguments, ScopeArguments};
 use crate::exit::CommandError;
 
 const CALL: &str = "call.json";
@@ -37,6 +40,8 @@ pub struct Call {
     target_profile: Option<String>,
     target_endpoint: Option<String>,
     target_region: Option<String>,
+    metadata: MetadataLevel,
+    directory_markers: DirectoryMarkers,
 }
 
 /// A URL; local ones need not be UTF-8.
@@ -49,13 +54,8 @@ struct Url {
 
 impl Call {
     /// What is kept of a call.
-    pub fn new(
-        source: &OsStr,
-        target: &OsStr,
-        scope: &ScopeArguments,
-        connection: &ConnectionArguments,
-    ) -> Self {
-        let connection = connection.clone();
+    pub fn new(source: &OsStr, target: &OsStr, arguments: &MigrateArguments) -> Self {
+        let (scope, connection) = (&arguments.scope, arguments.connection.clone());
         Self {
             version: VERSION,
             source: Url::new(source),
@@ -73,7 +73,19 @@ impl Call {
             target_profile: connection.target_profile,
             target_endpoint: connection.target_endpoint,
             target_region: connection.target_region,
+            metadata: arguments.write.metadata,
+            directory_markers: arguments.write.directory_markers,
         }
+    }
+
+    /// How much metadata travels.
+    pub fn metadata(&self) -> MetadataLevel {
+        self.metadata
+    }
+
+    /// Which directories have a marker.
+    pub fn directory_markers(&self) -> DirectoryMarkers {
+        self.directory_markers
     }
 
     /// The source's URL.
@@ -216,19 +228,34 @@ fn read(folder: &Path, name: &str) -> Result<Option<String>, CommandError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arguments::{Cli, Command};
+
+    fn call(source: &OsStr, flags: &[&str]) -> Call {
+        let mut words: Vec<OsString> =
+            ["whimbrel", "migrate"].into_iter().map(OsString::from).collect();
+        words.push(source.to_owned());
+        words.push("s3://b/p".into());
+        words.extend(flags.iter().map(OsString::from));
+        let parsed = <Cli as clap::Parser>::parse_from(words);
+        let Command::Migrate(arguments) = parsed.command else { panic!("{parsed:?}") };
+        Call::new(source, "s3://b/p".as_ref(), &arguments)
+    }
 
     #[test]
     fn a_call_comes_back_as_it_was() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(Call::read(folder.path()).unwrap(), None);
-        let scope = ScopeArguments { exclude: vec!["a/**".into()], ..Default::default() };
         let source = OsStr::from_bytes(b"/a\xff");
-        let connection = crate::request::tests::connection(&["--target-endpoint", "http://h:1"]);
-        let call = Call::new(source, "s3://b/p".as_ref(), &scope, &connection);
+        let flags = ["--target-endpoint", "http://h:1", "--exclude", "a/**", "--metadata", "none"];
+        let call = call(source, &flags);
         call.write(folder.path()).unwrap();
         let read = Call::read(folder.path()).unwrap().unwrap();
         assert_eq!(read, call);
-        assert_eq!((read.source().as_os_str(), read.scope().exclude), (source, scope.exclude));
+        assert_eq!(
+            (read.source().as_os_str(), &read.scope().exclude[..]),
+            (source, &["a/**".to_owned()][..])
+        );
+        assert_eq!(read.metadata(), MetadataLevel::None);
         let merged = read.connection(&crate::request::tests::connection(&[]));
         assert_eq!(merged.target_endpoint.as_deref(), Some("http://h:1"));
     }
@@ -236,12 +263,7 @@ mod tests {
     #[test]
     fn a_newer_or_broken_call_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let call = Call::new(
-            "/a".as_ref(),
-            "/b".as_ref(),
-            &Default::default(),
-            &crate::request::tests::connection(&[]),
-        );
+        let call = call("/a".as_ref(), &[]);
         Call { version: 2, ..call }.write(folder.path()).unwrap();
         assert!(Call::read(folder.path()).is_err());
         std::fs::write(folder.path().join(CALL), "{").unwrap();

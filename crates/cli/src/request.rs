@@ -33,7 +33,7 @@ impl Pair {
     ) -> Result<Self, CommandError> {
         let read = |text: &OsStr, side: &str| {
             Location::parse(text).map_err(|reason| {
-                let shown = text.to_string_lossy();
+                let shown = without_credentials(&text.to_string_lossy());
                 CommandError::usage(format!("{side} {shown:?}: {reason}"), URL_REMEDY)
             })
         };
@@ -110,6 +110,16 @@ impl Pair {
             }
         }
         Ok(())
+    }
+}
+
+/// A URL as it may be shown: what stands before an `@` of its authority may be a password.
+fn without_credentials(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    match authority.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}://...@{host}{path}"),
+        None => url.to_owned(),
     }
 }
 
@@ -259,6 +269,14 @@ pub mod tests {
         ] {
             let pair = Pair::parse(source.as_ref(), target.as_ref(), &connection(flags));
             assert_eq!(pair.is_ok(), expected, "{source} {target} {flags:?}");
+        }
+    }
+
+    #[test]
+    fn passwords_in_urls_are_not_shown() {
+        for url in ["s3://key:SECRET@b/p", "hdfs://me:SECRET@nn:8020/p", "s3://a@SECRET@b"] {
+            let error = Pair::parse(url.as_ref(), "/b".as_ref(), &connection(&[])).unwrap_err();
+            assert!(!format!("{error:?}").contains("SECRET"), "{error:?}");
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use whimbrel_core::config::Config;
 use whimbrel_core::effect::Report;
@@ -55,7 +55,7 @@ pub async fn run(arguments: MigrateArguments, json: bool) -> Result<u8, CommandE
         signal = signals.next() => return Ok(stopped_early(&request.place, signal, json)),
     };
     request.announce(json);
-    let Begun { setup, reports, findings } = begun;
+    let Begun { setup, reports, findings, seconds_before } = begun;
     let mut problems = Problems::new(json);
     for finding in findings {
         problems.finding(finding);
@@ -63,7 +63,7 @@ pub async fn run(arguments: MigrateArguments, json: bool) -> Result<u8, CommandE
     let attended = attend(setup, reports, signals, &mut problems, &request.place.name);
     let (result, signal) = attended.await;
     let result = match result {
-        Ok(result) => request.result(&result, signal),
+        Ok(result) => request.result(&result, signal, seconds_before),
         Err(error) => {
             let error = CommandError::from(error);
             let code = exit::code(&BTreeSet::from([error.condition]));
@@ -83,6 +83,8 @@ struct Begun {
     setup: Setup,
     reports: mpsc::Receiver<Report>,
     findings: Vec<Finding>,
+    /// What earlier runs took.
+    seconds_before: f64,
 }
 
 impl Request {
@@ -165,8 +167,8 @@ impl Request {
             problems,
             ..usual
         };
-        self.remember()?;
-        Ok(Begun { setup, reports, findings })
+        let seconds_before = self.remember()?;
+        Ok(Begun { setup, reports, findings, seconds_before })
     }
 
     fn open_state(&self) -> Result<State, CommandError> {
@@ -181,14 +183,15 @@ impl Request {
         Ok(State::open(&self.place.folder, namespace, fixed)?)
     }
 
-    /// Leaves beside the state what `verify NAME` and `status` need.
-    fn remember(&self) -> Result<(), CommandError> {
+    /// Leaves beside the state what `verify NAME` and `status` need; answers how long earlier runs
+    /// took.
+    fn remember(&self) -> Result<f64, CommandError> {
         let (source, target) = (self.pair.source.url(), self.pair.target.url());
-        let (scope, connection) = (&self.arguments.scope, &self.arguments.connection);
-        Call::new(&source, &target, scope, connection).write(&self.place.folder)?;
+        Call::new(&source, &target, &self.arguments).write(&self.place.folder)?;
+        let before = record::read_result(&self.place.folder)?.unwrap_or_default();
         record::forget_result(&self.place.folder)?;
         state::register(&self.place);
-        Ok(())
+        Ok(before.get("elapsed_seconds").and_then(Value::as_f64).unwrap_or_default())
     }
 
     fn config(&self) -> Config {
@@ -231,7 +234,12 @@ impl Request {
         tracing::info!(name = self.place.name, state, source, target, "started");
     }
 
-    fn result(&self, run: &RunResult, signal: Option<Signal>) -> MigrationResult {
+    fn result(
+        &self,
+        run: &RunResult,
+        signal: Option<Signal>,
+        seconds_before: f64,
+    ) -> MigrationResult {
         let progress = &run.progress;
         let mut conditions = BTreeSet::new();
         let error = match &run.ending {
@@ -261,7 +269,7 @@ impl Request {
             extras: progress.extras,
             as_of_txid: progress.as_of_txid,
             lag_seconds: progress.lag_seconds,
-            elapsed_seconds: progress.elapsed_seconds,
+            elapsed_seconds: seconds_before + progress.elapsed_seconds,
             run_elapsed_seconds: progress.elapsed_seconds,
             name: self.place.name.clone(),
             error,

@@ -39,8 +39,8 @@ pub async fn run(arguments: VerifyArguments, json: bool) -> Result<u8, CommandEr
     let options = Options {
         content: if arguments.read { Content::Read } else { Content::Checksum },
         ignore_extras: arguments.ignore_extras,
-        metadata: arguments.metadata,
-        directory_markers: arguments.directory_markers,
+        metadata: arguments.metadata.unwrap_or_default(),
+        directory_markers: arguments.directory_markers.unwrap_or_default(),
         parallel: PARALLEL,
     };
     let comparing = Comparing::new(source, target, coverage, options)?;
@@ -163,6 +163,8 @@ fn filled_in(arguments: VerifyArguments) -> Result<VerifyArguments, CommandError
         target: Some(call.target()),
         scope: if says_scope { arguments.scope } else { call.scope() },
         connection: call.connection(&arguments.connection),
+        metadata: arguments.metadata.or(Some(call.metadata())),
+        directory_markers: arguments.directory_markers.or(Some(call.directory_markers())),
         ..arguments
     })
 }

@@ -62,8 +62,9 @@ impl Display {
     }
 
     fn draw(&mut self, block: &[String]) {
-        let width = rustix::termios::tcgetwinsize(std::io::stderr())
-            .map_or(WIDTH_USUAL, |size| usize::from(size.ws_col).max(20));
+        let size = rustix::termios::tcgetwinsize(std::io::stderr());
+        let known = size.map(|size| usize::from(size.ws_col)).ok().filter(|columns| *columns > 1);
+        let width = known.unwrap_or(WIDTH_USUAL);
         let mut text = String::new();
         if self.lines > 0 {
             text.push_str(&format!("\x1b[{}A\x1b[J", self.lines));

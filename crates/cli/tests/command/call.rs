@@ -21,6 +21,27 @@ pub struct Ended {
     pub stderr: String,
 }
 
+/// A call under way; it ends with its test.
+pub struct Running(Option<Child>);
+
+impl Running {
+    pub fn id(&self) -> String {
+        self.0.as_ref().map(|child| child.id().to_string()).unwrap()
+    }
+
+    pub fn ended(mut self) -> Ended {
+        Ended::of(self.0.take().unwrap().wait_with_output().unwrap())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            child.kill().and_then(|()| child.wait()).unwrap();
+        }
+    }
+}
+
 impl Place {
     pub fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap(), environment: Vec::new() }
@@ -68,8 +89,8 @@ impl Place {
         Ended::of(self.command(arguments).output().unwrap())
     }
 
-    pub fn spawn<I: AsRef<OsStr>>(&self, arguments: &[I]) -> Child {
-        self.command(arguments).spawn().unwrap()
+    pub fn spawn<I: AsRef<OsStr>>(&self, arguments: &[I]) -> Running {
+        Running(Some(self.command(arguments).spawn().unwrap()))
     }
 
     /// Every file below a folder with its content, by relative path.
@@ -93,7 +114,7 @@ impl Place {
 }
 
 impl Ended {
-    pub fn of(output: Output) -> Self {
+    fn of(output: Output) -> Self {
         Self {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8(output.stdout).unwrap(),

@@ -3,7 +3,7 @@
 use serde_json::json;
 use whimbrel_testbed::{Hadoop, HadoopOptions, S3Server, VersityGateway};
 
-use crate::call::{Ended, Place, until};
+use crate::call::{Place, until};
 
 struct World {
     hadoop: Hadoop,
@@ -101,7 +101,7 @@ fn live_until_stopped(world: &World) {
     world.hadoop.write("/data/new", "three").unwrap();
     until("the change", || copied(3));
     place.run(&["stop", "live"]).expect(0);
-    let ended = Ended::of(child.wait_with_output().unwrap()).expect(143);
+    let ended = child.ended().expect(143);
     assert_eq!(ended.result()["outcome"], "stopped");
     let verified = place.run(&["verify", "live", "--json"]).expect(0).result();
     assert_eq!(verified["verified_by_checksum"], 3, "{verified}");

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::call::{Ended, Place, until};
+use crate::call::{Place, until};
 
 fn small_tree(place: &Place) {
     place.write("source/a", "one");
@@ -155,9 +155,9 @@ fn live_with_orders_and_a_signal() {
     place.run(&["pause", "live"]).expect(0);
     place.run(&["resume", "live"]).expect(0);
     place.run(&["migrate", "source", "target", "--name", "live"]).expect(7);
-    let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    let killed = Command::new("kill").args(["-TERM", &child.id()]).status().unwrap();
     assert!(killed.success());
-    let ended = Ended::of(child.wait_with_output().unwrap()).expect(143);
+    let ended = child.ended().expect(143);
     assert_eq!(ended.result()["outcome"], "stopped");
     place.run(&["stop", "live"]).expect(2);
 }
@@ -170,10 +170,9 @@ fn a_killed_run_resumes() {
     }
     let call =
         ["migrate", "source", "target", "--name", "killed", "--bandwidth", "2MB/s", "--json"];
-    let mut child = place.spawn(&call);
+    let child = place.spawn(&call);
     until("some copies", || place.path("target").is_dir() && place.tree("target").len() > 20);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    drop(child);
     let before = place.tree("target").len();
     assert!(before < 300, "it was over before it was killed");
     let result = place.run(&["migrate", "source", "target", "--name", "killed", "--json"]);
