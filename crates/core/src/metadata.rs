@@ -21,6 +21,13 @@ pub struct Metadata {
     pub xattrs: BTreeMap<String, Vec<u8>>,
 }
 
+impl Metadata {
+    /// What stands in for metadata that is not known: equal to none that a source gives.
+    pub fn unknown() -> Self {
+        Self { mode: u32::MAX, ..Self::default() }
+    }
+}
+
 /// How much metadata travels (`--metadata`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

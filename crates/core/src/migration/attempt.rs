@@ -7,6 +7,7 @@ use crate::effect::Effect;
 use crate::failure::{Failure, FailureKind};
 use crate::identity::Identity;
 use crate::input::Standing;
+use crate::metadata::Metadata;
 use crate::number::{AttemptNumber, TxId};
 use crate::path::RelPath;
 use crate::record::{Attempt, AttemptKind, Change, Lane, Reach, Row, Upload};
@@ -189,7 +190,7 @@ impl Migration {
                     attempt: standing.attempt,
                     as_of: TxId(0),
                     epoch: self.epoch,
-                    metadata: row.map(|row| row.metadata).unwrap_or_default(),
+                    metadata: Metadata::unknown(),
                 };
                 self.outbox.change(Change::PutRow(surprising.clone()));
                 Some(surprising)

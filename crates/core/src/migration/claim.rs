@@ -223,6 +223,11 @@ impl Migration {
 
     /// The target equals the source here as of a transaction.
     pub(super) fn settle(&mut self, path: RelPath, claim: Claim, as_of: TxId) {
+        if claim.dirty {
+            // What happened above may have been looked at before this path's row was there.
+            self.again(path, claim, 0, false);
+            return;
+        }
         self.abandon_uploads(&claim);
         match &claim.origin {
             Origin::Work => {

@@ -381,6 +381,7 @@ impl Migration {
     fn finish_pass(&mut self, directory: &RelPath) {
         let Some(pass) = self.passes.remove(directory) else { return };
         self.works -= 1;
+        self.abandon_uploads(&pass.claim);
         let all = self.config.directory_markers == DirectoryMarkers::All;
         self.outbox.change(Change::Settle {
             path: directory.clone(),

@@ -195,7 +195,7 @@ impl Migration {
             return;
         }
         if claim.row.is_some() {
-            self.clear_way(path, claim, AfterRemoval::Again);
+            self.remove_own(path, claim, AfterRemoval::Again);
             return;
         }
         let not_empty = node.empty == Some(false);
