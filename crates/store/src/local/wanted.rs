@@ -1,5 +1,5 @@
-//! Whether anybody still waits for an answer. Work on a blocking thread goes on when its question is
-//! dropped; it must not take effect then (rule 4.2).
+//! Whether anybody still waits for an answer. Work on a blocking thread goes on when its question
+//! is dropped; it must not take effect then (rule 4.2).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
