@@ -18,7 +18,7 @@ use crate::rpc::frame::{CLIENT_PROTOCOL, Call, Caller};
 use crate::rpc::namenodes::{Answer, Epoch, Lane, Namenodes};
 use crate::status::{ContentSummary, FileStatus, Page};
 
-const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(120);
 const DATANODE_SILENCE: Duration = Duration::from_secs(30);
 
@@ -60,7 +60,8 @@ pub(crate) struct Shared {
 }
 
 impl Settings {
-    /// Settings for a user with the times that suit long runs: a minute per attempt, two per call.
+    /// Settings for a user with the times that suit long runs: half a minute per attempt, two minutes
+    /// per call.
     #[must_use]
     pub fn new(user: &str) -> Self {
         Self {

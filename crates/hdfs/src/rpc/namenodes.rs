@@ -101,8 +101,7 @@ impl Namenodes {
             let current = *self.current();
             let remaining = patience.saturating_sub(started.elapsed());
             let limit = remaining.min(call_timeout);
-            let attempt = timeout(limit, self.attempt(lane, call, current, limit)).await;
-            let error = match attempt.unwrap_or_else(|_| Err(self.no_answer(current, limit))) {
+            let error = match self.attempt(lane, call, current, limit).await {
                 Ok(response) if self.current().epoch == current.epoch => {
                     let value = decode(response, self.address(current.index), call.method)?;
                     return Ok(Answer { value, epoch: current.epoch });
@@ -143,7 +142,12 @@ impl Namenodes {
         current: Current,
         limit: Duration,
     ) -> Result<Response, Error> {
-        let connection = self.connection(lane, current, limit).await?;
+        let started = Instant::now();
+        // Only the wait for a connection ends from outside: a call that ends by itself can tell
+        // whether its connection has fallen silent.
+        let connection = timeout(limit, self.connection(lane, current, limit)).await;
+        let connection = connection.unwrap_or_else(|_| Err(self.no_answer(current, limit)))?;
+        let limit = limit.saturating_sub(started.elapsed());
         let response = connection.call(call, &self.caller, limit).await?;
         let response = accept(response, &self.address(current.index), call.method)?;
         if lane == Lane::Edits {

@@ -1,11 +1,13 @@
 //! Servers that stop, start again, and refuse for a while.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use whimbrel_hdfs::{Client, Configuration, Error, ErrorKind, Settings};
+use whimbrel_testbed::{Fault, FaultProxy};
 
 use crate::reading::{pinned, read};
 use crate::{client, cluster, configuration, text};
@@ -109,6 +111,49 @@ async fn a_configuration_that_wants_kerberos_is_refused_unasked() {
     let refused = Client::connect(&configuration, "", Settings::new("x")).await.unwrap_err();
     assert!(matches!(refused, Error::Kerberos { .. }), "{refused}");
     assert_eq!(refused.kind(), ErrorKind::Unsupported);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_breaks_in_any_way_is_said_in_time_and_mends_itself() {
+    let hadoop = cluster().await;
+    hadoop.write("/outage/line", "bytes").unwrap();
+    let namenode: SocketAddr = hadoop.name_nodes()[0].parse().unwrap();
+    let line = tokio::task::block_in_place(|| FaultProxy::start(namenode)).unwrap();
+    let settings = Settings::new(hadoop.superuser());
+    let address = line.address().to_string();
+    let client = Client::connect(&Configuration::new(), &address, settings).await.unwrap();
+    let hasty = client.with_patience(Duration::from_secs(1));
+    let patient = client.with_patience(Duration::from_secs(30));
+    let faults = [
+        Fault::Refuse,
+        Fault::Reset,
+        Fault::Stall,
+        Fault::ResetAfter { bytes: 10 },
+        Fault::LoseAnswers,
+        Fault::HoldAnswers,
+    ];
+    for fault in faults {
+        line.set(fault);
+        let started = Instant::now();
+        let error = hasty.file_status(b"/outage/line").await.unwrap_err();
+        assert!(matches!(error, Error::Unreachable { .. }), "{fault:?}: {error}");
+        assert!(started.elapsed() < Duration::from_secs(3), "{fault:?}");
+        let waiting = tokio::spawn({
+            let patient = patient.clone();
+            async move { patient.file_status(b"/outage/line").await }
+        });
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        line.set(Fault::None);
+        let epoch = client.epoch();
+        let status = patient.file_status(b"/outage/line").await.unwrap();
+        assert_eq!(status.unwrap().length, 5, "{fault:?}");
+        // What was asked while the line was broken is answered too, if only at its own pace.
+        if fault != Fault::HoldAnswers {
+            assert_eq!(waiting.await.unwrap().unwrap().unwrap().length, 5, "{fault:?}");
+            assert!(client.epoch() >= epoch);
+        }
+    }
+    tokio::task::block_in_place(|| drop(line));
 }
 
 #[tokio::test(flavor = "multi_thread")]
