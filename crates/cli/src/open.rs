@@ -42,11 +42,14 @@ pub async fn source(
     acl: bool,
 ) -> Result<OpenSource, CommandError> {
     let opening = async {
-        match location {
+        let opened = match location {
             Location::Hdfs { .. } => hdfs_source(location, connection, acl).await,
             Location::Local { path } => local_source(path),
             Location::Bucket { .. } => bucket_source(location, connection).await,
-        }
+        }?;
+        // Whoever may not list the root cannot migrate anything of it.
+        opened.source.list(&RelPath::root(), None).await?;
+        Ok(opened)
     };
     in_time(Side::Source, location, opening).await
 }
@@ -118,10 +121,7 @@ pub async fn target(
                 let settings = bucket_settings(location, connection, Side::Target, write);
                 S3Target::open(&settings).await.map(OpenTarget::Bucket)
             }
-            Location::Hdfs { .. } => Err(StoreError::Unsupported {
-                message: format!("{location} cannot be a target"),
-                remedy: "choose s3://BUCKET/prefix or a local path".to_owned(),
-            }),
+            Location::Hdfs { .. } => Err(no_target(location)),
         }
     };
     in_time(Side::Target, location, opening).await
@@ -135,19 +135,25 @@ pub async fn target_to_look_at(
     location: &Location,
     connection: &ConnectionArguments,
 ) -> Result<OpenTarget, CommandError> {
-    if let Location::Local { path } = location
-        && !path.is_dir()
-    {
-        return Err(StoreError::Missing {
-            message: format!("{location} is no directory"),
-            remedy: "check the path; a mount may be missing".to_owned(),
+    let opening = async {
+        match location {
+            Location::Local { path } => LocalTarget::look_at(path).map(OpenTarget::Local),
+            Location::Bucket { .. } => {
+                let write = WriteOptions::default();
+                let settings = bucket_settings(location, connection, Side::Target, write);
+                S3Target::open(&settings).await.map(OpenTarget::Bucket)
+            }
+            Location::Hdfs { .. } => Err(no_target(location)),
         }
-        .into_failure(Side::Target)
-        .into());
+    };
+    in_time(Side::Target, location, opening).await
+}
+
+fn no_target(location: &Location) -> StoreError {
+    StoreError::Unsupported {
+        message: format!("{location} cannot be a target"),
+        remedy: "choose s3://BUCKET/prefix or a local path".to_owned(),
     }
-    let migration = format!("look-{}", std::process::id());
-    let writer = Writer { migration: &migration, uploads: &[] };
-    target(location, connection, WriteOptions::default(), writer).await
 }
 
 async fn bucket_source(

@@ -86,9 +86,10 @@ impl Problems {
             add(&mut fields, "remedy", &failure.remedy);
             return json_line("problem", &fields);
         }
-        let shown = path.map(|path| format!("{}: ", printable(&path.to_string())));
-        let shown = shown.unwrap_or_default();
-        standard_error(&format!("{kind}: {shown}{}", printable(&failure.message)));
+        // Many messages begin with the path.
+        let named = path.map(RelPath::to_string).filter(|path| !failure.message.contains(path));
+        let named = named.map(|path| format!("{path}: ")).unwrap_or_default();
+        standard_error(&format!("{kind}: {}", printable(&format!("{named}{}", failure.message))));
         if !failure.remedy.is_empty() {
             standard_error(&format!("  what to do: {}", failure.remedy));
         }

@@ -74,6 +74,11 @@ fn what_is_refused(world: &World) {
     let source = world.source();
     let missing = format!("{source}/no-such-path");
     place.run(&["migrate", &missing, "s3://bucket/none", "--json"]).expect(3).result();
+    let closed = json!({"operation": "set_permission", "path": "/closed", "mode": "700"});
+    world.hadoop.write("/closed/x", "not for everyone").unwrap();
+    world.hadoop.operations(&[closed]).unwrap();
+    let source_closed = source.replace("/data", "/closed");
+    place.run(&["migrate", &source_closed, "s3://bucket/none", "--json"]).expect(3).result();
     let live = ["migrate", &source, "s3://bucket/none", "--live", "--json"];
     let refused = place.run(&live).expect(3).result();
     assert!(refused["message"].to_string().to_lowercase().contains("superuser"), "{refused}");

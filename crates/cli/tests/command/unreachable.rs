@@ -82,3 +82,18 @@ fn a_state_that_cannot_be_used() {
     timed(&place, &["migrate", "source", "target", "--json", "--state", "garbage"], 7);
     assert!(!place.path("target/a").exists(), "the target was touched");
 }
+
+#[test]
+fn a_server_that_speaks_something_else() {
+    use std::io::Write;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        while let Ok((mut stream, _)) = listener.accept() {
+            // Whoever hangs up early is served no longer.
+            let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let place = Place::new();
+    timed(&place, &["migrate", &format!("hdfs://{address}/data"), "target", "--json"], 3);
+}

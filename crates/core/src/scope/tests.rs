@@ -182,7 +182,10 @@ fn plain_match(glob: &[u8], path: &[u8]) -> bool {
 
 proptest! {
     #[test]
-    fn agrees_with_the_plain_meaning(glob in "[ab*?]{1,6}(/[ab?]{1,3}[*])?x?[*]", path in "[abx/]{0,9}") {
+    fn agrees_with_the_plain_meaning(
+        glob in "[ab*?]{1,6}(/[ab?]{1,3}[*])?x?[*]",
+        path in "[abx/]{0,9}",
+    ) {
         prop_assume!(!glob.contains("***") && !glob.starts_with("**/") && !glob.contains("/**/"));
         let scope = scope(&[&glob], &[]);
         let expected = plain_match(glob.as_bytes(), path.as_bytes());
@@ -190,7 +193,10 @@ proptest! {
     }
 
     #[test]
-    fn never_panics_and_covers_only_what_it_enters(glob in ".{0,12}", path in proptest::collection::vec(any::<u8>(), 0..16)) {
+    fn never_panics_and_covers_only_what_it_enters(
+        glob in ".{0,12}",
+        path in proptest::collection::vec(any::<u8>(), 0..16),
+    ) {
         let rules = ScopeRules { includes: vec![glob], ..ScopeRules::default() };
         if let Ok(scope) = Scope::new(&rules) {
             let path = RelPath::new(path);
