@@ -92,6 +92,11 @@ impl HdfsSource {
         let client = Client::connect(&configuration, authority, calls).await.map_err(failed)?;
         let status = client.located_status(path.as_bytes()).await.map_err(failed)?;
         let Some(status) = status else { return Err(missing(&settings.url)) };
+        // Not every NameNode tells this to everybody; its files say it of themselves as well.
+        let zone = client.encryption_zone(path.as_bytes()).await.unwrap_or_default();
+        if status.is_encrypted || zone.is_some() {
+            return Err(encrypted(&settings.url));
+        }
         let (root, kind) = root_of(&settings.url, &path, &status)?;
         let walks = Mutex::default();
         Ok(Self { client, root, kind, acl: settings.acl, walks })
@@ -320,14 +325,15 @@ fn missing(url: &str) -> StoreError {
     }
 }
 
-fn root_of(url: &str, path: &str, status: &FileStatus) -> Result<(Root, RootKind), StoreError> {
-    if status.is_encrypted {
-        return Err(StoreError::Refused {
-            message: format!("{url} lies in an encryption zone, which cannot be decrypted"),
-            remedy: "Migrate what lies outside of encryption zones; ciphertext is not copied."
-                .to_owned(),
-        });
+fn encrypted(url: &str) -> StoreError {
+    StoreError::Refused {
+        message: format!("{url} lies in an encryption zone, which cannot be decrypted"),
+        remedy: "Migrate what lies outside of encryption zones; ciphertext is not copied."
+            .to_owned(),
     }
+}
+
+fn root_of(url: &str, path: &str, status: &FileStatus) -> Result<(Root, RootKind), StoreError> {
     match status.kind {
         FileKind::Directory => Ok((Root::new(path.as_bytes()), RootKind::Directory)),
         FileKind::File => {

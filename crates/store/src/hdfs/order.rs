@@ -123,12 +123,15 @@ pub(crate) async fn page<D: Directory>(
     directory: &D,
     after: Option<&[u8]>,
     last: Option<Walk>,
-) -> Result<Option<(Batch<D::Child>, Walk)>, StoreError> {
+) -> Result<Found<D::Child>, StoreError> {
     let mut place = match (after, last) {
         (None, _) => Place::start(),
         (Some(after), Some(walk)) if walk.end.after.as_deref() == Some(after) => walk.end,
         (Some(after), Some(walk)) if walk.holds(after) => walk.begin,
-        (Some(after), _) => Place::find(directory, after).await?,
+        (Some(after), _) => match small(directory, after).await? {
+            Some(page) => return Ok(page),
+            None => Place::find(directory, after).await?,
+        },
     };
     loop {
         let begin = place.clone();
@@ -143,6 +146,23 @@ pub(crate) async fn page<D: Directory>(
             return Ok(Some((batch, Walk { begin, end: place })));
         }
     }
+}
+
+type Found<C> = Option<(Batch<C>, Walk)>;
+
+/// The rest of a directory that is but one page; `None` if it is more.
+async fn small<D: Directory>(
+    directory: &D,
+    after: &[u8],
+) -> Result<Option<Found<D::Child>>, StoreError> {
+    let Some(mut batch) = directory.fetch(b"", true).await? else { return Ok(Some(None)) };
+    if batch.more {
+        return Ok(None);
+    }
+    batch.children.retain(|child| child.name() > after);
+    sort(&mut batch.children);
+    let place = Place::start();
+    Ok(Some(Some((batch, Walk { begin: place.clone(), end: place }))))
 }
 
 impl Walk {

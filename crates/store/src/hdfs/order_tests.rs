@@ -83,6 +83,13 @@ fn plain_directories_take_one_call_per_page() {
 }
 
 #[test]
+fn going_on_in_a_small_directory_takes_one_call() {
+    let listed = Listed::new(["é", "a", "b"].map(str::to_owned), 100);
+    assert_eq!(walk(&listed, false, |_| 1), listed.expected());
+    assert_eq!(listed.fetches.load(Ordering::Relaxed), 3);
+}
+
+#[test]
 fn few_foreign_letters_cost_few_calls() {
     let names =
         (0..1000).map(|n| if n % 10 == 0 { format!("{n:04}-ö") } else { format!("{n:04}") });

@@ -92,8 +92,9 @@ impl HdfsStream {
             }
             synced = written;
         }
-        let applied = edits.last_txid.map_or(after, TxId);
-        self.rest(cost, applied > after, applied < synced);
+        let applied = edits.last_txid.map_or(after, TxId).max(after);
+        let told = applied.0 - after.0;
+        self.rest(cost, told > 0, synced.0.saturating_sub(applied.0) > told);
         self.retention.observe(applied.max(synced));
         let digest = match edits.last_txid {
             Some(last) => transaction_digest(&edits, last),
@@ -124,12 +125,12 @@ impl HdfsStream {
         batches
     }
 
-    /// Sets the time of the next look. Behind the end it is at once: the backlog has to be read
-    /// anyway, and in one go it costs the NameNode least.
-    fn rest(&self, cost: Duration, news: bool, behind: bool) {
+    /// Sets the time of the next look. Far behind the end, with more before us than this reply told,
+    /// it is at once: the history is short.
+    fn rest(&self, cost: Duration, news: bool, far_behind: bool) {
         let mut state = self.state();
         state.idle = if news { 0 } else { state.idle.saturating_add(1) };
-        let pause = if behind && news {
+        let pause = if far_behind {
             Duration::ZERO
         } else {
             let idle = PAUSE_MIN.saturating_mul(1 << state.idle.min(5)).min(PAUSE_IDLE_MAX);
