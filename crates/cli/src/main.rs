@@ -29,6 +29,7 @@ use commands::act;
 use config::ParseError;
 use exit::{CommandError, Condition};
 use output::result::MigrationResult;
+use signal::interruptible;
 use whimbrel_engine::Request;
 
 fn main() -> ExitCode {
@@ -83,8 +84,12 @@ async fn execute(cli: Cli) -> Result<u8, CommandError> {
     let json = cli.output.json;
     match cli.command {
         Command::Migrate(arguments) => commands::migrate::run(arguments, json).await,
-        Command::Verify(arguments) => commands::verify::run(arguments, json).await,
-        Command::Doctor(arguments) => commands::doctor::run(arguments, json).await,
+        Command::Verify(arguments) => {
+            interruptible(commands::verify::run(arguments, json), json).await
+        }
+        Command::Doctor(arguments) => {
+            interruptible(commands::doctor::run(arguments, json), json).await
+        }
         Command::Status(arguments) => commands::status::run(&arguments, json).await,
         Command::Path(arguments) => commands::path::run(&arguments, json).await,
         Command::Limit(arguments) => act::limit(&arguments, json).await,

@@ -1,8 +1,13 @@
 //! The signals that end a run in good order.
 
+use std::collections::BTreeSet;
+use std::future::Future;
+
 use tokio::signal::unix::{Signal as Listener, SignalKind, signal};
 
-use crate::exit::{CommandError, Signal};
+use crate::exit::{self, CommandError, Condition, Signal};
+use crate::output;
+use crate::output::result::{MigrationResult, Outcome};
 
 /// Listens from its making on: nothing that comes later is missed.
 pub struct Signals {
@@ -35,4 +40,26 @@ impl Signals {
             _ = self.terminate.recv() => Signal::Terminate,
         }
     }
+}
+
+/// Work that keeps nothing: a signal ends it at once, with a result all the same.
+///
+/// # Errors
+/// Those of the work.
+pub async fn interruptible(
+    work: impl Future<Output = Result<u8, CommandError>>,
+    json: bool,
+) -> Result<u8, CommandError> {
+    let mut signals = Signals::listen()?;
+    let signal = tokio::select! {
+        ended = work => return ended,
+        signal = signals.next() => signal,
+    };
+    let exit_code = exit::code(&BTreeSet::from([Condition::Signal(signal)]));
+    if json {
+        let outcome = Outcome::Stopped;
+        let result = MigrationResult { outcome, exit_code, ..MigrationResult::default() };
+        output::json_line("result", &result.fields());
+    }
+    Ok(exit_code)
 }

@@ -25,7 +25,7 @@ use crate::output::progress::Display;
 use crate::output::result::{MigrationResult, Outcome};
 use crate::record::{self, Call};
 use crate::request::{Coverage, Pair};
-use crate::signal::Signals;
+use crate::signal::{Signals, interruptible};
 use crate::state::{self, StatePlace};
 
 /// How long a second signal leaves the run to put its state away.
@@ -45,11 +45,11 @@ struct Request {
 /// What keeps it from beginning. What ends it later is its result.
 pub async fn run(arguments: MigrateArguments, json: bool) -> Result<u8, CommandError> {
     let request = Request::parse(arguments)?;
-    let mut signals = Signals::listen()?;
     if request.arguments.dry_run {
-        return super::dry_run::run(&request.pair, &request.coverage, &request.arguments, json)
-            .await;
+        let Request { pair, coverage, arguments, .. } = &request;
+        return interruptible(super::dry_run::run(pair, coverage, arguments, json), json).await;
     }
+    let mut signals = Signals::listen()?;
     let begun = tokio::select! {
         begun = request.begin() => begun?,
         signal = signals.next() => return Ok(stopped_early(&request.place, signal, json)),

@@ -195,3 +195,67 @@ fn the_log_tells_and_keeps_secrets() {
         assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
     }
 }
+
+#[test]
+fn names_that_are_hard_to_hold() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let place = Place::new();
+    std::fs::create_dir_all(place.path("source")).unwrap();
+    let names: [&[u8]; 12] = [
+        b"a",
+        b"a-b",
+        b"a.txt",
+        b"not-utf8\xff\xfe",
+        b"line\nbreak",
+        b"space ",
+        b"%41",
+        b"a+b",
+        b"x#1",
+        "e\u{301}".as_bytes(),
+        "\u{e9}".as_bytes(),
+        b"\x01control",
+    ];
+    for name in names {
+        std::fs::write(place.path("source").join(OsStr::from_bytes(name)), name).unwrap();
+        let directory = [b"d-", name].concat();
+        let directory = place.path("source").join(OsStr::from_bytes(&directory));
+        std::fs::create_dir(&directory).unwrap();
+        std::fs::write(directory.join(OsStr::from_bytes(name)), name).unwrap();
+    }
+    std::os::unix::fs::symlink("a", place.path("source/link")).unwrap();
+    let ended = place.run(&["migrate", "source", "target", "--json"]).expect(5);
+    let problems: Vec<_> =
+        ended.lines().into_iter().filter(|line| line["type"] == "problem").collect();
+    assert_eq!(problems.len(), 1, "{}", ended.stdout);
+    assert_eq!(problems[0]["path"], "link");
+    let result = ended.result();
+    assert_eq!((&result["outcome"], &result["failures"]), (&"incomplete".into(), &1.into()));
+    std::fs::remove_file(place.path("source/link")).unwrap();
+    assert_eq!(place.tree("target"), place.tree("source"));
+    let verified = place.run(&["verify", "source", "target", "--json"]).expect(0).result();
+    assert_eq!(verified["verified_by_reading"], 24);
+    std::fs::remove_file(place.path("target").join(OsStr::from_bytes(names[3]))).unwrap();
+    let ended = place.run(&["verify", "source", "target", "--json"]).expect(5);
+    let told = ended.lines().into_iter().find(|line| line["type"] == "difference").unwrap();
+    assert_eq!(
+        (&told["kind"], &told["path_base64"]),
+        (&"missing".into(), &"bm90LXV0Zjj//g==".into())
+    );
+}
+
+#[test]
+fn a_signal_ends_what_keeps_nothing() {
+    let place = Place::new();
+    small_tree(&place);
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = format!("hdfs://{}/data", silent.local_addr().unwrap());
+    for call in [["verify", &target, "target", "--json"], ["migrate", &target, "target", "--json"]]
+    {
+        let child = place.spawn(&call);
+        std::thread::sleep(std::time::Duration::from_secs(2));
+        let killed = Command::new("kill").args(["-INT", &child.id()]).status().unwrap();
+        assert!(killed.success());
+        assert_eq!(child.ended().expect(130).result()["outcome"], "stopped");
+    }
+}
