@@ -71,11 +71,16 @@ impl World {
             }
             Effect::PutMarker { ticket, attempt, path, metadata } => {
                 let _lane = self.lanes.target_calls.acquire().await;
+                let _alone = match &self.directories {
+                    Some(directories) => Some(directories.lock().await),
+                    None => None,
+                };
                 (ticket, self.carrier.put_marker(attempt, &path, metadata).await)
             }
             Effect::Remove { ticket, items } => {
                 let _lane = self.lanes.target_calls.acquire().await;
                 let outcomes: Vec<Written> = self.carrier.remove(&items).await;
+                self.remove_bare(&items).await;
                 return self.tell(Input::Removed { ticket, outcomes });
             }
             Effect::Abort { path, upload_id } => {

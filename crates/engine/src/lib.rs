@@ -5,6 +5,7 @@
 //! behind the limits of the run ([`limit`]). Nothing is decided here: a failure of either side goes
 //! to the core as it is.
 
+mod bare_directory;
 mod clock;
 mod control;
 mod counts;

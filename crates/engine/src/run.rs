@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Mutex as AsyncMutex, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use whimbrel_core::config::Config;
 use whimbrel_core::effect::Finish;
@@ -242,7 +242,9 @@ impl Parts {
     }
 
     fn world(self, desk: LedgerDesk, inputs: UnboundedSender<Input>) -> World {
+        let real_directories = !self.target.abilities().markers;
         World {
+            directories: real_directories.then(AsyncMutex::default),
             source: self.source,
             target: self.target,
             carrier: self.carrier,

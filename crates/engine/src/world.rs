@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{Mutex, Semaphore};
 use whimbrel_core::effect::Ticket;
 use whimbrel_core::entry::{FileNode, Node, Page};
 use whimbrel_core::failure::{Failure, FailureKind, Side};
@@ -38,6 +38,8 @@ pub(crate) struct World {
     pub(crate) desk: LedgerDesk,
     pub(crate) inputs: UnboundedSender<Input>,
     pub(crate) lanes: Lanes,
+    /// Where directories are real: held while one is made by its own key, or a bare one goes.
+    pub(crate) directories: Option<Mutex<()>>,
 }
 
 /// How much of each kind is under way at the same time.
@@ -114,10 +116,10 @@ impl World {
     }
 
     async fn examined(&self, path: &RelPath) -> Result<Examined, StoreError> {
-        if let Some(node) = self.source.stat(path).await? {
-            if covers(&self.scope, path, &node) {
-                return Ok(Examined::Present(node));
-            }
+        if let Some(node) = self.source.stat(path).await?
+            && covers(&self.scope, path, &node)
+        {
+            return Ok(Examined::Present(node));
         }
         // The root is looked at after the answer that rests on it (rule 1.5).
         Ok(Examined::Absent { root_key: self.root_key().await? })

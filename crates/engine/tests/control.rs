@@ -1,5 +1,12 @@
 //! A running migration takes orders: from its own process and through the socket.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "outside of the test functions too a failure ends the test"
+)]
+
 mod ground;
 
 use std::fs;

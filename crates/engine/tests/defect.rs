@@ -1,5 +1,12 @@
 //! A defect of our own ends the run, is told as one, and loses nothing.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "outside of the test functions too a failure ends the test"
+)]
+
 mod ground;
 
 use std::collections::BTreeMap;

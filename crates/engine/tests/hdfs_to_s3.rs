@@ -1,6 +1,13 @@
 //! Live migrations from a real NameNode to a real S3 server, compared by Hadoop's own client and
 //! AWS's own SDK.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "outside of the test functions too a failure ends the test"
+)]
+
 use std::sync::Arc;
 use std::time::Duration;
 

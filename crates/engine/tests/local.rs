@@ -1,5 +1,12 @@
 //! Whole migrations between two real directories through core, ledger and stores.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "outside of the test functions too a failure ends the test"
+)]
+
 mod ground;
 
 use std::fs;
