@@ -49,6 +49,8 @@ enum Answer {
 
 /// The longest time in which a simulated request may take effect.
 const LIFETIME_MILLIS: u64 = 5_000;
+/// How long the source has to be quiet.
+const QUIET_MILLIS: u64 = 1_000;
 /// Happenings after which a history counts as one that does not converge.
 const STEPS_MAX: u64 = 300_000;
 
@@ -66,6 +68,7 @@ pub struct Run {
     ledger_free_at: Time,
     operations_left: u64,
     finished: Option<Finish>,
+    last_operation: Time,
     trace: u64,
     steps: u64,
     problem: Option<String>,
@@ -113,6 +116,7 @@ impl Run {
             sequence: 0,
             ledger_free_at: now,
             finished: None,
+            last_operation: now,
             trace: 0,
             steps: 0,
             problem: None,
@@ -152,7 +156,9 @@ impl Run {
     fn go(&mut self) {
         while self.problem.is_none() && self.finished.is_none() {
             self.drain();
-            if self.finished == Some(Finish::Done) && self.operations_left > 0 {
+            let still_changing = self.operations_left > 0
+                || self.now < self.last_operation.plus_millis(QUIET_MILLIS * 2);
+            if self.options.live && self.finished == Some(Finish::Done) && still_changing {
                 // The source was quiet for a while, then went on: a later run takes it up.
                 self.finished = None;
                 self.crash();
@@ -211,6 +217,7 @@ impl Run {
     fn operate(&mut self) {
         program::operate(&mut self.source, &self.options, &mut self.rng);
         self.operations_left -= 1;
+        self.last_operation = self.now;
         if self.operations_left > 0 {
             let millis = self.rng.u64(..self.options.latency_max * 3);
             self.at(millis, Happening::Operate);
@@ -660,7 +667,7 @@ fn config(options: &Options) -> Config {
     Config {
         migration: "simulated".to_owned(),
         live: options.live,
-        until_quiet_millis: options.live.then_some(1_000),
+        until_quiet_millis: options.live.then_some(QUIET_MILLIS),
         pending_max: options.pending_max,
         request_lifetime_millis: LIFETIME_MILLIS + 1,
         copies_max: 4,

@@ -12,6 +12,9 @@ use crate::number::{AttemptNumber, TxId};
 use crate::path::RelPath;
 use crate::record::{Attempt, AttemptKind, Change, Lane, Reach, Row, Upload};
 
+/// Pause between two looks at what a doubtful attempt left.
+const DOUBT_PAUSE_MILLIS: u64 = 5_000;
+
 impl Migration {
     /// Numbers a write and makes its intent durable before whatever is sent after it (rule 4.1).
     pub(super) fn open_attempt(
@@ -46,11 +49,17 @@ impl Migration {
         self.doubts.insert((until, number, path.clone()));
     }
 
+    /// The end of a write is known, or cannot matter any more.
+    pub(super) fn close_attempt(&mut self, number: AttemptNumber) {
+        self.outbox.change(Change::AttemptClosed(number));
+        self.doubts.retain(|(_, doubtful, _)| *doubtful != number);
+    }
+
     /// A write did not take effect and will not. Uploads that another try can go on with are kept;
     /// those taken over from a dead process stay doubtful: it may have completed them.
     pub(super) fn give_attempt_up(&mut self, attempt: &Attempt, failure: Option<&Failure>) {
         let Some(upload) = &attempt.upload else {
-            self.outbox.change(Change::AttemptClosed(attempt.number));
+            self.close_attempt(attempt.number);
             return;
         };
         let goes_on = failure.is_some_and(|failure| match failure.kind {
@@ -66,6 +75,7 @@ impl Migration {
         });
         if goes_on {
             self.spent_uploads.remove(&attempt.number);
+            self.doubt(attempt);
             return;
         }
         let upload_id = upload.id.clone();
@@ -73,7 +83,7 @@ impl Migration {
         if attempt.doubtful_until.is_some() {
             self.doubt(attempt);
         } else {
-            self.outbox.change(Change::AttemptClosed(attempt.number));
+            self.close_attempt(attempt.number);
         }
     }
 
@@ -91,18 +101,24 @@ impl Migration {
     pub(super) fn abandon(&mut self, attempt: &Attempt, upload: &Upload) {
         let upload_id = upload.id.clone();
         self.outbox.send(Effect::Abort { path: attempt.path.clone(), upload_id });
-        if attempt.doubtful_until.is_none() {
-            self.outbox.change(Change::AttemptClosed(attempt.number));
+        match attempt.doubtful_until {
+            None => self.close_attempt(attempt.number),
+            Some(until) => {
+                self.doubts.insert((until, attempt.number, attempt.path.clone()));
+            }
         }
     }
 
-    /// Makes the paths of attempts pending whose time is over.
+    /// Makes the paths of attempts pending whose time is over, and again after a while if something
+    /// else took their entries along.
     pub(super) fn end_doubts(&mut self) {
         while let Some((until, number, path)) = self.doubts.first().cloned() {
             if until > self.now {
                 return;
             }
             self.doubts.remove(&(until, number, path.clone()));
+            let again = self.now.plus_millis(DOUBT_PAUSE_MILLIS);
+            self.doubts.insert((again, number, path.clone()));
             let path = match path.is_marker() {
                 true if self.config.namespace == crate::path::Namespace::Tree => {
                     path.parent().unwrap_or_default()
@@ -115,12 +131,14 @@ impl Migration {
     }
 
     /// The path of an attempt that cannot take effect any more, so that what stands there is final.
+    /// An upload that may still be gone on with is not over.
     pub(super) fn expired_attempt(&self, claim: &Claim) -> Option<RelPath> {
-        claim
-            .attempts
-            .iter()
-            .find(|attempt| attempt.doubtful_until.is_some_and(|until| until <= self.now))
-            .map(|attempt| attempt.path.clone())
+        claim.attempts.iter().find(|it| self.is_over(it)).map(|attempt| attempt.path.clone())
+    }
+
+    fn is_over(&self, attempt: &Attempt) -> bool {
+        attempt.doubtful_until.is_some_and(|until| until <= self.now)
+            && (attempt.upload.is_none() || self.spent_uploads.contains(&attempt.number))
     }
 
     /// Asks whose attempt stands.
@@ -199,18 +217,11 @@ impl Migration {
     }
 
     fn close_expired(&mut self, claim: &mut Claim, at: &RelPath) {
-        let now = self.now;
-        let (expired, rest): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut claim.attempts).into_iter().partition(|attempt| {
-                attempt.path == *at && attempt.doubtful_until.is_some_and(|until| until <= now)
-            });
+        let (expired, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut claim.attempts)
+            .into_iter()
+            .partition(|attempt| attempt.path == *at && self.is_over(attempt));
         for attempt in expired {
-            let unused = self.spent_uploads.insert(attempt.number);
-            if let (Some(upload), true) = (&attempt.upload, unused) {
-                let upload_id = upload.id.clone();
-                self.outbox.send(Effect::Abort { path: at.clone(), upload_id });
-            }
-            self.outbox.change(Change::AttemptClosed(attempt.number));
+            self.close_attempt(attempt.number);
         }
         claim.attempts = rest;
     }

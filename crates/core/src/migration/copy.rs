@@ -247,7 +247,7 @@ impl Migration {
                 let row = self.row_of(&path, &claim, &attempt, standing, as_of);
                 let row = Row { identity: Identity::Unknown, ..row };
                 self.outbox.change(Change::PutRow(row));
-                self.outbox.change(Change::AttemptClosed(attempt.number));
+                self.close_attempt(attempt.number);
                 self.look_again(path, claim);
             }
             Copied::Staged { upload, crc32c } if stood_still => {
@@ -313,7 +313,7 @@ impl Migration {
         let row = self.row_of(&path, &claim, attempt, standing, as_of);
         let replaced = claim.found.is_some() && claim.row.is_none();
         self.outbox.change(Change::PutRow(row));
-        self.outbox.change(Change::AttemptClosed(attempt.number));
+        self.close_attempt(attempt.number);
         self.outbox.change(Change::Count(Counters {
             files_copied: 1,
             bytes_copied: bytes,

@@ -75,7 +75,7 @@ impl Migration {
                     ..marker.clone()
                 };
                 self.outbox.change(Change::PutRow(row));
-                self.outbox.change(Change::AttemptClosed(attempt.number));
+                self.close_attempt(attempt.number);
                 let counted = Counters { markers_written: 1, ..Counters::default() };
                 self.outbox.change(Change::Count(counted));
                 if claim.dirty {
@@ -89,11 +89,11 @@ impl Migration {
                 self.fail(path, claim, failure);
             }
             (Written::Failed(failure), _) => {
-                self.outbox.change(Change::AttemptClosed(attempt.number));
+                self.close_attempt(attempt.number);
                 self.fail(path, claim, failure);
             }
             (Written::Done(_) | Written::Staged { .. } | Written::SourceMoved, _) => {
-                self.outbox.change(Change::AttemptClosed(attempt.number));
+                self.close_attempt(attempt.number);
                 self.again(path, claim, 100, false);
             }
         }

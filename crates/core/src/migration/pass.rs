@@ -263,6 +263,10 @@ impl Migration {
             }
             return;
         }
+        if lookup.directories.contains(path.name()) {
+            self.mark(&path, Reach::Subtree, Lane::Live, context.first, context.last);
+            return;
+        }
         let marker = self.is_commit_marker(&path);
         if marker || file.open || self.claims.is_busy(&path) || self.waits_as_metadata(&row, &file)
         {

@@ -72,7 +72,7 @@ impl Migration {
                 self.fail(path, claim, failure);
             }
             Written::Failed(failure) if reads_instead(&failure) => {
-                self.outbox.change(Change::AttemptClosed(attempt.number));
+                self.close_attempt(attempt.number);
                 if from.path == path {
                     self.outbox.change(Change::Distrust(path.clone()));
                 }
@@ -80,11 +80,11 @@ impl Migration {
                 self.queue_copy(path, claim);
             }
             Written::Failed(failure) => {
-                self.outbox.change(Change::AttemptClosed(attempt.number));
+                self.close_attempt(attempt.number);
                 self.fail(path, claim, failure);
             }
             Written::Staged { .. } | Written::SourceMoved => {
-                self.outbox.change(Change::AttemptClosed(attempt.number));
+                self.close_attempt(attempt.number);
                 self.again(path, claim, 100, false);
             }
         }
@@ -104,7 +104,7 @@ impl Migration {
         let row = self.row_of(&path, &claim, attempt, standing, TxId(0));
         let row = if claim.dirty { Row { identity: Identity::Unknown, ..row } } else { row };
         self.outbox.change(Change::PutRow(row));
-        self.outbox.change(Change::AttemptClosed(attempt.number));
+        self.close_attempt(attempt.number);
         self.outbox.change(Change::Count(Counters {
             files_relocated: u64::from(moved),
             metadata_updated: u64::from(!moved),

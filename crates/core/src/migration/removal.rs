@@ -228,7 +228,7 @@ impl Migration {
                 Written::Done(_) | Written::Staged { .. } | Written::SourceMoved => {
                     self.answered_by(Side::Target);
                     self.outbox.change(Change::DropRow(path.clone()));
-                    self.outbox.change(Change::AttemptClosed(number));
+                    self.close_attempt(number);
                     let files_removed = u64::from(!path.is_marker());
                     let counted = Counters { files_removed, ..Counters::default() };
                     self.outbox.change(Change::Count(counted));
@@ -240,7 +240,7 @@ impl Migration {
                     first_failure.get_or_insert(failure);
                 }
                 Written::Failed(failure) => {
-                    self.outbox.change(Change::AttemptClosed(number));
+                    self.close_attempt(number);
                     self.mark(&path, Reach::Path, Lane::Live, claim.first, claim.last);
                     first_failure.get_or_insert(failure);
                 }
