@@ -6,10 +6,14 @@ use crate::effect::Effect;
 use crate::path::RelPath;
 use crate::record::{Change, Counters};
 
+/// Pause between two rounds: what is claimed meanwhile cannot be coarsened, however often one asks.
+const PAUSE_MILLIS: u64 = 500;
+
 impl Migration {
     pub(super) fn consider_overload(&mut self) {
         let pending: u64 = self.summary.lanes.iter().sum();
-        if self.coarsening || pending <= self.config.pending_max {
+        let idle = self.now >= self.coarsen_not_before;
+        if self.coarsening || !idle || pending <= self.config.pending_max {
             return;
         }
         self.coarsening = true;
@@ -20,6 +24,7 @@ impl Migration {
 
     pub(super) fn coarsen(&mut self, directories: Vec<(RelPath, bool)>) {
         self.coarsening = false;
+        self.coarsen_not_before = self.now.plus_millis(PAUSE_MILLIS);
         let coarsened = directories.len() as u64;
         for (path, subtree) in directories {
             self.outbox.change(Change::Coarsen { path, subtree });
