@@ -1,9 +1,14 @@
 //! The project's chores, one file each.
 
+mod acceptance;
+mod demo;
+mod interrupt;
+mod local_tree;
 mod process;
 mod sim;
 mod test;
 mod testbed;
+mod whimbrel;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -14,6 +19,11 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask")]
 enum Chore {
+    /// A live migration to look at: a source that keeps changing, a real S3 server, the verdict.
+    Demo(demo::Demo),
+    /// What a migration has to hold, measured on real systems.
+    #[command(subcommand)]
+    Acceptance(acceptance::Acceptance),
     /// Everything that decides whether a change may land; installs what it needs.
     Test(test::Test),
     /// Simulated histories: the real core and ledger in a hostile world.
@@ -25,6 +35,8 @@ enum Chore {
 
 fn main() -> ExitCode {
     let done: Result<(), Box<dyn Error>> = match Chore::parse() {
+        Chore::Demo(options) => demo::demo(&options),
+        Chore::Acceptance(command) => acceptance::run(&command),
         Chore::Test(options) => test::test(&options),
         Chore::Sim(options) => sim::sim(&options),
         Chore::Testbed(command) => testbed::run(&command),

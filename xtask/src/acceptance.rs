@@ -1,0 +1,37 @@
+//! `cargo xtask acceptance`: what a migration has to hold, measured on real systems and judged by
+//! the checker that shares no code with Whimbrel. What was measured is appended to
+//! `docs/acceptance`.
+
+mod book;
+mod churn;
+mod ground;
+mod kill;
+mod outage;
+mod rename;
+
+use std::error::Error;
+
+use clap::Subcommand;
+
+/// What to measure.
+#[derive(Debug, Subcommand)]
+pub enum Acceptance {
+    /// A tree that changes in every way, before the scan, through it and after it.
+    Churn(churn::Churn),
+    /// SIGKILL at random moments, and a start on the same state each time.
+    Kill(kill::Kill),
+    /// A directory of many files that have arrived is renamed: no byte is read again.
+    Rename(rename::Rename),
+    /// Parts of the world are lost for a time.
+    Outage(outage::Outage),
+}
+
+/// Carries it out; fails unless everything held.
+pub fn run(command: &Acceptance) -> Result<(), Box<dyn Error>> {
+    match command {
+        Acceptance::Churn(options) => churn::run(options),
+        Acceptance::Kill(options) => kill::run(options),
+        Acceptance::Rename(options) => rename::run(options),
+        Acceptance::Outage(options) => outage::run(options),
+    }
+}

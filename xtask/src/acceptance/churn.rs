@@ -1,0 +1,240 @@
+//! Churn: the target has to be equal soon after it ends, and whole at every moment.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use serde_json::{Value, json};
+use whimbrel_testbed::{ChurnOptions, CreateFiles, FileSizes};
+
+use super::book::Book;
+use super::ground::{FOLDER, Ground, GroundPlan, conclude, demand, ending};
+use crate::local_tree::{Changes, LocalTree, TreePlan};
+use crate::whimbrel::Edition;
+
+/// How soon after the last change the target has to be equal, or a commit to be seen.
+const SECONDS_MAX: f64 = 10.0;
+/// How long a run may take to become quiet.
+const QUIET_LIMIT: Duration = Duration::from_secs(1800);
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Which churn.
+#[derive(Debug, Args)]
+pub struct Churn {
+    /// Decides the files and the changes.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// One after the other; those that this commit has passed already are left out.
+    #[arg(long, value_name = "A..B", value_parser = parse_seeds, conflicts_with = "seed")]
+    seeds: Option<(u64, u64)>,
+    /// Files at the start, twenty to a directory.
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    files: u64,
+    /// How long it changes.
+    #[arg(long, value_name = "N", default_value_t = 180)]
+    seconds: u64,
+    /// How often.
+    #[arg(long, value_name = "N", default_value_t = 300.0)]
+    operations_per_second: f64,
+    /// Passed on to the migration.
+    #[arg(long, value_name = "N")]
+    pending_max: Option<u64>,
+    /// HTTPS under a private authority, through a proxy.
+    #[arg(long)]
+    tls: bool,
+    /// A local source.
+    #[arg(long)]
+    local: bool,
+    /// A local source and a local target.
+    #[arg(long)]
+    local_to_local: bool,
+    #[command(flatten)]
+    edition: Edition,
+}
+
+/// Who changes the source.
+enum Changer {
+    Hdfs,
+    Local(Changes),
+}
+
+/// Runs every seed; fails if one failed.
+pub fn run(options: &Churn) -> Result<(), Box<dyn Error>> {
+    let (first, last) = options.seeds.unwrap_or((options.seed, options.seed));
+    let mut book = Book::open("churn")?;
+    let mut failed = Vec::new();
+    for seed in first..=last {
+        let call = call(options, seed);
+        if options.seeds.is_some() && book.has_passed(&call) {
+            eprintln!("seed {seed} stands in the book already");
+            continue;
+        }
+        let measured = measure(options, seed)?;
+        book.add(&call, &measured)?;
+        if measured["passed"] != json!(true) {
+            failed.push(seed);
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { Err(format!("seeds that failed: {failed:?}").into()) }
+}
+
+/// What makes two runs the same.
+fn call(options: &Churn, seed: u64) -> Value {
+    let systems = match (options.local_to_local, options.local, options.tls) {
+        (true, _, _) => "local to local",
+        (_, true, true) => "local to S3 by TLS",
+        (_, true, false) => "local to S3",
+        (_, false, true) => "HDFS to S3 by TLS",
+        (_, false, false) => "HDFS to S3",
+    };
+    json!({
+        "systems": systems,
+        "seed": seed,
+        "files": options.files,
+        "seconds": options.seconds,
+        "operations_per_second": options.operations_per_second,
+        "pending_max": options.pending_max,
+        "release": options.edition.release,
+    })
+}
+
+fn measure(options: &Churn, seed: u64) -> Result<Value, Box<dyn Error>> {
+    let local_source = options.local || options.local_to_local;
+    let ground = Ground::start(&GroundPlan {
+        local_source,
+        local_target: options.local_to_local,
+        tls: options.tls,
+        edition: options.edition.clone(),
+        high_availability: false,
+    })?;
+    let begun = Instant::now();
+    let changer = begin(&ground, options, seed)?;
+    let poll = match changer {
+        Changer::Hdfs => Some(ground.checker()?.poll_commits(ground.target())?),
+        Changer::Local(_) => None,
+    };
+    let pending_max = options.pending_max.map(|number| number.to_string());
+    let mut more = vec!["--until-quiet", "10s"];
+    more.extend(pending_max.iter().flat_map(|number| ["--pending-max", number]));
+    let mut migration = ground.migrate(&more)?;
+    migration.wait_for("progress", Duration::from_secs(60), |seen| !seen.progress.is_null())?;
+
+    let (operations, changing_seconds) = end(&ground, changer, options, begun)?;
+    let equal = wait_until_equal(&ground, local_source)?;
+    let (code, seen) = migration.finish(QUIET_LIMIT)?;
+    let commits = poll.map(|poll| poll.finish()).transpose()?;
+    let report = ground.compare()?;
+
+    let mut measured = ending(code, &seen, &report);
+    measured["operations"] = json!(operations);
+    measured["changing_seconds"] = json!(changing_seconds);
+    measured["seconds_to_equal"] = json!(equal.data_seconds);
+    measured["seconds_to_equal_with_metadata"] = json!(equal.all_seconds);
+    measured["lag_seconds_at_the_end_of_changes"] = json!(equal.lag_seconds);
+    demand(&mut measured, equal.data_seconds <= SECONDS_MAX, "equal too late");
+    if let Some(commits) = commits {
+        measured["commits"] = commits.summary;
+        demand(&mut measured, commits.equal, "a commit stood before its files");
+    }
+    if options.tls {
+        measured["tunnels"] = json!(ground.tunnels());
+        demand(&mut measured, ground.tunnels() > 0, "nothing went through the proxy");
+    }
+    conclude(ground, &seen, measured["passed"] == json!(true));
+    Ok(measured)
+}
+
+/// Writes the files and begins to change them.
+fn begin(ground: &Ground, options: &Churn, seed: u64) -> Result<Changer, Box<dyn Error>> {
+    let directories = options.files.div_ceil(20);
+    if options.local || options.local_to_local {
+        let plan = TreePlan { files: options.files, directories, seed };
+        let tree = LocalTree::create(ground.local_source(), plan)?;
+        return Ok(Changer::Local(tree.change(options.operations_per_second)));
+    }
+    let hadoop = ground.hadoop()?;
+    hadoop.create_files(&CreateFiles {
+        directory: FOLDER.to_owned(),
+        count: options.files,
+        directories,
+        sizes: FileSizes::YARDSTICK,
+        seed,
+    })?;
+    hadoop.start_churn(&ChurnOptions {
+        operations_per_second: options.operations_per_second,
+        seconds: options.seconds,
+        ..ChurnOptions::new(FOLDER, seed)
+    })?;
+    Ok(Changer::Hdfs)
+}
+
+/// Waits for the end of the changes; gives their counts and how long they went on.
+fn end(
+    ground: &Ground,
+    changer: Changer,
+    options: &Churn,
+    begun: Instant,
+) -> Result<(BTreeMap<String, u64>, f64), Box<dyn Error>> {
+    match changer {
+        Changer::Hdfs => {
+            let done = ground.hadoop()?.wait_for_churn()?;
+            if done.failed > 0 {
+                eprintln!("operations that HDFS refused: {}", done.all["failures"]);
+            }
+            Ok((serde_json::from_value(done.all["operations"].clone())?, done.seconds))
+        }
+        Changer::Local(changes) => {
+            std::thread::sleep(
+                Duration::from_secs(options.seconds).saturating_sub(begun.elapsed()),
+            );
+            let counts = changes.stop()?;
+            let counts = counts.into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
+            Ok((counts, begun.elapsed().as_secs_f64()))
+        }
+    }
+}
+
+/// Since the last change.
+struct Equal {
+    /// Until every path and content was there.
+    data_seconds: f64,
+    /// Until metadata was too.
+    all_seconds: f64,
+    /// How far the target was behind at the last change.
+    lag_seconds: Value,
+}
+
+/// Asks the running migration again and again.
+fn wait_until_equal(ground: &Ground, local_source: bool) -> Result<Equal, Box<dyn Error>> {
+    let begin = Instant::now();
+    let txid = if local_source { 0 } else { ground.source_txid()? };
+    let mut lag_seconds = None;
+    let mut data_seconds = None;
+    loop {
+        let seconds = begin.elapsed().as_secs_f64();
+        let status = ground.status()?;
+        let number = |name: &str| status[name].as_u64().unwrap_or_default();
+        let lag_seconds = lag_seconds.get_or_insert_with(|| status["lag_seconds"].clone()).clone();
+        let idle = ["pending_live", "pending_backlog", "claims", "copies", "passes"];
+        let idle = idle.iter().all(|name| number(name) == 0);
+        let scanned = status["scanned"] == json!(true);
+        if scanned && idle && number("applied_txid") >= txid {
+            let data_seconds = *data_seconds.get_or_insert(seconds);
+            if number("pending_metadata") == 0 && status["lag_seconds"] == json!(0.0) {
+                return Ok(Equal { data_seconds, all_seconds: seconds, lag_seconds });
+            }
+        }
+        if begin.elapsed() > QUIET_LIMIT || status["running"] != json!(true) {
+            return Err(format!("not equal after {seconds:.1} s: {status}").into());
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+fn parse_seeds(text: &str) -> Result<(u64, u64), String> {
+    let told = || "seeds have the form 1..10, both ends included".to_owned();
+    let (first, last) = text.split_once("..").ok_or_else(told)?;
+    let number = |text: &str| text.parse::<u64>().map_err(|_| told());
+    Ok((number(first)?, number(last)?))
+}

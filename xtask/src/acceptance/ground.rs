@@ -1,0 +1,218 @@
+//! Real systems to migrate between, and the judge.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use whimbrel_testbed::{
+    CheckReport, Checker, Hadoop, HadoopOptions, HttpProxy, S3Server, TlsFront, VersityGateway,
+};
+
+use crate::whimbrel::{Edition, Migration, Seen, Whimbrel};
+
+const BUCKET: &str = "acceptance";
+/// The migration's name.
+const NAME: &str = "acceptance";
+/// The source's folder on HDFS.
+pub const FOLDER: &str = "/data";
+/// Differences that are kept in the results.
+const FINDINGS_KEPT: usize = 20;
+
+/// Which systems.
+#[derive(Clone, Debug, Default)]
+pub struct GroundPlan {
+    /// A local source in place of HDFS.
+    pub local_source: bool,
+    /// A local target in place of S3.
+    pub local_target: bool,
+    /// HTTPS under a private authority, through a proxy, on the way to S3.
+    pub tls: bool,
+    /// Two NameNodes.
+    pub high_availability: bool,
+    /// Which command.
+    pub edition: Edition,
+}
+
+/// Systems that run.
+#[derive(Debug)]
+pub struct Ground {
+    whimbrel: Whimbrel,
+    hadoop: Option<Hadoop>,
+    /// The S3 server, unless the target is local.
+    pub gateway: Option<VersityGateway>,
+    tls: Option<(TlsFront, HttpProxy)>,
+    folder: TempDir,
+    source: String,
+    target: String,
+}
+
+impl Ground {
+    /// Builds the command and starts the systems.
+    pub fn start(plan: &GroundPlan) -> Result<Self, Box<dyn Error>> {
+        let mut whimbrel = Whimbrel::get(&plan.edition)?;
+        let folder = tempfile::Builder::new().prefix("whimbrel-acceptance-").tempdir()?;
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let (mut hadoop, mut gateway, mut tls) = (None, None, None);
+        let (mut source, mut target) = (path("source"), path("target"));
+        if !plan.local_source {
+            let started = Hadoop::start(&HadoopOptions {
+                high_availability: plan.high_availability,
+                long_running: true,
+                ..HadoopOptions::default()
+            })?;
+            source = format!("{}{FOLDER}", started.url());
+            whimbrel = whimbrel.with([
+                ("HADOOP_CONF_DIR", started.configuration_directory().display().to_string()),
+                ("HADOOP_USER_NAME", started.superuser().to_owned()),
+            ]);
+            hadoop = Some(started);
+        }
+        if !plan.local_target {
+            let started = VersityGateway::start()?;
+            started.create_bucket(BUCKET)?;
+            target = format!("s3://{BUCKET}/data");
+            whimbrel = whimbrel.with(started.endpoint().environment());
+            if plan.tls {
+                let front = TlsFront::start(started.endpoint().address)?;
+                let proxy = HttpProxy::start()?;
+                whimbrel = whimbrel.with([
+                    ("AWS_ENDPOINT_URL_S3", front.url()),
+                    ("AWS_CA_BUNDLE", front.authority().display().to_string()),
+                    ("HTTPS_PROXY", proxy.url()),
+                    ("NO_PROXY", String::new()),
+                ]);
+                tls = Some((front, proxy));
+            }
+            gateway = Some(started);
+        }
+        Ok(Self { whimbrel, hadoop, gateway, tls, folder, source, target })
+    }
+
+    /// The cluster.
+    pub fn hadoop(&self) -> Result<&Hadoop, Box<dyn Error>> {
+        self.hadoop.as_ref().ok_or_else(|| "the source is local".into())
+    }
+
+    /// The S3 server.
+    pub fn gateway(&mut self) -> Result<&mut VersityGateway, Box<dyn Error>> {
+        self.gateway.as_mut().ok_or_else(|| "the target is local".into())
+    }
+
+    /// The root of a local source.
+    pub fn local_source(&self) -> &Path {
+        Path::new(&self.source)
+    }
+
+    /// Where the target is.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// Starts `migrate --live`, on the same state each time.
+    pub fn migrate(&self, more: &[&str]) -> Result<Migration, Box<dyn Error>> {
+        let state = self.state();
+        let log = self.log().display().to_string();
+        let mut arguments =
+            vec![&self.source, &self.target].into_iter().cloned().collect::<Vec<_>>();
+        let fixed = ["--live", "--name", NAME, "--state", &state, "--log", &log];
+        arguments.extend(fixed.iter().chain(more).map(|argument| (*argument).to_owned()));
+        self.whimbrel.migrate(&arguments)
+    }
+
+    /// What `status` says.
+    pub fn status(&self) -> Result<Value, Box<dyn Error>> {
+        self.whimbrel.status(NAME, &self.state())
+    }
+
+    /// The last transaction of the source.
+    pub fn source_txid(&self) -> Result<u64, Box<dyn Error>> {
+        let answer = self.hadoop()?.command(&json!({"command": "roll_edits"}))?;
+        answer["txid"].as_u64().ok_or_else(|| "roll_edits gave no transaction".into())
+    }
+
+    /// The judge, who speaks to the servers directly.
+    pub fn checker(&self) -> Result<Checker, Box<dyn Error>> {
+        let mut checker = Checker::new()?;
+        if let Some(hadoop) = &self.hadoop {
+            checker = checker.with_hadoop(hadoop);
+        }
+        if let Some(gateway) = &self.gateway {
+            checker = checker.with_s3(gateway.endpoint());
+        }
+        Ok(checker)
+    }
+
+    /// Compares every path, byte and metadata.
+    pub fn compare(&self) -> Result<CheckReport, Box<dyn Error>> {
+        Ok(self.checker()?.compare(&self.source, &self.target, &[])?)
+    }
+
+    /// Tunnels that went through the proxy.
+    pub fn tunnels(&self) -> usize {
+        let requests = self.tls.as_ref().map(|(_, proxy)| proxy.requests()).unwrap_or_default();
+        requests.iter().filter(|request| request.starts_with("CONNECT ")).count()
+    }
+
+    /// Leaves state and log where they are, for somebody to look into.
+    pub fn keep(mut self) -> PathBuf {
+        self.folder.disable_cleanup(true);
+        self.folder.path().to_owned()
+    }
+
+    fn state(&self) -> String {
+        self.folder.path().join("state").display().to_string()
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+}
+
+/// What a migration and the judge said at the end, as it is kept.
+pub fn ending(code: i32, seen: &Seen, report: &CheckReport) -> Value {
+    let result = &seen.result;
+    let kept: Vec<&Value> = report.findings.iter().take(FINDINGS_KEPT).collect();
+    json!({
+        "passed": code == 0 && report.equal && result["outcome"] == json!("equal"),
+        "exit_code": code,
+        "outcome": result["outcome"],
+        "differences": report.findings.len(),
+        "findings": kept,
+        "checked": report.summary,
+        "files_copied": result["files_copied"],
+        "bytes_copied": result["bytes_copied"],
+        "files_relocated": result["files_relocated"],
+        "files_removed": result["files_removed"],
+        "metadata_updated": result["metadata_updated"],
+        "changes_seen": result["changes_seen"],
+        "coarsened": result["coarsened"],
+        "gaps": result["gaps"],
+        "failures": result["failures"],
+        "files_open": result["files_open"],
+        "problems": seen.problems.len(),
+    })
+}
+
+/// Marks it as failed, and why, unless it holds.
+pub fn demand(measured: &mut Value, holds: bool, why: &str) {
+    if !holds {
+        measured["passed"] = json!(false);
+        if !measured["reasons"].is_array() {
+            measured["reasons"] = json!([]);
+        }
+        if let Some(reasons) = measured["reasons"].as_array_mut() {
+            reasons.push(json!(why));
+        }
+    }
+}
+
+/// Where one looks when it failed.
+pub fn conclude(ground: Ground, seen: &Seen, passed: bool) {
+    if !passed {
+        for problem in seen.problems.iter().take(FINDINGS_KEPT) {
+            eprintln!("{problem}");
+        }
+        eprintln!("state and log are kept in {}", ground.keep().display());
+    }
+}
