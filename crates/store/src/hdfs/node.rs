@@ -24,10 +24,6 @@ pub(crate) fn node(status: &FileStatus, acl: Option<String>) -> Node {
                 .to_owned(),
         ),
         FileKind::File => match &status.pinned {
-            Some(PinnedFile { erasure_coding: Some(coding), .. }) => Node::Special(format!(
-                "erasure coded file (policy {}), which cannot be read yet",
-                coding.policy
-            )),
             Some(pinned) => file(status, pinned, acl),
             None => Node::Special("file without a block list in the NameNode's answer".to_owned()),
         },
