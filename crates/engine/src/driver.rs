@@ -11,6 +11,7 @@ use whimbrel_core::effect::{Effect, Finish};
 use whimbrel_core::input::Input;
 use whimbrel_core::migration::Migration;
 
+use crate::bare_directory::Directories;
 use crate::clock::Clock;
 use crate::control::Order;
 use crate::error::EngineError;
@@ -69,7 +70,10 @@ impl Driver {
                         return Ok(Finish::Stopped);
                     }
                 }
-                _ = tell.tick() => self.tell(),
+                _ = tell.tick() => {
+                    self.tell();
+                    self.tidy();
+                }
                 Some(input) = self.inputs.recv() => self.handle(input),
                 Some(ended) = self.tasks.join_next() => intact(ended)?,
                 () = sleep_until(wake) => self.core.handle(self.clock.now(), Input::Tick),
@@ -113,6 +117,14 @@ impl Driver {
     pub(crate) fn tell(&mut self) {
         let progress = self.meter.read(&self.core, self.clock.now(), self.clock.elapsed());
         self.told.send_replace(progress);
+    }
+
+    /// Looks for directories that were left empty, where directories are real.
+    fn tidy(&mut self) {
+        if self.world.directories.as_ref().is_some_and(Directories::is_waiting) {
+            let world = self.world.clone();
+            self.tasks.spawn(async move { world.remove_bare().await });
+        }
     }
 
     fn carry_out(&mut self, effect: Effect) {

@@ -72,7 +72,7 @@ impl World {
             Effect::PutMarker { ticket, attempt, path, metadata } => {
                 let _lane = self.lanes.target_calls.acquire().await;
                 let _alone = match &self.directories {
-                    Some(directories) => Some(directories.lock().await),
+                    Some(directories) => Some(directories.alone.lock().await),
                     None => None,
                 };
                 (ticket, self.carrier.put_marker(attempt, &path, metadata).await)
@@ -80,7 +80,9 @@ impl World {
             Effect::Remove { ticket, items } => {
                 let _lane = self.lanes.target_calls.acquire().await;
                 let outcomes: Vec<Written> = self.carrier.remove(&items).await;
-                self.remove_bare(&items).await;
+                if let Some(directories) = &self.directories {
+                    directories.removed(&items);
+                }
                 return self.tell(Input::Removed { ticket, outcomes });
             }
             Effect::Abort { path, upload_id } => {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::{Mutex as AsyncMutex, Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use whimbrel_core::config::Config;
 use whimbrel_core::effect::Finish;
@@ -23,6 +23,7 @@ use whimbrel_store::source::{ChangeStream, Source};
 use whimbrel_store::target::Target;
 use whimbrel_transfer::{Carrier, Options as TransferOptions};
 
+use crate::bare_directory::Directories;
 use crate::clock::Clock;
 use crate::control::{Orders, Socket};
 use crate::counts::Counts;
@@ -244,7 +245,7 @@ impl Parts {
     fn world(self, desk: LedgerDesk, inputs: UnboundedSender<Input>) -> World {
         let real_directories = !self.target.abilities().markers;
         World {
-            directories: real_directories.then(AsyncMutex::default),
+            directories: real_directories.then(Directories::default),
             source: self.source,
             target: self.target,
             carrier: self.carrier,
@@ -269,6 +270,7 @@ async fn driven(mut driver: Driver) -> Ending {
         let finish = driver.drive().await;
         driver.tell();
         driver.tasks.shutdown().await;
+        driver.world.remove_bare().await;
         finish
     });
     let finish = match driven.await {

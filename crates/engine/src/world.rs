@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::{Mutex, Semaphore};
 use whimbrel_core::effect::Ticket;
 use whimbrel_core::entry::{FileNode, Node, Page};
 use whimbrel_core::failure::{Failure, FailureKind, Side};
@@ -20,6 +20,7 @@ use whimbrel_store::source::Source;
 use whimbrel_store::target::{Object, Target};
 use whimbrel_transfer::Carrier;
 
+use crate::bare_directory::Directories;
 use crate::covered::{covers, cut_entries};
 use crate::followed::Followed;
 use crate::ledger_thread::{LedgerDesk, Question};
@@ -38,8 +39,8 @@ pub(crate) struct World {
     pub(crate) desk: LedgerDesk,
     pub(crate) inputs: UnboundedSender<Input>,
     pub(crate) lanes: Lanes,
-    /// Where directories are real: held while one is made by its own key, or a bare one goes.
-    pub(crate) directories: Option<Mutex<()>>,
+    /// Where directories are real.
+    pub(crate) directories: Option<Directories>,
 }
 
 /// How much of each kind is under way at the same time.

@@ -9,13 +9,16 @@
 
 mod ground;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use ground::{Ground, content, finished};
+use ground::recording::{Record, Recording};
+use ground::{Ground, content, finished, tree};
 use whimbrel_core::config::Config;
-use whimbrel_engine::{Control, Outcome, run};
+use whimbrel_engine::{Control, Outcome, run, story_at_rest};
 
 /// Numbers that a seed decides.
 struct Dice(u64);
@@ -73,7 +76,9 @@ async fn churned(seed: u64) {
         change(&ground, &mut dice);
     }
     let config = Config { live: true, until_quiet_millis: Some(1_500), ..Config::default() };
-    let setup = ground.setup(config);
+    let mut setup = ground.setup(config);
+    let record = Record::default();
+    setup.source = Arc::new(Recording { inner: setup.source, record: record.clone() });
     let (_control, orders) = Control::channel();
     let task = tokio::spawn(async move { run(setup, orders).await });
     for _ in 0..400 {
@@ -81,9 +86,27 @@ async fn churned(seed: u64) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let result = finished(async { task.await.unwrap() }).await;
-    assert_eq!(result.outcome(), Outcome::Equal, "seed {seed}: {result:?}");
+    assert_eq!(result.outcome(), Outcome::Equal, "seed {seed}: {:#?}", result.parked);
     assert!(result.progress.run.changes_seen > 100, "seed {seed}: {result:?}");
-    ground.assert_equal();
+    let (source, target) = (tree(&ground.source()), tree(&ground.target()));
+    let paths: BTreeSet<&String> = source.keys().chain(target.keys()).collect();
+    let state = ground.root.path().join("state");
+    let wrong: Vec<_> = paths
+        .into_iter()
+        .filter(|path| source.get(*path) != target.get(*path))
+        .map(|path| {
+            let story = story_at_rest(&state, &path.as_str().into()).unwrap();
+            (path.clone(), source.get(path), target.get(path), story)
+        })
+        .collect();
+    let record = record.lock().unwrap();
+    for (path, ..) in &wrong {
+        let top = path.split('/').next().unwrap();
+        for line in record.iter().filter(|line| line.contains(top)) {
+            eprintln!("{line}");
+        }
+    }
+    assert!(wrong.is_empty(), "seed {seed}: {wrong:#?} after {:?}", result.progress);
 }
 
 #[tokio::test(flavor = "multi_thread")]

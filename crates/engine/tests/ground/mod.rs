@@ -2,6 +2,8 @@
 
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, reason = "shared by several tests")]
 
+pub mod recording;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
