@@ -13,6 +13,23 @@ pub async fn checks(
     connection: &crate::arguments::ConnectionArguments,
     write: whimbrel_store::s3::WriteOptions,
 ) -> Vec<Check> {
+    let new = match location {
+        Location::Local { path } => (!path.exists()).then_some(path),
+        Location::Hdfs { .. } | Location::Bucket { .. } => None,
+    };
+    let checks = opened(location, connection, write).await;
+    if let Some(path) = new {
+        // Looking leaves nothing behind; what somebody put there meanwhile stays.
+        let _ = std::fs::remove_dir(path);
+    }
+    checks
+}
+
+async fn opened(
+    location: &Location,
+    connection: &crate::arguments::ConnectionArguments,
+    write: whimbrel_store::s3::WriteOptions,
+) -> Vec<Check> {
     let migration = format!("doctor-{}", std::process::id());
     let writer = Writer { migration: &migration, uploads: &[] };
     let target = match open::target(location, connection, write, writer).await {

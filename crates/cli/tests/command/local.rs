@@ -127,6 +127,21 @@ fn a_dry_run_writes_nothing() {
 }
 
 #[test]
+fn doctor_leaves_nothing_behind() {
+    let place = Place::new();
+    small_tree(&place);
+    let ended = place.run(&["doctor", "source", "target", "--live", "--json"]).expect(0);
+    let result = ended.result();
+    assert_eq!((&result["outcome"], &result["problems"]), (&"ready".into(), &0.into()));
+    assert!(!place.path("target").exists() && !place.path("state").exists());
+    let missing = place.run(&["doctor", "missing", "target", "--json"]).expect(3);
+    assert_eq!(missing.result()["outcome"], "not_ready");
+    place.write("in-the-way", "");
+    place.run(&["doctor", "source", "in-the-way/target", "--json"]).expect(4);
+    place.run(&["doctor", "source", "target", "--state", "in-the-way/state", "--json"]).expect(7);
+}
+
+#[test]
 fn another_migration_is_refused_in_the_same_state() {
     let place = Place::new();
     small_tree(&place);

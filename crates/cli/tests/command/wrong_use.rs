@@ -2,7 +2,7 @@
 
 use crate::call::Place;
 
-const CALLS: [&str; 54] = [
+const CALLS: [&str; 58] = [
     "",
     "nothing",
     "migrate",
@@ -42,6 +42,10 @@ const CALLS: [&str; 54] = [
     "migrate ftp://host/source target",
     "migrate hdfs://namenode:99999/source target",
     "migrate s3:// target",
+    "migrate hdfs:///data target",
+    "migrate hdfs:///data target --hadoop-conf source",
+    "migrate source s3://bucket/p --target-endpoint nonsense",
+    "migrate source s3://bucket/p --target-profile no-such-profile",
     "migrate s3://bucket/source target --live",
     "migrate s3://bucket/a s3://bucket/a/b",
     "verify",
