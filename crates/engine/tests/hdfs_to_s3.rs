@@ -128,6 +128,7 @@ async fn hundred_files_and_what_happens_to_them_meanwhile() {
     assert_eq!(result.ending, Ending::Done);
     assert_eq!(result.outcome(), Outcome::Equal, "{:?}", result.parked);
     assert!(result.progress.run.changes_seen >= 7, "{:?}", result.progress);
+    assert!(result.progress.run.files_relocated >= 5, "{:?}", result.progress);
     ground.assert_equal(&result).await;
 
     let before = ground.hadoop.stats().unwrap().bytes_read;

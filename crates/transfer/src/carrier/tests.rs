@@ -91,10 +91,13 @@ fn unknown() -> StoreError {
     StoreError::Unknown { message: "connection reset".into() }
 }
 
+/// An object's bytes and what was written with them.
+type Kept = (Vec<u8>, Stamp);
+
 /// Keeps objects and parts; fails as it is told to.
 #[derive(Default)]
 struct FaultyTarget {
-    objects: Mutex<BTreeMap<Vec<u8>, (Vec<u8>, Stamp)>>,
+    objects: Mutex<BTreeMap<Vec<u8>, Kept>>,
     parts: Mutex<BTreeMap<u32, Vec<u8>>>,
     parts_sent: Mutex<Vec<u32>>,
     put_error: Option<StoreError>,
