@@ -21,6 +21,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 const LANES: usize = 2;
+/// How an exception ends that names an ancestor which is a file.
+const ANCESTOR_IS_A_FILE: &str = "(is not a directory)";
 
 /// Counts the NameNode processes that this client took for active, one after the other.
 ///
@@ -287,6 +289,11 @@ fn accept(response: Response, address: &str, method: &'static str) -> Result<Res
         }
         "AccessControlException" if message.contains("KERBEROS") => {
             Error::Kerberos { server: address, methods: message }
+        }
+        // What the NameNode says of a path below a file, to its superuser as to others: there is
+        // nothing, whoever asks.
+        "AccessControlException" if message.ends_with(ANCESTOR_IS_A_FILE) => {
+            Error::NotFound { method, message }
         }
         "AccessControlException" | "AuthorizationException" => Error::Denied { method, message },
         "FileNotFoundException" | "ParentNotDirectoryException" => {

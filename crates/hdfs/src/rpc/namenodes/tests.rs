@@ -49,6 +49,16 @@ fn exceptions_by_class() {
 }
 
 #[test]
+fn a_path_below_a_file_is_absent_and_not_denied() {
+    let class = "org.apache.hadoop.security.AccessControlException";
+    let error = exception(class, "/data/d/f (is not a directory)");
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    let denied = "Permission denied: user=bob, access=EXECUTE, \
+        inode=\"/d (is not a directory)\":hdfs:supergroup:drwx------";
+    assert_eq!(exception(class, denied).kind(), ErrorKind::Denied);
+}
+
+#[test]
 fn epochs_rise_once_per_change() {
     let node = |port| crate::configuration::NamenodeAddress {
         id: String::new(),
