@@ -5,9 +5,13 @@ use bytes::Bytes;
 
 use super::claim::Asked;
 use super::{Migration, Phase};
+use crate::config::Extras;
 use crate::effect::{Effect, Finish, Report, ReportKind};
 use crate::failure::{Failure, FailureKind, Side};
-use crate::record::{Change, Found};
+use crate::identity::Identity;
+use crate::number::TxId;
+use crate::path::Namespace;
+use crate::record::{Change, Found, Lane, Reach, Row};
 
 impl Migration {
     pub(super) fn ask_inventory(&mut self) {
@@ -35,7 +39,7 @@ impl Migration {
                 self.refuse_foreign_migration(&object);
                 return;
             }
-            self.outbox.change(Change::FoundAdded(object));
+            self.take_stock(object);
         }
         let done = cursor.is_none();
         self.outbox.change(Change::InventoryAt { cursor: cursor.clone(), done });
@@ -43,6 +47,35 @@ impl Migration {
         if done {
             self.phase = Phase::Rooting;
             self.look_at_root();
+        }
+    }
+
+    /// Remembers what stands there. Where extras are to go, each is looked at once: what the source
+    /// does not have is removed. A directory's marker is taken over for that, as what we would
+    /// have written.
+    fn take_stock(&mut self, object: Found) {
+        let path = object.path.clone();
+        let tree = self.config.namespace == Namespace::Tree;
+        if self.config.extras == Extras::Keep {
+            self.outbox.change(Change::FoundAdded(object));
+        } else if tree && path.is_marker() {
+            self.outbox.change(Change::PutRow(Row {
+                path: path.clone(),
+                identity: Identity::Marker,
+                length: object.length,
+                crc32c: object.crc32c,
+                etag: object.etag,
+                version: object.version,
+                attempt: None,
+                as_of: TxId(0),
+                epoch: self.epoch,
+                metadata: object.metadata.unwrap_or_default(),
+            }));
+            let directory = path.parent().unwrap_or_default();
+            self.mark(&directory, Reach::Path, Lane::Backlog, TxId(0), TxId(0));
+        } else {
+            self.outbox.change(Change::FoundAdded(object));
+            self.mark(&path, Reach::Path, Lane::Backlog, TxId(0), TxId(0));
         }
     }
 
