@@ -73,6 +73,7 @@ impl Migration {
         self.stream.applied = Some(position);
         self.stream.last_change = self.now;
         self.outbox.change(Change::Position { txid: position, digest: 0 });
+        self.stream.unsaved.push_back((self.outbox.gathering(), position));
         self.outbox.change(Change::Count(Counters { gaps: 1, ..Counters::default() }));
         self.touch(&RelPath::root(), true);
         self.mark_everything(first.min(position), position);

@@ -138,7 +138,11 @@ impl Migration {
             queue: copy::CopyQueue::default(),
             copies_in_flight: 0,
             barriers: barrier::Barriers::default(),
-            stream: stream::Stream { applied: meta.position, ..stream::Stream::default() },
+            stream: stream::Stream {
+                applied: meta.position,
+                saved: meta.position,
+                ..stream::Stream::default()
+            },
             gap_open: false,
             gap_waits: false,
             doubts: BTreeSet::new(),
@@ -313,6 +317,9 @@ impl Migration {
 
     fn persisted(&mut self, batch: u64, summary: PendingSummary) {
         self.outbox.persisted(batch);
+        while let Some((_, txid)) = self.stream.unsaved.pop_front_if(|(by, _)| *by <= batch) {
+            self.stream.saved = Some(txid);
+        }
         self.summary = summary;
         self.drained = [false; 3];
         self.fresh_summary = true;

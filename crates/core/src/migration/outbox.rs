@@ -31,6 +31,11 @@ impl Outbox {
         self.gated.push(effect);
     }
 
+    /// The number of the batch that takes the next change.
+    pub(super) fn gathering(&self) -> u64 {
+        self.batches + 1
+    }
+
     /// Closes the batch that is being gathered. True if it may have freed or made work.
     pub(super) fn flush(&mut self) {
         let gated = std::mem::take(&mut self.gated);

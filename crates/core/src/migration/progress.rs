@@ -43,7 +43,9 @@ impl Migration {
     /// Where the run stands now.
     pub fn progress(&self) -> Progress {
         let pending = self.summary;
-        let watermark = match (self.stream.applied, pending.first_txid) {
+        // Marks that are not durable are not counted as pending yet.
+        let saved = self.stream.saved.filter(|_| self.fresh_summary);
+        let watermark = match (saved, pending.first_txid) {
             (None, _) => None,
             (Some(applied), None) => Some(applied),
             (Some(_), Some(TxId(0))) => None,

@@ -123,6 +123,7 @@ impl Migration {
                 self.answered_by(Side::Source);
                 self.stream.applied = Some(position);
                 self.outbox.change(Change::Position { txid: position, digest: 0 });
+                self.stream.unsaved.push_back((self.outbox.gathering(), position));
                 self.begin_scan(position);
             }
             Err(failure) => {
@@ -145,6 +146,7 @@ impl Migration {
     fn begin_scan_as_listed(&mut self) {
         let goes_on = self.scan_begun && !self.scanned && self.stream.applied.is_none();
         self.stream.applied = None;
+        self.stream.saved = None;
         if goes_on {
             self.file_keys_matter = true;
             self.run();

@@ -1,6 +1,8 @@
 //! Following the stream: every event makes its path pending, none is ever carried out (rules 1.1,
 //! 1.2, 1.8).
 
+use std::collections::VecDeque;
+
 use super::Migration;
 use super::claim::Asked;
 use crate::effect::{Effect, Ticket};
@@ -8,7 +10,7 @@ use crate::event::{Event, StreamReply};
 use crate::failure::Side;
 use crate::input::Streamed;
 use crate::number::{Mark, Time, TxId};
-use crate::path::RelPath;
+use crate::path::{Namespace, RelPath};
 use crate::record::{Change, Counters, Hint, Lane, Reach};
 
 /// How far the stream was followed.
@@ -16,6 +18,10 @@ use crate::record::{Change, Counters, Hint, Lane, Reach};
 pub(super) struct Stream {
     /// Everything up to here is marked; `None` before the scan's position was taken.
     pub(super) applied: Option<TxId>,
+    /// Positions whose marks are on their way to the disk, with the batch that carries them.
+    pub(super) unsaved: VecDeque<(u64, TxId)>,
+    /// Everything up to here is marked durably.
+    pub(super) saved: Option<TxId>,
     /// What the source had made durable at the last look.
     pub(super) synced: TxId,
     /// A look is under way.
@@ -42,6 +48,14 @@ impl Migration {
         self.stream.applied.unwrap_or_default()
     }
 
+    /// The path under which work on an object is pending: a marker's is its directory.
+    pub(super) fn pending_path(&self, path: &RelPath) -> RelPath {
+        match self.config.namespace {
+            Namespace::Tree if path.is_marker() => path.parent().unwrap_or_default(),
+            Namespace::Tree | Namespace::Flat => path.clone(),
+        }
+    }
+
     /// Makes a path pending.
     pub(super) fn mark(
         &mut self,
@@ -53,7 +67,7 @@ impl Migration {
     ) -> Mark {
         self.marks = self.marks.next();
         self.outbox.change(Change::Mark {
-            path: path.clone(),
+            path: self.pending_path(path),
             reach,
             lane,
             first_txid,
@@ -116,6 +130,7 @@ impl Migration {
             self.stream.applied = Some(reply.applied);
             let (txid, digest) = (reply.applied, reply.digest);
             self.outbox.change(Change::Position { txid, digest });
+            self.stream.unsaved.push_back((self.outbox.gathering(), txid));
         }
         if reply.applied >= reply.synced {
             self.stream.caught_up = Some(self.now);
@@ -159,7 +174,12 @@ impl Migration {
                     self.outbox.change(Change::HintAdded(Hint { from, to, txid }));
                 }
             }
-            Event::RootTouched => self.look_at_root(),
+            Event::RootTouched => {
+                // What happened below a root that stood elsewhere was out of scope.
+                self.touch(&RelPath::root(), true);
+                self.mark_everything(txid, txid);
+                self.look_at_root();
+            }
         }
     }
 
