@@ -125,7 +125,7 @@ impl Stage {
                     operation[field] = path.into();
                 }
             }
-            if let Some(sources) = operation["sources"].as_array_mut() {
+            if let Some(sources) = operation.get_mut("sources").and_then(Value::as_array_mut) {
                 for source in sources {
                     *source = self.absolute(source.as_str().unwrap()).into();
                 }
@@ -173,7 +173,7 @@ impl Stage {
         HdfsSource::open(&settings).await.unwrap()
     }
 
-    pub async fn target(&self) -> S3Target {
+    async fn target(&self) -> S3Target {
         let endpoint = gateway().endpoint();
         let settings = S3Settings {
             url: format!("s3://{BUCKET}/{}", self.name),
@@ -186,9 +186,7 @@ impl Stage {
             }),
             ..S3Settings::default()
         };
-        let target = S3Target::open(&settings).await.unwrap();
-        target.probe().await.unwrap();
-        target
+        S3Target::open(&settings).await.unwrap()
     }
 
     /// The state may still be held for a moment by a run that was ended by force.
@@ -207,8 +205,9 @@ impl Stage {
         let gates = &self.gates;
         let source = GatedSource { inner: Arc::new(self.source().await), gates: gates.clone() };
         let prefix = format!("{}/", self.name);
-        let target = Arc::new(self.target().await);
-        let target = GatedTarget { inner: target, gates: gates.clone(), prefix };
+        let target = self.target().await;
+        target.probe().await.unwrap();
+        let target = GatedTarget { inner: Arc::new(target), gates: gates.clone(), prefix };
         let rules = ScopeRules {
             component_excludes: DEFAULT_EXCLUSIONS.map(str::to_owned).to_vec(),
             ..ScopeRules::default()
@@ -452,6 +451,11 @@ pub fn delete(path: &str) -> Value {
 
 pub fn truncate(path: &str, length: u64) -> Value {
     json!({"operation": "truncate", "path": path, "length": length})
+}
+
+/// An old file that is open again; `handle` closes it.
+pub fn append_open(path: &str, handle: &str) -> Value {
+    json!({"operation": "open", "path": path, "handle": handle, "append": true})
 }
 
 /// A file that stays open, with text that readers can see; `handle` closes it.
