@@ -119,12 +119,6 @@ impl Migration {
             self.doubts.remove(&(until, number, path.clone()));
             let again = self.now.plus_millis(DOUBT_PAUSE_MILLIS);
             self.doubts.insert((again, number, path.clone()));
-            let path = match path.is_marker() {
-                true if self.config.namespace == crate::path::Namespace::Tree => {
-                    path.parent().unwrap_or_default()
-                }
-                true | false => path,
-            };
             let at = self.applied();
             self.mark(&path, Reach::Path, Lane::Live, at, at);
         }

@@ -7,7 +7,7 @@ use crate::config::Existing;
 use crate::effect::{Effect, Report, ReportKind};
 use crate::entry::FileNode;
 use crate::failure::{Failure, FailureKind, Side};
-use crate::identity::Sameness;
+use crate::identity::{Identity, Sameness};
 use crate::metadata::MetadataLevel;
 use crate::number::TxId;
 use crate::path::RelPath;
@@ -160,12 +160,19 @@ impl Migration {
             return;
         };
         if !self.metadata_equal(row, file) {
-            let by_copy = self.config.metadata_by_copy && row.length <= self.config.copy_bytes_max;
-            if by_copy {
+            if !self.config.metadata_by_copy {
+                self.queue_copy(path, claim);
+                return;
+            }
+            if row.length <= self.config.copy_bytes_max {
                 self.restamp(path, claim);
                 return;
             }
         }
+        if row.identity == Identity::Unknown {
+            self.count_unheard_copy(row.length);
+        }
+        let (Some(row), Some(file)) = (&claim.row, &claim.node) else { return };
         let unchanged = self.is_unchanged(row, file);
         if !unchanged {
             let renewed = Row {
@@ -177,6 +184,12 @@ impl Migration {
             self.outbox.change(Change::PutRow(renewed));
         }
         self.settle(path, claim, TxId(0));
+    }
+
+    /// A copy whose end was not heard of turned out to stand: it counts now.
+    pub(super) fn count_unheard_copy(&mut self, bytes_copied: u64) {
+        let counted = Counters { files_copied: 1, bytes_copied, ..Counters::default() };
+        self.outbox.change(Change::Count(counted));
     }
 
     fn adoption(&self, found: &Found, file: &FileNode) -> Adoption {

@@ -256,7 +256,7 @@ impl Migration {
                 let mark = self.mark(&path, Reach::Path, Lane::Live, claim.first, claim.last);
                 if millis > 0 {
                     self.outbox.change(Change::Defer {
-                        path: path.clone(),
+                        path: self.pending_path(&path),
                         up_to: mark,
                         not_before,
                         tries: claim.tries,
@@ -284,7 +284,8 @@ impl Migration {
                 self.mark(&path, Reach::Path, Lane::Live, claim.first, claim.last)
             }
         };
-        let parked = Change::Park { path: path.clone(), up_to, reason, retry_at, message };
+        let parked =
+            Change::Park { path: self.pending_path(&path), up_to, reason, retry_at, message };
         self.outbox.change(parked);
         self.end_claim(path, claim);
     }

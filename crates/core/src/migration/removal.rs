@@ -93,7 +93,9 @@ impl Migration {
         }
         purge.after = rows.last().map(|row| row.path.clone());
         for row in rows {
-            if self.claims.is_busy(&row.path) {
+            let worked_on_as_directory =
+                row.path.is_marker() && self.claims.is_busy(&self.pending_path(&row.path));
+            if self.claims.is_busy(&row.path) || worked_on_as_directory {
                 let (first, last) = (claim.first, claim.last);
                 self.mark(&row.path, Reach::Path, Lane::Live, first, last);
                 continue;
