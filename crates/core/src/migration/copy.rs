@@ -211,13 +211,16 @@ impl Migration {
                 let stood_still = !claim.dirty;
                 self.confirmed(path, claim, attempt, written, as_of, stood_still);
             }
+            Step::Grouping => {
+                claim.step = Step::Grouping;
+                self.ask_group(path, claim);
+            }
             other @ (Step::Begun
             | Step::Inspecting { .. }
             | Step::Examining
             | Step::CheckingHints
             | Step::Purging(_)
             | Step::Removing { .. }
-            | Step::Grouping
             | Step::Checksumming(_)
             | Step::Queued
             | Step::Copying { .. }

@@ -17,6 +17,7 @@ impl Migration {
             return;
         }
         self.gap_open = true;
+        self.gap_forgets = history.is_some();
         let (kind, message) = match history {
             Some(name) => {
                 self.epoch = self.epoch.next();
@@ -69,7 +70,8 @@ impl Migration {
 
     fn repair_from(&mut self, position: TxId) {
         self.gap_open = false;
-        let first = self.applied().next();
+        // Transactions of another history say nothing about this one.
+        let first = if self.gap_forgets { TxId(0) } else { self.applied().next() };
         self.stream.applied = Some(position);
         self.stream.last_change = self.now;
         self.outbox.change(Change::Position { txid: position, digest: 0 });

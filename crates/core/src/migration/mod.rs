@@ -88,6 +88,8 @@ pub struct Migration {
     barriers: barrier::Barriers,
     stream: stream::Stream,
     gap_open: bool,
+    /// The gap is another history.
+    gap_forgets: bool,
     gap_waits: bool,
     doubts: BTreeSet<(Time, AttemptNumber, RelPath)>,
     spent_uploads: BTreeSet<AttemptNumber>,
@@ -144,6 +146,7 @@ impl Migration {
                 ..stream::Stream::default()
             },
             gap_open: false,
+            gap_forgets: false,
             gap_waits: false,
             doubts: BTreeSet::new(),
             spent_uploads: BTreeSet::new(),

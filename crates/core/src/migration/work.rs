@@ -154,11 +154,27 @@ impl Migration {
             self.clear_way(path, claim, AfterRemoval::Again);
             return;
         }
+        claim.step = Step::Grouping;
+        if self.config.live {
+            // The look may show a later state than the stream was followed to, and what belongs to
+            // that state is not pending yet.
+            self.wait_for_barrier(path.clone());
+            self.hold(path, claim);
+            return;
+        }
+        self.ask_group(path, claim);
+    }
+
+    /// Asks whether something of the commit marker's group is left.
+    pub(super) fn ask_group(&mut self, path: RelPath, claim: Claim) {
+        if claim.dirty {
+            self.again(path, claim, 0, false);
+            return;
+        }
         let Some(group) = commit_marker::group(&path) else {
             self.bring(path, claim);
             return;
         };
-        claim.step = Step::Grouping;
         let ticket = self.ask(Asked::Claim(path.clone()));
         let up_to = claim.last;
         self.outbox.send_after(Effect::Group { ticket, path: path.clone(), group, up_to });
