@@ -6,4 +6,4 @@ mod program;
 mod run;
 pub mod world;
 
-pub use run::run;
+pub use run::{Run, Way, run};

@@ -2,6 +2,7 @@
 //! weather). Printed beside every failing seed.
 
 use fastrand::Rng;
+use whimbrel_core::config::{Existing, Extras, RemovalGuard};
 
 /// The weather of one history.
 #[derive(Clone, Debug)]
@@ -36,6 +37,24 @@ pub struct Options {
     pub latency_max: u64,
     /// Follow the stream.
     pub live: bool,
+    /// Percent of operations that are a whole job: files, then `_SUCCESS`.
+    pub job_percent: u8,
+    /// Objects that stand on the target before the run.
+    pub found: u32,
+    /// What is done with those at keys of the source.
+    pub existing: Existing,
+    /// What is done with the others.
+    pub extras: Extras,
+    /// Objects of another migration are taken over.
+    pub adopt: bool,
+    /// Times that the root is renamed away and back.
+    pub root_moves: u32,
+    /// Times that an older state of the source is restored.
+    pub restores: u32,
+    /// Times that the run is stopped in order and begun again.
+    pub stops: u32,
+    /// When removals wait for a person.
+    pub removal_guard: RemovalGuard,
 }
 
 impl Options {
@@ -59,6 +78,45 @@ impl Options {
             multipart_bytes: rng.u64(1..40),
             latency_max: rng.u64(2..200),
             live: rng.u8(..8) != 0,
+            job_percent: if rng.bool() { rng.u8(..30) } else { 0 },
+            found: if rng.u8(..3) == 0 { rng.u32(1..12) } else { 0 },
+            existing: if rng.bool() { Existing::Check } else { Existing::Replace },
+            extras: if rng.bool() { Extras::Keep } else { Extras::Remove },
+            adopt: true,
+            root_moves: if rng.u8(..5) == 0 { rng.u32(1..3) } else { 0 },
+            restores: if rng.u8(..5) == 0 { 1 } else { 0 },
+            stops: if rng.u8(..3) == 0 { rng.u32(1..3) } else { 0 },
+            removal_guard: RemovalGuard::default(),
+        }
+    }
+
+    /// No weather at all: for histories that are written down.
+    pub fn still() -> Self {
+        Self {
+            operations: 0,
+            names: 2,
+            depth: 1,
+            head_start: 0,
+            fail_percent: 0,
+            lost_reply_percent: 0,
+            late_percent: 0,
+            source_fail_percent: 0,
+            crashes: 0,
+            purges: 0,
+            page_entries: 2,
+            pending_max: 1_000,
+            multipart_bytes: 1_000_000,
+            latency_max: 2,
+            live: true,
+            job_percent: 0,
+            found: 0,
+            existing: Existing::Check,
+            extras: Extras::Keep,
+            adopt: false,
+            root_moves: 0,
+            restores: 0,
+            stops: 0,
+            removal_guard: RemovalGuard::default(),
         }
     }
 }

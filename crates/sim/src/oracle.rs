@@ -1,10 +1,13 @@
 //! What must be true, whatever happened on the way.
 
+use whimbrel_core::identity::Identity;
+use whimbrel_core::migration::Progress;
 use whimbrel_core::path::RelPath;
 use whimbrel_core::record::{Part, Upload};
+use whimbrel_ledger::Ledger;
 
 use crate::world::source::{Content, Source};
-use crate::world::target::Target;
+use crate::world::target::{Target, Writer};
 
 /// How a history ended.
 #[derive(Clone, Debug)]
@@ -26,8 +29,12 @@ impl Verdict {
     }
 }
 
-/// O1: when the source is quiet, the target equals it, metadata included.
-pub fn differences(source: &Source, target: &Target) -> Option<String> {
+/// Happenings between two looks at everything.
+pub const PERIOD_STEPS: u64 = 97;
+
+/// O1: when the source is quiet, the target equals it, metadata included. Foreign objects that the
+/// source does not have may stand if they are `kept`.
+pub fn differences(source: &Source, target: &Target, kept: bool) -> Option<String> {
     for (path, file) in source.files() {
         let Some((content, length, mode)) = file else { continue };
         match target.objects.get(&path) {
@@ -50,7 +57,101 @@ pub fn differences(source: &Source, target: &Target) -> Option<String> {
         }
     }
     let files = source.files();
-    target.objects.iter().find_map(|(path, object)| extra(source, &files, path, object.content))
+    target
+        .objects
+        .iter()
+        .filter(|(_, object)| !kept || matches!(object.writer, Writer::Ours(_)))
+        .find_map(|(path, object)| extra(source, &files, path, object.content))
+}
+
+/// O2: a row whose identity is known and whose path is neither pending nor doubtful stands on the
+/// target, with bytes that the source had there.
+pub fn untrue_row(
+    source: &Source,
+    target: &Target,
+    ledger: &Ledger,
+    path: &RelPath,
+) -> Option<String> {
+    let row = ledger.row(path).ok().flatten()?;
+    let known = !matches!(row.identity, Identity::Unknown | Identity::Marker);
+    if !known || row.path.is_marker() || is_moving(ledger, path) {
+        return None;
+    }
+    match target.objects.get(path) {
+        None => Some(format!("the row of {path} speaks of an object that does not stand there")),
+        Some(object) if !source.ever_had(path, object.content) => {
+            Some(format!("{path} holds {}, which the source never had there", object.content))
+        }
+        Some(_) => None,
+    }
+}
+
+/// O2 for every row.
+pub fn untrue_rows(source: &Source, target: &Target, ledger: &Ledger) -> Option<String> {
+    let rows = ledger.rows_after(None, 10_000).ok()?;
+    rows.iter().find_map(|row| untrue_row(source, target, ledger, &row.path))
+}
+
+/// What is claimed of a transaction is true of every path that did not move since (rule 10.2).
+pub fn false_claim(
+    source: &Source,
+    target: &Target,
+    ledger: &Ledger,
+    progress: &Progress,
+) -> Option<String> {
+    let as_of = progress.as_of?;
+    let parked = ledger.parked(None, 10_000).ok()?;
+    let aside = |path: &RelPath| {
+        parked.iter().any(|(entry, _)| entry.path.contains(path))
+            || doubtful(ledger, path)
+            || source.last_touch(path) > as_of
+    };
+    let files = source.files();
+    let missing = files.iter().find_map(|(path, file)| {
+        let (content, _, _) = (*file)?;
+        let equal = target.objects.get(path).is_some_and(|object| object.content == content);
+        (!equal && !aside(path)).then(|| format!("{as_of:?} is claimed, {path} is not there"))
+    });
+    missing.or_else(|| {
+        let ours = target
+            .objects
+            .iter()
+            .filter(|(path, object)| matches!(object.writer, Writer::Ours(_)) && !path.is_marker());
+        ours.map(|(path, _)| path)
+            .find(|path| !files.contains_key(*path) && !aside(path))
+            .map(|path| format!("{as_of:?} is claimed, {path} is still there"))
+    })
+}
+
+/// Rule 7.1: a commit marker that becomes visible speaks for files that are there, as far as the
+/// source did not touch them since.
+pub fn early_commit_marker(
+    source: &Source,
+    target: &Target,
+    ledger: &Ledger,
+    marker: &RelPath,
+) -> Option<String> {
+    let group = whimbrel_core::commit_marker::group(marker)?;
+    let closed = source.closed_at(target.objects.get(marker)?.content)?;
+    let late = source.files().into_iter().find(|(path, file)| {
+        let Some((content, _, _)) = file else { return false };
+        path != marker
+            && path.parent().as_ref() == Some(&group)
+            && source.last_touch(path) <= closed
+            && !doubtful(ledger, path)
+            && target.objects.get(path).is_none_or(|object| object.content != *content)
+    });
+    late.map(|(path, _)| format!("{marker} is visible before {path}"))
+}
+
+/// Pending itself, or as a part of something above, or a write to it may still take effect.
+fn is_moving(ledger: &Ledger, path: &RelPath) -> bool {
+    let pending = |path: &RelPath| matches!(ledger.pending_entry(path), Ok(Some(_)) | Err(_));
+    pending(path) || path.ancestors().any(|above| pending(&above)) || doubtful(ledger, path)
+}
+
+fn doubtful(ledger: &Ledger, path: &RelPath) -> bool {
+    ledger.attempts().is_ok_and(|attempts| attempts.iter().any(|attempt| attempt.path == *path))
 }
 
 fn extra(

@@ -4,11 +4,18 @@ use fastrand::Rng;
 use whimbrel_core::path::RelPath;
 
 use crate::options::Options;
-use crate::world::source::Source;
+use crate::world::source::{Content, Source};
+use crate::world::target::{Object, Target, Writer};
+
+/// Contents from here on were never the source's.
+const FOREIGN: Content = 1 << 30;
 
 /// One random operation; some do nothing because the tree does not allow them.
 pub fn operate(source: &mut Source, options: &Options, rng: &mut Rng) {
     let path = any_path(options, rng);
+    if rng.u8(..100) < options.job_percent {
+        return run_job(source, &path, rng);
+    }
     match rng.u8(..24) {
         0..=4 => {
             make_parents(source, &path);
@@ -47,6 +54,20 @@ pub fn operate(source: &mut Source, options: &Options, rng: &mut Rng) {
         }
         _ => replace_tree(source, &path, rng),
     }
+}
+
+/// What stands on the target before the run: equal, different, or without a file of the source.
+pub fn furnish(source: &Source, options: &Options, rng: &mut Rng) -> Target {
+    let mut target = Target::default();
+    for _ in 0..options.found {
+        let file = any_file(source, rng).filter(|_| rng.bool());
+        let path = file.unwrap_or_else(|| any_path(options, rng));
+        let equal = source.files().get(&path).copied().flatten().filter(|_| rng.bool());
+        let (content, length, mode) = equal.unwrap_or((FOREIGN + rng.u64(..100), 7, 0o644));
+        let writer = if rng.bool() { Writer::Foreign } else { Writer::OtherMigration };
+        target.put(path, Object { content, length, writer, mode, etag: 0 });
+    }
+    target
 }
 
 /// Closes what is still open, so that everything can be compared.
@@ -99,6 +120,22 @@ fn swap(source: &mut Source, one: &RelPath, other: &RelPath) {
     if source.rename(one, &aside, false) {
         source.rename(other, one, false);
         source.rename(&aside, other, false);
+    }
+}
+
+/// A job writes its files, then says that it succeeded; a second run removes that word first.
+fn run_job(source: &mut Source, directory: &RelPath, rng: &mut Rng) {
+    let success = directory.join(b"_SUCCESS");
+    make_parents(source, &success);
+    source.delete(&success);
+    for name in [b"a", b"b"] {
+        let file = directory.join(name);
+        if source.create(&file) {
+            source.close(&file, rng.u64(1..60));
+        }
+    }
+    if source.create(&success) {
+        source.close(&success, 1);
     }
 }
 

@@ -1,25 +1,30 @@
 //! One history: the real core and the real ledger, a simulated outside, a clock that jumps from
 //! one happening to the next. One seed gives one history.
 
+mod script;
+mod source_side;
+mod target_side;
+
 use std::collections::BTreeMap;
 
 use fastrand::Rng;
-use whimbrel_core::config::Config;
-use whimbrel_core::effect::{CopyJob, Effect, Finish, Ticket};
-use whimbrel_core::entry::Node;
+use whimbrel_core::config::{Config, Extras};
+use whimbrel_core::effect::{Effect, Finish};
 use whimbrel_core::failure::{Failure, FailureKind, Side};
-use whimbrel_core::input::{Examined, Input, Listed, Standing, Streamed, Written};
+use whimbrel_core::input::{Examined, Input};
 use whimbrel_core::migration::Migration;
-use whimbrel_core::number::{AttemptNumber, Time};
-use whimbrel_core::path::{Namespace, RelPath};
-use whimbrel_core::record::{Row, Upload};
+use whimbrel_core::number::Time;
+use whimbrel_core::path::Namespace;
+use whimbrel_core::record::Change;
 use whimbrel_ledger::Ledger;
+
+pub use script::Way;
 
 use crate::options::Options;
 use crate::oracle::{self, Verdict};
 use crate::program;
 use crate::world::source::Source;
-use crate::world::target::{Object, Target, Write};
+use crate::world::target::{Target, Write};
 
 /// Something that happens at a time.
 #[derive(Debug)]
@@ -38,6 +43,21 @@ enum Happening {
     Crash,
     /// The NameNode drops its old edits.
     Purge,
+    /// The run is asked to stop; it is begun again when it did.
+    Stop,
+    /// The root is renamed away, or back.
+    MoveRoot(bool),
+    /// The source's state is kept, to be restored later.
+    Keep,
+    /// The kept state is restored.
+    Restore,
+}
+
+/// What a written history decides in place of chance, each once.
+#[derive(Debug, Default)]
+struct Forced {
+    fate: Option<target_side::Fate>,
+    delay: Option<u64>,
 }
 
 /// What the source said, before the ledger is asked.
@@ -73,6 +93,8 @@ pub struct Run {
     steps: u64,
     problem: Option<String>,
     verbose: bool,
+    forced: Forced,
+    kept: Option<Box<Source>>,
 }
 
 /// Runs one seed to its end.
@@ -96,6 +118,7 @@ impl Run {
         for _ in 0..options.head_start {
             program::operate(&mut source, &options, &mut rng);
         }
+        let target = program::furnish(&source, &options, &mut rng);
         let mut ledger =
             Ledger::open_in_memory(Namespace::Tree).map_err(|error| error.to_string())?;
         let now = Time(1_000_000);
@@ -109,7 +132,7 @@ impl Run {
             rng,
             now,
             source,
-            target: Target::default(),
+            target,
             ledger: Some(ledger),
             core,
             happenings: BTreeMap::new(),
@@ -121,6 +144,8 @@ impl Run {
             steps: 0,
             problem: None,
             verbose,
+            forced: Forced::default(),
+            kept: None,
         };
         run.plan_weather();
         Ok(run)
@@ -137,6 +162,22 @@ impl Run {
                 let at = self.rng.u64(..horizon);
                 self.at(at, Happening::Purge);
             }
+            for _ in 0..self.options.root_moves {
+                let at = self.rng.u64(..horizon);
+                let back = at + self.rng.u64(1..5_000);
+                self.at(at, Happening::MoveRoot(true));
+                self.at(back, Happening::MoveRoot(false));
+            }
+            for _ in 0..self.options.restores {
+                let at = self.rng.u64(..horizon);
+                let back = at + self.rng.u64(1..2_000);
+                self.at(at, Happening::Keep);
+                self.at(back, Happening::Restore);
+            }
+            for _ in 0..self.options.stops {
+                let at = self.rng.u64(..horizon);
+                self.at(at, Happening::Stop);
+            }
             self.at(1, Happening::Operate);
         } else {
             self.operations_left = 0;
@@ -150,37 +191,55 @@ impl Run {
 
     fn soon(&mut self, happening: Happening) {
         let millis = self.rng.u64(..self.options.latency_max);
+        let millis = self.forced.delay.take().unwrap_or(millis);
         self.at(millis, happening);
     }
 
     fn go(&mut self) {
-        while self.problem.is_none() && self.finished.is_none() {
-            self.drain();
-            let still_changing = self.operations_left > 0
-                || self.now < self.last_operation.plus_millis(QUIET_MILLIS * 2);
-            if self.options.live && self.finished == Some(Finish::Done) && still_changing {
-                // The source was quiet for a while, then went on: a later run takes it up.
-                self.finished = None;
-                self.crash();
-                continue;
-            }
-            if self.finished.is_some() {
-                break;
-            }
-            let deadline = self.core.next_deadline();
-            let next = self.happenings.first_key_value().map(|((at, _), _)| *at);
-            match (next, deadline) {
-                (Some(at), Some(deadline)) if deadline < at => self.tick(deadline),
-                (None, Some(deadline)) => self.tick(deadline),
-                (Some(_), _) => self.step(),
-                (None, None) => self.problem = Some("nothing will ever happen again".to_owned()),
-            }
-            self.steps += 1;
-            if self.steps > STEPS_MAX {
-                self.problem = Some(format!("does not converge: {:?}", self.core.progress()));
-            }
-        }
+        while self.turn() {}
         self.land_late_writes();
+    }
+
+    /// One happening, or one deadline. False: the history is over.
+    fn turn(&mut self) -> bool {
+        self.drain();
+        if self.finished.is_some() && self.goes_on() {
+            self.finished = None;
+            self.crash();
+            self.drain();
+        }
+        if self.problem.is_some() || self.finished.is_some() {
+            return false;
+        }
+        let deadline = self.core.next_deadline();
+        let next = self.happenings.first_key_value().map(|((at, _), _)| *at);
+        match (next, deadline) {
+            (Some(at), Some(deadline)) if deadline < at => self.tick(deadline),
+            (None, Some(deadline)) => self.tick(deadline),
+            (Some(_), _) => self.step(),
+            (None, None) => self.problem = Some("nothing will ever happen again".to_owned()),
+        }
+        self.steps += 1;
+        if self.steps.is_multiple_of(oracle::PERIOD_STEPS) {
+            self.examine_everything();
+        }
+        if self.steps > STEPS_MAX {
+            self.problem = Some(format!("does not converge: {:?}", self.core.progress()));
+        }
+        true
+    }
+
+    /// A run that ended although the history did not: a later run takes it up.
+    fn goes_on(&self) -> bool {
+        let quiet_too_early = self.operations_left > 0
+            || self.source.root_away
+            || self.now < self.last_operation.plus_millis(QUIET_MILLIS * 2);
+        match &self.finished {
+            Some(Finish::Stopped) => true,
+            Some(Finish::Done) => self.options.live && quiet_too_early,
+            Some(Finish::GaveUp(_)) => self.options.root_moves > 0,
+            Some(Finish::Guard(_)) | None => false,
+        }
     }
 
     fn tick(&mut self, deadline: Time) {
@@ -200,7 +259,21 @@ impl Run {
             Happening::Tell(input) => self.core.handle(self.now, input),
             Happening::Join(effect, answer) => self.join(effect, answer),
             Happening::Land(write) => {
-                self.target.apply(write);
+                self.apply(write);
+            }
+            Happening::Stop => self.core.handle(self.now, Input::Stop),
+            Happening::MoveRoot(away) => {
+                self.source.move_root(away);
+                self.last_operation = self.now;
+            }
+            Happening::Keep => self.kept = Some(Box::new(self.source.clone())),
+            Happening::Restore => {
+                if let Some(older) = self.kept.take().filter(|_| !self.source.root_away) {
+                    self.source.restore(&older);
+                    self.source.root_away = false;
+                    self.last_operation = self.now;
+                    program::settle(&mut self.source);
+                }
             }
             Happening::Operate => self.operate(),
             Happening::Crash => self.crash(),
@@ -231,9 +304,14 @@ impl Run {
         let kept: Vec<((Time, u64), Happening)> = std::mem::take(&mut self.happenings)
             .into_iter()
             .filter(|(_, happening)| match happening {
-                Happening::Land(_) | Happening::Operate | Happening::Crash | Happening::Purge => {
-                    true
-                }
+                Happening::Land(_)
+                | Happening::Operate
+                | Happening::Crash
+                | Happening::Purge
+                | Happening::Stop
+                | Happening::MoveRoot(_)
+                | Happening::Keep
+                | Happening::Restore => true,
                 Happening::Carry(_) | Happening::Tell(_) | Happening::Join(..) => false,
             })
             .collect();
@@ -322,7 +400,9 @@ impl Run {
         let Some(ledger) = self.ledger.as_mut() else { return };
         let input = match effect {
             Effect::Persist { batch, changes } => {
-                ledger.apply(&[&changes]).map(|summary| Input::Persisted { batch, summary })
+                let applied = ledger.apply(&[&changes]);
+                self.examine_rows(&changes);
+                applied.map(|summary| Input::Persisted { batch, summary })
             }
             Effect::Take { lane, limit, now } => {
                 ledger.take(lane, limit, now).map(|(work, summary)| Input::Taken { work, summary })
@@ -361,292 +441,61 @@ impl Run {
         }
     }
 
-    fn source_fails(&mut self) -> bool {
-        self.rng.u8(..100) < self.options.source_fail_percent && self.operations_left > 0
-    }
-
-    fn carry_source(&mut self, effect: Effect) {
-        let fails = self.source_fails();
-        match effect {
-            Effect::List { ref directory, ref after, .. } => {
-                let limit = self.options.page_entries;
-                let page = self.source.list(directory, after.as_deref(), limit);
-                let answer = if fails {
-                    Answer::Stat(Examined::Failed(unavailable(Side::Source)))
-                } else {
-                    Answer::Page(page)
-                };
-                self.soon(Happening::Join(effect, answer));
-            }
-            Effect::Examine { ref path, .. } => {
-                let answer = match self.source.stat(path) {
-                    _ if fails => Examined::Failed(unavailable(Side::Source)),
-                    Some(node) => Examined::Present(node),
-                    None => Examined::Absent { root_key: Some(1) },
-                };
-                self.soon(Happening::Join(effect, Answer::Stat(answer)));
-            }
-            Effect::Checksum { ticket, path, node } => {
-                let content = self.source.read(&path, &node);
-                let outcome =
-                    if fails { Err(unavailable(Side::Source)) } else { Ok(checksum(content)) };
-                self.soon(Happening::Tell(Input::Checksummed { ticket, outcome }));
-            }
-            Effect::Position { ticket } => {
-                let outcome =
-                    if fails { Err(unavailable(Side::Source)) } else { Ok(self.source.txid) };
-                self.soon(Happening::Tell(Input::Position { ticket, outcome }));
-            }
-            Effect::Poll { ticket, after } => {
-                let limit = self.rng.usize(1..20);
-                let outcome = match self.source.events_after(after, limit) {
-                    _ if fails => Streamed::Failed(unavailable(Side::Source)),
-                    Some(reply) => Streamed::Reply(reply),
-                    None => Streamed::Gap,
-                };
-                let quiet = matches!(&outcome, Streamed::Reply(reply) if reply.batches.is_empty());
-                let millis = if quiet { 50 } else { self.rng.u64(..self.options.latency_max) };
-                self.at(millis, Happening::Tell(Input::Streamed { ticket, outcome }));
-            }
-            Effect::Persist { .. }
-            | Effect::Take { .. }
-            | Effect::Rows { .. }
-            | Effect::Group { .. }
-            | Effect::CheckHints { .. }
-            | Effect::Densest { .. }
-            | Effect::Copy(_)
-            | Effect::Complete { .. }
-            | Effect::Abort { .. }
-            | Effect::Relocate { .. }
-            | Effect::PutMarker { .. }
-            | Effect::Remove { .. }
-            | Effect::Inspect { .. }
-            | Effect::Inventory { .. }
-            | Effect::Report(_)
-            | Effect::Finish(_) => {}
-        }
-    }
-
-    /// The source's answer is joined with the ledger, in the ledger's order, when it comes in.
-    fn join(&mut self, effect: Effect, answer: Answer) {
-        let Some(ledger) = self.ledger.as_ref() else { return };
-        let input = match (effect, answer) {
-            (Effect::List { ticket, directory, after, by_file_key }, Answer::Page(page)) => {
-                match page {
-                    None => Ok(Input::Listed { ticket, outcome: Listed::NoDirectory }),
-                    Some(page) => ledger
-                        .join_page(&directory, after.as_deref(), &page, by_file_key)
-                        .map(|join| Input::Listed {
-                            ticket,
-                            outcome: Listed::Page { page, join: Box::new(join) },
-                        }),
-                }
-            }
-            (Effect::List { ticket, .. }, Answer::Stat(_)) => {
-                Ok(Input::Listed { ticket, outcome: Listed::Failed(unavailable(Side::Source)) })
-            }
-            (Effect::Examine { ticket, path, by_file_key }, Answer::Stat(outcome)) => {
-                let key = match &outcome {
-                    Examined::Present(Node::File(file)) if by_file_key => file.identity.file_key(),
-                    Examined::Present(_) | Examined::Absent { .. } | Examined::Failed(_) => None,
-                };
-                let renamed = key.map_or(Ok(None), |key| ledger.row_of_file_key(key, &path));
-                renamed.map(|renamed| Input::Examined { ticket, outcome, renamed })
-            }
-            (_, _) => return,
-        };
-        match input {
-            Ok(input) => self.core.handle(self.now, input),
-            Err(error) => self.problem = Some(format!("ledger: {error}")),
-        }
-    }
-
-    fn carry_target(&mut self, effect: Effect) {
-        match effect {
-            Effect::Copy(job) => self.carry_copy(job),
-            Effect::Complete { ticket, attempt, path, upload, crc32c } => {
-                let Some((content, length, mode)) = oracle::parts_of(&upload) else { return };
-                debug_assert_eq!(crc32c, checksum(content));
-                let object = Object { content, length, attempt, mode, etag: 0 };
-                let write = Write::Complete(upload.id, path, object.clone());
-                self.write(ticket, write, object);
-            }
-            Effect::Abort { upload_id, .. } => {
-                self.target.uploads.remove(&upload_id);
-            }
-            Effect::Relocate { ticket, attempt, from, path, metadata } => {
-                self.carry_relocate(ticket, attempt, from, path, metadata.mode);
-            }
-            Effect::PutMarker { ticket, attempt, path, metadata } => {
-                let mode = metadata.mode;
-                let object = Object { content: 0, length: 0, attempt, mode, etag: 0 };
-                self.write(ticket, Write::Put(path, object.clone()), object);
-            }
-            Effect::Remove { ticket, items } => self.carry_remove(ticket, items),
-            Effect::Inspect { ticket, path } => {
-                let standing = self.target.objects.get(&path).map(standing);
-                self.soon(Happening::Tell(Input::Inspected { ticket, outcome: Ok(standing) }));
-            }
-            Effect::Inventory { ticket, .. } => {
-                let outcome = Ok((Vec::new(), None));
-                self.soon(Happening::Tell(Input::Inventoried { ticket, outcome }));
-            }
-            Effect::Persist { .. }
-            | Effect::Take { .. }
-            | Effect::Rows { .. }
-            | Effect::Group { .. }
-            | Effect::CheckHints { .. }
-            | Effect::Densest { .. }
-            | Effect::List { .. }
-            | Effect::Examine { .. }
-            | Effect::Checksum { .. }
-            | Effect::Poll { .. }
-            | Effect::Position { .. }
-            | Effect::Report(_)
-            | Effect::Finish(_) => {}
-        }
-    }
-
-    fn carry_copy(&mut self, job: CopyJob) {
-        let content = self.source.read(&job.path, &job.node);
-        let length = job.node.identity.length();
-        let mode = job.node.metadata.mode;
-        if length < self.options.multipart_bytes {
-            let object = Object { content, length, attempt: job.attempt, mode, etag: 0 };
-            self.write(job.ticket, Write::Put(job.path, object.clone()), object);
-            return;
-        }
-        let id = match &job.resume {
-            Some(upload) if self.target.uploads.contains(&upload.id) => upload.id.clone(),
-            Some(_) => {
-                let outcome = Written::Failed(Failure {
-                    kind: FailureKind::Missing,
-                    side: Side::Source,
-                    ..unavailable(Side::Target)
-                });
-                self.soon(Happening::Tell(Input::Written { ticket: job.ticket, outcome }));
-                return;
-            }
-            None => {
-                let id = format!("upload-{}", job.attempt);
-                self.target.uploads.insert(id.clone());
-                id
-            }
-        };
-        let upload = Upload { id, part_bytes: length.max(1), parts: Vec::new() };
-        let attempt = job.attempt;
-        self.at(0, Happening::Tell(Input::UploadOpened { attempt, upload: upload.clone() }));
-        let upload = oracle::with_part(upload, content, length, mode);
-        if let Some(part) = upload.parts.first().cloned() {
-            self.at(1, Happening::Tell(Input::PartDone { attempt, part }));
-        }
-        let outcome = if self.rng.u8(..100) < self.options.fail_percent {
-            Written::Failed(unavailable(Side::Target))
-        } else {
-            Written::Staged { upload, crc32c: checksum(content) }
-        };
-        let millis = 2 + self.rng.u64(..self.options.latency_max * 2);
-        self.at(millis, Happening::Tell(Input::Written { ticket: job.ticket, outcome }));
-    }
-
-    fn carry_relocate(
-        &mut self,
-        ticket: Ticket,
-        attempt: AttemptNumber,
-        from: Row,
-        path: RelPath,
-        mode: u32,
-    ) {
-        let there = self.target.objects.get(&from.path);
-        let named = there.filter(|object| Some(object.etag.to_string()) == from.etag).cloned();
-        match named {
-            Some(object) => {
-                let object = Object { attempt, mode, ..object };
-                self.write(ticket, Write::Put(path, object.clone()), object);
-            }
-            None => {
-                let kind = FailureKind::Conflict;
-                let outcome = Written::Failed(Failure { kind, ..unavailable(Side::Target) });
-                self.soon(Happening::Tell(Input::Written { ticket, outcome }));
-            }
-        }
-    }
-
-    fn carry_remove(&mut self, ticket: Ticket, items: Vec<(AttemptNumber, RelPath)>) {
-        let outcomes = items
-            .into_iter()
-            .map(|(_, path)| match self.fate() {
-                Fate::Fails => Written::Failed(unavailable(Side::Target)),
-                Fate::Heard => {
-                    self.target.apply(Write::Remove(path));
-                    Written::Done(Standing::default())
-                }
-                Fate::Unheard(late) => {
-                    self.land(Write::Remove(path), late);
-                    Written::Unknown(unavailable(Side::Target))
-                }
-            })
-            .collect();
-        self.soon(Happening::Tell(Input::Removed { ticket, outcomes }));
-    }
-
-    fn fate(&mut self) -> Fate {
-        let roll = self.rng.u8(..100);
-        if roll < self.options.fail_percent {
-            Fate::Fails
-        } else if roll < self.options.fail_percent + self.options.lost_reply_percent {
-            let late = self.rng.u8(..100) < self.options.late_percent;
-            Fate::Unheard(if late { self.rng.u64(..LIFETIME_MILLIS) } else { 0 })
-        } else {
-            Fate::Heard
-        }
-    }
-
-    fn write(&mut self, ticket: Ticket, write: Write, object: Object) {
-        let outcome = match self.fate() {
-            Fate::Fails => Written::Failed(unavailable(Side::Target)),
-            Fate::Heard => {
-                let path = match &write {
-                    Write::Put(path, _) | Write::Complete(_, path, _) | Write::Remove(path) => {
-                        path.clone()
-                    }
-                };
-                if self.target.apply(write) {
-                    let there = self.target.objects.get(&path).map(standing);
-                    Written::Done(there.unwrap_or_else(|| standing(&object)))
-                } else {
-                    let kind = FailureKind::Conflict;
-                    Written::Failed(Failure { kind, ..unavailable(Side::Target) })
-                }
-            }
-            Fate::Unheard(late) => {
-                self.land(write, late);
-                Written::Unknown(unavailable(Side::Target))
-            }
-        };
-        self.soon(Happening::Tell(Input::Written { ticket, outcome }));
-    }
-
-    fn land(&mut self, write: Write, late: u64) {
-        if late == 0 {
-            self.target.apply(write);
-        } else {
-            self.at(late, Happening::Land(write));
-        }
-    }
-
     /// Writes still on their way when the run ends would prove it wrong.
     fn land_late_writes(&mut self) {
         for (_, happening) in std::mem::take(&mut self.happenings) {
             if let Happening::Land(write) = happening {
-                self.target.apply(write);
+                self.apply(write);
             }
+        }
+    }
+
+    /// Lets a write take effect, and looks at what readers of the target see now.
+    fn apply(&mut self, write: Write) -> bool {
+        let key = match &write {
+            Write::Put(path, _) | Write::Complete(_, path, _) => Some(path.clone()),
+            Write::Remove(_) => None,
+        };
+        let took_effect = self.target.apply(write);
+        if let (Some(path), Some(ledger)) = (key, &self.ledger) {
+            let early = oracle::early_commit_marker(&self.source, &self.target, ledger, &path);
+            self.problem = self.problem.take().or(early);
+        }
+        took_effect
+    }
+
+    /// Rows that a batch wrote are true.
+    fn examine_rows(&mut self, changes: &[Change]) {
+        let Some(ledger) = &self.ledger else { return };
+        let written = changes.iter().filter_map(|change| match change {
+            Change::PutRow(row) => Some(&row.path),
+            _ => None,
+        });
+        for path in written {
+            let wrong = oracle::untrue_row(&self.source, &self.target, ledger, path);
+            self.problem = self.problem.take().or(wrong);
+        }
+    }
+
+    /// All rows are true, and what the core claims of them is.
+    fn examine_everything(&mut self) {
+        let Some(ledger) = &self.ledger else { return };
+        let progress = self.core.progress();
+        let wrong = oracle::untrue_rows(&self.source, &self.target, ledger);
+        self.problem = self.problem.take().or(wrong);
+        if self.told_past() == self.source.past && !self.source.root_away {
+            let Some(ledger) = &self.ledger else { return };
+            let wrong = oracle::false_claim(&self.source, &self.target, ledger, &progress);
+            self.problem = self.problem.take().or(wrong);
         }
     }
 
     fn verdict(mut self, seed: u64) -> Verdict {
         let problem = self.problem.take().or_else(|| match &self.finished {
-            Some(Finish::Done) => oracle::differences(&self.source, &self.target),
+            Some(Finish::Done) => {
+                let kept = self.options.extras == Extras::Keep;
+                oracle::differences(&self.source, &self.target, kept)
+            }
             Some(other) => Some(format!("ended by {other:?}")),
             None => Some("never ended".to_owned()),
         });
@@ -655,12 +504,6 @@ impl Run {
             None => Verdict { seed, problem: None, trace: self.trace, steps: self.steps },
         }
     }
-}
-
-enum Fate {
-    Fails,
-    Heard,
-    Unheard(u64),
 }
 
 fn config(options: &Options) -> Config {
@@ -673,18 +516,11 @@ fn config(options: &Options) -> Config {
         copies_max: 4,
         passes_max: 3,
         claims_max: 16,
+        existing: options.existing,
+        extras: options.extras,
+        adopt: options.adopt,
+        removal_guard: options.removal_guard,
         ..Config::default()
-    }
-}
-
-fn standing(object: &Object) -> Standing {
-    Standing {
-        length: object.length,
-        etag: Some(object.etag.to_string()),
-        version: None,
-        crc32c: Some(checksum(object.content)),
-        attempt: Some(object.attempt),
-        migration: Some("simulated".to_owned()),
     }
 }
 

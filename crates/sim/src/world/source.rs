@@ -14,6 +14,9 @@ use whimbrel_core::path::RelPath;
 /// Names one state of a file's bytes; 0 is the empty file.
 pub type Content = u64;
 
+/// Where a digest says of which history it is.
+pub const PAST_SHIFT: u32 = 40;
+
 /// Marks bytes that are a mixture of two states.
 const TORN: Content = 1 << 40;
 
@@ -55,7 +58,7 @@ pub struct File {
 }
 
 /// The tree with its log of edits.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Source {
     nodes: BTreeMap<RelPath, Inode>,
     log: Vec<EventBatch>,
@@ -70,6 +73,14 @@ pub struct Source {
     clock_ms: i64,
     /// Every content that ever stood closed at a path (oracle O2).
     history: BTreeMap<RelPath, Vec<Content>>,
+    /// The newest transaction that touched a path itself.
+    touched: BTreeMap<RelPath, TxId>,
+    /// The transaction that closed a content.
+    closed_at: BTreeMap<Content, TxId>,
+    /// The root stands elsewhere for the time being: whatever is asked for is absent.
+    pub root_away: bool,
+    /// Which history this is: restoring an older state begins another one.
+    pub past: u64,
 }
 
 impl Default for Source {
@@ -92,6 +103,10 @@ impl Source {
             root_id: 1,
             clock_ms: 1_000,
             history: BTreeMap::new(),
+            touched: BTreeMap::new(),
+            closed_at: BTreeMap::new(),
+            root_away: false,
+            past: 0,
         }
     }
 
@@ -103,7 +118,45 @@ impl Source {
         self.txid = TxId(self.txid.0 + 1 + silent);
         self.clock_ms += 1;
         let txid = self.txid;
+        for path in events.iter().flat_map(paths_of) {
+            self.touched.insert(path.clone(), txid);
+        }
+        // What happens below a root that stands elsewhere is out of scope.
+        let away = self.root_away && events != [Event::RootTouched];
+        let events = if away { Vec::new() } else { events };
         self.log.push(EventBatch { txid, events });
+    }
+
+    /// Renames the root or an ancestor of it away, or back.
+    pub fn move_root(&mut self, away: bool) {
+        if self.root_away != away {
+            self.root_away = away;
+            self.log(0, vec![Event::RootTouched]);
+            self.touched.insert(RelPath::root(), self.txid);
+        }
+    }
+
+    /// Goes back to an older state of the source: numbers of files, blocks and transactions are
+    /// given a second time, for other bytes.
+    pub fn restore(&mut self, older: &Self) {
+        let mut history = std::mem::take(&mut self.history);
+        for (path, contents) in &older.history {
+            history.entry(path.clone()).or_default().extend(contents);
+        }
+        let (next_content, past) = (self.next_content, self.past + 1);
+        let closed_at = std::mem::take(&mut self.closed_at);
+        *self = Self { history, next_content, past, closed_at, ..older.clone() };
+    }
+
+    /// The newest transaction that touched a path or an ancestor of it.
+    pub fn last_touch(&self, path: &RelPath) -> TxId {
+        let at = |path: &RelPath| self.touched.get(path).copied().unwrap_or_default();
+        path.ancestors().map(|above| at(&above)).fold(at(path), TxId::max).max(at(&RelPath::root()))
+    }
+
+    /// The transaction that closed a content.
+    pub fn closed_at(&self, content: Content) -> Option<TxId> {
+        self.closed_at.get(&content).copied()
     }
 
     fn remember(&mut self, path: &RelPath) {
@@ -177,6 +230,9 @@ impl Source {
         node.modified_ms = clock;
         self.log(3, vec![Event::Closed(path.clone())]);
         self.remember(path);
+        if length > 0 {
+            self.closed_at.insert(content, self.txid);
+        }
         true
     }
 
@@ -324,8 +380,16 @@ impl Source {
         self.history.get(path).is_some_and(|contents| contents.contains(&content))
     }
 
+    /// The number of the root's directory; `None` if nothing stands there.
+    pub fn root_key(&self) -> Option<u64> {
+        (!self.root_away).then_some(self.root_id)
+    }
+
     /// What stands at a path.
     pub fn stat(&self, path: &RelPath) -> Option<Node> {
+        if self.root_away {
+            return None;
+        }
         if path.is_root() {
             return Some(Node::Directory(DirectoryNode {
                 file_key: self.root_id,
@@ -365,7 +429,7 @@ impl Source {
 
     /// A page of a directory.
     pub fn list(&self, directory: &RelPath, after: Option<&[u8]>, limit: usize) -> Option<Page> {
-        if !self.is_directory(directory) {
+        if self.root_away || !self.is_directory(directory) {
             return None;
         }
         let mut children: Vec<Entry> = self
@@ -414,8 +478,23 @@ impl Source {
             applied,
             synced: self.txid,
             batches,
-            digest: applied.0,
+            digest: applied.0 + (self.past << PAST_SHIFT),
             newest: None,
         })
+    }
+}
+
+/// The paths that an event speaks of.
+fn paths_of(event: &Event) -> Vec<&RelPath> {
+    match event {
+        Event::Created(path)
+        | Event::Reopened(path)
+        | Event::Closed(path)
+        | Event::Truncated(path)
+        | Event::DirectoryMade(path)
+        | Event::Removed(path)
+        | Event::MetadataChanged(path) => vec![path],
+        Event::Renamed { from, to } => from.iter().chain(to).collect(),
+        Event::RootTouched => Vec::new(),
     }
 }

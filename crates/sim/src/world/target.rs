@@ -15,12 +15,23 @@ pub struct Object {
     pub content: Content,
     /// Bytes.
     pub length: u64,
-    /// The attempt in its metadata.
-    pub attempt: AttemptNumber,
+    /// Who wrote it, as its metadata says.
+    pub writer: Writer,
     /// The mode in its metadata.
     pub mode: u32,
     /// Changes with every write.
     pub etag: u64,
+}
+
+/// Who wrote an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writer {
+    /// An attempt of this migration.
+    Ours(AttemptNumber),
+    /// Another migration.
+    OtherMigration,
+    /// Somebody else.
+    Foreign,
 }
 
 /// A write.
@@ -66,7 +77,8 @@ impl Target {
         }
     }
 
-    fn put(&mut self, path: RelPath, object: Object) {
+    /// Puts an object that stands there before the run.
+    pub fn put(&mut self, path: RelPath, object: Object) {
         self.next_etag += 1;
         self.objects.insert(path, Object { etag: self.next_etag, ..object });
     }

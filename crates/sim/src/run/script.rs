@@ -1,0 +1,188 @@
+//! Histories that are written down: the same run, but what happens between two effects, and what
+//! becomes of an effect, is decided by the one who wrote the history.
+
+use fastrand::Rng;
+use whimbrel_core::effect::{Effect, Finish};
+use whimbrel_core::failure::Side;
+use whimbrel_core::input::{Input, Streamed};
+use whimbrel_core::migration::Migration;
+use whimbrel_core::number::Time;
+use whimbrel_core::path::RelPath;
+use whimbrel_ledger::Ledger;
+
+use super::target_side::Fate;
+use super::{Happening, Run, unavailable};
+use crate::options::Options;
+use crate::oracle;
+use crate::world::source::{Content, Source};
+use crate::world::target::Target;
+
+/// What becomes of an effect that was held back.
+#[derive(Clone, Copy, Debug)]
+pub enum Way {
+    /// It is carried out now; the core hears of it after so many milliseconds.
+    Heard(u64),
+    /// A write: the core hears of no end; it takes effect after so many milliseconds.
+    Unheard(u64),
+    /// A write: nothing happens, and the core hears that.
+    Fails,
+}
+
+impl Run {
+    /// A history without weather.
+    ///
+    /// # Errors
+    ///
+    /// If the ledger cannot be opened.
+    pub fn still(options: Options) -> Result<Self, String> {
+        Self::new(options, Rng::with_seed(1), std::env::var_os("WHIMBREL_SIM_VERBOSE").is_some())
+    }
+
+    /// The source, to look at or to change.
+    pub fn source(&mut self) -> &mut Source {
+        &mut self.source
+    }
+
+    /// The target, to look at or to change behind the core's back.
+    pub fn target(&mut self) -> &mut Target {
+        &mut self.target
+    }
+
+    /// What the core says of itself.
+    pub fn core(&self) -> &Migration {
+        &self.core
+    }
+
+    /// What is durable.
+    pub fn ledger(&self) -> Option<&Ledger> {
+        self.ledger.as_ref()
+    }
+
+    /// Simulated time.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// Goes on up to the next effect of this kind and hands it over instead of carrying it out.
+    /// `None`: the history ended before.
+    pub fn catch(&mut self, wanted: impl Fn(&Effect) -> bool) -> Option<Effect> {
+        loop {
+            self.drain();
+            let first = self.happenings.first_entry();
+            if let Some(first) = first
+                && matches!(first.get(), Happening::Carry(effect) if wanted(effect))
+            {
+                let (at, _) = *first.key();
+                self.now = self.now.max(at);
+                if let Happening::Carry(effect) = first.remove() {
+                    return Some(effect);
+                }
+            }
+            if !self.turn() {
+                return None;
+            }
+        }
+    }
+
+    /// Carries out what was held back.
+    pub fn release(&mut self, effect: Effect, way: Way) {
+        match way {
+            Way::Heard(millis) => {
+                self.forced.delay = Some(millis);
+                self.forced.fate = Some(Fate::Heard);
+            }
+            Way::Unheard(millis) => self.forced.fate = Some(Fate::Unheard(millis)),
+            Way::Fails => self.forced.fate = Some(Fate::Fails),
+        }
+        self.carry(effect);
+        self.forced = super::Forced::default();
+    }
+
+    /// Goes on until something is true. False: the history ended before.
+    pub fn until(&mut self, wanted: impl Fn(&Self) -> bool) -> bool {
+        while !wanted(self) {
+            if !self.turn() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Goes on until everything up to the source's newest transaction is marked.
+    pub fn until_followed(&mut self) -> bool {
+        let newest = self.source.txid;
+        self.until(|run| run.core.progress().applied.is_some_and(|applied| applied >= newest))
+    }
+
+    /// The process dies here and is started again.
+    pub fn die(&mut self) {
+        self.crash();
+    }
+
+    /// Tells the core something that a person said.
+    pub fn say(&mut self, input: Input) {
+        self.core.handle(self.now, input);
+    }
+
+    /// Goes on up to the end of the run; what is wrong then, if anything.
+    pub fn end(&mut self) -> Result<Finish, String> {
+        self.go();
+        if let Some(problem) = self.problem.take() {
+            return Err(problem);
+        }
+        self.finished.clone().ok_or_else(|| "never ended".to_owned())
+    }
+
+    /// What differs between the source and the target now.
+    pub fn difference(&self) -> Option<String> {
+        oracle::differences(&self.source, &self.target, true)
+    }
+
+    /// The target holds these bytes at a path.
+    pub fn holds(&self, path: &RelPath, content: Content) -> bool {
+        self.target.objects.get(path).is_some_and(|object| object.content == content)
+    }
+
+    /// Something stands on the target at a path.
+    pub fn stands(&self, path: &RelPath) -> bool {
+        self.target.objects.contains_key(path)
+    }
+
+    /// An effect of this kind was asked for and is not carried out yet.
+    pub fn awaits(&self, wanted: impl Fn(&Effect) -> bool) -> bool {
+        self.happenings
+            .values()
+            .any(|happening| matches!(happening, Happening::Carry(effect) if wanted(effect)))
+    }
+
+    /// As [`Run::catch`], for so many milliseconds, with another effect held back meanwhile; that
+    /// one is carried out then.
+    pub fn catch_while_holding(
+        &mut self,
+        held: Effect,
+        millis: u64,
+        wanted: impl Fn(&Effect) -> bool,
+    ) -> Option<Effect> {
+        let until = self.now.plus_millis(millis);
+        let mut caught = None;
+        while caught.is_none() && self.now < until && self.turn() {
+            self.drain();
+            let at = self.happenings.iter().find_map(|(at, happening)| {
+                matches!(happening, Happening::Carry(effect) if wanted(effect)).then_some(*at)
+            });
+            if let Some(Happening::Carry(effect)) = at.and_then(|at| self.happenings.remove(&at)) {
+                caught = Some(effect);
+            }
+        }
+        self.release(held, Way::Heard(1));
+        caught
+    }
+
+    /// The source does not answer a look at the stream.
+    pub fn answer_unavailable(&mut self, poll: Effect) {
+        if let Effect::Poll { ticket, .. } = poll {
+            let outcome = Streamed::Failed(unavailable(Side::Source));
+            self.at(50, Happening::Tell(Input::Streamed { ticket, outcome }));
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The source's side: what the core asks it, answered from the simulated tree.
+
+use whimbrel_core::effect::Effect;
+use whimbrel_core::entry::Node;
+use whimbrel_core::failure::Side;
+use whimbrel_core::input::{Examined, Input, Listed, Streamed};
+
+use super::{Answer, Happening, Run, checksum, unavailable};
+use crate::world::source::PAST_SHIFT;
+
+impl Run {
+    fn source_fails(&mut self) -> bool {
+        self.rng.u8(..100) < self.options.source_fail_percent && self.operations_left > 0
+    }
+
+    pub(super) fn carry_source(&mut self, effect: Effect) {
+        let fails = self.source_fails();
+        match effect {
+            Effect::List { ref directory, ref after, .. } => {
+                let limit = self.options.page_entries;
+                let page = self.source.list(directory, after.as_deref(), limit);
+                let answer = if fails {
+                    Answer::Stat(Examined::Failed(unavailable(Side::Source)))
+                } else {
+                    Answer::Page(page)
+                };
+                self.soon(Happening::Join(effect, answer));
+            }
+            Effect::Examine { ref path, .. } => {
+                let answer = match self.source.stat(path) {
+                    _ if fails => Examined::Failed(unavailable(Side::Source)),
+                    Some(node) => Examined::Present(node),
+                    None => Examined::Absent { root_key: self.source.root_key() },
+                };
+                self.soon(Happening::Join(effect, Answer::Stat(answer)));
+            }
+            Effect::Checksum { ticket, path, node } => {
+                let content = self.source.read(&path, &node);
+                let outcome =
+                    if fails { Err(unavailable(Side::Source)) } else { Ok(checksum(content)) };
+                self.soon(Happening::Tell(Input::Checksummed { ticket, outcome }));
+            }
+            Effect::Position { ticket } => {
+                let outcome =
+                    if fails { Err(unavailable(Side::Source)) } else { Ok(self.source.txid) };
+                self.soon(Happening::Tell(Input::Position { ticket, outcome }));
+            }
+            Effect::Poll { ticket, after } => {
+                let limit = self.rng.usize(1..20);
+                let told = self.told_past();
+                let outcome = match self.source.events_after(after, limit) {
+                    _ if fails => Streamed::Failed(unavailable(Side::Source)),
+                    _ if told != self.source.past => {
+                        Streamed::OtherHistory { name: Some(self.source.past.to_string()) }
+                    }
+                    Some(reply) => Streamed::Reply(reply),
+                    None => Streamed::Gap,
+                };
+                let quiet = matches!(&outcome, Streamed::Reply(reply) if reply.batches.is_empty());
+                let millis = if quiet { 50 } else { self.rng.u64(..self.options.latency_max) };
+                let millis = self.forced.delay.take().unwrap_or(millis);
+                self.at(millis, Happening::Tell(Input::Streamed { ticket, outcome }));
+            }
+            Effect::Persist { .. }
+            | Effect::Take { .. }
+            | Effect::Rows { .. }
+            | Effect::Group { .. }
+            | Effect::CheckHints { .. }
+            | Effect::Densest { .. }
+            | Effect::Copy(_)
+            | Effect::Complete { .. }
+            | Effect::Abort { .. }
+            | Effect::Relocate { .. }
+            | Effect::PutMarker { .. }
+            | Effect::Remove { .. }
+            | Effect::Inspect { .. }
+            | Effect::Inventory { .. }
+            | Effect::Report(_)
+            | Effect::Finish(_) => {}
+        }
+    }
+
+    /// The source's answer is joined with the ledger, in the ledger's order, when it comes in.
+    pub(super) fn join(&mut self, effect: Effect, answer: Answer) {
+        let Some(ledger) = self.ledger.as_ref() else { return };
+        let input = match (effect, answer) {
+            (Effect::List { ticket, directory, after, by_file_key }, Answer::Page(page)) => {
+                match page {
+                    None => Ok(Input::Listed { ticket, outcome: Listed::NoDirectory }),
+                    Some(page) => ledger
+                        .join_page(&directory, after.as_deref(), &page, by_file_key)
+                        .map(|join| Input::Listed {
+                            ticket,
+                            outcome: Listed::Page { page, join: Box::new(join) },
+                        }),
+                }
+            }
+            (Effect::List { ticket, .. }, Answer::Stat(_)) => {
+                Ok(Input::Listed { ticket, outcome: Listed::Failed(unavailable(Side::Source)) })
+            }
+            (Effect::Examine { ticket, path, by_file_key }, Answer::Stat(outcome)) => {
+                let key = match &outcome {
+                    Examined::Present(Node::File(file)) if by_file_key => file.identity.file_key(),
+                    Examined::Present(_) | Examined::Absent { .. } | Examined::Failed(_) => None,
+                };
+                let renamed = key.map_or(Ok(None), |key| ledger.row_of_file_key(key, &path));
+                renamed.map(|renamed| Input::Examined { ticket, outcome, renamed })
+            }
+            (_, _) => return,
+        };
+        match input {
+            Ok(input) => self.core.handle(self.now, input),
+            Err(error) => self.problem = Some(format!("ledger: {error}")),
+        }
+    }
+
+    /// The history of the source that the ledger's position belongs to.
+    pub(super) fn told_past(&self) -> u64 {
+        let meta = self.ledger.as_ref().and_then(|ledger| ledger.meta().ok());
+        let Some(meta) = meta else { return 0 };
+        match meta.digest {
+            0 => meta.history.and_then(|name| name.parse().ok()).unwrap_or_default(),
+            digest => digest >> PAST_SHIFT,
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Sections 2, 3 and 4: what is the same, what stood still, and what has no known end.
+
+use whimbrel_core::config::Existing;
+use whimbrel_core::effect::{Effect, Finish};
+use whimbrel_core::record::Parked;
+use whimbrel_sim::options::Options;
+use whimbrel_sim::world::target::{Object, Writer};
+use whimbrel_sim::{Run, Way};
+
+use crate::stage::*;
+
+/// The file's number, length and time are the same; its bytes are not.
+#[test]
+fn rule_2_1_same_length_mtime_set_back() {
+    let mut run = run();
+    file(&mut run, "a", 5);
+    until_settled(&mut run);
+    let before = target_content(&mut run, "a");
+    assert!(run.source().rewrite_same_size(&path("a")));
+    until_settled(&mut run);
+    assert_ne!(target_content(&mut run, "a"), before);
+    ends_equal(run);
+}
+
+/// The same history without a stream: only a second scan can tell.
+#[test]
+fn rule_2_1_same_length_seen_by_a_scan() {
+    let mut run = run();
+    file(&mut run, "a", 5);
+    until_settled(&mut run);
+    let poll = held(&mut run, |effect| matches!(effect, Effect::Poll { .. }));
+    assert!(run.source().rewrite_same_size(&path("a")));
+    run.source().purge();
+    answered_late(&mut run, poll, 1);
+    ends_equal(run);
+}
+
+/// The file grows while it is read: the upload is not completed with what was read.
+#[test]
+fn rule_3_2_append_under_a_staged_upload() {
+    let mut run = still(Options { multipart_bytes: 1, ..Options::still() });
+    file(&mut run, "a", 50);
+    let upload = held(&mut run, copies("a"));
+    answered_late(&mut run, upload, 200);
+    assert!(run.source().append(&path("a")));
+    assert!(run.source().close(&path("a"), 10));
+    let completed = held(&mut run, |effect| matches!(effect, Effect::Complete { .. }));
+    let Effect::Complete { upload, .. } = &completed else { panic!("a completion") };
+    let length: u64 = upload.parts.iter().map(|part| part.length).sum();
+    assert_eq!(length, 60, "what is completed is the whole of the grown file");
+    answered_late(&mut run, completed, 1);
+    ends_equal(run);
+}
+
+/// A file made anew while a single PUT is under way: the row is not believed, and it is copied
+/// again.
+#[test]
+fn rule_3_2_replaced_under_a_put() {
+    let mut run = run();
+    file(&mut run, "a", 5);
+    let put = held(&mut run, copies("a"));
+    answered_late(&mut run, put, 100);
+    file(&mut run, "a", 5);
+    until_equal(&mut run, "a");
+    ends_equal(run);
+}
+
+/// Two events of one path never make two writers.
+#[test]
+fn rule_3_3_one_writer_per_key() {
+    let mut run = run();
+    file(&mut run, "a", 5);
+    let first = held(&mut run, copies("a"));
+    file(&mut run, "a", 6);
+    assert!(run.until_followed());
+    let begun = run.now();
+    assert!(run.until(|run| run.now().millis_since(begun) > 500));
+    assert!(!run.awaits(copies("a")), "no second copy begins while one is on its way");
+    answered_late(&mut run, first, 1);
+    ends_equal(run);
+}
+
+/// An open file keeps what was last closed, is named, and comes when it is closed.
+#[test]
+fn rule_3_5_open_file_waits_for_its_close() {
+    let mut run = run();
+    file(&mut run, "a", 5);
+    until_settled(&mut run);
+    let closed = target_content(&mut run, "a");
+    assert!(run.source().append(&path("a")));
+    let at = path("a");
+    let parked = run.until(|run| {
+        let entry = run.ledger().and_then(|ledger| ledger.pending_entry(&at).ok().flatten());
+        entry.is_some_and(|entry| entry.parked == Some(Parked::Open))
+    });
+    assert!(parked);
+    assert_eq!(target_content(&mut run, "a"), closed);
+    assert!(run.source().close(&path("a"), 3));
+    ends_equal(run);
+}
+
+/// A DELETE has no known end; the file is made anew and PUT; then the DELETE lands.
+#[test]
+fn rule_4_1_delete_lands_late() {
+    let mut run = run();
+    file(&mut run, "a", 5);
+    until_settled(&mut run);
+    delete(&mut run, "a");
+    let removal = held(&mut run, removes("a"));
+    run.release(removal, Way::Unheard(4_000));
+    file(&mut run, "a", 6);
+    until_equal(&mut run, "a");
+    let gone = run.until(|run| !run.stands(&path("a")));
+    assert!(gone, "the late DELETE lands on the new object before the run ends");
+    ends_equal(run);
+}
+
+/// A PUT without a known end lands over a newer one.
+#[test]
+fn rule_4_1_put_lands_over_a_newer_one() {
+    let mut run = run();
+    file(&mut run, "a", 5);
+    let put = held(&mut run, copies("a"));
+    run.release(put, Way::Unheard(4_000));
+    file(&mut run, "a", 6);
+    until_equal(&mut run, "a");
+    ends_equal(run);
+}
+
+/// The process dies while a PUT is on its way: its intent is durable, and the run after it waits.
+#[test]
+fn rule_4_1_intent_survives_a_crash() {
+    let mut run = run();
+    file(&mut run, "a", 5);
+    let put = held(&mut run, copies("a"));
+    let attempts = run.ledger().expect("a ledger").attempts().expect("they can be read");
+    assert!(attempts.iter().any(|attempt| attempt.path == path("a")), "known before it leaves");
+    run.release(put, Way::Unheard(4_000));
+    run.die();
+    delete(&mut run, "a");
+    ends_equal(run);
+}
+
+/// A completion without a known end, and the file is removed before it lands.
+#[test]
+fn rule_4_3_completion_lands_after_the_file_went() {
+    let mut run = still(Options { multipart_bytes: 1, ..Options::still() });
+    file(&mut run, "a", 50);
+    let completion = held(&mut run, |effect| matches!(effect, Effect::Complete { .. }));
+    run.release(completion, Way::Unheard(3_000));
+    delete(&mut run, "a");
+    ends_equal(run);
+}
+
+/// Row, attempt, count and entry are one transaction: dying before it leaves all of them, dying
+/// after it none.
+#[test]
+fn rule_4_5_settled_at_once() {
+    let mut run = run();
+    file(&mut run, "a", 5);
+    let at = path("a");
+    let rowed = run
+        .until(|run| run.ledger().is_some_and(|ledger| ledger.row(&at).ok().flatten().is_some()));
+    assert!(rowed);
+    let ledger = run.ledger().expect("a ledger");
+    assert_eq!(ledger.attempts().expect("attempts"), Vec::new());
+    assert_eq!(ledger.meta().expect("meta").counters.files_copied, 1);
+    run.die();
+    ends_equal(run);
+}
+
+fn furnished(existing: Existing, equal: bool) -> Run {
+    let mut run = still(Options { existing, ..Options::still() });
+    file(&mut run, "a", 5);
+    let content = source_content(&mut run, "a").expect("closed");
+    let content = if equal { content } else { content + 1_000 };
+    let writer = Writer::Foreign;
+    run.target().put(path("a"), Object { content, length: 5, writer, mode: 0o644, etag: 0 });
+    run
+}
+
+/// Equal bytes are adopted by their checksum; different ones of the same length are replaced.
+#[test]
+fn existing_check_proves_before_it_adopts() {
+    for equal in [true, false] {
+        let mut run = furnished(Existing::Check, equal);
+        assert_eq!(run.end(), Ok(Finish::Done));
+        let counters = run.ledger().expect("a ledger").meta().expect("meta").counters;
+        assert_eq!(counters.files_copied, u64::from(!equal));
+        assert_eq!(counters.files_replaced, u64::from(!equal));
+        assert_eq!(run.difference(), None);
+    }
+}
+
+/// Nothing is read, and the count says that nothing was proven.
+#[test]
+fn existing_trust_counts_what_it_did_not_prove() {
+    let mut run = furnished(Existing::Trust, true);
+    assert_eq!(run.end(), Ok(Finish::Done));
+    let counters = run.ledger().expect("a ledger").meta().expect("meta").counters;
+    assert_eq!((counters.files_copied, counters.unverified), (0, 1));
+}
+
+/// A person decides, and until then the object stands.
+#[test]
+fn existing_refuse_touches_nothing() {
+    let mut run = furnished(Existing::Refuse, false);
+    let before = target_content(&mut run, "a");
+    assert!(matches!(run.end(), Ok(Finish::Guard(_))));
+    assert_eq!(target_content(&mut run, "a"), before);
+}
+
+/// Objects of another migration are taken over only when that was asked for.
+#[test]
+fn adopt_is_asked_for() {
+    for adopt in [false, true] {
+        let mut run = still(Options { adopt, ..Options::still() });
+        file(&mut run, "a", 5);
+        let content = source_content(&mut run, "a").expect("closed");
+        let writer = Writer::OtherMigration;
+        run.target().put(path("a"), Object { content, length: 5, writer, mode: 0o644, etag: 0 });
+        let finish = run.end().expect("an end");
+        assert_eq!(finish == Finish::Done, adopt, "{finish:?}");
+    }
+}

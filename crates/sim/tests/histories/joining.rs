@@ -1,0 +1,178 @@
+//! Sections 1, 8 and 9: the scan and the stream.
+
+use whimbrel_core::effect::Effect;
+use whimbrel_core::record::Parked;
+use whimbrel_sim::Way;
+use whimbrel_sim::options::Options;
+
+use crate::stage::*;
+
+/// The process dies between the position and the end of the scan; what happened meanwhile is in the
+/// stream after that position.
+#[test]
+fn rule_1_1_position_is_durable_before_the_first_listing() {
+    let mut run = run();
+    file(&mut run, "d/a", 5);
+    let listing = held(&mut run, lists("d"));
+    let taken = run.ledger().expect("a ledger").meta().expect("it can be read").position;
+    assert_eq!(taken, Some(run.source().txid));
+    answered_late(&mut run, listing, 1);
+    file(&mut run, "d/b", 5);
+    run.die();
+    ends_equal(run);
+}
+
+/// The page was read before `n` was made; the event is handled first.
+#[test]
+fn rule_1_2_listing_older_than_a_handled_event() {
+    let mut run = run();
+    file(&mut run, "d/m", 5);
+    let listing = held(&mut run, lists("d"));
+    answered_late(&mut run, listing, 500);
+    file(&mut run, "d/n", 7);
+    assert!(run.until_followed());
+    let listed = run.core().progress().passes;
+    assert!(listed > 0, "the page is still on its way");
+    ends_equal(run);
+}
+
+/// The page shows a file as it was; the event that removed it is handled first.
+#[test]
+fn rule_1_2_listing_older_than_a_handled_removal() {
+    let mut run = run();
+    file(&mut run, "d/m", 5);
+    let listing = held(&mut run, lists("d"));
+    answered_late(&mut run, listing, 500);
+    delete(&mut run, "d/m");
+    ends_equal(run);
+}
+
+/// A PUT of d/x has no known end, x is removed, what is pending is one directory; then the PUT
+/// lands. Neither a listing nor a row knows x.
+#[test]
+fn rule_1_3_put_times_out_then_coarsened() {
+    let mut run = still(Options { pending_max: 2, ..Options::still() });
+    for name in ["d/a", "d/b", "d/c", "d/e"] {
+        file(&mut run, name, 5);
+    }
+    until_settled(&mut run);
+    file(&mut run, "d/x", 9);
+    let put = held(&mut run, copies("d/x"));
+    run.release(put, Way::Unheard(4_000));
+    for name in ["d/a", "d/b", "d/c", "d/e", "d/x"] {
+        delete(&mut run, name);
+    }
+    let landed = run.until(|run| run.stands(&path("d/x")));
+    assert!(landed, "the late PUT lands");
+    ends_equal(run);
+}
+
+/// Every path says absent while the root stands elsewhere.
+#[test]
+fn rule_1_5_root_renamed() {
+    let mut run = run();
+    file(&mut run, "d/a", 5);
+    file(&mut run, "d/b", 5);
+    until_settled(&mut run);
+    let stood = run.target().objects.len();
+    run.source().move_root(true);
+    assert!(run.until_followed());
+    let begun = run.now();
+    assert!(run.until(|run| run.now().millis_since(begun) > 20_000), "it waits");
+    assert_eq!(run.target().objects.len(), stood, "nothing is removed");
+    run.source().move_root(false);
+    ends_equal(run);
+}
+
+/// What changed while the root stood elsewhere gave no event in scope.
+#[test]
+fn rule_1_5_changes_while_the_root_stood_elsewhere() {
+    let mut run = run();
+    file(&mut run, "d/a", 5);
+    until_settled(&mut run);
+    run.source().move_root(true);
+    assert!(run.until_followed());
+    delete(&mut run, "d/a");
+    file(&mut run, "d/b", 6);
+    run.source().move_root(false);
+    ends_equal(run);
+}
+
+/// A look says "open"; the close is handled before its answer is.
+#[test]
+fn rule_1_6_stale_stat_parks() {
+    let mut run = run();
+    file(&mut run, "a", 5);
+    until_settled(&mut run);
+    assert!(run.source().append(&path("a")));
+    assert!(run.until_followed());
+    let look = held(&mut run, examines("a"));
+    answered_late(&mut run, look, 300);
+    assert!(run.source().close(&path("a"), 3));
+    assert!(run.until_followed());
+    until_equal(&mut run, "a");
+    let parked = pending(&run, "a").and_then(|entry| entry.parked);
+    assert_ne!(parked, Some(Parked::Open));
+    ends_equal(run);
+}
+
+/// Numbers of files and blocks, lengths and times come again, for other bytes.
+#[test]
+fn rule_1_7_other_history() {
+    let mut run = run();
+    file(&mut run, "d/a", 5);
+    until_settled(&mut run);
+    let kept = run.source().clone();
+    file(&mut run, "d/x", 7);
+    until_settled(&mut run);
+    let before = run.source().stat(&path("d/x"));
+    run.source().restore(&kept);
+    file(&mut run, "d/x", 7);
+    let identity = |node: Option<whimbrel_core::entry::Node>| match node {
+        Some(whimbrel_core::entry::Node::File(file)) => Some(file.identity),
+        _ => None,
+    };
+    assert_eq!(identity(before), identity(run.source().stat(&path("d/x"))), "the trap is set");
+    assert_ne!(source_content(&mut run, "d/x"), target_content(&mut run, "d/x"));
+    ends_equal(run);
+}
+
+/// The edits between the last look and now are gone.
+#[test]
+fn rule_8_1_gap_reads_no_unchanged_file() {
+    let mut run = run();
+    for name in ["d/a", "d/b", "d/c"] {
+        file(&mut run, name, 5);
+    }
+    until_settled(&mut run);
+    let poll = held(&mut run, |effect| matches!(effect, Effect::Poll { .. }));
+    delete(&mut run, "d/a");
+    rename(&mut run, "d/b", "moved");
+    file(&mut run, "n", 4);
+    run.source().purge();
+    answered_late(&mut run, poll, 1);
+    assert!(run.until_followed());
+    let ledger = run.ledger().expect("a ledger");
+    assert_eq!(ledger.meta().expect("it can be read").counters.gaps, 1);
+    let before = run.ledger().expect("a ledger").meta().expect("meta").counters.files_copied;
+    until_settled(&mut run);
+    let after = run.ledger().expect("a ledger").meta().expect("meta").counters.files_copied;
+    assert_eq!(after - before, 1, "only the new file is read; the renamed one is copied there");
+    ends_equal(run);
+}
+
+/// More is pending than may be: it is coarsened, nothing is lost, nothing is aborted.
+#[test]
+fn rule_9_1_overload_coarsens() {
+    let mut run = still(Options { pending_max: 8, ..Options::still() });
+    file(&mut run, "d/first", 5);
+    until_settled(&mut run);
+    for number in 0..200 {
+        file(&mut run, &format!("d/{number}"), 5);
+    }
+    assert!(run.until_followed());
+    until_settled(&mut run);
+    let counters = run.ledger().expect("a ledger").meta().expect("meta").counters;
+    assert!(counters.coarsened > 0, "it was coarsened");
+    ends_equal(run);
+}

@@ -1,0 +1,106 @@
+//! Section 7: commit markers.
+
+use whimbrel_core::effect::Effect;
+use whimbrel_sim::options::Options;
+
+use crate::stage::*;
+
+fn job(run: &mut whimbrel_sim::Run) {
+    for name in ["out/part-0", "out/part-1", "out/part-2", "out/_SUCCESS"] {
+        file(run, name, 5);
+    }
+}
+
+fn again(run: &mut whimbrel_sim::Run) {
+    delete(run, "out/_SUCCESS");
+    job(run);
+}
+
+fn puts(effect: &Effect) -> Option<whimbrel_core::path::RelPath> {
+    match effect {
+        Effect::Copy(job) => Some(job.path.clone()),
+        _ => None,
+    }
+}
+
+/// The sign that a job succeeded comes after everything that it speaks for.
+#[test]
+fn rule_7_1_success_comes_last_in_the_scan() {
+    let mut run = still(Options { page_entries: 1, ..Options::still() });
+    job(&mut run);
+    let put = held(&mut run, copies("out/_SUCCESS"));
+    for name in ["out/part-0", "out/part-1", "out/part-2"] {
+        assert_eq!(target_content(&mut run, name), source_content(&mut run, name));
+    }
+    answered_late(&mut run, put, 1);
+    ends_equal(run);
+}
+
+/// The job runs again: the old sign goes before the first of its new files comes.
+#[test]
+fn rule_7_1_stale_success_goes_first() {
+    let mut run = run();
+    job(&mut run);
+    until_settled(&mut run);
+    again(&mut run);
+    assert!(run.until_followed());
+    let first = held(&mut run, |effect| puts(effect).is_some());
+    assert_eq!(target_content(&mut run, "out/_SUCCESS"), None, "before {:?}", puts(&first));
+    answered_late(&mut run, first, 1);
+    let put = held(&mut run, copies("out/_SUCCESS"));
+    for name in ["out/part-0", "out/part-1", "out/part-2"] {
+        assert_eq!(target_content(&mut run, name), source_content(&mut run, name));
+    }
+    answered_late(&mut run, put, 1);
+    ends_equal(run);
+}
+
+/// The new sign is read before the events of the new files are followed: it waits for them.
+#[test]
+fn rule_7_1_success_newer_than_the_stream() {
+    let mut run = run();
+    job(&mut run);
+    until_settled(&mut run);
+    let poll = held(&mut run, |effect| matches!(effect, Effect::Poll { .. }));
+    delete(&mut run, "out/_SUCCESS");
+    file(&mut run, "out/_SUCCESS", 1);
+    answered_late(&mut run, poll, 1);
+    let look = held(&mut run, examines("out/_SUCCESS"));
+    let poll = held(&mut run, |effect| matches!(effect, Effect::Poll { .. }));
+    again(&mut run);
+    answered_late(&mut run, look, 1);
+    let put = run.catch_while_holding(poll, 2_000, copies("out/_SUCCESS"));
+    assert!(put.is_none(), "the sign would be visible before its files");
+    ends_equal(run);
+}
+
+/// A neighbour that never stops changing does not keep the sign away for ever.
+#[test]
+fn rule_7_1_under_unbroken_churn() {
+    let mut run = run();
+    job(&mut run);
+    let mut rounds = 0;
+    let success = path("out/_SUCCESS");
+    while !run.stands(&success) {
+        file(&mut run, "out/churning", 5);
+        let begun = run.now();
+        assert!(run.until(|run| run.now().millis_since(begun) > 20));
+        rounds += 1;
+        assert!(rounds < 2_000, "the sign comes while the churn goes on");
+    }
+    assert!(rounds > 1);
+    ends_equal(run);
+}
+
+/// The directory is removed: the sign goes before what it speaks for.
+#[test]
+fn rule_7_1_success_is_removed_first() {
+    let mut run = run();
+    job(&mut run);
+    until_settled(&mut run);
+    delete(&mut run, "out");
+    let removal = held(&mut run, removes("out/part-0"));
+    assert_eq!(target_content(&mut run, "out/_SUCCESS"), None);
+    answered_late(&mut run, removal, 1);
+    ends_equal(run);
+}

@@ -1,0 +1,150 @@
+//! Section 5: removing.
+
+use whimbrel_core::config::{Extras, RemovalGuard};
+use whimbrel_core::effect::{Effect, Finish};
+use whimbrel_core::input::Input;
+use whimbrel_sim::options::Options;
+use whimbrel_sim::world::target::{Object, Writer};
+
+use crate::stage::*;
+
+/// The directory was looked at and is absent; then it is made again, and its new file must not go
+/// with a batch that rests on the old look.
+#[test]
+fn rule_5_1_directory_made_again_after_its_look() {
+    let mut run = run();
+    file(&mut run, "d/x", 5);
+    until_settled(&mut run);
+    delete(&mut run, "d");
+    let look = held(&mut run, examines("d"));
+    answered_late(&mut run, look, 1);
+    let rows = held(&mut run, |effect| matches!(effect, Effect::Rows { .. }));
+    file(&mut run, "d/x", 6);
+    answered_late(&mut run, rows, 1);
+    let removal =
+        run.catch(|effect| matches!(effect, Effect::Remove { .. }) || copies("d/x")(effect));
+    let removal = removal.expect("something is done about it");
+    assert!(!removes("d/x")(&removal), "the batch reads its evidence after it claimed its keys");
+    answered_late(&mut run, removal, 1);
+    ends_equal(run);
+}
+
+/// A listing that lacks a file only nominates it: z is renamed to a behind the cursor.
+#[test]
+fn rule_5_2_rename_across_the_cursor() {
+    let mut run = still(Options { page_entries: 1, live: false, ..Options::still() });
+    file(&mut run, "d/m", 5);
+    file(&mut run, "d/z", 6);
+    let first = held(&mut run, lists("d"));
+    answered_late(&mut run, first, 1);
+    let second = held(&mut run, lists("d"));
+    rename(&mut run, "d/z", "d/a");
+    answered_late(&mut run, second, 1);
+    assert_eq!(run.end(), Ok(Finish::Done));
+    run.die();
+    ends_equal(run);
+}
+
+/// With rows from an earlier scan, the renamed file's row is not removed on the page's word.
+#[test]
+fn rule_5_2_absence_is_read_again() {
+    let mut run = still(Options { page_entries: 1, ..Options::still() });
+    file(&mut run, "d/m", 5);
+    file(&mut run, "d/z", 6);
+    until_settled(&mut run);
+    let poll = held(&mut run, |effect| matches!(effect, Effect::Poll { .. }));
+    run.source().purge();
+    rename(&mut run, "d/z", "aside");
+    answered_late(&mut run, poll, 1);
+    let page = held(&mut run, lists("d"));
+    answered_late(&mut run, page, 1);
+    let page = held(&mut run, lists("d"));
+    answered_late(&mut run, page, 100);
+    rename(&mut run, "aside", "d/z");
+    let removed = run.catch(removes("d/z"));
+    assert!(removed.is_none(), "d/z stands at the source");
+    assert_eq!(run.difference(), None);
+}
+
+/// Only what Whimbrel wrote is removed; other objects are extras.
+#[test]
+fn rule_5_3_extras_stay_unless_asked() {
+    for extras in [Extras::Keep, Extras::Remove] {
+        let mut run = still(Options { extras, ..Options::still() });
+        file(&mut run, "d/a", 5);
+        let foreign =
+            Object { content: 1 << 30, length: 3, writer: Writer::Foreign, mode: 0o644, etag: 0 };
+        run.target().put(path("d/extra"), foreign.clone());
+        run.target().put(path("nowhere/extra"), foreign);
+        assert_eq!(run.end(), Ok(Finish::Done));
+        let kept = extras == Extras::Keep;
+        assert_eq!(run.target().objects.contains_key(&path("d/extra")), kept);
+        assert_eq!(run.target().objects.contains_key(&path("nowhere/extra")), kept);
+    }
+}
+
+/// The last child goes: the directory's marker comes.
+#[test]
+fn rule_5_4_last_child_gone() {
+    let mut run = run();
+    file(&mut run, "d/a", 5);
+    until_settled(&mut run);
+    assert!(!run.target().objects.contains_key(&path("d").marker()));
+    delete(&mut run, "d/a");
+    until_settled(&mut run);
+    assert!(run.target().objects.contains_key(&path("d").marker()));
+    ends_equal(run);
+}
+
+/// A file becomes a directory and a directory a file.
+#[test]
+fn rule_5_5_file_and_directory_change_places() {
+    let mut run = run();
+    file(&mut run, "f", 5);
+    file(&mut run, "d/x/y", 5);
+    until_settled(&mut run);
+    delete(&mut run, "f");
+    file(&mut run, "f/inner", 6);
+    delete(&mut run, "d");
+    file(&mut run, "d", 7);
+    let put = held(&mut run, copies("f/inner"));
+    assert_eq!(target_content(&mut run, "f"), None, "the file's object goes before");
+    answered_late(&mut run, put, 1);
+    let put = held(&mut run, copies("d"));
+    assert_eq!(target_content(&mut run, "d/x/y"), None, "what was below goes before");
+    answered_late(&mut run, put, 1);
+    ends_equal(run);
+}
+
+/// Mass deletion is held and asked about; copies go on; a word lets it happen.
+#[test]
+fn rule_5_6_guard_holds_removals_and_asks() {
+    let removal_guard = RemovalGuard { count_max: 3, share_max_percent: 50 };
+    let mut run = still(Options { removal_guard, ..Options::still() });
+    for number in 0..10 {
+        file(&mut run, &format!("d/{number}"), 5);
+    }
+    until_settled(&mut run);
+    delete(&mut run, "d");
+    file(&mut run, "new", 5);
+    until_equal(&mut run, "new");
+    let held = run.until(|run| run.core().progress().pending.guarded > 0);
+    assert!(held, "the removals are held");
+    assert_eq!(run.target().objects.len(), 11);
+    run.say(Input::Confirm);
+    ends_equal(run);
+}
+
+/// Unasked, the run ends with the guard's question, and everything still stands.
+#[test]
+fn rule_5_6_guard_ends_the_run() {
+    let removal_guard = RemovalGuard { count_max: 3, share_max_percent: 50 };
+    let mut run = still(Options { removal_guard, ..Options::still() });
+    for number in 0..10 {
+        file(&mut run, &format!("d/{number}"), 5);
+    }
+    until_settled(&mut run);
+    delete(&mut run, "d");
+    assert!(matches!(run.end(), Ok(Finish::Guard(_))));
+    assert_eq!(run.target().objects.len(), 10);
+}
