@@ -178,7 +178,9 @@ impl Run {
                 let at = self.rng.u64(..horizon);
                 self.at(at, Happening::Stop);
             }
-            self.at(1, Happening::Operate);
+            if self.options.operations > 0 {
+                self.at(1, Happening::Operate);
+            }
         } else {
             self.operations_left = 0;
         }

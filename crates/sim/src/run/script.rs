@@ -116,6 +116,7 @@ impl Run {
 
     /// The process dies here and is started again.
     pub fn die(&mut self) {
+        self.finished = None;
         self.crash();
     }
 
@@ -165,7 +166,12 @@ impl Run {
     ) -> Option<Effect> {
         let until = self.now.plus_millis(millis);
         let mut caught = None;
-        while caught.is_none() && self.now < until && self.turn() {
+        while caught.is_none() && self.now < until {
+            self.drain();
+            let nothing_left = self.happenings.is_empty() && self.core.next_deadline().is_none();
+            if nothing_left || !self.turn() {
+                break;
+            }
             self.drain();
             let at = self.happenings.iter().find_map(|(at, happening)| {
                 matches!(happening, Happening::Carry(effect) if wanted(effect)).then_some(*at)

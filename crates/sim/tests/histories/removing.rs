@@ -57,8 +57,6 @@ fn rule_5_2_absence_is_read_again() {
     rename(&mut run, "d/z", "aside");
     answered_late(&mut run, poll, 1);
     let page = held(&mut run, lists("d"));
-    answered_late(&mut run, page, 1);
-    let page = held(&mut run, lists("d"));
     answered_late(&mut run, page, 100);
     rename(&mut run, "aside", "d/z");
     let removed = run.catch(removes("d/z"));
