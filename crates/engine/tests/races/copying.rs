@@ -162,6 +162,7 @@ async fn race_34_metadata_alone_copies_no_bytes() {
     stage.act([create("d/x", "bytes"), create("d/y", "bytes"), create("d/z", "bytes")]);
     let run = stage.migrated().await;
     let before = run.control.progress().run.bytes_copied;
+    let held = stage.hold_stream().await;
     stage.act([
         json!({"operation": "set_times", "path": "d/x", "mtime_milliseconds": 1_000_000}),
         json!({"operation": "set_permission", "path": "d/x", "mode": "0600"}),
@@ -171,6 +172,7 @@ async fn race_34_metadata_alone_copies_no_bytes() {
         json!({"operation": "set_xattr", "path": "d/z", "name": "user.n", "text": "v"}),
         json!({"operation": "set_owner", "path": "d/y", "owner": "zoe", "group": "g"}),
     ]);
+    held.open();
     let result = stage.equal(run).await;
     assert_eq!(before, 15, "{result:#?}");
     assert_eq!(result.progress.run.bytes_copied, before, "{result:#?}");

@@ -38,7 +38,8 @@ async fn race_39_closed_between_the_look_and_its_answer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn race_40_abandoned_and_closed_by_lease_recovery() {
-    let stage = Stage::alone("r40").await;
+    let mut stage = Stage::alone("r40").await;
+    stage.config.until_quiet_millis = None;
     let limits = |soft: u64, hard: u64| {
         let request = json!({
             "command": "lease_limits", "soft_milliseconds": soft, "hard_milliseconds": hard,
@@ -49,9 +50,12 @@ async fn race_40_abandoned_and_closed_by_lease_recovery() {
     let mut run = stage.start().await;
     run.until(|now| now.files_open == 1).await;
     limits(100, 100);
-    stage.stands("d/x").await;
+    while stage.act([json!({"operation": "is_file_closed", "path": "d/x"})])[0]["done"] != true {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     limits(60_000, 1_200_000);
-    stage.equal(run).await;
+    stage.stands("d/x").await;
+    stage.equal_at_rest(run).await;
     assert_eq!(stage.object("d/x").await.unwrap(), b"left behind");
 }
 
@@ -141,13 +145,12 @@ async fn race_46_under_block_recovery_when_listed() {
     stage.act([create_large("d/x", 5_000, 1), create("d/y", "y")]);
     stage.act(open("d/z", "r46", "left behind"));
     let listing = stage.gate(Moment::Listing, "d");
-    let mut run = stage.start().await;
+    let run = stage.start().await;
     listing.reached().await;
     let done = stage.act([truncate("d/x", 4_000)])[0]["done"].clone();
     assert_eq!(done, false, "the last block has to be recovered");
     stage.act([json!({"operation": "recover_lease", "path": "d/z"})]);
     listing.open();
-    run.until(|now| now.files_open > 0).await;
     stage.stands("d/z").await;
     stage.equal(run).await;
     assert_eq!(stage.object("d/x").await.unwrap().len(), 4_000);

@@ -173,7 +173,8 @@ async fn race_13_restored_from_the_trash() {
     held.open();
     stage.equal(run).await;
     stage.act([rename("t", ".Trash/t")]);
-    let run = stage.migrated().await;
+    let mut run = stage.start().await;
+    run.until(|now| now.run.files_removed == 1).await;
     assert_eq!(stage.object("t/g").await, None);
     stage.act([rename(".Trash/t", "t")]);
     stage.equal(run).await;

@@ -32,7 +32,7 @@ pub const PAGE: usize = 4;
 /// Events in one answer of the NameNode.
 pub const EVENTS_MAX: usize = 20;
 /// Long enough for a test that saw the run at rest to do the next thing.
-const QUIET_MILLIS: u64 = 1_500;
+const QUIET_MILLIS: u64 = 3_000;
 
 static PLAIN: OnceLock<Hadoop> = OnceLock::new();
 static AVAILABLE: OnceLock<Hadoop> = OnceLock::new();
@@ -237,6 +237,16 @@ impl Stage {
         assert_eq!(result.outcome(), Outcome::Equal, "{result:#?}");
         self.compare(&result).await;
         result
+    }
+
+    /// For a run that does not end by itself: nothing happens any more, so it is stopped when it
+    /// is at rest, and both sides are compared.
+    pub async fn equal_at_rest(&self, mut run: Run) {
+        run.at_rest().await;
+        run.control.stop();
+        let result = run.end().await;
+        assert_eq!(result.ending, Ending::Stopped, "{result:#?}");
+        self.compare(&result).await;
     }
 
     /// Every path of one side stands on the other, with the same bytes and metadata.
