@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
-use whimbrel_core::config::Config;
+use whimbrel_core::config::{Config, Existing};
 use whimbrel_core::effect::Finish;
 use whimbrel_core::failure::Side;
 use whimbrel_core::input::Input;
@@ -125,7 +125,7 @@ pub async fn run(setup: Setup, orders: Orders) -> Result<RunResult, EngineError>
     let target: Arc<dyn Target> =
         Arc::new(LimitedTarget::new(target, limits.clone(), counts.clone()));
     let sides = Sides { source: source.clone(), target: target.clone() };
-    sides.first_contact(keys.prefix()).await?;
+    sides.first_contact(&keys.listing_prefix()).await?;
     let stream = match config.live {
         true => Some(sides.open_stream().await?),
         false => None,
@@ -144,6 +144,7 @@ pub async fn run(setup: Setup, orders: Orders) -> Result<RunResult, EngineError>
     let stream = stream.map(|stream| Followed::new(stream, history, last));
     let carrier = Carrier::new(source.clone(), target.clone(), keys.clone(), options);
     let parts = Parts {
+        reads_found: config.existing == Existing::Check,
         folder,
         source,
         target,
@@ -174,6 +175,7 @@ async fn begun(
 
 /// What a run is made of once both sides have answered.
 struct Parts {
+    reads_found: bool,
     folder: PathBuf,
     source: Arc<dyn Source>,
     target: Arc<dyn Target>,
@@ -246,6 +248,7 @@ impl Parts {
         let real_directories = !self.target.abilities().markers;
         World {
             directories: real_directories.then(Directories::default),
+            reads_found: self.reads_found,
             source: self.source,
             target: self.target,
             carrier: self.carrier,

@@ -41,6 +41,8 @@ pub(crate) struct World {
     pub(crate) lanes: Lanes,
     /// Where directories are real.
     pub(crate) directories: Option<Directories>,
+    /// Objects found without a stored checksum are read, so that equal ones can be adopted.
+    pub(crate) reads_found: bool,
 }
 
 /// How much of each kind is under way at the same time.
@@ -176,7 +178,7 @@ impl World {
         &self,
         after: Option<Bytes>,
     ) -> Result<(Vec<Found>, Option<Bytes>), StoreError> {
-        let page = self.target.list(&self.inventory_prefix(), after.as_deref()).await?;
+        let page = self.target.list(&self.keys.listing_prefix(), after.as_deref()).await?;
         let cursor = page.objects.last().map(|object| Bytes::from(object.key.clone()));
         let found: Vec<Option<Found>> = stream::iter(page.objects)
             .map(|object| self.found(object))
@@ -187,29 +189,48 @@ impl World {
         Ok((found, cursor.filter(|_| page.more)))
     }
 
-    /// Keys that begin with the prefix and go on without a slash are not under the target.
-    fn inventory_prefix(&self) -> Vec<u8> {
-        let mut prefix = self.keys.prefix().to_vec();
-        if !prefix.is_empty() {
-            prefix.push(b'/');
-        }
-        prefix
-    }
-
     /// An object under the target as a path of the source; what no path maps to is not ours to
     /// judge.
     async fn found(&self, listed: Object) -> Result<Option<Found>, StoreError> {
         let Some(path) = self.keys.path(&listed.key) else { return Ok(None) };
         let Some(object) = self.target.inspect(&listed.key).await? else { return Ok(None) };
+        let crc32c = match object.crc32c {
+            Some(stored) => Some(stored),
+            None => self.read_found(&path, &object).await?,
+        };
         Ok(Some(Found {
             path,
             length: object.length,
             etag: object.etag,
             version: object.version,
-            crc32c: object.crc32c,
+            crc32c,
             metadata: object.metadata,
             migration: object.migration,
         }))
+    }
+
+    /// CRC32C of a found object by reading it, if the source has a file of that length there.
+    async fn read_found(&self, path: &RelPath, object: &Object) -> Result<Option<u32>, StoreError> {
+        if !self.reads_found {
+            return Ok(None);
+        }
+        let candidate = match self.source.stat(path).await {
+            Ok(Some(Node::File(file))) => file.identity.length() == object.length,
+            Ok(Some(Node::Directory(_) | Node::Special(_)) | None) | Err(_) => false,
+        };
+        if !candidate {
+            return Ok(None);
+        }
+        let _lane = self.lanes.target_calls.acquire().await;
+        let (crc32c, received) = self
+            .target
+            .read(&object.key)
+            .try_fold((0_u32, 0_u64), |(crc32c, received), piece| async move {
+                let received = received + piece.len() as u64;
+                Ok((crc32c::crc32c_append(crc32c, &piece), received))
+            })
+            .await?;
+        Ok((received == object.length).then_some(crc32c))
     }
 
     /// `Effect::Inspect`.

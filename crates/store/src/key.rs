@@ -51,6 +51,16 @@ impl KeyMap {
         &self.prefix
     }
 
+    /// What every key under the target begins with: keys that begin with the prefix and go on
+    /// without a slash are others'.
+    pub fn listing_prefix(&self) -> Vec<u8> {
+        let mut prefix = self.prefix.clone();
+        if !prefix.is_empty() {
+            prefix.push(b'/');
+        }
+        prefix
+    }
+
     /// The key of a path; a marker's path (it ends in `/`) gives a key that ends in `/`.
     pub fn key(&self, path: &RelPath) -> Result<Vec<u8>, StoreError> {
         let used =
