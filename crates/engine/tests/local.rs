@@ -69,6 +69,22 @@ async fn new_state_adopts_what_stands_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_others_copied_is_adopted_if_reading_proves_it_equal() {
+    let ground = Ground::new();
+    for name in ["d/equal", "d/other"] {
+        ground.write(name, &content(1, 1000));
+        fs::create_dir_all(ground.target().join("d")).unwrap();
+        fs::copy(ground.source().join(name), ground.target().join(name)).unwrap();
+    }
+    fs::write(ground.target().join("d/other"), content(2, 1000)).unwrap();
+    let result = ground.migrate(Config::default()).await;
+    assert_eq!(result.outcome(), Outcome::Equal, "{result:?}");
+    let counters = result.progress.counters;
+    assert_eq!((counters.files_copied, counters.files_replaced), (1, 1), "{result:?}");
+    ground.assert_equal();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_the_scope_leaves_out_does_not_arrive() {
     let ground = Ground::new();
     for path in ["keep/a", "keep/_temporary/0/b", ".Trash/c", "drop/d", "keep/e.tmp"] {
