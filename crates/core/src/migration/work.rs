@@ -184,7 +184,8 @@ impl Migration {
     /// The answer about a commit marker's group.
     pub(super) fn grouped(&mut self, path: RelPath, mut claim: Claim, incomplete: bool) {
         if incomplete || claim.dirty {
-            self.again(path, claim, 100, false);
+            // A removal of its group may wait for renamed destinations: not for this one too.
+            self.again(path, claim, 100, incomplete);
             return;
         }
         claim.step = Step::Begun;
