@@ -251,6 +251,11 @@ impl Migration {
             self.settle(path, claim, TxId(0));
             return;
         }
+        if self.is_commit_marker(&path) && !claim.rows_below {
+            // Its siblings wait until it is gone, and renamed destinations may be among them.
+            self.remove_own(path, claim, AfterRemoval::Settle);
+            return;
+        }
         self.check_hints(path, claim);
     }
 
