@@ -11,6 +11,10 @@ impl Migration {
         if self.phase == Phase::Finished {
             return;
         }
+        if !self.claims.held.is_empty() || !self.passes.is_empty() {
+            self.stream.still = false;
+            self.stream.caught_up_still = false;
+        }
         if let Some(failure) = self.given_up() {
             self.finish(Finish::GaveUp(failure));
             return;
@@ -60,14 +64,17 @@ impl Migration {
     }
 
     /// The source answers, is followed to its end, and no change in scope was seen for long
-    /// enough; a dead source is not quiet.
+    /// enough; a dead source is not quiet. What the last work saw at the source may be younger
+    /// than the stream's last answer: one end of a rename seen, the other not heard of. So the
+    /// stream is asked once more after it.
     fn is_quiet(&self) -> bool {
         let (Some(millis), Some(caught_up)) =
             (self.config.until_quiet_millis, self.stream.caught_up)
         else {
             return false;
         };
-        caught_up >= self.stream.last_change.plus_millis(millis)
+        let long_enough = caught_up >= self.stream.last_change.plus_millis(millis);
+        long_enough && self.stream.caught_up_still
     }
 
     /// No effect is waited for that could still write.

@@ -28,6 +28,10 @@ pub(super) struct Stream {
     pub(super) polling: bool,
     /// When the last look that reached the end was answered.
     pub(super) caught_up: Option<Time>,
+    /// Nothing was worked on since the look that is under way was asked for.
+    pub(super) still: bool,
+    /// Nothing was worked on since the look that `caught_up` is of was asked for.
+    pub(super) caught_up_still: bool,
     /// When the last change in scope was seen, or the run began.
     pub(super) last_change: Time,
     /// When the source made the newest change seen.
@@ -85,6 +89,7 @@ impl Migration {
             return;
         }
         self.stream.polling = true;
+        self.stream.still = true;
         let ticket = self.ask(Asked::Poll);
         self.outbox.send_after(Effect::Poll { ticket, after });
     }
@@ -134,6 +139,7 @@ impl Migration {
         }
         if reply.applied >= reply.synced {
             self.stream.caught_up = Some(self.now);
+            self.stream.caught_up_still = self.stream.still;
         }
         self.pass_barriers();
     }
