@@ -157,7 +157,7 @@ impl Migration {
         let mut targets: Vec<RelPath> = Vec::new();
         let gone = matches!(then, AfterRemoval::Settle);
         let doubtful = |at: &RelPath| claim.attempts.iter().any(|attempt| attempt.path == *at);
-        if claim.row.is_some() || (gone && (doubtful(&path) || self.removes_extra(&claim))) {
+        if claim.row.is_some() || (gone && doubtful(&path)) || self.removes_extra(&claim) {
             targets.push(path.clone());
         }
         let marker = path.marker();

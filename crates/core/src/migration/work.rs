@@ -211,7 +211,7 @@ impl Migration {
             self.wait_for_ancestor(path, claim, &above);
             return;
         }
-        if claim.row.is_some() {
+        if claim.row.is_some() || self.removes_extra(&claim) {
             self.remove_own(path, claim, AfterRemoval::Again);
             return;
         }
