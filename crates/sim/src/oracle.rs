@@ -103,7 +103,7 @@ pub fn false_claim(
     let parked = ledger.parked(None, 10_000).ok()?;
     let aside = |path: &RelPath| {
         parked.iter().any(|(entry, _)| entry.path.contains(path))
-            || doubtful(ledger, path)
+            || is_moving(ledger, path)
             || source.last_touch(path) > as_of
     };
     let files = source.files();
