@@ -469,12 +469,9 @@ impl Run {
     /// Rows that a batch wrote are true.
     fn examine_rows(&mut self, changes: &[Change]) {
         let Some(ledger) = &self.ledger else { return };
-        let written = changes.iter().filter_map(|change| match change {
-            Change::PutRow(row) => Some(&row.path),
-            _ => None,
-        });
-        for path in written {
-            let wrong = oracle::untrue_row(&self.source, &self.target, ledger, path);
+        for change in changes {
+            let Change::PutRow(row) = change else { continue };
+            let wrong = oracle::untrue_row(&self.source, &self.target, ledger, &row.path);
             self.problem = self.problem.take().or(wrong);
         }
     }
