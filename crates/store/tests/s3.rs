@@ -171,6 +171,21 @@ fn versitygw_as_a_target() {
     });
 }
 
+/// A probe whose process is killed leaves its objects: the next one takes them along.
+#[test]
+fn leftovers_of_a_killed_probe_are_swept() {
+    let server = VersityGateway::start().unwrap();
+    server.create_bucket("bucket").unwrap();
+    block_on(async {
+        let target = S3Target::open(&settings(server.endpoint(), "s3://bucket/p")).await.unwrap();
+        for key in ["p/.whimbrel-probe-1/plain", "p/.whimbrel-probe-2/x", "p/.whimbrel-probed"] {
+            target.put(key.as_bytes(), Vec::new(), &stamp(1)).await.unwrap();
+        }
+        target.probe().await.unwrap();
+        assert_eq!(keys(&target, b"").await, ["p/.whimbrel-probed"]);
+    });
+}
+
 #[test]
 fn s3mock_as_a_target() {
     let server = S3Mock::start().unwrap();

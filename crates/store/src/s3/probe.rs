@@ -14,7 +14,7 @@ use super::failure::{Effect, told};
 use super::names::Shape;
 use super::target::{Facts, S3Target, name};
 use crate::error::StoreError;
-use crate::target::{Finding, Object, Stamp};
+use crate::target::{Finding, Object, Stamp, Target};
 
 /// The object that the others are compared with.
 const CONTENT: &str = "Written by whimbrel to try out this bucket; it can be removed.";
@@ -38,7 +38,9 @@ type Problem = (FailureKind, String, String);
 pub(super) async fn run(target: &S3Target) -> Result<(Facts, Vec<Finding>), StoreError> {
     let place =
         if target.prefix.is_empty() { String::new() } else { format!("{}/", target.prefix) };
-    let folder = format!("{place}.whimbrel-probe-{}", uuid::Uuid::new_v4());
+    let all = format!("{place}.whimbrel-probe-");
+    sweep(target, all.as_bytes()).await?;
+    let folder = format!("{all}{}", uuid::Uuid::new_v4());
     let mut probe =
         Probe { target, folder, made: Vec::new(), facts: Facts::default(), findings: Vec::new() };
     let tried = probe.all().await;
@@ -46,6 +48,23 @@ pub(super) async fn run(target: &S3Target) -> Result<(Facts, Vec<Finding>), Stor
     tried?;
     cleaned?;
     Ok((probe.facts, probe.findings))
+}
+
+/// Removes what a probe left behind whose process was killed: it would stand there as an extra.
+async fn sweep(target: &S3Target, prefix: &[u8]) -> Result<(), StoreError> {
+    loop {
+        let page = target.list(prefix, None).await?;
+        let keys: Vec<Vec<u8>> = page.objects.into_iter().map(|object| object.key).collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        for removed in target.remove(&keys).await? {
+            removed?;
+        }
+        if !page.more {
+            return Ok(());
+        }
+    }
 }
 
 fn problem(kind: FailureKind, message: impl Into<String>, remedy: &str) -> Option<Problem> {
