@@ -9,12 +9,15 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::process::{cargo, run, target};
 
 /// How often a wait looks whether it is over.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Twice what a migration takes at most to stop.
+const STOP_LIMIT: Duration = Duration::from_secs(20);
 
 /// Which of the possible commands.
 #[derive(Clone, Debug, Default, Args)]
@@ -151,6 +154,12 @@ impl Migration {
         self.child.wait()?;
         self.read_to_end();
         Ok(self.seen())
+    }
+
+    /// Asks it to end in good order; it has ten seconds for what is in flight.
+    pub fn stop(self) -> Result<(i32, Seen), Box<dyn Error>> {
+        kill_process(Pid::from_child(&self.child), Signal::TERM)?;
+        self.finish(STOP_LIMIT)
     }
 
     /// Waits for its own end; gives the exit code and what it said.

@@ -134,8 +134,10 @@ fn measure(options: &Churn, seed: u64) -> Result<Value, Box<dyn Error>> {
     measured["lag_seconds_at_the_end_of_changes"] = json!(equal.lag_seconds);
     demand(&mut measured, equal.data_seconds <= SECONDS_MAX, "equal too late");
     if let Some(commits) = commits {
-        measured["commits"] = commits.summary;
         demand(&mut measured, commits.equal, "a commit stood before its files");
+        let latest = commits.summary["latest_seconds"].as_f64().unwrap_or(f64::INFINITY);
+        demand(&mut measured, latest <= SECONDS_MAX, "a commit came too late");
+        measured["commits"] = commits.summary;
     }
     if options.tls {
         measured["tunnels"] = json!(ground.tunnels());

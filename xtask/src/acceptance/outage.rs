@@ -104,11 +104,12 @@ fn measure(options: &Outage, loss: Loss) -> Result<Value, Box<dyn Error>> {
         replication: REPLICATION,
         ..ChurnOptions::new(FOLDER, options.seed)
     })?;
-    let mut migration = ground.migrate(&["--until-quiet", "10s"])?;
+    // Without --until-quiet: while something is lost, nothing changes either.
+    let mut migration = ground.migrate(&[])?;
     migration.wait_for("copies", QUIET_LIMIT, |seen| {
         seen.progress["files_copied"].as_u64().unwrap_or_default() > options.files / 10
     })?;
-    let migration = match loss {
+    let mut migration = match loss {
         Loss::Purge => lose_history(&ground, migration)?,
         Loss::Failover | Loss::NameNode | Loss::DataNode | Loss::S3 => {
             lose(&mut ground, loss, options)?;
@@ -119,8 +120,12 @@ fn measure(options: &Outage, loss: Loss) -> Result<Value, Box<dyn Error>> {
         sleep(LOOK_EVERY);
     }
     let done = ground.hadoop()?.wait_for_churn()?;
-    let (code, seen) = migration.finish(QUIET_LIMIT)?;
+    let survived = migration.is_running()?;
+    let problems = migration.stop()?.1.problems;
+    let (code, mut seen) = ground.migrate(&["--until-quiet", "3s"])?.finish(QUIET_LIMIT)?;
+    seen.problems.extend(problems);
     let mut measured = ending(code, &seen, &ground.compare()?);
+    demand(&mut measured, survived, "it did not go on by itself");
     measured["operations"] = done.all["operations"].clone();
     measured["operations_refused"] = json!(done.failed);
     let kinds = seen.problems.iter().filter_map(|problem| problem["kind"].as_str());
@@ -170,10 +175,10 @@ fn lose(ground: &mut Ground, loss: Loss, options: &Outage) -> Result<(), Box<dyn
 
 /// Nobody reads the edits that are purged meanwhile.
 fn lose_history(ground: &Ground, migration: Migration) -> Result<Migration, Box<dyn Error>> {
-    migration.kill()?;
+    migration.stop()?;
     sleep(Duration::from_secs(5));
     let hadoop = ground.hadoop()?;
     hadoop.roll_edits()?;
     hadoop.purge_edits()?;
-    ground.migrate(&["--until-quiet", "10s"])
+    ground.migrate(&[])
 }
