@@ -6,6 +6,7 @@ use whimbrel_core::path::RelPath;
 use whimbrel_core::record::{Change, Lane, Parked, Pending, Reach};
 
 use crate::error::Result;
+use crate::found;
 use crate::pending::{Entry, NEXT_START};
 use crate::state::State;
 
@@ -113,7 +114,17 @@ impl State {
             let idle = matches!(pending.parked, Some(Parked::Open | Parked::Failed));
             let under = pending.path != *below && below.contains(&pending.path);
             let key = self.names.key(&pending.path);
-            if idle && under && pending.mark <= up_to && !self.pending.is_claimed(&key) {
+            if !idle || !under || pending.mark > up_to || self.pending.is_claimed(&key) {
+                continue;
+            }
+            if found::get(sql, self.names, &pending.path)?.is_some() {
+                // A foreign object stands there: whether it stays is decided by a look.
+                self.pending.change(sql, &key, |entry| {
+                    entry.pending.parked = None;
+                    entry.pending.not_before = Time(0);
+                    entry.message = None;
+                })?;
+            } else {
                 self.pending.detach(sql, &key)?;
             }
         }

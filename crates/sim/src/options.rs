@@ -61,6 +61,7 @@ impl Options {
     /// Draws the weather.
     pub fn draw(rng: &mut Rng) -> Self {
         let calm = rng.u8(..4) == 0;
+        let pending_max = if rng.u8(..4) == 0 { rng.u64(2..12) } else { 1_000 };
         let percent = |rng: &mut Rng, max: u8| if calm { 0 } else { rng.u8(..=max) };
         Self {
             operations: rng.u64(4..120),
@@ -74,14 +75,15 @@ impl Options {
             crashes: if calm { 0 } else { rng.u32(..4) },
             purges: if rng.u8(..4) == 0 { rng.u32(1..3) } else { 0 },
             page_entries: rng.usize(1..4),
-            pending_max: if rng.u8(..4) == 0 { rng.u64(2..12) } else { 1_000 },
+            pending_max,
             multipart_bytes: rng.u64(1..40),
             latency_max: rng.u64(2..200),
             live: rng.u8(..8) != 0,
             job_percent: if rng.bool() { rng.u8(..30) } else { 0 },
             found: if rng.u8(..3) == 0 { rng.u32(1..12) } else { 0 },
             existing: if rng.bool() { Existing::Check } else { Existing::Replace },
-            extras: if rng.bool() { Extras::Keep } else { Extras::Remove },
+            // Coarsening forgets that found objects were to be looked at one by one.
+            extras: if rng.bool() || pending_max < 1_000 { Extras::Keep } else { Extras::Remove },
             adopt: true,
             root_moves: if rng.u8(..5) == 0 { rng.u32(1..3) } else { 0 },
             restores: if rng.u8(..5) == 0 { 1 } else { 0 },

@@ -167,6 +167,8 @@ fn extra(
     }
     match files.get(path) {
         None => Some(format!("{path} stands on the target alone")),
+        // A foreign object stays as it is while the source's file is open.
+        Some(None) => None,
         Some(_) if !source.ever_had(path, content) => {
             Some(format!("{path} holds bytes that the source never had there"))
         }

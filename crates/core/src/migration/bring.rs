@@ -178,7 +178,7 @@ impl Migration {
             let renewed = Row {
                 identity: file.identity.clone(),
                 metadata: file.metadata.clone(),
-                epoch: self.epoch,
+                epoch: claim.epoch,
                 ..row.clone()
             };
             self.outbox.change(Change::PutRow(renewed));
@@ -220,7 +220,7 @@ impl Migration {
             version: found.version.clone(),
             attempt: None,
             as_of: TxId(0),
-            epoch: self.epoch,
+            epoch: claim.epoch,
             metadata,
         };
         let counted =

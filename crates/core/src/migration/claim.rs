@@ -9,7 +9,7 @@ use crate::effect::Ticket;
 use crate::entry::FileNode;
 use crate::failure::Failure;
 use crate::input::{Standing, Work};
-use crate::number::{AttemptNumber, Mark, Time, TxId};
+use crate::number::{AttemptNumber, Epoch, Mark, Time, TxId};
 use crate::path::RelPath;
 use crate::record::{Attempt, Change, Found, Lane, Parked, Reach, Row, Upload};
 
@@ -25,6 +25,8 @@ pub(super) struct Claim {
     /// Marks up to this one are covered by what is read from now on (rule 1.6).
     pub(super) up_to: Mark,
     pub(super) tries: u32,
+    /// The history in which the source is read for it (rule 1.7).
+    pub(super) epoch: Epoch,
     /// The source changed here since the claim began.
     pub(super) dirty: bool,
     pub(super) row: Option<Row>,
@@ -161,7 +163,7 @@ impl Claims {
 }
 
 impl Claim {
-    pub(super) fn of_work(work: &Work, up_to: Mark) -> Self {
+    pub(super) fn of_work(work: &Work, up_to: Mark, epoch: Epoch) -> Self {
         let pending = &work.pending;
         Self {
             origin: Origin::Work,
@@ -172,6 +174,7 @@ impl Claim {
             seen: pending.first_seen,
             up_to,
             tries: pending.tries,
+            epoch,
             dirty: false,
             row: work.row.clone(),
             marker: work.marker.clone(),

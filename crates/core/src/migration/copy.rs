@@ -343,7 +343,7 @@ impl Migration {
             version: standing.version,
             attempt: Some(attempt.number),
             as_of,
-            epoch: self.epoch,
+            epoch: claim.epoch,
             metadata: claim.node.as_ref().map(|node| node.metadata.clone()).unwrap_or_default(),
         }
     }

@@ -21,6 +21,7 @@ impl Migration {
         let (kind, message) = match history {
             Some(name) => {
                 self.epoch = self.epoch.next();
+                self.touch(&RelPath::root(), true);
                 self.outbox.change(Change::History { epoch: self.epoch, name });
                 (
                     ReportKind::HistoryChanged,
@@ -70,6 +71,7 @@ impl Migration {
 
     fn repair_from(&mut self, position: TxId) {
         self.gap_open = false;
+        self.repaired_to = position;
         // Transactions of another history say nothing about this one.
         let first = if self.gap_forgets { TxId(0) } else { self.applied().next() };
         self.stream.applied = Some(position);

@@ -34,7 +34,7 @@ use crate::config::Config;
 use crate::effect::{Effect, Ticket};
 use crate::failure::Failure;
 use crate::input::{Input, Work};
-use crate::number::{AttemptNumber, Epoch, Mark, Time};
+use crate::number::{AttemptNumber, Epoch, Mark, Time, TxId};
 use crate::path::RelPath;
 use crate::record::{Attempt, Change, Lane, Meta, Parked, PendingSummary};
 
@@ -88,6 +88,8 @@ pub struct Migration {
     barriers: barrier::Barriers,
     stream: stream::Stream,
     gap_open: bool,
+    /// What is pending since a repair or an earlier run began at or before this transaction.
+    repaired_to: TxId,
     /// The gap is another history.
     gap_forgets: bool,
     gap_waits: bool,
@@ -146,6 +148,7 @@ impl Migration {
                 ..stream::Stream::default()
             },
             gap_open: false,
+            repaired_to: meta.position.unwrap_or_default(),
             gap_forgets: false,
             gap_waits: false,
             doubts: BTreeSet::new(),

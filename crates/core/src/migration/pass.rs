@@ -67,7 +67,7 @@ impl Migration {
             self.outbox.change(Change::Advance { path: pending.path.clone(), begun, cursor: None });
         }
         let pass = Pass {
-            claim: Claim::of_work(work, up_to),
+            claim: Claim::of_work(work, up_to, self.epoch),
             begun,
             met_anything: after.is_some(),
             after,
@@ -286,6 +286,7 @@ impl Migration {
             seen: context.seen,
             up_to: Mark(0),
             tries: 0,
+            epoch: self.epoch,
             dirty: false,
             row,
             marker: None,

@@ -316,6 +316,7 @@ impl Claim {
             seen: top.seen,
             up_to: Mark(0),
             tries: 0,
+            epoch: top.epoch,
             dirty: false,
             row: None,
             marker: None,

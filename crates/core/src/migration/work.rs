@@ -22,7 +22,7 @@ impl Migration {
             return;
         }
         let up_to = self.last_mark();
-        let claim = Claim::of_work(&work, up_to);
+        let claim = Claim::of_work(&work, up_to, self.epoch);
         self.works += 1;
         if stale_join {
             self.again(path, claim, 0, work.pending.waiting);
@@ -39,7 +39,8 @@ impl Migration {
             self.inspect(path, claim, attempt);
             return;
         }
-        if work.pending.reach == Reach::Path || work.row.is_some() {
+        let in_the_way = work.row.is_some() || self.removes_extra(&claim);
+        if work.pending.reach == Reach::Path || in_the_way {
             self.examine(path, claim);
         } else {
             self.begin_pass(&work);
@@ -50,6 +51,7 @@ impl Migration {
     pub(super) fn examine(&mut self, path: RelPath, mut claim: Claim) {
         claim.step = Step::Examining;
         claim.dirty = false;
+        claim.epoch = self.epoch;
         let ticket = self.ask(Asked::Claim(path.clone()));
         let by_file_key = self.file_keys_matter;
         self.outbox.send_after(Effect::Examine { ticket, path: path.clone(), by_file_key });
@@ -176,7 +178,8 @@ impl Migration {
             return;
         };
         let ticket = self.ask(Asked::Claim(path.clone()));
-        let up_to = claim.last;
+        // What a repair found may belong to the marker although it is pending since a later time.
+        let up_to = claim.last.max(self.repaired_to);
         self.outbox.send_after(Effect::Group { ticket, path: path.clone(), group, up_to });
         self.hold(path, claim);
     }
