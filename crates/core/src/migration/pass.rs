@@ -382,7 +382,8 @@ impl Migration {
         }
     }
 
-    /// The whole directory is done. An empty one is looked at again on its own, for its marker.
+    /// The whole directory is done. An empty one is looked at again on its own, for its
+    /// marker or what travels with it.
     fn finish_pass(&mut self, directory: &RelPath) {
         let Some(pass) = self.passes.remove(directory) else { return };
         self.works -= 1;
@@ -395,7 +396,6 @@ impl Migration {
         });
         let wanted = self.config.namespace == Namespace::Tree
             && !directory.is_root()
-            && pass.claim.marker.is_none()
             && (all || !pass.met_anything);
         if wanted {
             let (first, last) = (pass.claim.first, pass.claim.last);
