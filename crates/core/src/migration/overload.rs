@@ -7,7 +7,7 @@ use crate::path::RelPath;
 use crate::record::{Change, Counters};
 
 /// Pause between two rounds: what is claimed meanwhile cannot be coarsened, however often one asks.
-const PAUSE_MILLIS: u64 = 500;
+const PAUSE_MILLIS: u64 = 100;
 
 impl Migration {
     pub(super) fn consider_overload(&mut self) {

@@ -224,6 +224,8 @@ async fn race_58_another_cluster_in_the_old_place() {
 async fn race_59_more_pending_than_may_be_held() {
     let mut stage = Stage::shared("r59").await;
     stage.config.pending_max = 10;
+    // What is being worked on cannot be coarsened.
+    stage.config.claims_max = 4;
     stage.act([create("f", "f")]);
     let run = stage.migrated().await;
     let held = stage.hold_stream().await;
