@@ -35,6 +35,8 @@ pub struct Options {
     pub multipart_bytes: u64,
     /// Milliseconds that an effect takes at most.
     pub latency_max: u64,
+    /// Milliseconds that the ledger takes at most, to act and to answer.
+    pub ledger_latency_max: u64,
     /// Follow the stream.
     pub live: bool,
     /// Percent of operations that are a whole job: files, then `_SUCCESS`.
@@ -78,6 +80,7 @@ impl Options {
             pending_max,
             multipart_bytes: rng.u64(1..40),
             latency_max: rng.u64(2..200),
+            ledger_latency_max: if rng.u8(..4) == 0 { rng.u64(4..80) } else { rng.u64(1..4) },
             live: rng.u8(..8) != 0,
             job_percent: if rng.bool() { rng.u8(..30) } else { 0 },
             found: if rng.u8(..3) == 0 { rng.u32(1..12) } else { 0 },
@@ -109,6 +112,7 @@ impl Options {
             pending_max: 1_000,
             multipart_bytes: 1_000_000,
             latency_max: 2,
+            ledger_latency_max: 4,
             live: true,
             job_percent: 0,
             found: 0,

@@ -16,7 +16,7 @@ use whimbrel_core::migration::Migration;
 use whimbrel_core::number::Time;
 use whimbrel_core::path::Namespace;
 use whimbrel_core::record::Change;
-use whimbrel_ledger::Ledger;
+use whimbrel_ledger::{Ledger, LedgerError};
 
 pub use script::Way;
 
@@ -86,6 +86,7 @@ pub struct Run {
     happenings: BTreeMap<(Time, u64), Happening>,
     sequence: u64,
     ledger_free_at: Time,
+    ledger_told_at: Time,
     operations_left: u64,
     finished: Option<Finish>,
     last_operation: Time,
@@ -138,6 +139,7 @@ impl Run {
             happenings: BTreeMap::new(),
             sequence: 0,
             ledger_free_at: now,
+            ledger_told_at: now,
             finished: None,
             last_operation: now,
             trace: 0,
@@ -328,6 +330,7 @@ impl Run {
             Ok((ledger, meta, attempts)) => {
                 self.ledger = Some(ledger);
                 self.ledger_free_at = self.now;
+                self.ledger_told_at = self.now;
                 self.core = Migration::new(config(&self.options), &meta, attempts, self.now);
             }
             Err(error) => self.problem = Some(format!("restart: {error}")),
@@ -346,7 +349,7 @@ impl Run {
                 | Effect::CheckHints { .. }
                 | Effect::Densest { .. } => {
                     let after = self.ledger_free_at.max(self.now);
-                    let at = after.plus_millis(self.rng.u64(..4));
+                    let at = after.plus_millis(self.rng.u64(..self.options.ledger_latency_max));
                     self.ledger_free_at = at;
                     self.sequence += 1;
                     self.happenings.insert((at, self.sequence), Happening::Carry(effect));
@@ -437,8 +440,20 @@ impl Run {
             | Effect::Report(_)
             | Effect::Finish(_) => return,
         };
-        match input {
-            Ok(input) => self.core.handle(self.now, input),
+        self.tell_in_order(input);
+    }
+
+    /// The ledger's answers come in the order in which they were made, and each some time after it
+    /// was made: what happens meanwhile is not in them.
+    fn tell_in_order(&mut self, answer: Result<Input, LedgerError>) {
+        match answer {
+            Ok(input) => {
+                let after = self.ledger_told_at.max(self.now);
+                let at = after.plus_millis(self.rng.u64(..self.options.ledger_latency_max));
+                self.ledger_told_at = at;
+                self.sequence += 1;
+                self.happenings.insert((at, self.sequence), Happening::Tell(input));
+            }
             Err(error) => self.problem = Some(format!("ledger: {error}")),
         }
     }

@@ -130,14 +130,22 @@ pub(super) enum Asked {
     Densest,
 }
 
+/// An entry as it was handed out.
+#[derive(Clone, Copy, Debug)]
+struct HandedOut {
+    up_to: Mark,
+    tries: u32,
+    waiting: bool,
+}
+
 /// Everything that is claimed, and what waits for it.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
     pub(super) held: BTreeMap<RelPath, Claim>,
     /// Old keys that a copy within the target reads from: nobody may change them meanwhile.
     pub(super) lent: BTreeSet<RelPath>,
-    /// Entries handed out while their path was claimed: tries and waiting of each.
-    waiting: BTreeMap<RelPath, (u32, bool)>,
+    /// Entries handed out while their path was claimed: what is known of each.
+    waiting: BTreeMap<RelPath, HandedOut>,
     /// Paths whose claim ended while entries were being handed out: what was handed out of them
     /// was joined with older rows.
     pub(super) ended_while_taking: BTreeSet<RelPath>,
@@ -221,7 +229,9 @@ impl Migration {
     /// An entry was handed out while its path was busy: it is given back when the claim ends.
     pub(super) fn wait_for_claim(&mut self, work: &Work) {
         let pending = &work.pending;
-        self.claims.waiting.insert(pending.path.clone(), (pending.tries, pending.waiting));
+        let (tries, waiting) = (pending.tries, pending.waiting);
+        let handed_out = HandedOut { up_to: self.taken_up_to, tries, waiting };
+        self.claims.waiting.insert(pending.path.clone(), handed_out);
     }
 
     /// The target equals the source here as of a transaction.
@@ -308,10 +318,9 @@ impl Migration {
 
     /// Gives back what waited for the path.
     pub(super) fn freed(&mut self, path: &RelPath) {
-        if let Some((tries, waiting)) = self.claims.waiting.remove(path) {
-            let not_before = self.now;
-            let path = path.clone();
-            let up_to = self.last_mark();
+        if let Some(handed_out) = self.claims.waiting.remove(path) {
+            let HandedOut { up_to, tries, waiting } = handed_out;
+            let (path, not_before) = (path.clone(), self.now);
             self.outbox.change(Change::Defer { path, up_to, not_before, tries, waiting });
         }
     }

@@ -104,6 +104,9 @@ pub struct Migration {
     fresh_summary: bool,
     drained: [bool; 3],
     taking: BTreeSet<Lane>,
+    /// The newest mark when entries were last asked for: what was marked since may reach further
+    /// than the answer says (rule 1.6).
+    taken_up_to: Mark,
     file_keys_matter: bool,
     coarsening: bool,
     coarsen_not_before: Time,
@@ -162,6 +165,7 @@ impl Migration {
             fresh_summary: false,
             drained: [false; 3],
             taking: BTreeSet::new(),
+            taken_up_to: Mark(0),
             file_keys_matter: meta.scanned,
             coarsening: false,
             coarsen_not_before: Time(0),
@@ -396,6 +400,7 @@ impl Migration {
             if limit > 0 && !self.drained[lane as usize] {
                 self.taking.insert(lane);
                 self.drained[lane as usize] = true;
+                self.taken_up_to = self.last_mark();
                 self.outbox.send_after(Effect::Take { lane, limit, now: self.now });
                 return;
             }

@@ -57,7 +57,7 @@ impl Migration {
     /// Begins to go through a directory, or goes on where a pass was interrupted.
     pub(super) fn begin_pass(&mut self, work: &Work) {
         let pending = &work.pending;
-        let up_to = self.last_mark();
+        let up_to = self.taken_up_to;
         let resumed = pending.begun.filter(|begun| pending.mark <= *begun);
         let (begun, after) = match resumed {
             Some(begun) => (begun, pending.cursor.clone()),

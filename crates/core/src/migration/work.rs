@@ -21,8 +21,7 @@ impl Migration {
             self.wait_for_claim(&work);
             return;
         }
-        let up_to = self.last_mark();
-        let claim = Claim::of_work(&work, up_to, self.epoch);
+        let claim = Claim::of_work(&work, self.taken_up_to, self.epoch);
         self.works += 1;
         if stale_join {
             self.again(path, claim, 0, work.pending.waiting);

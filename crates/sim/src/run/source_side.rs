@@ -108,10 +108,7 @@ impl Run {
             }
             (_, _) => return,
         };
-        match input {
-            Ok(input) => self.core.handle(self.now, input),
-            Err(error) => self.problem = Some(format!("ledger: {error}")),
-        }
+        self.tell_in_order(input);
     }
 
     /// The history of the source that the ledger's position belongs to.
