@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use whimbrel_core::config::{Config, Existing};
 use whimbrel_core::effect::Finish;
 use whimbrel_core::failure::Side;
@@ -209,6 +209,7 @@ impl Parts {
                 EngineError::local(format!("no thread for the ledger: {error}"), "free memory")
             })?;
         let clock = Clock::start();
+        let resumed = meta.inventory_done;
         let core = Migration::new(config, &meta, attempts, clock.now());
         let limits = self.limits.clone();
         let meter = Meter::new(counters, self.counts.clone(), limits.clone());
@@ -218,7 +219,8 @@ impl Parts {
         let world = Arc::new(self.world(thread.desk.clone(), input_sender));
         let mut tasks = JoinSet::new();
         tasks.spawn(watch_history(world.clone(), told.subscribe(), meter.history.clone()));
-        let ending = driven(Driver {
+        let finding = resumed.then(|| tokio::spawn(find_bare(world.clone())));
+        let driver = Driver {
             core,
             clock,
             world,
@@ -231,8 +233,8 @@ impl Parts {
             told: told.clone(),
             tasks,
             stop_by: None,
-        })
-        .await;
+        };
+        let ending = driven(driver, finding).await;
         drop(socket);
         let closed = thread.end().await.map_or(Ok(Vec::new()), put_away);
         let progress = told.borrow().clone();
@@ -268,11 +270,16 @@ impl Parts {
 }
 
 /// Drives in a task of its own, so that not even the core's own breaking passes the ledger by.
-async fn driven(mut driver: Driver) -> Ending {
+async fn driven(mut driver: Driver, finding_bare: Option<JoinHandle<()>>) -> Ending {
     let driven = tokio::spawn(async move {
         let finish = driver.drive().await;
         driver.tell();
         driver.tasks.shutdown().await;
+        match finding_bare {
+            Some(finding) if matches!(finish, Ok(Finish::Done)) => drop(finding.await),
+            Some(finding) => finding.abort(),
+            None => {}
+        }
         driver.world.remove_bare().await;
         finish
     });
@@ -299,6 +306,13 @@ fn put_away(ledger: Ledger) -> Result<Vec<ParkedPath>, EngineError> {
         Some(ParkedPath { path: entry.path, reason: entry.parked?, message })
     });
     Ok(named.collect())
+}
+
+/// What a killed process left behind is looked for once, beside the work.
+async fn find_bare(world: Arc<World>) {
+    if let Err(error) = world.find_bare().await {
+        tracing::warn!(%error, "directories that a killed run left empty were not all looked for");
+    }
 }
 
 /// Asks now and then how much history the source keeps (rule 8.3).

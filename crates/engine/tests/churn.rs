@@ -110,7 +110,6 @@ async fn churned(seed: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "open defect: a file of a churning local tree can be lost, see docs/testing.md"]
 async fn tree_that_changes_all_the_time_ends_equal() {
     for seed in 1..=4 {
         churned(seed).await;

@@ -153,3 +153,16 @@ async fn source_that_is_gone_is_an_error_of_the_source() {
     let error = run(setup, orders).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Source, "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn directories_that_a_killed_run_left_empty_go() {
+    let ground = Ground::new();
+    ground.write("d/e/f", b"content");
+    fs::create_dir_all(ground.source().join("hollow")).unwrap();
+    ground.migrate(Config::default()).await;
+    fs::create_dir_all(ground.target().join("left/behind")).unwrap();
+    fs::create_dir_all(ground.target().join("d/e/left")).unwrap();
+    let again = ground.migrate(Config::default()).await;
+    assert_eq!(again.outcome(), Outcome::Equal, "{again:?}");
+    ground.assert_equal();
+}
