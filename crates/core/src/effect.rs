@@ -55,8 +55,8 @@ pub enum Effect {
         /// Look up a row of the same file key (rule 6.1).
         by_file_key: bool,
     },
-    /// The CRC32C of a file's bytes, from stored checksums where the source keeps them, else by
-    /// reading; answered by `Input::Checksummed`.
+    /// The CRC32C of a file's first bytes, from stored checksums where the source keeps them, else
+    /// by reading; answered by `Input::Checksummed`.
     Checksum {
         /// Answer with this.
         ticket: Ticket,
@@ -64,6 +64,8 @@ pub enum Effect {
         path: RelPath,
         /// The pinned file.
         node: FileNode,
+        /// How many of its bytes; at most all.
+        length: u64,
     },
     /// Rows at and under a path in path order, to be removed; answered by `Input::Rows`.
     Rows {

@@ -18,7 +18,9 @@ impl World {
             Effect::Examine { ticket, path, by_file_key } => {
                 self.examine(ticket, path, by_file_key).await;
             }
-            Effect::Checksum { ticket, path, node } => self.checksum(ticket, path, node).await,
+            Effect::Checksum { ticket, path, node, length } => {
+                self.checksum(ticket, path, node, length).await;
+            }
             Effect::Inspect { ticket, path } => self.inspect(ticket, path).await,
             Effect::Inventory { ticket, after } => self.inventory(ticket, after).await,
             Effect::Poll { ticket, after } => {

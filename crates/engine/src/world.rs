@@ -139,18 +139,28 @@ impl World {
     }
 
     /// `Effect::Checksum`.
-    pub(crate) async fn checksum(&self, ticket: Ticket, path: RelPath, node: FileNode) {
+    pub(crate) async fn checksum(
+        &self,
+        ticket: Ticket,
+        path: RelPath,
+        node: FileNode,
+        length: u64,
+    ) {
         let _lane = self.lanes.examinations.acquire().await;
-        let outcome = self.checksummed(&path, &node).await;
+        let outcome = self.checksummed(&path, &node, length).await;
         let outcome = outcome.map_err(|error| error.into_failure(Side::Source));
         self.tell(Input::Checksummed { ticket, outcome });
     }
 
-    async fn checksummed(&self, path: &RelPath, node: &FileNode) -> Result<u32, StoreError> {
-        if let Some(stored) = self.source.stored_checksum(path, node).await? {
+    async fn checksummed(
+        &self,
+        path: &RelPath,
+        node: &FileNode,
+        length: u64,
+    ) -> Result<u32, StoreError> {
+        if let Some(stored) = self.source.stored_checksum(path, node, length).await? {
             return Ok(stored);
         }
-        let length = node.identity.length();
         let (crc32c, received) = self
             .source
             .read(path, node, 0..length)

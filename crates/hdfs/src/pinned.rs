@@ -199,6 +199,23 @@ impl PinnedFile {
         }
     }
 
+    /// The first `length` bytes as a file of their own; `None` for a part of an erasure coded file,
+    /// whose DataNodes compose checksums of whole block groups only, and for what is longer.
+    #[must_use]
+    pub fn beginning(&self, length: u64) -> Option<Self> {
+        if length == self.length {
+            return Some(self.clone());
+        }
+        if length > self.length || self.erasure_coding.is_some() {
+            return None;
+        }
+        let mut beginning = Self { length, ..self.within(&(0..length)) };
+        if let Some(last) = beginning.blocks.last_mut() {
+            last.length = length - last.offset;
+        }
+        Some(beginning)
+    }
+
     /// Blocks follow each other without holes and end where the file ends.
     fn check(&self) -> Result<(), Error> {
         let mut end = 0_u64;

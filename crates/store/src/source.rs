@@ -46,12 +46,13 @@ pub trait Source: Send + Sync {
     /// `StoreError::Moved` if these bytes are gone or changed.
     fn read(&self, path: &RelPath, node: &FileNode, range: Range<u64>) -> ByteStream;
 
-    /// CRC32C of the pinned file from checksums that the source keeps, reading no data; `None`
-    /// where it keeps none of that kind.
+    /// CRC32C of the pinned file's first `length` bytes (at most all) from checksums that the
+    /// source keeps, reading no data; `None` where it keeps none of that kind.
     fn stored_checksum<'a>(
         &'a self,
         path: &'a RelPath,
         node: &'a FileNode,
+        length: u64,
     ) -> Answer<'a, Option<u32>>;
 
     /// Extended attributes of a path (`--metadata full`).

@@ -140,8 +140,12 @@ fn a_tree_is_read() {
         assert_eq!(middle.concat(), bytes[1_048_000..1_049_000]);
         for path in ["a", "big", "empty"] {
             let node = file(&source, path).await;
-            let crc = crc32c::crc32c(&content(&source, path, &node).await.unwrap());
-            assert_eq!(source.stored_checksum(&path.into(), &node).await.unwrap(), Some(crc));
+            let bytes = content(&source, path, &node).await.unwrap();
+            for length in beginnings(bytes.len()) {
+                let crc = crc32c::crc32c(&bytes[..length]);
+                let stored = source.stored_checksum(&path.into(), &node, length as u64).await;
+                assert_eq!(stored.unwrap(), Some(crc), "the first {length} bytes of {path}");
+            }
         }
         assert!(file(&source, "writing").await.open);
         for (path, empty) in [("", false), ("none", true), ("sub", false)] {
@@ -159,6 +163,12 @@ fn a_tree_is_read() {
         let none = HdfsSource::open(&settings(&hadoop, "/nothing")).await.err();
         assert!(matches!(none, Some(StoreError::Missing { .. })), "{none:?}");
     });
+}
+
+/// Ends of chunks of 512 bytes, of blocks of a mebibyte, and in between.
+fn beginnings(length: usize) -> impl Iterator<Item = usize> {
+    let cuts = [0, 1, 511, 512, 513, 1_048_575, 1_048_576, 1_048_577, 2_500_000, length];
+    cuts.into_iter().filter(move |cut| *cut <= length)
 }
 
 async fn what_travels(source: &HdfsSource) {
@@ -228,7 +238,7 @@ fn what_changes_is_told_apart_and_pinned() {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         assert!(matches!(gone, Err(StoreError::Moved { .. })), "{gone:?}");
-        let crc = source.stored_checksum(&"h".into(), &renamed).await;
+        let crc = source.stored_checksum(&"h".into(), &renamed, renamed.identity.length()).await;
         assert!(matches!(crc, Err(StoreError::Moved { .. })), "{crc:?}");
         let Identity::Hdfs { modified_ms, .. } = rewritten.identity else { panic!() };
         run(

@@ -223,7 +223,7 @@ impl Comparison {
         let asked = match self.verification.options.content {
             Content::Read => Ok(None),
             Content::Length | Content::Checksum => {
-                attempt::ask(|| source.stored_checksum(path, node)).await
+                attempt::ask(|| source.stored_checksum(path, node, node.identity.length())).await
             }
         };
         let counter = &self.meter.bytes_read_source;

@@ -109,7 +109,8 @@ impl Migration {
         };
         claim.step = Step::Checksumming(proof);
         let ticket = self.ask(Asked::Claim(path.clone()));
-        self.outbox.send(Effect::Checksum { ticket, path: path.clone(), node });
+        let length = node.identity.length();
+        self.outbox.send(Effect::Checksum { ticket, path: path.clone(), node, length });
         self.hold(path, claim);
     }
 
@@ -120,9 +121,28 @@ impl Migration {
         mut claim: Claim,
         outcome: Result<u32, Failure>,
     ) {
-        let Step::Checksumming(proof) = std::mem::replace(&mut claim.step, Step::Begun) else {
-            self.again(path, claim, 100, false);
-            return;
+        let proof = match std::mem::replace(&mut claim.step, Step::Begun) {
+            Step::Checksumming(proof) => proof,
+            Step::Growing(prefix) => {
+                self.growth_checksummed(path, claim, prefix, &outcome);
+                return;
+            }
+            Step::Begun
+            | Step::Inspecting { .. }
+            | Step::Examining
+            | Step::CheckingHints
+            | Step::Purging(_)
+            | Step::Removing { .. }
+            | Step::Grouping
+            | Step::Queued
+            | Step::Copying { .. }
+            | Step::Confirming { .. }
+            | Step::Completing { .. }
+            | Step::Relocating { .. }
+            | Step::WritingMarker { .. } => {
+                self.again(path, claim, 100, false);
+                return;
+            }
         };
         let checksum = match outcome {
             Ok(checksum) => checksum,

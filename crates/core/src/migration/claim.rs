@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Migration;
+use super::hot::Prefix;
 use super::removal::Purge;
 use crate::effect::Ticket;
 use crate::entry::FileNode;
@@ -77,6 +78,8 @@ pub(super) enum Step {
     Copying { attempt: Attempt },
     /// Written; whether the source stood still meanwhile is to be told (rule 3.2).
     Confirming { attempt: Attempt, written: Copied },
+    /// Staged, and the source moved: whether a hot file only grew is to be told (rule 3.4).
+    Growing(Prefix),
     /// A staged upload is being completed.
     Completing { attempt: Attempt, as_of: TxId, crc32c: u32 },
     /// A copy within the target.
@@ -241,6 +244,7 @@ impl Migration {
             self.again(path, claim, 0, false);
             return;
         }
+        self.hot.remove(&path);
         self.abandon_uploads(&claim);
         match &claim.origin {
             Origin::Work => {
@@ -290,6 +294,7 @@ impl Migration {
         retry_at: Option<Time>,
         message: String,
     ) {
+        self.hot.remove(&path);
         self.abandon_uploads(&claim);
         let up_to = match &claim.origin {
             Origin::Work => claim.up_to,

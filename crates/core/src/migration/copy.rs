@@ -1,10 +1,11 @@
 //! Copying a file's bytes, and telling whether the source stood still meanwhile (rules 3.1, 3.2,
-//! 3.4, 4.1, 4.5).
+//! 4.1, 4.5).
 
 use std::collections::VecDeque;
 
 use super::Migration;
 use super::claim::{Asked, Claim, Copied, Step};
+use super::hot::Prefix;
 use crate::effect::{CopyJob, Effect};
 use crate::entry::{FileNode, Node};
 use crate::failure::Side;
@@ -12,7 +13,7 @@ use crate::identity::{Identity, Sameness};
 use crate::input::{Examined, Standing, Written};
 use crate::number::{AttemptNumber, TxId};
 use crate::path::RelPath;
-use crate::record::{Attempt, AttemptKind, Change, Counters, Lane, Row};
+use crate::record::{Attempt, AttemptKind, Change, Counters, Lane, Row, Upload};
 
 /// Copies that wait for a free hand.
 #[derive(Debug, Default)]
@@ -135,6 +136,7 @@ impl Migration {
             | Step::Grouping
             | Step::Checksumming(_)
             | Step::Queued
+            | Step::Growing(_)
             | Step::Confirming { .. } => self.again(path, claim, 100, false),
         }
     }
@@ -149,7 +151,7 @@ impl Migration {
             }
             Written::SourceMoved => {
                 self.give_attempt_up(&attempt, None);
-                self.look_again(path, claim);
+                self.look_again(path, claim, attempt.started);
             }
             Written::Unknown(failure) => {
                 self.doubt(&attempt);
@@ -160,16 +162,6 @@ impl Migration {
                 self.fail(path, claim, failure);
             }
         }
-    }
-
-    /// The source moved under a copy: at once the first times, at most 5 s apart later (rule 3.4).
-    pub(super) fn look_again(&mut self, path: RelPath, mut claim: Claim) {
-        claim.tries += 1;
-        if claim.tries == 3 {
-            self.report_hot(&path);
-        }
-        let millis = if claim.tries < 3 { 100 } else { (200 << claim.tries.min(8)).min(5_000) };
-        self.again(path, claim, millis, false);
     }
 
     /// The file stood still between its look and the last byte read? With a stream the stream
@@ -224,6 +216,7 @@ impl Migration {
             | Step::Checksumming(_)
             | Step::Queued
             | Step::Copying { .. }
+            | Step::Growing(_)
             | Step::Completing { .. }
             | Step::Relocating { .. }
             | Step::WritingMarker { .. }) => {
@@ -236,7 +229,7 @@ impl Migration {
     fn confirmed(
         &mut self,
         path: RelPath,
-        mut claim: Claim,
+        claim: Claim,
         attempt: Attempt,
         written: Copied,
         as_of: TxId,
@@ -251,27 +244,38 @@ impl Migration {
                 let row = Row { identity: Identity::Unknown, ..row };
                 self.outbox.change(Change::PutRow(row));
                 self.close_attempt(attempt.number);
-                self.look_again(path, claim);
+                self.look_again(path, claim, attempt.started);
             }
             Copied::Staged { upload, crc32c } if stood_still => {
-                let ticket = self.ask(Asked::Claim(path.clone()));
-                let number = attempt.number;
-                claim.step = Step::Completing { attempt, as_of, crc32c };
-                self.outbox.send_after(Effect::Complete {
-                    ticket,
-                    attempt: number,
-                    path: path.clone(),
-                    upload,
-                    crc32c,
-                });
-                self.hold(path, claim);
+                self.complete(path, claim, attempt, upload, as_of, crc32c);
             }
-            Copied::Staged { upload, .. } => {
-                let attempt = Attempt { upload: Some(upload), ..attempt };
-                self.give_attempt_up(&attempt, None);
-                self.look_again(path, claim);
+            Copied::Staged { upload, crc32c } => {
+                self.staged_and_overtaken(path, claim, Prefix { attempt, upload, crc32c });
             }
         }
+    }
+
+    /// Makes an upload visible.
+    pub(super) fn complete(
+        &mut self,
+        path: RelPath,
+        mut claim: Claim,
+        attempt: Attempt,
+        upload: Upload,
+        as_of: TxId,
+        crc32c: u32,
+    ) {
+        let ticket = self.ask(Asked::Claim(path.clone()));
+        let number = attempt.number;
+        claim.step = Step::Completing { attempt, as_of, crc32c };
+        self.outbox.send_after(Effect::Complete {
+            ticket,
+            attempt: number,
+            path: path.clone(),
+            upload,
+            crc32c,
+        });
+        self.hold(path, claim);
     }
 
     fn completed(
@@ -349,7 +353,7 @@ impl Migration {
     }
 
     /// The target named the upload of a copy: from now on it can be resumed.
-    pub(super) fn upload_opened(&mut self, number: AttemptNumber, upload: crate::record::Upload) {
+    pub(super) fn upload_opened(&mut self, number: AttemptNumber, upload: Upload) {
         self.outbox.change(Change::UploadOpened { number, upload: upload.clone() });
         for claim in self.claims.held.values_mut() {
             if let Step::Copying { attempt } = &mut claim.step

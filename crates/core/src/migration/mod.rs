@@ -13,6 +13,7 @@ mod claim;
 mod copy;
 mod finish;
 mod gap;
+mod hot;
 mod inventory;
 mod marker;
 mod outbox;
@@ -95,6 +96,7 @@ pub struct Migration {
     gap_waits: bool,
     doubts: BTreeSet<(Time, AttemptNumber, RelPath)>,
     spent_uploads: BTreeSet<AttemptNumber>,
+    hot: hot::HotPaths,
     removed_lately: removal::RemovedLately,
     guard_lifted: bool,
     guarded: Option<Failure>,
@@ -156,6 +158,7 @@ impl Migration {
             gap_waits: false,
             doubts: BTreeSet::new(),
             spent_uploads: BTreeSet::new(),
+            hot: hot::HotPaths::new(),
             removed_lately: removal::RemovedLately::default(),
             guard_lifted: false,
             guarded: None,

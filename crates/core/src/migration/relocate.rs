@@ -114,7 +114,7 @@ impl Migration {
             ..Counters::default()
         }));
         if claim.dirty {
-            self.look_again(path, claim);
+            self.look_again(path, claim, attempt.started);
         } else {
             self.settle(path, claim, TxId(0));
         }

@@ -211,6 +211,7 @@ impl Migration {
             | Step::Queued
             | Step::Copying { .. }
             | Step::Confirming { written: Copied::Object(_) | Copied::Staged { .. }, .. }
+            | Step::Growing(_)
             | Step::Completing { .. }
             | Step::Relocating { .. }
             | Step::WritingMarker { .. } => self.again(path, claim, 100, false),

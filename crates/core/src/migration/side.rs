@@ -33,7 +33,7 @@ impl Migration {
             return;
         }
         match failure.kind {
-            FailureKind::Moved => self.look_again(path, claim),
+            FailureKind::Moved => self.look_again(path, claim, self.now),
             FailureKind::Refused | FailureKind::Unsupported => self.set_aside(path, claim, failure),
             FailureKind::Denied
             | FailureKind::Missing

@@ -23,6 +23,10 @@ impl Migration {
         }
         let claim = Claim::of_work(&work, self.taken_up_to, self.epoch);
         self.works += 1;
+        if let Some(millis) = self.hot_pause(&path) {
+            self.again(path, claim, millis, false);
+            return;
+        }
         if stale_join {
             self.again(path, claim, 0, work.pending.waiting);
             return;
@@ -73,6 +77,7 @@ impl Migration {
                 self.confirm_by_look(path, claim, attempt, written, outcome);
             }
             Step::Purging(purge) => self.purge_evidence(path, claim, purge, outcome),
+            Step::Growing(prefix) => self.growth_examined(path, claim, prefix, outcome),
             Step::Begun
             | Step::Inspecting { .. }
             | Step::Examining

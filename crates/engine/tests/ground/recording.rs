@@ -71,8 +71,9 @@ impl Source for Recording {
         &'a self,
         path: &'a RelPath,
         node: &'a FileNode,
+        length: u64,
     ) -> Answer<'a, Option<u32>> {
-        self.inner.stored_checksum(path, node)
+        self.inner.stored_checksum(path, node, length)
     }
 
     fn xattrs<'a>(&'a self, path: &'a RelPath) -> Answer<'a, BTreeMap<String, Vec<u8>>> {

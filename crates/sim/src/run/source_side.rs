@@ -34,8 +34,8 @@ impl Run {
                 };
                 self.soon(Happening::Join(effect, Answer::Stat(answer)));
             }
-            Effect::Checksum { ticket, path, node } => {
-                let content = self.source.read(&path, &node);
+            Effect::Checksum { ticket, path, node, length } => {
+                let content = self.source.read_beginning(&path, &node, length);
                 let outcome =
                     if fails { Err(unavailable(Side::Source)) } else { Ok(checksum(content)) };
                 self.soon(Happening::Tell(Input::Checksummed { ticket, outcome }));

@@ -448,12 +448,16 @@ impl Source {
     /// A reader with a pinned file: the old bytes if the file was replaced or removed, the new
     /// ones if it was changed in place.
     pub fn read(&self, path: &RelPath, node: &FileNode) -> Content {
+        self.read_beginning(path, node, node.identity.length())
+    }
+
+    /// What the first `length` bytes are.
+    pub fn read_beginning(&self, path: &RelPath, node: &FileNode, length: u64) -> Content {
         let pinned = node.pin.as_ref().try_into().map(u64::from_be_bytes).unwrap_or_default();
         let id = node.identity.file_key();
         let by_id = self.nodes.values().find(|inode| Some(inode.id) == id);
         match by_id.or_else(|| self.nodes.get(path).filter(|inode| Some(inode.id) == id)) {
             Some(Inode { kind: Kind::File(file), .. }) => {
-                let length = node.identity.length();
                 let whole = (file.length, file.content);
                 let held = file.prefixes.iter().chain([&whole]).find(|(at, _)| *at == length);
                 // Cut and grown again in place: torn bytes that the source never had as a whole.

@@ -52,6 +52,51 @@ fn rule_3_2_append_under_a_staged_upload() {
     ends_equal(run);
 }
 
+/// A file that grows under every copy: the third time what was copied is completed, for the source
+/// says that the file begins with it.
+#[test]
+fn rule_3_4_hot_file_commits_what_it_begins_with() {
+    let mut run = still(Options { multipart_bytes: 1, ..Options::still() });
+    file(&mut run, "a", 50);
+    let mut copied = None;
+    for _ in 0..3 {
+        copied = source_content(&mut run, "a");
+        let upload = held(&mut run, copies("a"));
+        answered_late(&mut run, upload, 200);
+        assert!(run.source().append(&path("a")));
+        assert!(run.source().close(&path("a"), 10));
+    }
+    let completed = held(&mut run, |effect| matches!(effect, Effect::Complete { .. }));
+    let Effect::Complete { upload, .. } = &completed else { panic!("a completion") };
+    let length: u64 = upload.parts.iter().map(|part| part.length).sum();
+    assert_eq!(length, 70, "what was copied before the last append is completed");
+    answered_late(&mut run, completed, 1);
+    let copied = copied.expect("a closed file");
+    assert!(run.until(|run| run.holds(&path("a"), copied)));
+    ends_equal(run);
+}
+
+/// A hot file that was cut meanwhile does not begin with what was copied.
+#[test]
+fn rule_3_4_hot_file_that_was_cut_commits_nothing() {
+    let mut run = still(Options { multipart_bytes: 1, ..Options::still() });
+    file(&mut run, "a", 50);
+    for _ in 0..3 {
+        let upload = held(&mut run, copies("a"));
+        answered_late(&mut run, upload, 200);
+        assert!(run.source().truncate(&path("a")));
+        assert!(run.source().append(&path("a")));
+        assert!(run.source().close(&path("a"), 60));
+    }
+    let completed = held(&mut run, |effect| matches!(effect, Effect::Complete { .. }));
+    let Effect::Complete { upload, .. } = &completed else { panic!("a completion") };
+    let length: u64 = upload.parts.iter().map(|part| part.length).sum();
+    let whole = run.source().files().get(&path("a")).copied().flatten();
+    assert_eq!(whole.map(|(_, length, _)| length), Some(length));
+    answered_late(&mut run, completed, 1);
+    ends_equal(run);
+}
+
 /// A file made anew while a single PUT is under way: the row is not believed, and it is copied
 /// again.
 #[test]

@@ -217,9 +217,11 @@ impl Source for HdfsSource {
         &'a self,
         path: &'a RelPath,
         node: &'a FileNode,
+        length: u64,
     ) -> Answer<'a, Option<u32>> {
         Box::pin(async move {
             let pinned = PinnedFile::from_bytes(&node.pin).map_err(|e| self.failed(path, e))?;
+            let Some(pinned) = pinned.beginning(length) else { return Ok(None) };
             match self.client.composite_crc(&pinned).await {
                 Ok(crc) if crc.kind == CrcKind::Crc32c || pinned.length == 0 => Ok(Some(crc.value)),
                 Ok(_) => Ok(None),

@@ -97,6 +97,7 @@ impl Source for LocalSource {
         &'a self,
         _path: &'a RelPath,
         _node: &'a FileNode,
+        _length: u64,
     ) -> Answer<'a, Option<u32>> {
         Box::pin(std::future::ready(Ok(None)))
     }

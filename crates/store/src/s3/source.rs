@@ -194,6 +194,7 @@ impl Source for S3Source {
         &'a self,
         path: &'a RelPath,
         node: &'a FileNode,
+        length: u64,
     ) -> Answer<'a, Option<u32>> {
         Box::pin(async move {
             let key = self.key(path);
@@ -203,7 +204,8 @@ impl Source for S3Source {
                 let message = format!("{}: it is another object by now", name(&key));
                 return Err(StoreError::Moved { message });
             }
-            Ok(head.checksums.full_crc32c().map(|crc| crc.0))
+            let whole = length == node.identity.length();
+            Ok(head.checksums.full_crc32c().map(|crc| crc.0).filter(|_| whole))
         })
     }
 

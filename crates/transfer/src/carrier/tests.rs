@@ -70,7 +70,12 @@ impl Source for FaultySource {
         Box::pin(stream::iter(pieces))
     }
 
-    fn stored_checksum<'a>(&'a self, _: &'a RelPath, _: &'a FileNode) -> Answer<'a, Option<u32>> {
+    fn stored_checksum<'a>(
+        &'a self,
+        _: &'a RelPath,
+        _: &'a FileNode,
+        _: u64,
+    ) -> Answer<'a, Option<u32>> {
         Box::pin(async { Ok(None) })
     }
 

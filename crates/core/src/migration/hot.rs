@@ -1,0 +1,135 @@
+//! Hot files: what changes faster than it can be copied is tried less often, and of one that only
+//! grows the part that was copied is good as it stands (rule 3.4).
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use super::Migration;
+use super::claim::{Asked, Claim, Step};
+use crate::effect::Effect;
+use crate::entry::Node;
+use crate::failure::Failure;
+use crate::input::Examined;
+use crate::number::{Time, TxId};
+use crate::path::RelPath;
+use crate::record::{Attempt, Upload};
+
+/// Paths whose last copies were overtaken by the source.
+pub(super) type HotPaths = BTreeMap<RelPath, Hot>;
+
+/// How often in a row, and until when the path is left alone.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hot {
+    failures: u32,
+    not_before: Time,
+}
+
+/// A copy with all its parts on the target, not visible, under which the source moved.
+#[derive(Debug)]
+pub(super) struct Prefix {
+    pub(super) attempt: Attempt,
+    pub(super) upload: Upload,
+    pub(super) crc32c: u32,
+}
+
+/// From so many failed checks in a row on a file is hot.
+const FAILURES_HOT: u32 = 3;
+/// The shortest and the longest pause before a path is copied again.
+const PAUSE_MILLIS: RangeInclusive<u64> = 20..=5_000;
+/// So many times as long as the copy took is the pause after it: what is cheap is tried often, for
+/// a commit marker may wait for it.
+const PAUSE_PER_COPY: u64 = 2;
+
+impl Migration {
+    /// The source moved under a copy that was begun at `started`.
+    pub(super) fn look_again(&mut self, path: RelPath, claim: Claim, started: Time) {
+        let millis = self.note_overtaken(&path, started);
+        self.again(path, claim, millis, false);
+    }
+
+    /// Milliseconds until a hot path may be copied again; marks do not make it sooner.
+    pub(super) fn hot_pause(&self, path: &RelPath) -> Option<u64> {
+        let hot = self.hot.get(path)?;
+        (hot.not_before > self.now).then(|| hot.not_before.millis_since(self.now))
+    }
+
+    fn note_overtaken(&mut self, path: &RelPath, started: Time) -> u64 {
+        let failures = self.hot.get(path).map_or(0, |hot| hot.failures) + 1;
+        if failures == FAILURES_HOT {
+            self.report_hot(path);
+        }
+        let millis = self.now.millis_since(started).saturating_mul(PAUSE_PER_COPY);
+        let millis = millis.clamp(*PAUSE_MILLIS.start(), *PAUSE_MILLIS.end());
+        let not_before = self.now.plus_millis(millis);
+        self.hot.insert(path.clone(), Hot { failures, not_before });
+        millis
+    }
+
+    /// The parts of a hot file are on the target and the source moved under them again. Where the
+    /// file only grew, they are what it begins with.
+    pub(super) fn staged_and_overtaken(&mut self, path: RelPath, mut claim: Claim, prefix: Prefix) {
+        let failures = self.hot.get(&path).map_or(0, |hot| hot.failures) + 1;
+        if failures < FAILURES_HOT || !self.config.live {
+            self.give_prefix_up(path, claim, prefix);
+            return;
+        }
+        claim.step = Step::Growing(prefix);
+        let ticket = self.ask(Asked::Claim(path.clone()));
+        let effect = Effect::Examine { ticket, path: path.clone(), by_file_key: false };
+        self.outbox.send(effect);
+        self.hold(path, claim);
+    }
+
+    /// What stands there now: a closed file that only grew can prove its beginning.
+    pub(super) fn growth_examined(
+        &mut self,
+        path: RelPath,
+        mut claim: Claim,
+        prefix: Prefix,
+        outcome: Examined,
+    ) {
+        let length = prefix.attempt.identity.length();
+        let file_key = prefix.attempt.identity.file_key();
+        match outcome {
+            Examined::Present(Node::File(now))
+                if !now.open
+                    && file_key.is_some()
+                    && now.identity.file_key() == file_key
+                    && now.identity.length() >= length =>
+            {
+                claim.step = Step::Growing(prefix);
+                let ticket = self.ask(Asked::Claim(path.clone()));
+                let checksum = Effect::Checksum { ticket, path: path.clone(), node: now, length };
+                self.outbox.send(checksum);
+                self.hold(path, claim);
+            }
+            Examined::Present(_) | Examined::Absent { .. } | Examined::Failed(_) => {
+                self.give_prefix_up(path, claim, prefix);
+            }
+        }
+    }
+
+    /// The source's checksum of as many bytes as were copied.
+    pub(super) fn growth_checksummed(
+        &mut self,
+        path: RelPath,
+        claim: Claim,
+        prefix: Prefix,
+        outcome: &Result<u32, Failure>,
+    ) {
+        if *outcome != Ok(prefix.crc32c) {
+            self.give_prefix_up(path, claim, prefix);
+            return;
+        }
+        self.note_overtaken(&path, prefix.attempt.started);
+        let Prefix { attempt, upload, crc32c } = prefix;
+        // Nothing is claimed of a transaction: more of the file is pending.
+        self.complete(path, claim, attempt, upload, TxId(0), crc32c);
+    }
+
+    fn give_prefix_up(&mut self, path: RelPath, claim: Claim, prefix: Prefix) {
+        let attempt = Attempt { upload: Some(prefix.upload), ..prefix.attempt };
+        self.give_attempt_up(&attempt, None);
+        self.look_again(path, claim, attempt.started);
+    }
+}
