@@ -31,8 +31,8 @@ pub struct Config {
     pub pending_max: u64,
     /// Without `live`: how long a lost side is waited for.
     pub give_up_after_millis: u64,
-    /// The longest time in which a request may still take effect (rule 4.2).
-    pub request_lifetime_millis: u64,
+    /// How long a write whose outcome is unknown may still take effect (rule 4.2).
+    pub request_lifetime: RequestLifetime,
     /// Objects up to so many bytes can be copied within the target; 0: never (rule 6.4).
     pub copy_bytes_max: u64,
     /// Metadata can be changed by copying an object onto itself (rule 11.1).
@@ -45,6 +45,36 @@ pub struct Config {
     pub claims_max: usize,
     /// The guard against mass deletion (rule 5.6).
     pub removal_guard: RemovalGuard,
+}
+
+/// How long a write may still take effect after its call ended without an answer, or after its
+/// process died: what we sent is out by then, and only others still handle it (rule 4.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RequestLifetime {
+    /// For every request, in milliseconds.
+    pub fixed_millis: u64,
+    /// Bytes of the object that those others handle per second, at least; 0: bytes take no time.
+    pub bytes_per_second_min: u64,
+    /// Time for the bytes at most, in milliseconds.
+    pub bytes_millis_max: u64,
+}
+
+impl RequestLifetime {
+    /// The same for every request.
+    pub fn fixed(fixed_millis: u64) -> Self {
+        Self { fixed_millis, bytes_per_second_min: 0, bytes_millis_max: 0 }
+    }
+
+    /// Of a write that makes an object of so many bytes, in milliseconds.
+    pub fn of(&self, bytes: u64) -> u64 {
+        let per_second = u128::from(self.bytes_per_second_min);
+        let needed = match per_second {
+            0 => 0,
+            _ => (u128::from(bytes) * 1000).div_ceil(per_second),
+        };
+        let for_bytes = u64::try_from(needed).unwrap_or(u64::MAX).min(self.bytes_millis_max);
+        self.fixed_millis.saturating_add(for_bytes)
+    }
 }
 
 /// `--existing`: objects that stood at a key of the source before.
@@ -113,7 +143,7 @@ impl Default for Config {
             directory_markers: DirectoryMarkers::default(),
             pending_max: 1_000_000,
             give_up_after_millis: 3_600_000,
-            request_lifetime_millis: 60_000,
+            request_lifetime: RequestLifetime::fixed(60_000),
             copy_bytes_max: 5 << 30,
             metadata_by_copy: true,
             copies_max: 64,
@@ -121,5 +151,30 @@ impl Default for Config {
             claims_max: 256,
             removal_guard: RemovalGuard::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn larger_objects_may_take_effect_for_longer() {
+        let lifetime = RequestLifetime {
+            fixed_millis: 100_000,
+            bytes_per_second_min: 4 << 20,
+            bytes_millis_max: 300_000,
+        };
+        for (bytes, expected) in [
+            (0, 100_000),
+            (1, 100_001),
+            (16 << 20, 104_000),
+            (1 << 30, 356_000),
+            (5 << 30, 400_000),
+            (u64::MAX, 400_000),
+        ] {
+            assert_eq!(lifetime.of(bytes), expected, "{bytes}");
+        }
+        assert_eq!(RequestLifetime::fixed(7).of(u64::MAX), 7);
     }
 }

@@ -71,11 +71,10 @@ impl Setup {
     /// The configuration of the core with what only the engine knows.
     pub(crate) fn core_config(&self) -> Config {
         let abilities = self.target.abilities();
-        let lifetime = abilities.request_lifetime.as_millis();
         Config {
             migration: self.state.migration().to_owned(),
             namespace: self.source.namespace(),
-            request_lifetime_millis: u64::try_from(lifetime).unwrap_or(u64::MAX),
+            request_lifetime: abilities.request_lifetime,
             copy_bytes_max: abilities.copy_bytes_max,
             metadata_by_copy: abilities.metadata_by_copy,
             copies_max: self.transfers,

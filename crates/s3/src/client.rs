@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, HOST, PROXY_AUTHORIZATION, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, Request, Uri};
@@ -16,7 +15,7 @@ use crate::endpoint::Place;
 use crate::error::{Error, Kind, Result};
 use crate::pool::{ConnectionCounts, Link, Pool, Reply, Sent};
 use crate::refusal::Refusal;
-use crate::settings::{Limits, MutationSigning, Settings};
+use crate::settings::{Limits, MutationSigning, RequestLifetime, Settings};
 use crate::signature::{Identity, Scope, Unsigned, sign_header, sign_query};
 use crate::xml::Element;
 
@@ -173,13 +172,12 @@ impl Client {
         self.inner.pool.counts()
     }
 
-    /// After this time from the begin of a call that ended in [`Kind::Unknown`], a write of
-    /// `body_bytes` can no longer take effect; see the crate's documentation for what it rests on.
-    /// `long` for copies and the completion of a multipart upload.
+    /// After this time from the end of a call that ended in [`Kind::Unknown`], or from the death of
+    /// its process, a write can no longer take effect; see the crate's documentation for what it
+    /// rests on.
     #[must_use]
-    pub fn request_lifetime(&self, body_bytes: u64, long: bool) -> Duration {
-        let limits = &self.inner.limits;
-        limits.request_lifetime(self.inner.mutation_signing, body_bytes, long)
+    pub fn request_lifetime(&self) -> RequestLifetime {
+        self.inner.limits.request_lifetime(self.inner.mutation_signing)
     }
 
     /// Sends a call and returns the head of a successful reply.

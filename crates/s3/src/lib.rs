@@ -20,29 +20,33 @@
 //! # How long a write can take effect
 //!
 //! A write whose outcome is not known ([`Kind::Unknown`]) may still be on its way. When it can no
-//! longer take effect is enforced here, not guessed; [`Client::request_lifetime`] adds it up:
+//! longer take effect is enforced here, not guessed. [`Client::request_lifetime`] counts from the
+//! end of the call, or from the death of its process: from then on we send nothing more of it, and
+//! only what others hold of it can matter.
 //!
-//! 1. **A call is sent soon or not at all.** Credentials, the server's clock and a connection have
-//!    four times `connect`, 20 s.
-//! 2. **The signature expires.** Mutating requests are signed in the query string with
+//! 1. **A call comes to its end.** Credentials, the server's clock and a connection have four times
+//!    `connect`, 20 s; what takes longer is not sent. The exchange has ([`Limits`]) `reply` plus its
+//!    body's length at `body_bytes_per_second_min`; `long_reply` instead of `reply` for copies and
+//!    completions, whose work the server does before it answers. None of this is part of the
+//!    lifetime: it is over when the lifetime begins.
+//! 2. **With the call its connection ends**, by a reset that discards what the kernel still holds,
+//!    and it is never used again. The kernel does the same for a process that is killed; after a
+//!    loss of power nothing is sent either. A server that has not got the whole body stores nothing.
+//! 3. **The signature expires.** Mutating requests are signed in the query string with
 //!    `X-Amz-Expires` ([`MutationSigning::Expiring`], 60 s by default) and dated by the server's
 //!    clock, which the first write asks for. The server judges it when the request's head arrives;
 //!    a request that some network holds back for longer is refused. Ten seconds are added for what
 //!    the two clocks differ. Every header (checksum, metadata, conditions) is signed with it. AWS
 //!    and versitygw check it (the tests deliver late on purpose); S3Mock checks no signature.
-//! 3. **The body's time is bounded** ([`Limits`]): `reply` plus its length at
-//!    `body_bytes_per_second_min`; `long_reply` instead of `reply` for copies and completions, whose
-//!    work the server does before it answers. Then the connection is closed, by a reset that
-//!    discards what the kernel still holds, and never used again. A server that has not got the
-//!    whole body stores nothing.
-//! 4. **The server's own work** on a request that it has accepted is bounded by no protocol:
-//!    `server_grace` (30 s) is our allowance for it.
+//! 4. **Work on a request that was accepted in time** is bounded by no protocol: `server_grace`
+//!    (30 s) is our allowance for it, and for the bytes of the object that it writes, copies or puts
+//!    together (or that a proxy holds whole and passes on) the time that they take at
+//!    `work_bytes_per_second_min` (4 MiB/s), at most `long_reply` (300 s).
 //!
-//! So the lifetime, from the begin of the call, is 1, plus the larger of 2 and 3, plus 4: 120 s for
-//! small objects by default. With [`MutationSigning::Header`], for stores that forbid query
-//! authentication, 2 is 15 minutes. What a proxy holds back whole falls under 2. One that sent on
-//! the head alone and the body after our connection is closed would break the bound; proxies close
-//! both sides together.
+//! The lifetime is 3 plus 4: 100 s for removals and small objects by default, 104 s for 16 MiB,
+//! 400 s for whatever is copied or completed from 1.2 GiB on. With [`MutationSigning::Header`], for
+//! stores that forbid query authentication, 3 is 15 minutes. A proxy that sent on the head alone and
+//! the body after our connection is closed would break the bound; proxies close both sides together.
 //!
 //! # What is tried again
 //!
@@ -102,6 +106,6 @@ pub use object::{
 };
 pub use pool::ConnectionCounts;
 pub use settings::{
-    FixedCredentials, HEADER_SIGNATURE_LIFETIME, Limits, MutationSigning, Settings,
+    FixedCredentials, HEADER_SIGNATURE_LIFETIME, Limits, MutationSigning, RequestLifetime, Settings,
 };
 pub use write_options::{Condition, ObjectOptions, WriteOptions};

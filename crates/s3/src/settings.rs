@@ -119,8 +119,24 @@ pub struct Limits {
     /// How many idle connections are kept.
     pub idle_connections_max: usize,
     /// How long a server may go on working on a request that it accepted after the connection was
-    /// closed. No protocol bounds it; see the crate's documentation.
+    /// closed, its bytes aside. No protocol bounds it; see the crate's documentation.
     pub server_grace: Duration,
+    /// An object of `n` bytes takes the server `n` divided by this rate more, in bytes per second,
+    /// and at most `long_reply`; 0: no more.
+    pub work_bytes_per_second_min: u64,
+}
+
+/// How long a write may still take effect after its call ended in [`crate::Kind::Unknown`], or its
+/// process died: `fixed`, and for an object of `n` bytes `n` divided by `bytes_per_second_min` more
+/// (0: nothing more), but at most `bytes_max`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestLifetime {
+    /// For every write.
+    pub fixed: Duration,
+    /// Bytes of the written object that the server handles per second, at least.
+    pub bytes_per_second_min: u64,
+    /// Time for the bytes at most.
+    pub bytes_max: Duration,
 }
 
 impl Default for Limits {
@@ -134,6 +150,7 @@ impl Default for Limits {
             idle: Duration::from_secs(10),
             idle_connections_max: 512,
             server_grace: Duration::from_secs(30),
+            work_bytes_per_second_min: 4 * 1024 * 1024,
         }
     }
 }
@@ -149,15 +166,13 @@ impl Limits {
 
     /// See [`crate::Client::request_lifetime`].
     #[must_use]
-    pub fn request_lifetime(
-        &self,
-        signing: MutationSigning,
-        body_bytes: u64,
-        long: bool,
-    ) -> Duration {
+    pub fn request_lifetime(&self, signing: MutationSigning) -> RequestLifetime {
         let accepted = signing.lifetime().saturating_add(CLOCK_TOLERANCE);
-        let sent = accepted.max(self.whole(body_bytes, long));
-        self.preparation().saturating_add(sent).saturating_add(self.server_grace)
+        RequestLifetime {
+            fixed: accepted.saturating_add(self.server_grace),
+            bytes_per_second_min: self.work_bytes_per_second_min,
+            bytes_max: self.long_reply,
+        }
     }
 
     /// From the begin of a call until its request is signed: credentials, the server's clock, a

@@ -8,7 +8,7 @@ mod target_side;
 use std::collections::BTreeMap;
 
 use fastrand::Rng;
-use whimbrel_core::config::{Config, Extras};
+use whimbrel_core::config::{Config, Extras, RequestLifetime};
 use whimbrel_core::effect::{Effect, Finish};
 use whimbrel_core::failure::{Failure, FailureKind, Side};
 use whimbrel_core::input::{Examined, Input};
@@ -526,7 +526,7 @@ fn config(options: &Options) -> Config {
         live: options.live,
         until_quiet_millis: options.live.then_some(QUIET_MILLIS),
         pending_max: options.pending_max,
-        request_lifetime_millis: LIFETIME_MILLIS + 1,
+        request_lifetime: RequestLifetime::fixed(LIFETIME_MILLIS + 1),
         copies_max: 4,
         passes_max: 3,
         claims_max: 16,

@@ -1,9 +1,9 @@
 //! What is written: objects by key, with user metadata and checksums.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use bytes::Bytes;
+use whimbrel_core::config::RequestLifetime;
 use whimbrel_core::failure::FailureKind;
 use whimbrel_core::input::Standing;
 use whimbrel_core::metadata::Metadata;
@@ -94,9 +94,9 @@ pub struct Abilities {
     pub metadata_by_copy: bool,
     /// Directory markers are objects (object stores); else directories are made.
     pub markers: bool,
-    /// The longest time for which a request of a dead or living process may take effect
-    /// (rule 4.2); zero where none outlives its process.
-    pub request_lifetime: Duration,
+    /// How long a write may still take effect after its call ended without an answer, or after its
+    /// process died (rule 4.2); zero where none outlives its process.
+    pub request_lifetime: RequestLifetime,
 }
 
 /// What every write carries.

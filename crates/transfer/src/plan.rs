@@ -55,7 +55,7 @@ pub(crate) fn parts(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use whimbrel_core::config::RequestLifetime;
 
     use super::*;
 
@@ -70,7 +70,7 @@ mod tests {
             copy_bytes_max: 5 << 30,
             metadata_by_copy: true,
             markers: true,
-            request_lifetime: Duration::from_secs(60),
+            request_lifetime: RequestLifetime::fixed(60_000),
         }
     }
 

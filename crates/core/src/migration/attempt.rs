@@ -8,7 +8,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::identity::Identity;
 use crate::input::Standing;
 use crate::metadata::Metadata;
-use crate::number::{AttemptNumber, TxId};
+use crate::number::{AttemptNumber, Time, TxId};
 use crate::path::RelPath;
 use crate::record::{Attempt, AttemptKind, Change, Lane, Reach, Row, Upload};
 
@@ -40,11 +40,28 @@ impl Migration {
 
     /// The end of a write is not known: it keeps its intent until it cannot take effect any more.
     pub(super) fn doubt(&mut self, attempt: &Attempt) {
-        self.doubt_number(attempt.number, &attempt.path);
+        let until = self.end_of_doubt(attempt);
+        self.doubt_until(until, attempt.number, &attempt.path);
     }
 
-    pub(super) fn doubt_number(&mut self, number: AttemptNumber, path: &RelPath) {
-        let until = self.now.plus_millis(self.config.request_lifetime_millis);
+    /// The same for a removal.
+    pub(super) fn doubt_removal(&mut self, number: AttemptNumber, path: &RelPath) {
+        let until = self.now.plus_millis(self.config.request_lifetime.of(0));
+        self.doubt_until(until, number, path);
+    }
+
+    /// From when on a write whose call is over by now, or whose process is gone, cannot take
+    /// effect any more (rule 4.2).
+    pub(super) fn end_of_doubt(&self, attempt: &Attempt) -> Time {
+        let bytes = match (attempt.kind, &attempt.identity) {
+            (AttemptKind::Marker | AttemptKind::Remove, _) => 0,
+            (AttemptKind::Copy | AttemptKind::Relocate, Identity::Unknown) => u64::MAX,
+            (AttemptKind::Copy | AttemptKind::Relocate, identity) => identity.length(),
+        };
+        self.now.plus_millis(self.config.request_lifetime.of(bytes))
+    }
+
+    fn doubt_until(&mut self, until: Time, number: AttemptNumber, path: &RelPath) {
         self.outbox.change(Change::AttemptDoubtful { number, until });
         self.doubts.insert((until, number, path.clone()));
     }

@@ -237,7 +237,7 @@ impl Migration {
                     self.outbox.change(Change::Count(counted));
                 }
                 Written::Unknown(failure) => {
-                    self.doubt_number(number, &path);
+                    self.doubt_removal(number, &path);
                     self.outbox.change(Change::Distrust(path.clone()));
                     self.mark(&path, Reach::Path, Lane::Live, claim.first, claim.last);
                     first_failure.get_or_insert(failure);

@@ -20,7 +20,7 @@ impl Migration {
         for attempt in attempts {
             let until = match attempt.doubtful_until {
                 Some(until) => until,
-                None => self.now.plus_millis(self.config.request_lifetime_millis),
+                None => self.end_of_doubt(&attempt),
             };
             let number = attempt.number;
             self.outbox.change(Change::AttemptDoubtful { number, until });

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use whimbrel_core::config::RequestLifetime;
 use whimbrel_core::entry::{FileNode, Node, Page};
 use whimbrel_core::input::Standing;
 use whimbrel_core::number::TxId;
@@ -21,7 +22,7 @@ use whimbrel_store::target::{Abilities, CopySource, Object, ObjectPage, Stamp, T
 /// How long a run may take to come to a gate.
 const WAY: Duration = Duration::from_secs(30);
 /// Stands for the time in which a lost request may take effect; the tests let it do so earlier.
-const REQUEST_LIFETIME: Duration = Duration::from_secs(2);
+const REQUEST_LIFETIME_MILLIS: u64 = 2_000;
 
 /// Where a run can be held. Source paths and target keys are relative to the root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -273,7 +274,8 @@ impl Target for GatedTarget {
     }
 
     fn abilities(&self) -> Abilities {
-        Abilities { request_lifetime: REQUEST_LIFETIME, ..self.inner.abilities() }
+        let request_lifetime = RequestLifetime::fixed(REQUEST_LIFETIME_MILLIS);
+        Abilities { request_lifetime, ..self.inner.abilities() }
     }
 
     fn admit(&self, key: &[u8]) -> Result<(), StoreError> {

@@ -178,12 +178,13 @@ async fn a_body_that_stalls_ends_in_time() {
 }
 
 #[test]
-fn the_lifetime_covers_signature_body_and_the_server() {
+fn the_lifetime_covers_signature_and_the_servers_work() {
     let limits = Limits::default();
     let expiring = MutationSigning::Expiring(Duration::from_secs(60));
-    assert_eq!(limits.request_lifetime(expiring, 0, false), Duration::from_secs(120));
-    let gibibyte = limits.request_lifetime(expiring, 1 << 30, false);
-    assert_eq!(gibibyte, Duration::from_secs(20 + 30 + 2048 + 30));
-    let header = limits.request_lifetime(MutationSigning::Header, 0, false);
-    assert_eq!(header, Duration::from_secs(15 * 60 + 60));
+    let lifetime = limits.request_lifetime(expiring);
+    assert_eq!(lifetime.fixed, Duration::from_secs(60 + 10 + 30));
+    assert_eq!(lifetime.bytes_per_second_min, 4 << 20);
+    assert_eq!(lifetime.bytes_max, Duration::from_secs(300));
+    let header = limits.request_lifetime(MutationSigning::Header);
+    assert_eq!(header.fixed, Duration::from_secs(15 * 60 + 40));
 }

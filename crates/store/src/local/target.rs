@@ -4,11 +4,11 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use rustix::fs::{AtFlags, FileType, OFlags, fsync, unlinkat};
 use rustix::io::Errno;
+use whimbrel_core::config::RequestLifetime;
 use whimbrel_core::input::Standing;
 use whimbrel_core::number::AttemptNumber;
 use whimbrel_core::record::Part;
@@ -116,7 +116,7 @@ impl Target for LocalTarget {
             copy_bytes_max: u64::MAX,
             metadata_by_copy: true,
             markers: false,
-            request_lifetime: Duration::ZERO,
+            request_lifetime: RequestLifetime::default(),
         }
     }
 

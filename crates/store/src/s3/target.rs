@@ -1,9 +1,11 @@
 //! An S3 bucket as a target.
 
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
+use whimbrel_core::config::RequestLifetime;
 use whimbrel_core::input::Standing;
 use whimbrel_core::number::AttemptNumber;
 use whimbrel_core::record;
@@ -22,8 +24,8 @@ use crate::stamp;
 use crate::target::{Abilities, CopySource, Finding, Object, ObjectPage, Stamp, Target};
 
 /// Objects up to so many bytes are written by one request. Larger ones would make the time longer
-/// for which a lost request can take effect.
-const PUT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// for which a lost request can take effect, and a lost answer would cost more bytes.
+const PUT_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// S3A marks directories so.
 const MARKER_TYPE: &str = "application/x-directory";
 
@@ -333,6 +335,10 @@ pub(super) fn standing(
     }
 }
 
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// A key in messages.
 pub(super) fn name(key: &[u8]) -> String {
     String::from_utf8_lossy(key)
@@ -352,7 +358,7 @@ impl Target for S3Target {
 
     fn abilities(&self) -> Abilities {
         let facts = self.facts();
-        let lifetime = |body_bytes, long| self.client.request_lifetime(body_bytes, long);
+        let lifetime = self.client.request_lifetime();
         Abilities {
             put_bytes_max: PUT_BYTES_MAX,
             part_bytes_min: PART_BYTES_MIN,
@@ -365,7 +371,11 @@ impl Target for S3Target {
             },
             metadata_by_copy: facts.self_copies,
             markers: true,
-            request_lifetime: lifetime(PUT_BYTES_MAX, false).max(lifetime(0, true)),
+            request_lifetime: RequestLifetime {
+                fixed_millis: millis(lifetime.fixed),
+                bytes_per_second_min: lifetime.bytes_per_second_min,
+                bytes_millis_max: millis(lifetime.bytes_max),
+            },
         }
     }
 

@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::Mutex;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use whimbrel_core::config::RequestLifetime;
 use whimbrel_core::effect::Ticket;
 use whimbrel_core::entry::{FileNode, Node, Page};
 use whimbrel_core::failure::FailureKind;
@@ -140,7 +140,7 @@ impl Target for FaultyTarget {
             copy_bytes_max: 0,
             metadata_by_copy: false,
             markers: true,
-            request_lifetime: Duration::from_secs(60),
+            request_lifetime: RequestLifetime::fixed(60_000),
         }
     }
 
