@@ -59,12 +59,12 @@ pub enum OpenTarget {
     /// A directory of this machine.
     Local(LocalTarget),
     /// A bucket. What its server can do is known once it was probed.
-    Bucket(S3Target),
+    Bucket(Arc<S3Target>),
 }
 
-/// What a local target needs to know of the migration that writes to it.
+/// What a target needs to know of the migration that writes to it.
 pub struct Writer<'a> {
-    /// Names the folder in which files are made.
+    /// Names the folder in which files are made, and the objects of a probe.
     pub migration: &'a str,
     /// Uploads that are to be resumed.
     pub uploads: &'a [String],
@@ -75,7 +75,7 @@ impl OpenTarget {
     pub fn into_target(self) -> Arc<dyn Target> {
         match self {
             Self::Local(target) => Arc::new(target),
-            Self::Bucket(target) => Arc::new(target),
+            Self::Bucket(target) => target,
         }
     }
 
@@ -119,7 +119,8 @@ pub async fn target(
             }
             Location::Bucket { .. } => {
                 let settings = bucket_settings(location, connection, Side::Target, write);
-                S3Target::open(&settings).await.map(OpenTarget::Bucket)
+                let target = S3Target::open(&settings).await?.of_migration(writer.migration);
+                Ok(OpenTarget::Bucket(Arc::new(target)))
             }
             Location::Hdfs { .. } => Err(no_target(location)),
         }
@@ -141,7 +142,7 @@ pub async fn target_to_look_at(
             Location::Bucket { .. } => {
                 let write = WriteOptions::default();
                 let settings = bucket_settings(location, connection, Side::Target, write);
-                S3Target::open(&settings).await.map(OpenTarget::Bucket)
+                S3Target::open(&settings).await.map(Arc::new).map(OpenTarget::Bucket)
             }
             Location::Hdfs { .. } => Err(no_target(location)),
         }

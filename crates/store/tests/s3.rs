@@ -8,6 +8,8 @@
 )]
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
@@ -171,18 +173,24 @@ fn versitygw_as_a_target() {
     });
 }
 
-/// A probe whose process is killed leaves its objects: the next one takes them along.
+/// A probe whose process is killed leaves its objects: the next one of its migration takes them
+/// along, and after an hour every other. Another's that is younger may be under way.
 #[test]
 fn leftovers_of_a_killed_probe_are_swept() {
     let server = VersityGateway::start().unwrap();
     server.create_bucket("bucket").unwrap();
     block_on(async {
         let target = S3Target::open(&settings(server.endpoint(), "s3://bucket/p")).await.unwrap();
-        for key in ["p/.whimbrel-probe-1/plain", "p/.whimbrel-probe-2/x", "p/.whimbrel-probed"] {
+        let [own, old] = ["p/.whimbrel-probe-m1.1/plain", "p/.whimbrel-probe-m2.1/x"];
+        let [young, other] = ["p/.whimbrel-probe-m2.2/x", "p/.whimbrel-probed"];
+        for key in [own, old, young, other] {
             target.put(key.as_bytes(), Vec::new(), &stamp(1)).await.unwrap();
         }
+        let file = File::open(server.data_directory().join("bucket").join(old)).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(3700)).unwrap();
+        let target = target.of_migration("m1");
         target.probe().await.unwrap();
-        assert_eq!(keys(&target, b"").await, ["p/.whimbrel-probed"]);
+        assert_eq!(keys(&target, b"").await, [young, other]);
     });
 }
 

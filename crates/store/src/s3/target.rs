@@ -35,6 +35,8 @@ pub struct S3Target {
     pub(super) prefix: String,
     pub(super) write: WriteOptions,
     url: String,
+    /// Whose probes these are.
+    pub(super) migration: Option<String>,
     facts: RwLock<Arc<Facts>>,
 }
 
@@ -81,8 +83,17 @@ impl S3Target {
             prefix,
             write: settings.write.clone(),
             url: settings.url.clone(),
+            migration: None,
             facts: RwLock::default(),
         })
+    }
+
+    /// The only one that writes for this migration from now on: what a probe of it left behind when
+    /// it was killed is removed by the next.
+    #[must_use]
+    pub fn of_migration(mut self, migration: &str) -> Self {
+        self.migration = Some(migration.to_owned());
+        self
     }
 
     /// The prefix that the URL names, without a slash at its end.
