@@ -173,7 +173,7 @@ impl State {
         let mut joining = Vec::new();
         self.pending.visit_below(sql, path, &mut |key, entry| {
             let wanted = subtree || key.directory == *path && entry.pending.reach == Reach::Path;
-            if wanted && entry.pending.parked.is_none() && !self.pending.is_claimed(key) {
+            if wanted && entry.coarsens() && !self.pending.is_claimed(key) {
                 joining.push(key.clone());
             }
             Ok(true)

@@ -41,6 +41,12 @@ impl Entry {
         }
     }
 
+    /// May join others of its directory. What waits for something else would only be met, and
+    /// wait, again.
+    pub(crate) fn coarsens(&self) -> bool {
+        self.pending.parked.is_none() && !self.pending.waiting
+    }
+
     /// Waits for a free hand only: marks below it join it while no pass has begun.
     fn absorbs(&self) -> bool {
         let pending = &self.pending;

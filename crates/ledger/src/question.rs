@@ -1,13 +1,15 @@
 //! Questions about what is pending: groups of commit markers (rule 7.1), renamed destinations
 //! (rule 6.2), and where most of it lies (rule 9.1).
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 use whimbrel_core::commit_marker;
+use whimbrel_core::identity::Sameness;
 use whimbrel_core::number::TxId;
 use whimbrel_core::path::{Namespace, RelPath};
-use whimbrel_core::record::{Hint, Parked, Pending, Reach};
+use whimbrel_core::record::{AttemptKind, Hint, Parked, Pending, Reach};
 
 use crate::error::Result;
 use crate::pending::{Entry, NameRange};
@@ -62,6 +64,39 @@ impl State {
         Ok(self.above(sql, path, &|_| true)?.map(|entry| entry.pending))
     }
 
+    /// The newest transaction that made a path pending, by itself or as a part of something above:
+    /// what was looked at may be as new, although the work was handed out before.
+    fn newest_reaching(&self, sql: &Connection, path: &RelPath) -> Result<TxId> {
+        let own = self.pending.get(sql, &self.names.key(path))?;
+        let newest = Cell::new(own.map_or(TxId(0), |entry| entry.pending.last_txid));
+        self.above(sql, path, &|entry| {
+            newest.set(newest.get().max(entry.pending.last_txid));
+            false
+        })?;
+        Ok(newest.get())
+    }
+
+    /// A write whose end is not known may still remove, or replace by other bytes, what stands in
+    /// a commit marker's group (rule 4.1).
+    fn may_lose_from(&self, sql: &Connection, marker: &RelPath, group: &RelPath) -> Result<bool> {
+        let doubtful = self.attempts.all().filter(|attempt| {
+            attempt.doubtful_until.is_some()
+                && group.contains(&attempt.path)
+                && attempt.path != *marker
+                && !attempt.path.is_marker()
+                && !commit_marker::is_commit_marker(&attempt.path)
+        });
+        for attempt in doubtful {
+            let Some(row) = self.objects.get(sql, &attempt.path)? else { continue };
+            let harmless = attempt.kind != AttemptKind::Remove
+                && attempt.identity.compare(&row.identity) == Sameness::Same;
+            if !harmless {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Rule 7.1: something of the group was first pending at or before the transaction.
     pub(crate) fn group_incomplete(
         &self,
@@ -70,6 +105,10 @@ impl State {
         group: &RelPath,
         up_to: TxId,
     ) -> Result<bool> {
+        let up_to = up_to.max(self.newest_reaching(sql, marker)?);
+        if self.may_lose_from(sql, marker, group)? {
+            return Ok(true);
+        }
         let counts = |entry: &Entry| {
             let pending = &entry.pending;
             pending.first_txid <= up_to
@@ -138,7 +177,7 @@ impl State {
         let mut direct: BTreeMap<RelPath, u64> = BTreeMap::new();
         let mut all: BTreeMap<RelPath, u64> = BTreeMap::new();
         self.pending.visit_below(sql, &RelPath::root(), &mut |key, entry| {
-            if entry.pending.parked.is_none() && !self.pending.is_claimed(key) {
+            if entry.coarsens() && !self.pending.is_claimed(key) {
                 *all.entry(key.directory.clone()).or_default() += 1;
                 if entry.pending.reach == Reach::Path {
                     *direct.entry(key.directory.clone()).or_default() += 1;

@@ -12,7 +12,9 @@ use whimbrel_core::input::Work;
 use whimbrel_core::metadata::Metadata;
 use whimbrel_core::number::{AttemptNumber, Epoch, Mark, Time, TxId};
 use whimbrel_core::path::{Namespace, RelPath};
-use whimbrel_core::record::{Change, Counters, Lane, Parked, Part, Reach, Row, Upload};
+use whimbrel_core::record::{
+    Attempt, AttemptKind, Change, Counters, Lane, Parked, Part, Reach, Row, Upload,
+};
 use whimbrel_ledger::Ledger;
 
 fn ledger(changes: &[Change]) -> Ledger {
@@ -396,6 +398,50 @@ fn a_group_is_incomplete_while_something_of_it_is_pending() {
         let ledger = ledger(&changes);
         let answer = ledger.group_incomplete(&"t/_SUCCESS".into(), &"t".into(), TxId(5)).unwrap();
         assert_eq!(answer, incomplete, "{changes:?}");
+    }
+}
+
+/// The sign may be looked at anew after its work was handed out: what is pending with its newest
+/// change, or with that of something above it, belongs to it.
+#[test]
+fn a_group_reaches_up_to_the_newest_change_of_its_sign() {
+    for (changes, incomplete) in [
+        (vec![live("t/x", 6), live("t/_SUCCESS", 7)], true),
+        (vec![live("t/x", 6), live("t/_SUCCESS", 5)], false),
+        (vec![mark("t", Reach::Subtree, Lane::Backlog, 7)], true),
+        (vec![live("t/x", 8), live("t/_SUCCESS", 7)], false),
+    ] {
+        let ledger = ledger(&changes);
+        let answer = ledger.group_incomplete(&"t/_SUCCESS".into(), &"t".into(), TxId(5)).unwrap();
+        assert_eq!(answer, incomplete, "{changes:?}");
+    }
+}
+
+/// A write that is late may take away what the sign speaks for.
+#[test]
+fn a_group_is_incomplete_while_a_doubtful_write_may_spoil_it() {
+    let doubtful = |kind, path: &str, file_id| Attempt {
+        kind,
+        identity: row(path, file_id).identity,
+        doubtful_until: Some(Time(9)),
+        ..attempt(1, path)
+    };
+    for (attempt, incomplete) in [
+        (doubtful(AttemptKind::Remove, "t/x", 1), true),
+        (doubtful(AttemptKind::Copy, "t/x", 2), true),
+        // The same bytes again.
+        (doubtful(AttemptKind::Copy, "t/x", 1), false),
+        (doubtful(AttemptKind::Remove, "u/x", 1), false),
+        (doubtful(AttemptKind::Remove, "t/_SUCCESS", 1), false),
+        // Nothing stands there that could be lost.
+        (doubtful(AttemptKind::Remove, "t/y", 1), false),
+        (Attempt { doubtful_until: None, ..doubtful(AttemptKind::Remove, "t/x", 1) }, false),
+    ] {
+        let changes = ["t/x", "u/x", "t/_SUCCESS"].map(|path| put(path, 1));
+        let mut ledger = ledger(&changes);
+        ledger.apply(&[&[Change::AttemptOpened(attempt.clone())]]).unwrap();
+        let answer = ledger.group_incomplete(&"t/_SUCCESS".into(), &"t".into(), TxId(5)).unwrap();
+        assert_eq!(answer, incomplete, "{attempt:?}");
     }
 }
 

@@ -141,8 +141,10 @@ fn same(ledger: &Ledger, model: &Model) {
         assert_eq!(story.found.as_ref(), model.found.get(&path));
         assert_eq!(ledger.hints_wait(&path).unwrap(), model.hints_wait(&path), "{path}");
         for txid in [3, 9, 15] {
-            let answer = ledger.group_incomplete(&"none".into(), &path, TxId(txid)).unwrap();
-            assert_eq!(answer, model.group_incomplete(&path, TxId(txid)), "{path} at {txid}");
+            let marker = RelPath::from("none");
+            let answer = ledger.group_incomplete(&marker, &path, TxId(txid)).unwrap();
+            let expected = model.group_incomplete(&marker, &path, TxId(txid));
+            assert_eq!(answer, expected, "{path} at {txid}");
         }
     }
     assert!(ledger.attempts().unwrap().iter().eq(model.attempts.values()));

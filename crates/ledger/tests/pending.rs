@@ -247,6 +247,19 @@ fn coarsening_collapses_what_is_free() {
     assert_eq!(entry(&ledger, "nothing/below"), None);
 }
 
+/// What waits for others would only be met, and wait, again: more of it than may be pending kept a
+/// run busy for ever.
+#[test]
+fn coarsening_leaves_what_waits() {
+    let mut ledger = ledger(&[live("d/x", 3), live("d/y", 4), live("d/z", 5)]);
+    take(&mut ledger, Lane::Live, 2, 0);
+    ledger.apply(&[&[defer("d/x", 3, 0, true), defer("d/y", 4, 0, true)]]).unwrap();
+    assert_eq!(ledger.densest(3).unwrap(), []);
+    ledger.apply(&[&[coarsen("d", true)]]).unwrap();
+    assert!(entry(&ledger, "d/x").is_some_and(|waits| waits.waiting));
+    assert!(entry(&ledger, "d/y").is_some() && entry(&ledger, "d/z").is_none());
+}
+
 #[test]
 fn coarsening_leaves_a_directory_whose_pass_is_under_way() {
     let mut ledger = ledger(&[mark("d", Reach::Directory, Lane::Backlog, 9)]);

@@ -73,7 +73,9 @@ pub fn untrue_row(
     path: &RelPath,
 ) -> Option<String> {
     let row = ledger.row(path).ok().flatten()?;
-    let known = !matches!(row.identity, Identity::Unknown | Identity::Marker);
+    // A row of an older history is believed by nobody (rule 1.7).
+    let believed = ledger.meta().is_ok_and(|meta| meta.epoch == row.epoch);
+    let known = believed && !matches!(row.identity, Identity::Unknown | Identity::Marker);
     if !known || row.path.is_marker() || is_moving(ledger, path) {
         return None;
     }

@@ -474,7 +474,7 @@ impl Run {
             Write::Remove(_) => None,
         };
         let took_effect = self.target.apply(write);
-        if let (Some(path), Some(ledger)) = (key, &self.ledger) {
+        if let (Some(path), Some(ledger), true) = (key, &self.ledger, self.history_is_told()) {
             let early = oracle::early_commit_marker(&self.source, &self.target, ledger, &path);
             self.problem = self.problem.take().or(early);
         }
@@ -483,7 +483,7 @@ impl Run {
 
     /// Rows that a batch wrote are true.
     fn examine_rows(&mut self, changes: &[Change]) {
-        let Some(ledger) = &self.ledger else { return };
+        let Some(ledger) = self.ledger.as_ref().filter(|_| self.history_is_told()) else { return };
         for change in changes {
             let Change::PutRow(row) = change else { continue };
             let wrong = oracle::untrue_row(&self.source, &self.target, ledger, &row.path);
@@ -493,15 +493,20 @@ impl Run {
 
     /// All rows are true, and what the core claims of them is.
     fn examine_everything(&mut self) {
-        let Some(ledger) = &self.ledger else { return };
+        let Some(ledger) = self.ledger.as_ref().filter(|_| self.history_is_told()) else { return };
         let progress = self.core.progress();
         let wrong = oracle::untrue_rows(&self.source, &self.target, ledger);
+        let wrong = wrong.or_else(|| {
+            let there = !self.source.root_away;
+            there.then(|| oracle::false_claim(&self.source, &self.target, ledger, &progress))?
+        });
         self.problem = self.problem.take().or(wrong);
-        if self.told_past() == self.source.past && !self.source.root_away {
-            let Some(ledger) = &self.ledger else { return };
-            let wrong = oracle::false_claim(&self.source, &self.target, ledger, &progress);
-            self.problem = self.problem.take().or(wrong);
-        }
+    }
+
+    /// A source that was restored a moment ago has told nobody: until then what is written is of
+    /// the state before it.
+    fn history_is_told(&self) -> bool {
+        self.told_past() == self.source.past
     }
 
     fn verdict(mut self, seed: u64) -> Verdict {

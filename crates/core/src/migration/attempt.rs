@@ -180,7 +180,12 @@ impl Migration {
         };
         self.answered_by(crate::failure::Side::Target);
         let row = if at == path { &claim.row } else { &claim.marker };
-        let row = self.settle_doubt(&at, row.clone(), standing);
+        let before = row.clone();
+        let row = self.settle_doubt(&at, before.clone(), standing);
+        if before.is_some() && row != before {
+            // What was claimed of it holds no more, however long ago it changed at the source.
+            self.mark(&path, Reach::Path, Lane::Live, TxId(0), claim.last);
+        }
         if at == path {
             claim.row = row;
         } else {

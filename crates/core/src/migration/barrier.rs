@@ -8,7 +8,7 @@ use super::Migration;
 use super::claim::Asked;
 use crate::effect::Effect;
 use crate::failure::{Failure, Side};
-use crate::number::{Time, TxId};
+use crate::number::{Epoch, Time, TxId};
 use crate::path::RelPath;
 
 /// Copies whose bytes are read and whose source is still to be told unmoved.
@@ -16,8 +16,8 @@ use crate::path::RelPath;
 pub(super) struct Barriers {
     /// Nobody asked for a position since these were read.
     waiting: Vec<RelPath>,
-    /// The position asked for will serve these.
-    asked: Option<Vec<RelPath>>,
+    /// The position asked for, in this history, will serve these.
+    asked: Option<(Epoch, Vec<RelPath>)>,
     /// These are good once the stream was followed so far.
     known: VecDeque<(TxId, Vec<RelPath>)>,
     /// Not before this time: positions are asked for in batches.
@@ -44,14 +44,15 @@ impl Migration {
         }
         let barriers = &mut self.barriers;
         barriers.not_before = self.now.plus_millis(PAUSE_MILLIS);
-        barriers.asked = Some(std::mem::take(&mut barriers.waiting));
+        barriers.asked = Some((self.epoch, std::mem::take(&mut barriers.waiting)));
         let ticket = self.ask(Asked::Barrier);
         self.outbox.send(Effect::Position { ticket });
     }
 
     pub(super) fn barrier_positioned(&mut self, outcome: Result<TxId, Failure>) {
-        let paths = self.barriers.asked.take().unwrap_or_default();
+        let Some((epoch, paths)) = self.barriers.asked.take() else { return };
         match outcome {
+            Ok(_) if epoch != self.epoch => self.barriers.waiting.extend(paths),
             Ok(position) => {
                 self.answered_by(Side::Source);
                 self.barriers.known.push_back((position, paths));
@@ -64,9 +65,15 @@ impl Migration {
         }
     }
 
-    /// Tells copies whose transaction was reached.
+    /// Another history: its transactions may never come to the positions of the old one.
+    pub(super) fn forget_positions(&mut self) {
+        let known = std::mem::take(&mut self.barriers.known);
+        self.barriers.waiting.extend(known.into_iter().flat_map(|(_, paths)| paths));
+    }
+
+    /// Tells copies whose transaction was reached. While a gap is open, nothing was followed.
     pub(super) fn pass_barriers(&mut self) {
-        let Some(applied) = self.stream.applied else { return };
+        let Some(applied) = self.stream.applied.filter(|_| !self.gap_open) else { return };
         while self.barriers.known.front().is_some_and(|(position, _)| *position <= applied) {
             let Some((position, paths)) = self.barriers.known.pop_front() else { return };
             for path in paths {

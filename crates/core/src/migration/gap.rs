@@ -21,6 +21,10 @@ impl Migration {
         let (kind, message) = match history {
             Some(name) => {
                 self.epoch = self.epoch.next();
+                // What was followed says nothing about this history: nothing is claimed of it.
+                self.stream.saved = None;
+                self.stream.unsaved.clear();
+                self.forget_positions();
                 self.touch(&RelPath::root(), true);
                 self.outbox.change(Change::History { epoch: self.epoch, name });
                 (

@@ -112,6 +112,8 @@ pub struct Migration {
     file_keys_matter: bool,
     coarsening: bool,
     coarsen_not_before: Time,
+    /// How much was pending when coarsening gained nothing.
+    coarsen_in_vain: u64,
     changes_seen: u64,
     stopping: bool,
     paused: bool,
@@ -172,6 +174,7 @@ impl Migration {
             file_keys_matter: meta.scanned,
             coarsening: false,
             coarsen_not_before: Time(0),
+            coarsen_in_vain: u64::MAX,
             changes_seen: 0,
             stopping: false,
             paused: false,

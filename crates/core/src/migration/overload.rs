@@ -8,15 +8,20 @@ use crate::record::{Change, Counters};
 
 /// Pause between two rounds: what is claimed meanwhile cannot be coarsened, however often one asks.
 const PAUSE_MILLIS: u64 = 100;
+/// Pause after a round in which nothing was to be gained, unless more is pending since: all of it is
+/// looked through for that.
+const IDLE_PAUSE_MILLIS: u64 = 1_000;
 
 impl Migration {
     pub(super) fn consider_overload(&mut self) {
         let pending: u64 = self.summary.lanes.iter().sum();
-        let idle = self.now >= self.coarsen_not_before;
+        let grown = pending > self.coarsen_in_vain.saturating_add(self.config.pending_max / 4);
+        let idle = grown || self.now >= self.coarsen_not_before;
         if self.coarsening || !idle || pending <= self.config.pending_max {
             return;
         }
         self.coarsening = true;
+        self.coarsen_in_vain = pending;
         let excess = pending - self.config.pending_max * 3 / 4;
         let ticket = self.ask(Asked::Densest);
         self.outbox.send_after(Effect::Densest { ticket, excess });
@@ -24,8 +29,14 @@ impl Migration {
 
     pub(super) fn coarsen(&mut self, directories: Vec<(RelPath, bool)>) {
         self.coarsening = false;
-        self.coarsen_not_before = self.now.plus_millis(PAUSE_MILLIS);
         let coarsened = directories.len() as u64;
+        let pause_millis = if coarsened > 0 {
+            self.coarsen_in_vain = u64::MAX;
+            PAUSE_MILLIS
+        } else {
+            IDLE_PAUSE_MILLIS
+        };
+        self.coarsen_not_before = self.now.plus_millis(pause_millis);
         for (path, subtree) in directories {
             self.outbox.change(Change::Coarsen { path, subtree });
         }

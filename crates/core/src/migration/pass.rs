@@ -254,6 +254,11 @@ impl Migration {
         if unchanged {
             self.count_on_page(directory, *page, |counted| counted.files_skipped += 1);
         }
+        if lookup.directories.contains(path.name()) {
+            // Whatever its own row says: what stands below it goes first (rule 5.5).
+            self.mark(&path, Reach::Subtree, Lane::Live, context.first, context.last);
+            return;
+        }
         if stale || unchanged {
             return;
         }
@@ -261,10 +266,6 @@ impl Migration {
             if !file.open {
                 self.mark(&path, Reach::Path, Lane::Live, context.first, context.last);
             }
-            return;
-        }
-        if lookup.directories.contains(path.name()) {
-            self.mark(&path, Reach::Subtree, Lane::Live, context.first, context.last);
             return;
         }
         let marker = self.is_commit_marker(&path);

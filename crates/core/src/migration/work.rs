@@ -33,7 +33,7 @@ impl Migration {
         }
         if !work.stale_commit_markers.is_empty() && !self.is_commit_marker(&path) {
             for marker in &work.stale_commit_markers {
-                self.mark(marker, Reach::Path, Lane::Live, claim.first, claim.last);
+                self.hasten(marker, &claim);
             }
             self.again(path, claim, 50, false);
             return;
@@ -47,6 +47,14 @@ impl Migration {
             self.examine(path, claim);
         } else {
             self.begin_pass(&work);
+        }
+    }
+
+    /// Makes a commit marker pending at once, for what waits for it. Not while it is worked on:
+    /// work that is marked again before it ends never ends.
+    fn hasten(&mut self, marker: &RelPath, waiting: &Claim) {
+        if !self.claims.is_busy(marker) && !self.claims.ended_while_taking.contains(marker) {
+            self.mark(marker, Reach::Path, Lane::Live, waiting.first, waiting.last);
         }
     }
 

@@ -5,11 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use whimbrel_core::commit_marker::is_commit_marker;
-use whimbrel_core::identity::Identity;
+use whimbrel_core::identity::{Identity, Sameness};
 use whimbrel_core::number::{AttemptNumber, Mark, Time, TxId};
 use whimbrel_core::path::RelPath;
 use whimbrel_core::record::{
-    Attempt, Change, Found, Hint, Lane, Meta, Parked, Pending, PendingSummary, Reach, Row,
+    Attempt, AttemptKind, Change, Found, Hint, Lane, Meta, Parked, Pending, PendingSummary, Reach,
+    Row,
 };
 
 /// One pending entry.
@@ -107,8 +108,20 @@ impl Model {
         summary
     }
 
-    pub fn group_incomplete(&self, group: &RelPath, up_to: TxId) -> bool {
-        self.entries.values().map(|entry| &entry.pending).any(|pending| {
+    pub fn group_incomplete(&self, marker: &RelPath, group: &RelPath, up_to: TxId) -> bool {
+        let of_marker = self.entries.values().map(|entry| &entry.pending);
+        let of_marker = of_marker.filter(|it| it.path == *marker || reaches(it, marker));
+        let up_to = of_marker.map(|pending| pending.last_txid).fold(up_to, TxId::max);
+        let lost = self.attempts.values().any(|attempt| {
+            let path = &attempt.path;
+            let row = self.rows.get(path).filter(|_| attempt.doubtful_until.is_some());
+            let other = row.is_some_and(|row| {
+                attempt.kind == AttemptKind::Remove
+                    || attempt.identity.compare(&row.identity) != Sameness::Same
+            });
+            other && group.contains(path) && !path.is_marker() && !is_commit_marker(path)
+        });
+        lost || self.entries.values().map(|entry| &entry.pending).any(|pending| {
             pending.first_txid <= up_to
                 && pending.parked != Some(Parked::Open)
                 && !is_commit_marker(&pending.path)
@@ -330,6 +343,7 @@ impl Model {
                     && path.contains(&other.path)
                     && (subtree || child && other.reach == Reach::Path)
                     && other.parked.is_none()
+                    && !other.waiting
                     && !entry.claimed
             })
             .map(|entry| entry.pending.path.clone())

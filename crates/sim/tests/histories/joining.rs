@@ -137,6 +137,29 @@ fn rule_1_7_other_history() {
     ends_equal(run);
 }
 
+/// A copy waits for a transaction that the restored source may never come to.
+#[test]
+fn rule_1_7_position_of_another_history() {
+    let mut run = run();
+    file(&mut run, "a", 5);
+    until_settled(&mut run);
+    let kept = run.source().clone();
+    file(&mut run, "b", 5);
+    let put = held(&mut run, copies("b"));
+    let poll = held(&mut run, |effect| matches!(effect, Effect::Poll { .. }));
+    for _ in 0..20 {
+        file(&mut run, "c", 5);
+    }
+    answered_late(&mut run, put, 1);
+    let position = held(&mut run, |effect| matches!(effect, Effect::Position { .. }));
+    answered_late(&mut run, position, 1);
+    let since = run.now();
+    assert!(run.until(|run| run.now().millis_since(since) > 100));
+    run.source().restore(&kept);
+    answered_late(&mut run, poll, 1);
+    ends_equal(run);
+}
+
 /// The edits between the last look and now are gone.
 #[test]
 fn rule_8_1_gap_reads_no_unchanged_file() {

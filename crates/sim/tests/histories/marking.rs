@@ -1,6 +1,7 @@
 //! Section 7: commit markers.
 
 use whimbrel_core::effect::Effect;
+use whimbrel_sim::Way;
 use whimbrel_sim::options::Options;
 
 use crate::stage::*;
@@ -102,5 +103,26 @@ fn rule_7_1_success_is_removed_first() {
     let removal = held(&mut run, removes("out/part-0"));
     assert_eq!(target_content(&mut run, "out/_SUCCESS"), None);
     answered_late(&mut run, removal, 1);
+    ends_equal(run);
+}
+
+/// A removal without an answer lands late and takes the file that was made anew: the new sign
+/// waits until it cannot land any more, and then for the repair.
+#[test]
+fn rule_7_1_success_waits_for_a_late_removal() {
+    let mut run = run();
+    job(&mut run);
+    until_settled(&mut run);
+    delete(&mut run, "out/part-0");
+    let removal = held(&mut run, removes("out/part-0"));
+    let begun = run.now();
+    run.release(removal, Way::Unheard(4_900));
+    again(&mut run);
+    let put = held(&mut run, copies("out/_SUCCESS"));
+    assert!(run.now().millis_since(begun) > 4_900, "the removal has landed");
+    for name in ["out/part-0", "out/part-1", "out/part-2"] {
+        assert_eq!(target_content(&mut run, name), source_content(&mut run, name));
+    }
+    answered_late(&mut run, put, 1);
     ends_equal(run);
 }

@@ -24,6 +24,22 @@ fn rule_10_1_as_of_stays_behind_what_is_pending() {
     ends_equal(run);
 }
 
+/// The source was restored: what was followed before says nothing about it.
+#[test]
+fn rule_10_1_nothing_is_claimed_of_another_history() {
+    let mut run = run();
+    file(&mut run, "a", 5);
+    until_settled(&mut run);
+    let kept = run.source().clone();
+    file(&mut run, "b", 5);
+    until_settled(&mut run);
+    run.source().restore(&kept);
+    let position = held(&mut run, |effect| matches!(effect, Effect::Position { .. }));
+    assert_eq!(run.core().progress().as_of, None);
+    answered_late(&mut run, position, 1);
+    ends_equal(run);
+}
+
 /// The stream was followed, but its marks are not durable yet.
 #[test]
 fn rule_10_1_as_of_waits_for_durable_marks() {
