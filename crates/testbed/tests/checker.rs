@@ -93,19 +93,39 @@ fn a_commit_before_its_files_is_found() {
     let endpoint = server.endpoint();
     let marker = json!({"job": "1", "files": [{"name": "part-0", "bytes": 4}]}).to_string();
     let checker = Checker::new().unwrap().with_s3(endpoint);
-    put(endpoint, "/bucket/good/part-0", "", "text");
-    put(endpoint, "/bucket/good/_SUCCESS", "", &marker);
+    put(endpoint, "/bucket/good/jobs-0/job-1/part-0", "", "text");
+    put(endpoint, "/bucket/good/jobs-0/job-1/_SUCCESS", "", &marker);
     let poll = checker.poll_commits("s3://bucket/good").unwrap();
     std::thread::sleep(std::time::Duration::from_secs(5));
     let report = poll.finish().unwrap();
     assert!(report.equal, "{report:?}");
     assert_eq!(report.summary["markers"], 1);
 
-    put(endpoint, "/bucket/bad/_SUCCESS", "", &marker);
+    put(endpoint, "/bucket/bad/jobs-0/job-1/_SUCCESS", "", &marker);
     let poll = checker.poll_commits("s3://bucket/bad").unwrap();
     std::thread::sleep(std::time::Duration::from_secs(5));
     let report = poll.finish().unwrap();
-    assert_eq!(report.findings[0]["file"], "bad/part-0");
+    assert_eq!(report.findings[0]["file"], "bad/jobs-0/job-1/part-0");
+}
+
+#[test]
+fn a_commit_long_after_its_files_is_measured() {
+    let server = S3Mock::start().unwrap();
+    server.create_bucket("bucket").unwrap();
+    let endpoint = server.endpoint();
+    let marker = json!({"files": [{"name": "part-0", "bytes": 4}], "committed_milliseconds": 1});
+    let poll = Checker::new().unwrap().with_s3(endpoint).poll_commits("s3://bucket/late").unwrap();
+    // A machine that is busy with other things takes so long to start the reader.
+    std::thread::sleep(std::time::Duration::from_secs(15));
+    put(endpoint, "/bucket/late/jobs-0/job-1/part-0", "", "text");
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    put(endpoint, "/bucket/late/jobs-0/job-1/_SUCCESS", "", &marker.to_string());
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let summary = poll.finish().unwrap().summary;
+    let after_files = summary["latest_after_files_seconds"].as_f64().unwrap();
+    assert!((3.0..12.0).contains(&after_files), "{summary}");
+    // The marker says that it was committed long ago.
+    assert!(summary["latest_seconds"].as_f64().unwrap() > 1e9, "{summary}");
 }
 
 /// Path and kind of each finding, sorted.

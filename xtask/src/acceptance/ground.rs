@@ -56,11 +56,7 @@ impl Ground {
         let (mut hadoop, mut gateway, mut tls) = (None, None, None);
         let (mut source, mut target) = (path("source"), path("target"));
         if !plan.local_source {
-            let started = Hadoop::start(&HadoopOptions {
-                high_availability: plan.high_availability,
-                long_running: true,
-                ..HadoopOptions::default()
-            })?;
+            let started = Hadoop::start(&cluster(plan))?;
             source = format!("{}{FOLDER}", started.url());
             whimbrel = whimbrel.with([
                 ("HADOOP_CONF_DIR", started.configuration_directory().display().to_string()),
@@ -171,6 +167,22 @@ impl Ground {
     fn log(&self) -> PathBuf {
         self.folder.path().join("log")
     }
+}
+
+/// A standby has its NameNode begin a new segment of edits every two minutes; here, as many
+/// transactions as are made in that time have it do so. Each look at the stream reads the segment
+/// from its beginning.
+fn cluster(plan: &GroundPlan) -> HadoopOptions {
+    let options = HadoopOptions {
+        high_availability: plan.high_availability,
+        long_running: true,
+        ..HadoopOptions::default()
+    };
+    options
+        .with("dfs.namenode.checkpoint.txns", 50_000)
+        .with("dfs.namenode.edit.log.autoroll.check.interval.ms", 10_000)
+        // DataNodes that share two processors with all the rest report their blocks late.
+        .with("dfs.client.block.write.locateFollowingBlock.retries", 10)
 }
 
 /// What a migration and the judge said at the end, as it is kept.

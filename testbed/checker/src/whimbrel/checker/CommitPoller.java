@@ -15,20 +15,28 @@ import software.amazon.awssdk.services.s3.model.NoSuchKeyException;
 import software.amazon.awssdk.services.s3.model.S3Object;
 
 /**
- * Lists a target again and again and looks for a {@code _SUCCESS} that stands before its files.
- * The churn generator writes into each which files belong to it and when it was committed.
+ * Lists the jobs' folders of a target again and again and looks for a {@code _SUCCESS} that stands
+ * before its files, or comes long after them. The churn generator writes into each which files
+ * belong to it and when it was committed.
  */
 final class CommitPoller {
   private static final ObjectMapper JSON = new ObjectMapper();
+  /** How the folders that jobs write begin: nothing else is listed, which would be most work. */
+  private static final String JOBS = "jobs-";
 
   private final S3Tree tree;
   private final PrintStream out;
   /** Contents of markers, by key and ETag. */
   private final Map<String, JsonNode> markers = new HashMap<>();
   private final Set<String> reported = new HashSet<>();
+  /** When each object was first seen as it is, by key and ETag. */
+  private Map<String, Long> seen = new HashMap<>();
   private long polls;
   private long violations;
+  /** From the commit at the source until it is seen, the longest. */
   private long latestMilliseconds;
+  /** From when the last of its files is seen until it is, the longest. */
+  private long latestAfterFilesMilliseconds;
 
   CommitPoller(S3Tree tree, PrintStream out) {
     this.tree = tree;
@@ -47,6 +55,7 @@ final class CommitPoller {
     ObjectNode summary = JSON.createObjectNode().put("type", "summary").put("polls", polls);
     summary.put("markers", markers.size()).put("violations", violations);
     summary.put("latest_seconds", latestMilliseconds / 1000.0);
+    summary.put("latest_after_files_seconds", latestAfterFilesMilliseconds / 1000.0);
     out.println(summary.put("equal", violations == 0));
     return violations == 0;
   }
@@ -61,16 +70,27 @@ final class CommitPoller {
 
   private void poll() throws IOException {
     polls++;
-    NavigableMap<String, S3Object> objects = tree.objects();
+    NavigableMap<String, S3Object> objects = tree.objects(JOBS);
+    Map<String, Long> seenBefore = seen;
+    seen = new HashMap<>();
+    long now = System.currentTimeMillis();
+    for (S3Object object : objects.values()) {
+      seen.put(identity(object), seenBefore.getOrDefault(identity(object), now));
+    }
     for (S3Object object : objects.values()) {
       if (!object.key().endsWith("/_SUCCESS") || object.size() == 0) {
         continue;
       }
+      boolean first = !markers.containsKey(identity(object));
       JsonNode content = content(object);
       if (content == null) {
         continue;
       }
       String folder = object.key().substring(0, object.key().length() - "_SUCCESS".length());
+      // What stood there at the first look has been waiting for the poller, not the other way.
+      if (first && polls > 1) {
+        measure(object, folder, content, objects);
+      }
       for (JsonNode file : content.path("files")) {
         S3Object listed = objects.get(folder + file.path("name").asText());
         if (listed == null || listed.size() != file.path("bytes").asLong()) {
@@ -78,6 +98,28 @@ final class CommitPoller {
         }
       }
     }
+  }
+
+  /** How late a commit came that is seen for the first time. */
+  private void measure(
+      S3Object marker, String folder, JsonNode content, NavigableMap<String, S3Object> objects) {
+    long markerSeen = seen.get(identity(marker));
+    long committed = content.path("committed_milliseconds").asLong(markerSeen);
+    latestMilliseconds = Math.max(latestMilliseconds, markerSeen - committed);
+    // Files may have stood there before the job ended: it cannot be seen before it is committed.
+    long last = committed;
+    for (JsonNode file : content.path("files")) {
+      S3Object listed = objects.get(folder + file.path("name").asText());
+      if (listed != null) {
+        last = Math.max(last, seen.get(identity(listed)));
+      }
+    }
+    long late = markerSeen - last;
+    latestAfterFilesMilliseconds = Math.max(latestAfterFilesMilliseconds, late);
+  }
+
+  private static String identity(S3Object object) {
+    return object.key() + " " + object.eTag();
   }
 
   /** The pages of a listing are of different moments, so a suspicion is looked into. */
@@ -98,10 +140,8 @@ final class CommitPoller {
   }
 
   private JsonNode content(S3Object marker) throws IOException {
-    String identity = marker.key() + " " + marker.eTag();
-    JsonNode known = markers.get(identity);
+    JsonNode known = markers.get(identity(marker));
     if (known == null) {
-      long seen = System.currentTimeMillis();
       try {
         known =
             JSON.readTree(
@@ -112,12 +152,7 @@ final class CommitPoller {
       } catch (NoSuchKeyException gone) {
         return null;
       }
-      // What stood there at the first look has been waiting for the poller, not the other way.
-      long committed = known.path("committed_milliseconds").asLong(seen);
-      if (polls > 1) {
-        latestMilliseconds = Math.max(latestMilliseconds, seen - committed);
-      }
-      markers.put(identity, known);
+      markers.put(identity(marker), known);
     }
     return known;
   }

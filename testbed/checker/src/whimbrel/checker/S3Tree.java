@@ -51,7 +51,7 @@ final class S3Tree implements Tree {
   @Override
   public NavigableMap<String, Entry> list() throws IOException {
     NavigableMap<String, Entry> entries = new TreeMap<>();
-    for (S3Object object : objects().values()) {
+    for (S3Object object : objects("").values()) {
       String path = object.key().substring(prefix.length());
       if (path.isEmpty() || excluded(path)) {
         continue;
@@ -76,7 +76,8 @@ final class S3Tree implements Tree {
     return exclusions.excludes(path);
   }
 
-  NavigableMap<String, S3Object> objects() {
+  /** Those whose path below the prefix begins so. */
+  NavigableMap<String, S3Object> objects(String beginning) {
     NavigableMap<String, S3Object> objects = new TreeMap<>();
     String token = null;
     do {
@@ -84,7 +85,7 @@ final class S3Tree implements Tree {
           client.listObjectsV2(
               ListObjectsV2Request.builder()
                   .bucket(bucket)
-                  .prefix(prefix)
+                  .prefix(prefix + beginning)
                   .continuationToken(token)
                   .build());
       page.contents().forEach(object -> objects.put(object.key(), object));
