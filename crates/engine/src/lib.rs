@@ -21,6 +21,7 @@ mod limited_target;
 mod problems;
 mod progress;
 mod removable;
+mod root_look;
 mod run;
 mod setup;
 mod state;

@@ -36,6 +36,7 @@ use crate::limited_source::LimitedSource;
 use crate::limited_target::LimitedTarget;
 use crate::problems::Problems;
 use crate::progress::{Meter, Progress};
+use crate::root_look::RootLook;
 use crate::setup::{Setup, Sides};
 use crate::world::{Lanes, World};
 
@@ -259,6 +260,7 @@ impl Parts {
             stream: self.stream,
             desk,
             inputs,
+            root_look: RootLook::default(),
             lanes: Lanes {
                 transfers: Semaphore::new(self.transfers.max(1)),
                 listings: Semaphore::new(LISTINGS),

@@ -78,6 +78,7 @@ impl Setup {
             copy_bytes_max: abilities.copy_bytes_max,
             metadata_by_copy: abilities.metadata_by_copy,
             copies_max: self.transfers,
+            claims_max: CLAIMS_MAX,
             // Where directories are real, each is made, dressed and removed by its own key.
             directory_markers: match abilities.markers {
                 true => self.config.directory_markers,
@@ -87,6 +88,10 @@ impl Setup {
         }
     }
 }
+
+/// Paths being worked on at most. Most of them wait for the stream to be followed beyond their last
+/// read: a look at a long edit segment takes a NameNode a second, and hundreds of files change in it.
+const CLAIMS_MAX: usize = 1_024;
 
 /// The two sides of a run before it begins.
 pub(crate) struct Sides {

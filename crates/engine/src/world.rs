@@ -24,6 +24,7 @@ use crate::bare_directory::Directories;
 use crate::covered::{covers, cut_entries};
 use crate::followed::Followed;
 use crate::ledger_thread::{LedgerDesk, Question};
+use crate::root_look::RootLook;
 
 /// Objects of an inventory that are looked at at the same time.
 const INSPECTIONS: usize = 64;
@@ -39,6 +40,7 @@ pub(crate) struct World {
     pub(crate) desk: LedgerDesk,
     pub(crate) inputs: UnboundedSender<Input>,
     pub(crate) lanes: Lanes,
+    pub(crate) root_look: RootLook,
     /// Where directories are real.
     pub(crate) directories: Option<Directories>,
     /// Objects found without a stored checksum are read, so that equal ones can be adopted.
@@ -125,11 +127,12 @@ impl World {
             return Ok(Examined::Present(node));
         }
         // The root is looked at after the answer that rests on it (rule 1.5).
-        Ok(Examined::Absent { root_key: self.root_key().await? })
+        let look = async || self.root_key().await;
+        Ok(Examined::Absent { root_key: self.root_look.after_now(look).await? })
     }
 
     /// What the root is known by; `None` if nothing stands there.
-    pub(crate) async fn root_key(&self) -> Result<Option<u64>, StoreError> {
+    async fn root_key(&self) -> Result<Option<u64>, StoreError> {
         let root = self.source.stat(&RelPath::root()).await?;
         Ok(root.and_then(|node| match node {
             Node::Directory(directory) => Some(directory.file_key),
