@@ -78,7 +78,7 @@ impl Setup {
             copy_bytes_max: abilities.copy_bytes_max,
             metadata_by_copy: abilities.metadata_by_copy,
             copies_max: self.transfers,
-            claims_max: CLAIMS_MAX,
+            claims_max: claims_max(self.config.pending_max),
             // Where directories are real, each is made, dressed and removed by its own key.
             directory_markers: match abilities.markers {
                 true => self.config.directory_markers,
@@ -90,8 +90,11 @@ impl Setup {
 }
 
 /// Paths being worked on at most. Most of them wait for the stream to be followed beyond their last
-/// read: a look at a long edit segment takes a NameNode a second, and hundreds of files change in it.
-const CLAIMS_MAX: usize = 1_024;
+/// read: a look at a long edit segment takes a NameNode a second, and hundreds of files change in
+/// it. What is worked on cannot be coarsened, so it is at most half of what may be pending.
+fn claims_max(pending_max: u64) -> usize {
+    usize::try_from(pending_max / 2).unwrap_or(usize::MAX).clamp(256, 1_024)
+}
 
 /// The two sides of a run before it begins.
 pub(crate) struct Sides {
