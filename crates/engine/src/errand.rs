@@ -6,6 +6,7 @@ use whimbrel_core::effect::Effect;
 use whimbrel_core::failure::Side;
 use whimbrel_core::input::{Input, Streamed, Written};
 
+use crate::unknown_outcome::Writes;
 use crate::world::{World, no_stream};
 
 impl World {
@@ -58,6 +59,12 @@ impl World {
     }
 
     async fn write(&self, effect: Effect) {
+        let writes = Writes::of(&effect);
+        let tell_of_unknown = |outcomes: &[Written]| {
+            if let Some(writes) = &writes {
+                writes.tell_of_unknown(outcomes);
+            }
+        };
         let (ticket, outcome) = match effect {
             Effect::Copy(job) => {
                 let _lane = self.lanes.transfers.acquire().await;
@@ -85,6 +92,7 @@ impl World {
                 if let Some(directories) = &self.directories {
                     directories.removed(&items);
                 }
+                tell_of_unknown(&outcomes);
                 return self.tell(Input::Removed { ticket, outcomes });
             }
             Effect::Abort { path, upload_id } => {
@@ -111,6 +119,7 @@ impl World {
             | Effect::Densest { .. }
             | Effect::Finish(_) => return,
         };
+        tell_of_unknown(std::slice::from_ref(&outcome));
         self.tell(Input::Written { ticket, outcome });
     }
 }

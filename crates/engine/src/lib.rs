@@ -26,6 +26,7 @@ mod run;
 mod setup;
 mod state;
 mod story;
+mod unknown_outcome;
 mod world;
 
 pub use control::{Control, Orders, Request, SOCKET, request};

@@ -55,8 +55,13 @@ pub struct Progress {
     pub failures: u64,
     /// Removals that a guard holds.
     pub guarded: u64,
-    /// Writes whose end is not known.
+    /// Writes whose end is not known: under way, or of unknown outcome.
     pub attempts: u64,
+    /// Writes that ended without an answer, or with their process: a run does not end before each
+    /// can take effect no longer and was looked at.
+    pub unknown_outcomes: u64,
+    /// How long the last of them may still take effect; `None` if there are none.
+    pub unknown_outcomes_seconds_max: Option<f64>,
     /// Objects under the target that the source does not have.
     pub extras: u64,
     /// Objects that this migration wrote or adopted.
@@ -145,6 +150,10 @@ impl Meter {
             failures: seen.pending.failed,
             guarded: seen.pending.guarded,
             attempts: seen.pending.attempts,
+            unknown_outcomes: seen.doubts as u64,
+            unknown_outcomes_seconds_max: seen
+                .doubts_end
+                .map(|end| end.millis_since(now) as f64 / 1000.0),
             extras: seen.pending.found,
             objects: seen.pending.rows,
             copies: seen.copies,

@@ -38,6 +38,7 @@ use crate::problems::Problems;
 use crate::progress::{Meter, Progress};
 use crate::root_look::RootLook;
 use crate::setup::{Setup, Sides};
+use crate::unknown_outcome;
 use crate::world::{Lanes, World};
 
 const LISTINGS: usize = 16;
@@ -201,6 +202,7 @@ impl Parts {
         let (input_sender, inputs) = mpsc::unbounded_channel();
         let (failed_sender, failed) = mpsc::unbounded_channel();
         let attempts = ledger.attempts()?;
+        unknown_outcome::tell_of_left(&attempts);
         let counters = Arc::new(Mutex::new(meta.counters));
         let answers = input_sender.clone();
         let children_first = !self.target.abilities().markers;

@@ -40,6 +40,7 @@ pub fn status_at_rest(state: &Path) -> Result<Value, EngineError> {
         "failures": summary.failed,
         "guarded": summary.guarded,
         "attempts": summary.attempts,
+        "unknown_outcomes": summary.attempts,
         "extras": summary.found,
         "objects": summary.rows,
     }))

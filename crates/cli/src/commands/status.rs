@@ -6,7 +6,7 @@ use whimbrel_engine::{Request, status_at_rest};
 use crate::arguments::StatusArguments;
 use crate::control;
 use crate::exit::CommandError;
-use crate::output::progress::flattened;
+use crate::output::progress::{flattened, unknown_outcomes};
 use crate::output::result::{bytes, grouped};
 use crate::output::{self};
 use crate::record::{self, Call};
@@ -115,6 +115,9 @@ fn text(stand: &Map<String, Value>) -> String {
     if let Some(lag) = stand.get("lag_seconds").and_then(Value::as_f64) {
         lines.push(format!("  {:<18}{lag:.1} s", "lag"));
     }
+    let seconds_max = stand.get("unknown_outcomes_seconds_max").and_then(Value::as_f64);
+    let outcomes = stand.get("unknown_outcomes").and_then(Value::as_u64).unwrap_or_default();
+    lines.extend(unknown_outcomes(outcomes, seconds_max).map(|text| format!("  {text}")));
     if let Some(message) = word("message") {
         lines.push(format!("  {}", output::printable(message)));
     }

@@ -178,9 +178,23 @@ fn troubles(progress: &Progress) -> impl Iterator<Item = String> {
         count(progress.guarded, "removals wait for whimbrel confirm"),
         lost("source", progress.source_lost_seconds),
         lost("target", progress.target_lost_seconds),
+        unknown_outcomes(progress.unknown_outcomes, progress.unknown_outcomes_seconds_max),
     ]
     .into_iter()
     .flatten()
+}
+
+/// What a run waits for before it says that both sides are equal; `None` for nothing.
+pub fn unknown_outcomes(count: u64, seconds_max: Option<f64>) -> Option<String> {
+    let outcomes = match count {
+        0 => return None,
+        1 => "1 unknown outcome".to_owned(),
+        _ => format!("{} unknown outcomes", grouped(count)),
+    };
+    Some(match seconds_max {
+        Some(seconds) => format!("waits for {outcomes}, at most {}", clock(seconds.ceil())),
+        None => outcomes,
+    })
 }
 
 /// Hours, minutes and seconds as far as they matter.
@@ -234,9 +248,13 @@ mod tests {
             phase: "running",
             failures: 2,
             target_lost_seconds: Some(70.0),
+            unknown_outcomes: 3,
+            unknown_outcomes_seconds_max: Some(61.2),
             ..Progress::default()
         };
         let line = line(&progress);
         assert!(line.contains("2 failed, the target has not answered for 1 min 10 s"), "{line}");
+        let waits = "waits for 3 unknown outcomes, at most 1 min 2 s";
+        assert!(line.contains(waits), "{line}");
     }
 }

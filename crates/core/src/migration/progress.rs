@@ -27,6 +27,10 @@ pub struct Progress {
     pub passes: usize,
     /// Paths being worked on.
     pub claims: usize,
+    /// Writes whose outcome is unknown.
+    pub doubts: usize,
+    /// When the last of them can take effect no longer.
+    pub doubts_end: Option<Time>,
     /// The first scan came to its end.
     pub scanned: bool,
     /// Changes in scope seen in this run.
@@ -68,6 +72,8 @@ impl Migration {
             copies: self.copies_in_flight,
             passes: self.passes.len(),
             claims: self.claims.held.len(),
+            doubts: self.doubts.len(),
+            doubts_end: self.doubts.last().map(|(until, _, _)| *until),
             scanned: self.scanned,
             changes_seen: self.changes_seen,
             source_lost: self.source_side.lost.as_ref().map(|(since, _)| *since),
