@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
@@ -116,6 +116,7 @@ fn measure(options: &Outage, loss: Loss) -> Result<Value, Box<dyn Error>> {
             migration
         }
     };
+    let back = Instant::now();
     while ground.hadoop()?.churn_is_running()? {
         sleep(LOOK_EVERY);
     }
@@ -123,8 +124,10 @@ fn measure(options: &Outage, loss: Loss) -> Result<Value, Box<dyn Error>> {
     let survived = migration.is_running()?;
     let problems = migration.stop()?.1.problems;
     let (code, mut seen) = ground.migrate(&["--until-quiet", "3s"])?.finish(QUIET_LIMIT)?;
+    let seconds_to_equal = back.elapsed().as_secs_f64();
     seen.problems.extend(problems);
     let mut measured = ending(code, &seen, &ground.compare()?);
+    measured["seconds_from_return_to_equal"] = json!(seconds_to_equal);
     demand(&mut measured, survived, "it did not go on by itself");
     measured["operations"] = done.all["operations"].clone();
     measured["operations_refused"] = json!(done.failed);
