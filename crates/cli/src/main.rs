@@ -49,7 +49,7 @@ fn main() -> ExitCode {
             ExitCode::from(refuse(error, json))
         }
         Err(ParseError::Clap(error)) => {
-            output::standard_error(error.render().ansi().to_string().trim_end());
+            output::standard_error(error.render().to_string().trim_end());
             ExitCode::from(exit::code(&BTreeSet::from([Condition::Usage])))
         }
     }

@@ -8,7 +8,18 @@ use crate::event::StreamReply;
 use crate::failure::Failure;
 use crate::number::{AttemptNumber, TxId};
 use crate::path::RelPath;
-use crate::record::{Attempt, Found, Part, Pending, PendingSummary, Row, Upload};
+use crate::record::{Attempt, Found, Parked, Part, Pending, PendingSummary, Row, Upload};
+
+/// How much of what a commit marker speaks for is on the target (rule 7.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// Everything.
+    Complete,
+    /// Something is under way.
+    Incomplete,
+    /// All that is left is set aside: failed, or held by a guard (then `Guard`).
+    SetAside(Parked),
+}
 
 /// Something that happened outside.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,8 +73,8 @@ pub enum Input {
     Group {
         /// Of which question.
         ticket: Ticket,
-        /// Something of the group is not yet on the target.
-        incomplete: bool,
+        /// How much of it is on the target.
+        group: Group,
     },
     /// Whether a removal has to wait for a renamed destination.
     HintsChecked {

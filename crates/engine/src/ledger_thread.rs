@@ -290,7 +290,7 @@ impl Clerk {
                 Input::Rows { ticket: asked.ticket, rows }
             }
             Question::Group { ticket, path, group, up_to } => {
-                Input::Group { ticket, incomplete: ledger.group_incomplete(&path, &group, up_to)? }
+                Input::Group { ticket, group: ledger.group(&path, &group, up_to)? }
             }
             Question::CheckHints { ticket, path } => {
                 Input::HintsChecked { ticket, wait: ledger.hints_wait(&path)? }

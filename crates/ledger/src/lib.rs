@@ -63,7 +63,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, params};
 use whimbrel_core::entry::Page;
-use whimbrel_core::input::{PageJoin, Work};
+use whimbrel_core::input::{Group, PageJoin, Work};
 use whimbrel_core::number::{Time, TxId};
 use whimbrel_core::path::{Namespace, RelPath};
 use whimbrel_core::record::{Attempt, Change, Found, Lane, Meta, Pending, PendingSummary, Row};
@@ -408,15 +408,15 @@ impl Ledger {
         Ok(rows)
     }
 
-    /// Rule 7.1: something of a commit marker's group that was first pending at or before a
-    /// transaction is not yet on the target: an entry at or under the group, or one above that
+    /// Rule 7.1: whether something of a commit marker's group that was first pending at or before
+    /// a transaction is not yet on the target: an entry at or under the group, or one above that
     /// reaches it; commit markers and open files aside.
     ///
     /// # Errors
     /// `Closed`, `Damaged`, `Database`.
-    pub fn group_incomplete(&self, marker: &RelPath, group: &RelPath, up_to: TxId) -> Result<bool> {
+    pub fn group(&self, marker: &RelPath, group: &RelPath, up_to: TxId) -> Result<Group> {
         self.usable()?;
-        self.state.group_incomplete(&self.sql, marker, group, up_to)
+        self.state.group(&self.sql, marker, group, up_to)
     }
 
     /// Rule 6.2: a removal at a path has to wait, because something else that is neither parked

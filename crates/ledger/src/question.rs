@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use rusqlite::Connection;
 use whimbrel_core::commit_marker;
 use whimbrel_core::identity::Sameness;
+use whimbrel_core::input::Group;
 use whimbrel_core::number::TxId;
 use whimbrel_core::path::{Namespace, RelPath};
 use whimbrel_core::record::{AttemptKind, Hint, Parked, Pending, Reach};
@@ -98,16 +99,16 @@ impl State {
     }
 
     /// Rule 7.1: something of the group was first pending at or before the transaction.
-    pub(crate) fn group_incomplete(
+    pub(crate) fn group(
         &self,
         sql: &Connection,
         marker: &RelPath,
         group: &RelPath,
         up_to: TxId,
-    ) -> Result<bool> {
+    ) -> Result<Group> {
         let up_to = up_to.max(self.newest_reaching(sql, marker)?);
         if self.may_lose_from(sql, marker, group)? {
-            return Ok(true);
+            return Ok(Group::Incomplete);
         }
         let counts = |entry: &Entry| {
             let pending = &entry.pending;
@@ -116,7 +117,27 @@ impl State {
                 && pending.path != *marker
                 && !commit_marker::is_commit_marker(&pending.path)
         };
-        if self.any_reaching(sql, group, &counts)? {
+        if !self.any_of_group(sql, group, &counts)? {
+            return Ok(Group::Complete);
+        }
+        if self
+            .any_of_group(sql, group, &|entry| counts(entry) && entry.pending.parked.is_none())?
+        {
+            return Ok(Group::Incomplete);
+        }
+        let guarded = self.any_of_group(sql, group, &|entry| {
+            counts(entry) && entry.pending.parked == Some(Parked::Guard)
+        })?;
+        Ok(Group::SetAside(if guarded { Parked::Guard } else { Parked::Failed }))
+    }
+
+    fn any_of_group(
+        &self,
+        sql: &Connection,
+        group: &RelPath,
+        counts: &dyn Fn(&Entry) -> bool,
+    ) -> Result<bool> {
+        if self.any_reaching(sql, group, counts)? {
             return Ok(true);
         }
         if self.names.0 == Namespace::Tree || group.is_root() {

@@ -8,7 +8,7 @@ use support::{
 };
 use whimbrel_core::entry::{DirectoryNode, Entry, FileNode, Node, Page};
 use whimbrel_core::identity::Identity;
-use whimbrel_core::input::Work;
+use whimbrel_core::input::{Group, Work};
 use whimbrel_core::metadata::Metadata;
 use whimbrel_core::number::{AttemptNumber, Epoch, Mark, Time, TxId};
 use whimbrel_core::path::{Namespace, RelPath};
@@ -162,7 +162,8 @@ fn opaque_keys_are_all_children_of_the_root() {
     assert_eq!(rows(&all), ["a/", "a/b"]);
     ledger.apply(&[&[live("t/x", 3), live("t-/x", 4), coarsen("t", true)]]).unwrap();
     let incomplete = |group: &str, up_to| {
-        ledger.group_incomplete(&"t/_SUCCESS".into(), &group.into(), TxId(up_to)).unwrap()
+        let answer = ledger.group(&"t/_SUCCESS".into(), &group.into(), TxId(up_to)).unwrap();
+        answer != Group::Complete
     };
     assert!(incomplete("t", 3) && !incomplete("t", 2) && !incomplete("u", 9));
     assert!(incomplete("", 1));
@@ -376,28 +377,31 @@ fn idle_hints_are_dropped() {
 fn a_group_is_incomplete_while_something_of_it_is_pending() {
     let subtree = |path, txid| mark(path, Reach::Subtree, Lane::Backlog, txid);
     let children = |path, txid| mark(path, Reach::Directory, Lane::Backlog, txid);
-    for (changes, incomplete) in [
-        (vec![live("t/x", 5)], true),
-        (vec![live("t/x", 6)], false),
-        (vec![live("t/_SUCCESS", 5)], false),
-        (vec![live("t/sub/_SUCCESS", 5)], false),
-        (vec![live("t", 5)], true),
-        (vec![live("tt/x", 5)], false),
-        (vec![live("t/x", 5), park("t/x", 5, Parked::Open, None)], false),
-        (vec![live("t/x", 5), park("t/x", 5, Parked::Failed, None)], true),
-        (vec![live("t/x", 5), park("t/x", 5, Parked::Guard, None)], true),
-        (vec![live("t/x", 5), defer("t/x", 5, 0, true)], true),
-        (vec![subtree("", 5)], true),
-        (vec![children("", 5)], true),
-        (vec![subtree("w", 5)], false),
-        (vec![live("", 5)], false),
+    for (changes, group) in [
+        (vec![live("t/x", 5)], Group::Incomplete),
+        (vec![live("t/x", 6)], Group::Complete),
+        (vec![live("t/_SUCCESS", 5)], Group::Complete),
+        (vec![live("t/sub/_SUCCESS", 5)], Group::Complete),
+        (vec![live("t", 5)], Group::Incomplete),
+        (vec![live("tt/x", 5)], Group::Complete),
+        (vec![live("t/x", 5), park("t/x", 5, Parked::Open, None)], Group::Complete),
+        (
+            vec![live("t/x", 5), park("t/x", 5, Parked::Failed, None)],
+            Group::SetAside(Parked::Failed),
+        ),
+        (vec![live("t/x", 5), park("t/x", 5, Parked::Guard, None)], Group::SetAside(Parked::Guard)),
+        (vec![live("t/x", 5), defer("t/x", 5, 0, true)], Group::Incomplete),
+        (vec![subtree("", 5)], Group::Incomplete),
+        (vec![children("", 5)], Group::Incomplete),
+        (vec![subtree("w", 5)], Group::Complete),
+        (vec![live("", 5)], Group::Complete),
         // Marked again after the closing transaction, but pending since before it.
-        (vec![live("t/x", 5), live("t/x", 9)], true),
-        (vec![subtree("", 2), advance("", 2, "z"), settle("", 2)], false),
+        (vec![live("t/x", 5), live("t/x", 9)], Group::Incomplete),
+        (vec![subtree("", 2), advance("", 2, "z"), settle("", 2)], Group::Complete),
     ] {
         let ledger = ledger(&changes);
-        let answer = ledger.group_incomplete(&"t/_SUCCESS".into(), &"t".into(), TxId(5)).unwrap();
-        assert_eq!(answer, incomplete, "{changes:?}");
+        let answer = ledger.group(&"t/_SUCCESS".into(), &"t".into(), TxId(5)).unwrap();
+        assert_eq!(answer, group, "{changes:?}");
     }
 }
 
@@ -412,8 +416,8 @@ fn a_group_reaches_up_to_the_newest_change_of_its_sign() {
         (vec![live("t/x", 8), live("t/_SUCCESS", 7)], false),
     ] {
         let ledger = ledger(&changes);
-        let answer = ledger.group_incomplete(&"t/_SUCCESS".into(), &"t".into(), TxId(5)).unwrap();
-        assert_eq!(answer, incomplete, "{changes:?}");
+        let answer = ledger.group(&"t/_SUCCESS".into(), &"t".into(), TxId(5)).unwrap();
+        assert_eq!(answer != Group::Complete, incomplete, "{changes:?}");
     }
 }
 
@@ -440,8 +444,8 @@ fn a_group_is_incomplete_while_a_doubtful_write_may_spoil_it() {
         let changes = ["t/x", "u/x", "t/_SUCCESS"].map(|path| put(path, 1));
         let mut ledger = ledger(&changes);
         ledger.apply(&[&[Change::AttemptOpened(attempt.clone())]]).unwrap();
-        let answer = ledger.group_incomplete(&"t/_SUCCESS".into(), &"t".into(), TxId(5)).unwrap();
-        assert_eq!(answer, incomplete, "{attempt:?}");
+        let answer = ledger.group(&"t/_SUCCESS".into(), &"t".into(), TxId(5)).unwrap();
+        assert_eq!(answer != Group::Complete, incomplete, "{attempt:?}");
     }
 }
 

@@ -415,9 +415,9 @@ impl Run {
             Effect::Rows { ticket, under, after, commit_markers, strictly_below, limit } => ledger
                 .rows(&under, after.as_ref(), commit_markers, strictly_below, limit)
                 .map(|rows| Input::Rows { ticket, rows }),
-            Effect::Group { ticket, path, group, up_to } => ledger
-                .group_incomplete(&path, &group, up_to)
-                .map(|incomplete| Input::Group { ticket, incomplete }),
+            Effect::Group { ticket, path, group, up_to } => {
+                ledger.group(&path, &group, up_to).map(|group| Input::Group { ticket, group })
+            }
             Effect::CheckHints { ticket, path } => {
                 ledger.hints_wait(&path).map(|wait| Input::HintsChecked { ticket, wait })
             }

@@ -29,6 +29,16 @@ impl Running {
         self.0.as_ref().map(|child| child.id().to_string()).unwrap()
     }
 
+    /// The same for a call that has to end soon: it is killed when it does not.
+    pub fn ended_within(mut self, limit: Duration) -> Ended {
+        let started = Instant::now();
+        while self.0.as_mut().unwrap().try_wait().unwrap().is_none() {
+            assert!(started.elapsed() < limit, "it does not end");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.ended()
+    }
+
     pub fn ended(mut self) -> Ended {
         Ended::of(self.0.take().unwrap().wait_with_output().unwrap())
     }

@@ -4,6 +4,8 @@ use std::process::Command;
 
 use crate::call::{Place, until};
 
+const SOON: std::time::Duration = std::time::Duration::from_secs(60);
+
 fn small_tree(place: &Place) {
     place.write("source/a", "one");
     place.write("source/d/b.txt", "two");
@@ -273,4 +275,41 @@ fn a_signal_ends_what_keeps_nothing() {
         assert!(killed.success());
         assert_eq!(child.ended().expect(130).result()["outcome"], "stopped");
     }
+}
+
+/// A directory whose children are all excluded was gone through again and again.
+#[test]
+fn a_directory_of_which_nothing_is_in_scope_does_not_keep_the_run_from_its_end() {
+    let place = Place::new();
+    place.write("source/x/_temporary/0/file", "not to be moved");
+    place.write("source/y/file.bak", "not to be moved");
+    let call = ["migrate", "source", "target", "--exclude", "**/*.bak", "--json"];
+    let result = place.spawn(&call).ended_within(SOON).expect(0).result();
+    assert_eq!(result["outcome"], "equal", "{result}");
+    assert!(place.path("target/x").is_dir() && place.path("target/y").is_dir());
+    place.run(&["verify", "source", "target", "--exclude", "**/*.bak"]).expect(0);
+    let all = ["migrate", "source", "other", "--directory-markers", "all", "--json"];
+    place.spawn(&all).ended_within(SOON).expect(0);
+}
+
+/// A commit marker waited for ever for a sibling that cannot be migrated.
+#[test]
+fn a_commit_marker_beside_a_failed_path_does_not_keep_the_run_from_its_end() {
+    let place = Place::new();
+    place.write("source/_SUCCESS", "");
+    place.write("source/part-0", "data");
+    std::os::unix::fs::symlink("part-0", place.path("source/link")).unwrap();
+    let ended =
+        place.spawn(&["migrate", "source", "target", "--json"]).ended_within(SOON).expect(5);
+    let result = ended.result();
+    assert_eq!((&result["outcome"], &result["failures"]), (&"incomplete".into(), &2.into()));
+    let told = ended.lines().into_iter().filter(|line| line["type"] == "problem");
+    let told: Vec<_> = told.map(|line| line["path"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(told, ["link", "_SUCCESS"]);
+    assert_eq!(place.read("target/part-0").as_deref(), Some(&b"data"[..]));
+    assert_eq!(place.read("target/_SUCCESS"), None);
+
+    std::fs::remove_file(place.path("source/link")).unwrap();
+    place.spawn(&["migrate", "source", "target"]).ended_within(SOON).expect(0);
+    assert_eq!(place.read("target/_SUCCESS").as_deref(), Some(&b""[..]));
 }

@@ -84,6 +84,9 @@ pub struct Migration {
     /// Entries handed out and neither settled, set aside nor given back.
     works: usize,
     passes: BTreeMap<RelPath, pass::Pass>,
+    /// Directories whose pass ended and whose marker is looked at next. What stands in them at the
+    /// source may be out of scope: they are not gone through again for it.
+    gone_through: BTreeSet<RelPath>,
     queue: copy::CopyQueue,
     copies_in_flight: usize,
     barriers: barrier::Barriers,
@@ -146,6 +149,7 @@ impl Migration {
             claims: claim::Claims::default(),
             works: 0,
             passes: BTreeMap::new(),
+            gone_through: BTreeSet::new(),
             queue: copy::CopyQueue::default(),
             copies_in_flight: 0,
             barriers: barrier::Barriers::default(),
@@ -291,9 +295,9 @@ impl Migration {
                     self.purge_rows(path, claim, rows);
                 }
             }
-            Input::Group { ticket, incomplete } => {
+            Input::Group { ticket, group } => {
                 if let Some((path, claim)) = self.answered(ticket) {
-                    self.grouped(path, claim, incomplete);
+                    self.grouped(path, claim, group);
                 }
             }
             Input::HintsChecked { ticket, wait } => {

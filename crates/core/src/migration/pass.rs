@@ -400,6 +400,7 @@ impl Migration {
             && (all || !pass.met_anything);
         if wanted {
             let (first, last) = (pass.claim.first, pass.claim.last);
+            self.gone_through.insert(directory.clone());
             self.mark(directory, Reach::Path, Lane::Live, first, last);
         }
         self.freed(directory);

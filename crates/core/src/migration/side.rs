@@ -54,7 +54,8 @@ impl Migration {
         }
     }
 
-    fn set_aside(&mut self, path: RelPath, claim: Claim, failure: Failure) {
+    /// Reports the failure and sets the path aside; a live run tries it again.
+    pub(super) fn set_aside(&mut self, path: RelPath, claim: Claim, failure: Failure) {
         self.outbox.send(Effect::Report(Report {
             path: Some(path.clone()),
             kind: ReportKind::Failed,

@@ -7,7 +7,7 @@ use crate::commit_marker;
 use crate::effect::{Effect, Report, ReportKind};
 use crate::entry::{DirectoryNode, FileNode, Node};
 use crate::failure::{Failure, FailureKind, Side};
-use crate::input::{Examined, Work};
+use crate::input::{Examined, Group, Work};
 use crate::number::TxId;
 use crate::path::{Namespace, RelPath};
 use crate::record::{Change, Lane, Parked, Reach, Row};
@@ -197,14 +197,34 @@ impl Migration {
     }
 
     /// The answer about a commit marker's group.
-    pub(super) fn grouped(&mut self, path: RelPath, mut claim: Claim, incomplete: bool) {
-        if incomplete || claim.dirty {
+    pub(super) fn grouped(&mut self, path: RelPath, mut claim: Claim, group: Group) {
+        match group {
+            Group::SetAside(reason) if !claim.dirty => {
+                self.set_aside_with_group(path, claim, reason);
+            }
             // A removal of its group may wait for renamed destinations: not for this one too.
-            self.again(path, claim, 100, incomplete);
-            return;
+            Group::Incomplete | Group::SetAside(_) => self.again(path, claim, 100, true),
+            Group::Complete if claim.dirty => self.again(path, claim, 100, false),
+            Group::Complete => {
+                claim.step = Step::Begun;
+                self.bring(path, claim);
+            }
         }
-        claim.step = Step::Begun;
-        self.bring(path, claim);
+    }
+
+    /// What it speaks for does not arrive before somebody mends or confirms something: a run that
+    /// waited for that would never end.
+    fn set_aside_with_group(&mut self, path: RelPath, claim: Claim, reason: Parked) {
+        let failure = Failure {
+            side: Side::Source,
+            kind: FailureKind::Conflict,
+            message: format!("{path} waits for paths that it speaks for and that are set aside"),
+            remedy: "mend or exclude the other paths that are named; it follows them".to_owned(),
+        };
+        match reason {
+            Parked::Guard => self.park(path, claim, reason, None, failure.message),
+            Parked::Failed | Parked::Open => self.set_aside(path, claim, failure),
+        }
     }
 
     /// No directory stands at the path: what was open or failed below it is gone.
@@ -230,8 +250,9 @@ impl Migration {
             self.remove_own(path, claim, AfterRemoval::Again);
             return;
         }
-        let not_empty = node.empty == Some(false);
-        if claim.reach != Reach::Path || (not_empty && !claim.rows_below) {
+        let gone_through = self.gone_through.remove(&path);
+        let unknown = node.empty == Some(false) && !claim.rows_below && !gone_through;
+        if claim.reach != Reach::Path || unknown {
             let (first, last) = (claim.first, claim.last);
             let from_pass = claim.reach != Reach::Path;
             self.settle(path.clone(), claim, TxId(0));
@@ -239,7 +260,8 @@ impl Migration {
             self.mark(&path, Reach::Subtree, lane, first, last);
             return;
         }
-        self.consider_marker(path, claim, node);
+        let empty = if gone_through { Some(true) } else { node.empty };
+        self.consider_marker(path, claim, DirectoryNode { empty, ..node });
     }
 
     /// Removes what of ours is in the way of what the source has at the path now (rule 5.5).
