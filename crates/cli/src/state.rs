@@ -50,12 +50,25 @@ pub fn named(name: &str, folder: Option<&Path>) -> Result<StatePlace, CommandErr
 /// # Errors
 /// There is none of that name.
 pub fn existing(name: &str, folder: Option<&Path>) -> Result<StatePlace, CommandError> {
-    let place = named(name, folder)?;
+    standing(named(name, folder)?)
+}
+
+/// The place of the migration whose state folder is given, by the folder's name.
+///
+/// # Errors
+/// No such folder.
+pub fn existing_folder(folder: &Path) -> Result<StatePlace, CommandError> {
+    let name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned();
+    standing(StatePlace { folder: folder.to_owned(), name })
+}
+
+fn standing(place: StatePlace) -> Result<StatePlace, CommandError> {
     if place.folder.is_dir() {
         return Ok(place);
     }
+    let (name, folder) = (&place.name, place.folder.display());
     Err(CommandError::usage(
-        format!("there is no migration {name}: {} does not exist", place.folder.display()),
+        format!("there is no migration {name}: {folder} does not exist"),
         "whimbrel status shows the names; say --state DIR where the state lies elsewhere",
     ))
 }

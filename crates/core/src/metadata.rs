@@ -26,6 +26,13 @@ impl Metadata {
     pub fn unknown() -> Self {
         Self { mode: u32::MAX, ..Self::default() }
     }
+
+    /// False where the source knows of no owner, group or mode (keys of object stores): then the
+    /// target keeps what it gives to new files.
+    pub fn has_rights(&self) -> bool {
+        let nameless = self.owner.is_empty() && self.group.is_empty() && self.acl.is_none();
+        !nameless || self.mode != 0
+    }
 }
 
 /// How much metadata travels (`--metadata`).

@@ -51,7 +51,9 @@ pub fn encode(stamp: &Stamp) -> BTreeMap<String, String> {
     }
     let Some(metadata) = &stamp.metadata else { return fields };
     fields.insert(MTIME.to_owned(), seconds(metadata.modified_ns));
-    fields.insert(MODE.to_owned(), format!("{:04o}", metadata.mode));
+    if metadata.has_rights() {
+        fields.insert(MODE.to_owned(), format!("{:04o}", metadata.mode));
+    }
     let acl = metadata.acl.as_deref().unwrap_or_default();
     for (name, text) in [(OWNER, metadata.owner.as_str()), (GROUP, &metadata.group), (ACL, acl)] {
         if !text.is_empty() {

@@ -90,6 +90,9 @@ pub struct Abilities {
     pub parts_max: u32,
     /// `copy` works up to so many bytes; 0: never.
     pub copy_bytes_max: u64,
+    /// `Object::crc32c` was checked by the store and cannot stay behind when the bytes change.
+    /// False where it is a note beside the bytes: good enough to find what to copy, no proof.
+    pub checksums_kept: bool,
     /// Objects carry user metadata and can be given new metadata by `copy` onto themselves.
     pub metadata_by_copy: bool,
     /// Directory markers are objects (object stores); else directories are made.

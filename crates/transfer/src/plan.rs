@@ -68,6 +68,7 @@ mod tests {
             part_bytes_max: 5 << 30,
             parts_max: 10_000,
             copy_bytes_max: 5 << 30,
+            checksums_kept: true,
             metadata_by_copy: true,
             markers: true,
             request_lifetime: RequestLifetime::fixed(60_000),

@@ -244,13 +244,13 @@ impl Comparison {
         key: &[u8],
         object: &Object,
     ) -> Result<(u32, bool), StoreError> {
+        let target = &self.verification.target;
+        let believed =
+            self.verification.options.content != Content::Read && target.abilities().checksums_kept;
         match object.crc32c {
             _ if object.length == 0 => Ok((0, false)),
-            Some(stored) if self.verification.options.content != Content::Read => {
-                Ok((stored, false))
-            }
+            Some(stored) if believed => Ok((stored, false)),
             Some(_) | None => {
-                let target = &self.verification.target;
                 let counter = &self.meter.bytes_read_target;
                 Ok((read(|| target.read(key), object.length, counter).await?, true))
             }

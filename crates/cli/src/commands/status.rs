@@ -17,8 +17,12 @@ use crate::state::{self, StatePlace};
 /// # Errors
 /// No such migration, or a state folder that cannot be read.
 pub async fn run(arguments: &StatusArguments, json: bool) -> Result<u8, CommandError> {
-    if let Some(name) = &arguments.name {
-        let place = state::existing(name, arguments.state.as_deref())?;
+    let asked = match (&arguments.name, &arguments.state) {
+        (Some(name), folder) => Some(state::existing(name, folder.as_deref())?),
+        (None, Some(folder)) => Some(state::existing_folder(folder)?),
+        (None, None) => None,
+    };
+    if let Some(place) = asked {
         let stand = stand(&place).await?;
         if json {
             output::json_line("result", &stand);

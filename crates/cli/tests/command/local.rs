@@ -313,3 +313,34 @@ fn a_commit_marker_beside_a_failed_path_does_not_keep_the_run_from_its_end() {
     place.spawn(&["migrate", "source", "target"]).ended_within(SOON).expect(0);
     assert_eq!(place.read("target/_SUCCESS").as_deref(), Some(&b""[..]));
 }
+
+/// The checksum noted beside the bytes of a local file was taken for the checksum of its bytes.
+#[test]
+fn a_byte_that_changed_under_the_same_length_and_time_is_found_by_verify() {
+    let place = Place::new();
+    place.write("source/file", vec![7; 5_000]);
+    place.run(&["migrate", "source", "target"]).expect(0);
+    let path = place.path("target/file");
+    let modified = std::fs::metadata(&path).unwrap().modified().unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.set_modified(modified).unwrap();
+    let result = place.run(&["verify", "source", "target", "--json"]).expect(5).result();
+    assert_eq!((&result["outcome"], &result["different"]), (&"different".into(), &1.into()));
+    assert_eq!(result["bytes_read_target"], 5_000, "{result}");
+}
+
+/// `status --state` without a name showed all migrations but the one in that folder.
+#[test]
+fn status_of_a_state_folder_without_a_name() {
+    let place = Place::new();
+    small_tree(&place);
+    place.run(&["migrate", "source", "target", "--name", "one", "--state", "elsewhere"]).expect(0);
+    let result = place.run(&["status", "--state", "elsewhere", "--json"]).expect(0).result();
+    assert_eq!((&result["outcome"], &result["running"]), (&"equal".into(), &false.into()));
+    place.write("damaged/state.db", "no database");
+    place.run(&["status", "--state", "damaged", "--json"]).expect(7);
+    place.run(&["status", "--state", "nowhere", "--json"]).expect(2);
+}

@@ -36,12 +36,23 @@ fn there_and_back() {
     let back = place.run(&["migrate", "s3://bucket/p", "back", "--json"]).expect(0).result();
     assert_eq!(back["outcome"], "equal");
     assert_eq!(place.tree("back"), place.tree("source"));
+    a_source_without_modes_does_not_take_the_right_to_read(&place);
 
     let extra = place.run(&["migrate", "source", "s3://bucket/p/deeper", "--json"]).expect(0);
     assert_eq!(extra.result()["files_copied"], 3);
     let ended = place.run(&["verify", "source", "s3://bucket/p", "--json"]).expect(5);
     assert_eq!(ended.result()["extra"].as_u64(), Some(4));
     place.run(&["verify", "source", "s3://bucket/p", "--ignore-extras"]).expect(0);
+}
+
+/// Keys of an object store have no mode: files from there had none at all, and only root could
+/// read them.
+fn a_source_without_modes_does_not_take_the_right_to_read(place: &Place) {
+    use std::os::unix::fs::MetadataExt;
+    for name in ["back/a", "back/d/large"] {
+        let mode = std::fs::metadata(place.path(name)).unwrap().mode();
+        assert_eq!(mode & 0o600, 0o600, "{name}: {mode:o}");
+    }
 }
 
 #[test]

@@ -62,8 +62,8 @@ pub(super) fn seal(
     };
     set(file, CHECKSUM, &serde_json::to_vec(&checksum).unwrap_or_default())?;
     match &stamp.metadata {
-        Some(metadata) => rights(file, metadata, metadata.mode, accounts),
-        None => Ok(()),
+        Some(metadata) if metadata.has_rights() => rights(file, metadata, metadata.mode, accounts),
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -76,7 +76,9 @@ pub(super) fn seal_directory(
     let fields = stamp::encode(stamp);
     set(&directory, STAMP, &serde_json::to_vec(&fields).unwrap_or_default())?;
     let Some(metadata) = &stamp.metadata else { return Ok(()) };
-    rights(&directory, metadata, metadata.mode | OWNER_BITS, accounts)?;
+    if metadata.has_rights() {
+        rights(&directory, metadata, metadata.mode | OWNER_BITS, accounts)?;
+    }
     futimens(directory, &times(metadata.modified_ns))
 }
 

@@ -114,6 +114,7 @@ impl Target for LocalTarget {
             part_bytes_max: upload::PART_BYTES,
             parts_max: PARTS_MAX,
             copy_bytes_max: u64::MAX,
+            checksums_kept: false,
             metadata_by_copy: true,
             markers: false,
             request_lifetime: RequestLifetime::default(),

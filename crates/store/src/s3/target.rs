@@ -380,6 +380,7 @@ impl Target for S3Target {
                 (true, false) => PART_BYTES_MAX,
                 (true, true) => PART_BYTES_MAX * u64::from(PARTS_MAX),
             },
+            checksums_kept: true,
             metadata_by_copy: facts.self_copies,
             markers: true,
             request_lifetime: RequestLifetime {

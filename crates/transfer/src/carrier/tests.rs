@@ -138,6 +138,7 @@ impl Target for FaultyTarget {
             part_bytes_max: 5 << 30,
             parts_max: 10_000,
             copy_bytes_max: 0,
+            checksums_kept: true,
             metadata_by_copy: false,
             markers: true,
             request_lifetime: RequestLifetime::fixed(60_000),
