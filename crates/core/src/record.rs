@@ -271,8 +271,8 @@ pub struct Meta {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
     /// Makes a path pending, or adds to its entry: reach and last transaction grow, lane and first
-    /// transaction fall, parking, waiting and backing off end. A change of reach, or of lane to a
-    /// nearer one, keeps a pass's cursor only if the reach stays.
+    /// transaction fall, parking, waiting and backing off end. A pass's cursor stays only if the
+    /// reach stays.
     Mark {
         /// Where.
         path: RelPath,
@@ -313,12 +313,12 @@ pub enum Change {
         /// For people: what happened.
         message: String,
     },
-    /// No directory stands at the path: entries strictly below it that are parked as open or failed
-    /// and were not marked after `up_to` are removed.
-    Forget {
+    /// Something happened to everything below the path: entries strictly below it that are parked
+    /// as open or failed and were not marked after `up_to` are free to be taken again.
+    Reconsider {
         /// The path.
         below: RelPath,
-        /// The newest mark that the evidence covers.
+        /// The newest mark that is covered.
         up_to: Mark,
     },
     /// Gives the entry back, not to be taken before a time unless it was marked after `up_to`.

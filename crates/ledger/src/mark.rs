@@ -6,7 +6,7 @@ use whimbrel_core::path::RelPath;
 use whimbrel_core::record::{Change, Lane, Parked, Pending, Reach};
 
 use crate::error::Result;
-use crate::found;
+use crate::key::Key;
 use crate::pending::{Entry, NEXT_START};
 use crate::state::State;
 
@@ -40,7 +40,7 @@ impl State {
                     entry.message = None;
                 })
             }
-            Change::Forget { below, up_to } => self.forget(sql, below, *up_to),
+            Change::Reconsider { below, up_to } => self.reconsider(sql, below, *up_to),
             Change::Release(reason) => self.unpark(sql, *reason),
             Change::Advance { path, begun, cursor } => {
                 let key = self.names.key(path);
@@ -107,40 +107,35 @@ impl State {
         Ok(())
     }
 
-    /// Where no directory stands, nothing below can be open or fail.
-    fn forget(&mut self, sql: &Connection, below: &RelPath, up_to: Mark) -> Result<()> {
-        for entry in self.pending.parked(sql, None, usize::MAX)? {
-            let pending = &entry.pending;
-            let idle = matches!(pending.parked, Some(Parked::Open | Parked::Failed));
-            let under = pending.path != *below && below.contains(&pending.path);
-            let key = self.names.key(&pending.path);
-            if !idle || !under || pending.mark > up_to || self.pending.is_claimed(&key) {
-                continue;
-            }
-            if found::get(sql, self.names, &pending.path)?.is_some() {
-                // A foreign object stands there: whether it stays is decided by a look.
-                self.pending.change(sql, &key, |entry| {
-                    entry.pending.parked = None;
-                    entry.pending.not_before = Time(0);
-                    entry.message = None;
-                })?;
-            } else {
-                self.pending.detach(sql, &key)?;
-            }
+    /// What is parked as open or failed below a path is free, unless it was marked later.
+    fn reconsider(&mut self, sql: &Connection, below: &RelPath, up_to: Mark) -> Result<()> {
+        if !self.pending.any_idle() {
+            return Ok(());
         }
-        Ok(())
+        let mut idle = Vec::new();
+        self.pending.visit_below(sql, below, &mut |key, entry| {
+            let parked = matches!(entry.pending.parked, Some(Parked::Open | Parked::Failed));
+            if parked && entry.pending.mark <= up_to && !self.pending.is_claimed(key) {
+                idle.push(key.clone());
+            }
+            Ok(true)
+        })?;
+        idle.iter().try_for_each(|key| self.free(sql, key))
     }
 
     /// Everything that is parked for a reason is free.
     fn unpark(&mut self, sql: &Connection, reason: Parked) -> Result<()> {
-        for key in self.pending.parked_for(sql, reason)? {
-            self.pending.change(sql, &key, |entry| {
-                entry.pending.parked = None;
-                entry.pending.not_before = Time(0);
-                entry.message = None;
-            })?;
-        }
-        Ok(())
+        let parked = self.pending.parked_for(sql, reason)?;
+        parked.iter().try_for_each(|key| self.free(sql, key))
+    }
+
+    fn free(&mut self, sql: &Connection, key: &Key) -> Result<()> {
+        let freed = self.pending.change(sql, key, |entry| {
+            entry.pending.parked = None;
+            entry.pending.not_before = Time(0);
+            entry.message = None;
+        });
+        freed.map(drop)
     }
 
     /// Ends a claim, and changes the entry unless it was marked after `up_to`.

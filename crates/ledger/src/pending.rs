@@ -370,6 +370,11 @@ impl PendingSet {
         Ok(found)
     }
 
+    /// True if anything is parked as open or failed.
+    pub(crate) fn any_idle(&self) -> bool {
+        self.counts.open + self.counts.failed > 0
+    }
+
     /// Keys of the entries that are parked for a reason.
     pub(crate) fn parked_for(&self, sql: &Connection, reason: Parked) -> Result<Vec<Key>> {
         let parked = self.hot.parked(None, usize::MAX).into_iter();

@@ -125,7 +125,7 @@ impl State {
             Change::Mark { .. }
             | Change::Settle { .. }
             | Change::Park { .. }
-            | Change::Forget { .. }
+            | Change::Reconsider { .. }
             | Change::Defer { .. }
             | Change::Release(_)
             | Change::Advance { .. }

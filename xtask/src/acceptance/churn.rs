@@ -144,6 +144,7 @@ fn measure(options: &Churn, seed: u64) -> Result<Value, Box<dyn Error>> {
         let latest = latest.unwrap_or(f64::INFINITY);
         demand(&mut measured, latest <= SECONDS_MAX, "a commit came too late");
         measured["commits"] = commits.summary;
+        measured["commits"]["findings"] = json!(commits.findings);
     }
     if options.tls {
         measured["tunnels"] = json!(ground.tunnels());

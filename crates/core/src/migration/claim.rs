@@ -245,6 +245,7 @@ impl Migration {
             return;
         }
         self.hot.remove(&path);
+        self.set_aside_markers.settled(&path);
         self.abandon_uploads(&claim);
         match &claim.origin {
             Origin::Work => {

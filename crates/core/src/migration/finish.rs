@@ -25,7 +25,7 @@ impl Migration {
             }
             return;
         }
-        if self.phase != Phase::Running || !self.is_idle() {
+        if self.phase != Phase::Running || !self.is_idle() || self.reconsider_markers() {
             return;
         }
         if !self.scanned {

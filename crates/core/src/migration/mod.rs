@@ -13,6 +13,7 @@ mod claim;
 mod copy;
 mod finish;
 mod gap;
+mod group;
 mod hot;
 mod inventory;
 mod marker;
@@ -100,6 +101,7 @@ pub struct Migration {
     doubts: BTreeSet<(Time, AttemptNumber, RelPath)>,
     spent_uploads: BTreeSet<AttemptNumber>,
     hot: hot::HotPaths,
+    set_aside_markers: group::SetAside,
     removed_lately: removal::RemovedLately,
     guard_lifted: bool,
     guarded: Option<Failure>,
@@ -165,6 +167,7 @@ impl Migration {
             doubts: BTreeSet::new(),
             spent_uploads: BTreeSet::new(),
             hot: hot::HotPaths::new(),
+            set_aside_markers: group::SetAside::default(),
             removed_lately: removal::RemovedLately::default(),
             guard_lifted: false,
             guarded: None,
@@ -381,6 +384,7 @@ impl Migration {
                 self.retry_gap();
                 self.list_held();
                 self.start_copies();
+                self.reconsider_markers_in_time();
                 self.take_work();
                 self.ask_barrier();
                 if self.config.live {
@@ -422,7 +426,10 @@ impl Migration {
         let free = self.config.claims_max.saturating_sub(paths);
         match lane {
             Lane::Live => free,
-            Lane::Backlog => self.config.passes_max.saturating_sub(self.passes.len()).min(free),
+            Lane::Backlog => {
+                let passes = self.passes.values().filter(|pass| pass.is_backlog()).count();
+                self.config.passes_max.saturating_sub(passes).min(free)
+            }
             Lane::Metadata if free > self.config.claims_max / 2 => 32,
             Lane::Metadata => 0,
         }

@@ -50,6 +50,13 @@ struct PageWork {
     counted: Counters,
 }
 
+impl Pass {
+    /// Of the scan or of a repair.
+    pub(super) fn is_backlog(&self) -> bool {
+        self.claim.lane == Lane::Backlog
+    }
+}
+
 /// Jobs of one pass that may be open before the next page is asked for.
 const JOBS_AHEAD: usize = 512;
 
@@ -64,6 +71,7 @@ impl Migration {
             None => (up_to, None),
         };
         if resumed.is_none() {
+            self.reconsider_below(&pending.path, pending.reach, up_to);
             self.outbox.change(Change::Advance { path: pending.path.clone(), begun, cursor: None });
         }
         let pass = Pass {
@@ -81,6 +89,13 @@ impl Migration {
         };
         self.passes.insert(pending.path.clone(), pass);
         self.list_next(&pending.path);
+    }
+
+    /// What was open or failed below may be gone, and no listing need name where it was.
+    pub(super) fn reconsider_below(&mut self, path: &RelPath, reach: Reach, up_to: Mark) {
+        if reach != Reach::Path {
+            self.outbox.change(Change::Reconsider { below: path.clone(), up_to });
+        }
     }
 
     /// Asks for the next page if there is room.

@@ -7,10 +7,10 @@ use crate::commit_marker;
 use crate::effect::{Effect, Report, ReportKind};
 use crate::entry::{DirectoryNode, FileNode, Node};
 use crate::failure::{Failure, FailureKind, Side};
-use crate::input::{Examined, Group, Work};
+use crate::input::{Examined, Work};
 use crate::number::TxId;
 use crate::path::{Namespace, RelPath};
-use crate::record::{Change, Lane, Parked, Reach, Row};
+use crate::record::{Lane, Parked, Reach, Row};
 
 impl Migration {
     /// Begins the work that an entry asks for.
@@ -141,7 +141,7 @@ impl Migration {
             self.wait_for_ancestor(path, claim, &above);
             return;
         }
-        self.forget_below(&path, &claim);
+        self.reconsider_below(&path, claim.reach, claim.up_to);
         if claim.rows_below || claim.marker.is_some() {
             self.clear_way(path, claim, AfterRemoval::Again);
             return;
@@ -152,87 +152,6 @@ impl Migration {
             return;
         }
         self.bring(path, claim);
-    }
-
-    /// A commit marker goes when it is stale and comes when its group is complete (rule 7.1).
-    fn consider_commit_marker(&mut self, path: RelPath, mut claim: Claim) {
-        let unchanged = match (&claim.row, &claim.node) {
-            (Some(row), Some(file)) => self.is_unchanged(row, file),
-            (_, _) => false,
-        };
-        if unchanged {
-            self.bring(path, claim);
-            return;
-        }
-        if claim.row.is_some() {
-            self.clear_way(path, claim, AfterRemoval::Again);
-            return;
-        }
-        claim.step = Step::Grouping;
-        if self.config.live {
-            // The look may show a later state than the stream was followed to, and what belongs to
-            // that state is not pending yet.
-            self.wait_for_barrier(path.clone());
-            self.hold(path, claim);
-            return;
-        }
-        self.ask_group(path, claim);
-    }
-
-    /// Asks whether something of the commit marker's group is left.
-    pub(super) fn ask_group(&mut self, path: RelPath, claim: Claim) {
-        if claim.dirty {
-            self.again(path, claim, 0, false);
-            return;
-        }
-        let Some(group) = commit_marker::group(&path) else {
-            self.bring(path, claim);
-            return;
-        };
-        let ticket = self.ask(Asked::Claim(path.clone()));
-        // What a repair found may belong to the marker although it is pending since a later time.
-        let up_to = claim.last.max(self.repaired_to);
-        self.outbox.send_after(Effect::Group { ticket, path: path.clone(), group, up_to });
-        self.hold(path, claim);
-    }
-
-    /// The answer about a commit marker's group.
-    pub(super) fn grouped(&mut self, path: RelPath, mut claim: Claim, group: Group) {
-        match group {
-            Group::SetAside(reason) if !claim.dirty => {
-                self.set_aside_with_group(path, claim, reason);
-            }
-            // A removal of its group may wait for renamed destinations: not for this one too.
-            Group::Incomplete | Group::SetAside(_) => self.again(path, claim, 100, true),
-            Group::Complete if claim.dirty => self.again(path, claim, 100, false),
-            Group::Complete => {
-                claim.step = Step::Begun;
-                self.bring(path, claim);
-            }
-        }
-    }
-
-    /// What it speaks for does not arrive before somebody mends or confirms something: a run that
-    /// waited for that would never end.
-    fn set_aside_with_group(&mut self, path: RelPath, claim: Claim, reason: Parked) {
-        let failure = Failure {
-            side: Side::Source,
-            kind: FailureKind::Conflict,
-            message: format!("{path} waits for paths that it speaks for and that are set aside"),
-            remedy: "mend or exclude the other paths that are named; it follows them".to_owned(),
-        };
-        match reason {
-            Parked::Guard => self.park(path, claim, reason, None, failure.message),
-            Parked::Failed | Parked::Open => self.set_aside(path, claim, failure),
-        }
-    }
-
-    /// No directory stands at the path: what was open or failed below it is gone.
-    fn forget_below(&mut self, path: &RelPath, claim: &Claim) {
-        if claim.reach != Reach::Path {
-            let below = path.clone();
-            self.outbox.change(Change::Forget { below, up_to: claim.up_to });
-        }
     }
 
     /// A file of ours stands where the source has a directory now: it goes first (rule 5.5).
@@ -265,7 +184,7 @@ impl Migration {
     }
 
     /// Removes what of ours is in the way of what the source has at the path now (rule 5.5).
-    fn clear_way(&mut self, path: RelPath, claim: Claim, then: AfterRemoval) {
+    pub(super) fn clear_way(&mut self, path: RelPath, claim: Claim, then: AfterRemoval) {
         if claim.rows_below {
             self.begin_purge(path, claim, then);
         } else {
@@ -278,7 +197,7 @@ impl Migration {
             self.again(path, claim, 1_000, false);
             return;
         }
-        self.forget_below(&path, &claim);
+        self.reconsider_below(&path, claim.reach, claim.up_to);
         let nothing_of_ours = claim.row.is_none()
             && claim.marker.is_none()
             && !claim.rows_below

@@ -210,6 +210,17 @@ impl Model {
                     entry.message = None;
                 }
             }
+            Change::Reconsider { below, up_to } => {
+                for (path, entry) in &mut self.entries {
+                    let idle = matches!(entry.pending.parked, Some(Parked::Open | Parked::Failed));
+                    let under = *path != below && below.contains(path);
+                    if idle && under && entry.pending.mark <= up_to && !entry.claimed {
+                        entry.pending.parked = None;
+                        entry.pending.not_before = Time(0);
+                        entry.message = None;
+                    }
+                }
+            }
             Change::Release(reason) => {
                 for entry in self.entries.values_mut() {
                     if entry.pending.parked == Some(reason) {

@@ -144,6 +144,23 @@ fn rule_3_5_open_file_waits_for_its_close() {
     ends_equal(run);
 }
 
+/// The directory above an open file is removed and made anew without it before anybody looked: no
+/// listing names the file's own directory any more, and it is not counted as open for ever.
+#[test]
+fn rule_3_5_open_file_goes_with_a_directory_made_again() {
+    let mut run = run();
+    file(&mut run, "d/x", 5);
+    assert!(run.source().make_directory(&path("d/e")));
+    assert!(run.source().create(&path("d/e/a")));
+    assert!(run.until(|run| {
+        pending(run, "d/e/a").is_some_and(|entry| entry.parked == Some(Parked::Open))
+    }));
+    delete(&mut run, "d");
+    file(&mut run, "d/x", 6);
+    assert!(run.until(|run| pending(run, "d/e/a").is_none()), "it is not open any more");
+    ends_equal(run);
+}
+
 /// A DELETE has no known end; the file is made anew and PUT; then the DELETE lands.
 #[test]
 fn rule_4_1_delete_lands_late() {

@@ -1,0 +1,142 @@
+//! Commit markers come last and go first (rule 7.1).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Migration;
+use super::claim::{AfterRemoval, Asked, Claim, Step};
+use crate::commit_marker;
+use crate::effect::Effect;
+use crate::failure::{Failure, FailureKind, Side};
+use crate::input::Group;
+use crate::number::Time;
+use crate::path::RelPath;
+use crate::record::{Lane, Parked, Reach};
+
+/// Commit markers that were set aside with something of their group.
+#[derive(Debug, Default)]
+pub(super) struct SetAside {
+    by_group: BTreeMap<RelPath, BTreeSet<RelPath>>,
+    /// Groups of which something was settled since: it may be what their markers wait for.
+    settled: BTreeSet<RelPath>,
+    /// Not before this time.
+    not_before: Time,
+}
+
+/// Pause between two rounds, so that a group that comes file by file is asked for seldom.
+const PAUSE_MILLIS: u64 = 1_000;
+
+impl SetAside {
+    fn insert(&mut self, marker: RelPath) {
+        if let Some(group) = commit_marker::group(&marker) {
+            self.by_group.entry(group).or_default().insert(marker);
+        }
+    }
+
+    /// Something was settled at a path.
+    pub(super) fn settled(&mut self, path: &RelPath) {
+        if self.by_group.is_empty() {
+            return;
+        }
+        let groups = path.ancestors().filter(|group| self.by_group.contains_key(group));
+        self.settled.extend(groups);
+    }
+}
+
+impl Migration {
+    /// Looks again at commit markers that were set aside and may have their group by now; true if
+    /// there are some.
+    pub(super) fn reconsider_markers(&mut self) -> bool {
+        let groups = std::mem::take(&mut self.set_aside_markers.settled);
+        self.set_aside_markers.not_before = self.now.plus_millis(PAUSE_MILLIS);
+        let applied = self.applied();
+        for group in &groups {
+            for marker in self.set_aside_markers.by_group.remove(group).unwrap_or_default() {
+                self.mark(&marker, Reach::Path, Lane::Live, applied, applied);
+            }
+        }
+        !groups.is_empty()
+    }
+
+    /// The same now and then while the run goes on.
+    pub(super) fn reconsider_markers_in_time(&mut self) {
+        if !self.set_aside_markers.settled.is_empty()
+            && self.now >= self.set_aside_markers.not_before
+        {
+            self.reconsider_markers();
+        }
+    }
+
+    /// A commit marker goes when it is stale and comes when its group is complete (rule 7.1).
+    pub(super) fn consider_commit_marker(&mut self, path: RelPath, mut claim: Claim) {
+        let unchanged = match (&claim.row, &claim.node) {
+            (Some(row), Some(file)) => self.is_unchanged(row, file),
+            (_, _) => false,
+        };
+        if unchanged {
+            self.bring(path, claim);
+            return;
+        }
+        if claim.row.is_some() {
+            self.clear_way(path, claim, AfterRemoval::Again);
+            return;
+        }
+        claim.step = Step::Grouping;
+        if self.config.live {
+            // The look may show a later state than the stream was followed to, and what belongs to
+            // that state is not pending yet.
+            self.wait_for_barrier(path.clone());
+            self.hold(path, claim);
+            return;
+        }
+        self.ask_group(path, claim);
+    }
+
+    /// Asks whether something of the commit marker's group is left.
+    pub(super) fn ask_group(&mut self, path: RelPath, claim: Claim) {
+        if claim.dirty {
+            self.again(path, claim, 0, false);
+            return;
+        }
+        let Some(group) = commit_marker::group(&path) else {
+            self.bring(path, claim);
+            return;
+        };
+        let ticket = self.ask(Asked::Claim(path.clone()));
+        // What a repair found may belong to the marker although it is pending since a later time.
+        let up_to = claim.last.max(self.repaired_to);
+        self.outbox.send_after(Effect::Group { ticket, path: path.clone(), group, up_to });
+        self.hold(path, claim);
+    }
+
+    /// The answer about a commit marker's group.
+    pub(super) fn grouped(&mut self, path: RelPath, mut claim: Claim, group: Group) {
+        match group {
+            Group::SetAside(reason) if !claim.dirty => {
+                self.set_aside_with_group(path, claim, reason);
+            }
+            // A removal of its group may wait for renamed destinations: not for this one too.
+            Group::Incomplete | Group::SetAside(_) => self.again(path, claim, 100, true),
+            Group::Complete if claim.dirty => self.again(path, claim, 100, false),
+            Group::Complete => {
+                claim.step = Step::Begun;
+                self.bring(path, claim);
+            }
+        }
+    }
+
+    /// What it speaks for does not arrive before somebody mends or confirms something: a run that
+    /// waited for that would never end.
+    fn set_aside_with_group(&mut self, path: RelPath, claim: Claim, reason: Parked) {
+        let failure = Failure {
+            side: Side::Source,
+            kind: FailureKind::Conflict,
+            message: format!("{path} waits for paths that it speaks for and that are set aside"),
+            remedy: "mend or exclude the other paths that are named; it follows them".to_owned(),
+        };
+        self.set_aside_markers.insert(path.clone());
+        match reason {
+            Parked::Guard => self.park(path, claim, reason, None, failure.message),
+            Parked::Failed | Parked::Open => self.set_aside(path, claim, failure),
+        }
+    }
+}
