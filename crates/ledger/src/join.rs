@@ -6,8 +6,8 @@ use rusqlite::Connection;
 use whimbrel_core::entry::{Node, Page};
 use whimbrel_core::identity::Identity;
 use whimbrel_core::input::{PageJoin, Work};
-use whimbrel_core::path::RelPath;
-use whimbrel_core::record::Row;
+use whimbrel_core::path::{Namespace, RelPath};
+use whimbrel_core::record::{Lane, Row};
 
 use crate::error::Result;
 use crate::found;
@@ -62,27 +62,48 @@ impl State {
         })
     }
 
+    /// Commit markers of ours that speak for the path and may have to go before it changes: in its
+    /// directory and in those above.
     fn stale_commit_markers(
         &self,
         sql: &Connection,
         path: &RelPath,
         shared: &mut Shared,
     ) -> Result<Vec<RelPath>> {
-        let Some(directory) = path.parent() else {
-            return Ok(Vec::new());
-        };
-        if let Some(known) = shared.stale_commit_markers.get(&directory) {
-            return Ok(known.clone());
-        }
-        let holder = self.names.key(path).directory;
         let mut stale = Vec::new();
-        for marker in self.pending.commit_markers(sql, &holder)? {
-            let here = marker.parent().as_ref() == Some(&directory);
-            if here && self.objects.has(sql, &marker)? {
+        if self.names.0 == Namespace::Flat {
+            return Ok(stale);
+        }
+        for directory in path.ancestors() {
+            if let Some(known) = shared.stale_commit_markers.get(&directory) {
+                stale.extend(known.iter().cloned());
+                continue;
+            }
+            let here = self.stale_commit_markers_in(sql, &directory)?;
+            stale.extend(here.iter().cloned());
+            shared.stale_commit_markers.insert(directory, here);
+        }
+        Ok(stale)
+    }
+
+    /// Those directly in a directory: pending by themselves, or with everything below a directory
+    /// that something live happened to.
+    fn stale_commit_markers_in(
+        &self,
+        sql: &Connection,
+        directory: &RelPath,
+    ) -> Result<Vec<RelPath>> {
+        let live =
+            |entry: &Entry| entry.pending.lane == Lane::Live && entry.pending.parked.is_none();
+        if self.above(sql, &directory.marker(), &live)?.is_some() {
+            return self.objects.commit_markers(sql, directory);
+        }
+        let mut stale = Vec::new();
+        for marker in self.pending.commit_markers(sql, directory)? {
+            if self.objects.has(sql, &marker)? {
                 stale.push(marker);
             }
         }
-        shared.stale_commit_markers.insert(directory, stale.clone());
         Ok(stale)
     }
 

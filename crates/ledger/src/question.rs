@@ -34,7 +34,8 @@ impl State {
         Ok(!none)
     }
 
-    fn above(
+    /// The nearest entry above a path that reaches it and counts.
+    pub(crate) fn above(
         &self,
         sql: &Connection,
         path: &RelPath,

@@ -294,6 +294,9 @@ impl Cold {
     }
 
     pub(super) fn commit_markers(&self, sql: &Connection, directory: &RelPath) -> Result<Vec<Key>> {
+        if self.entries == 0 {
+            return Ok(Vec::new());
+        }
         self.keys(
             sql,
             "SELECT directory, name FROM pending WHERE commit_marker = 1 AND directory = ?1",

@@ -56,6 +56,42 @@ fn rule_7_1_stale_success_goes_first() {
     ends_equal(run);
 }
 
+/// The job's directory is removed and made anew while a pass goes through it: its files are worked
+/// on for themselves then, and the old sign still goes before them.
+#[test]
+fn rule_7_1_stale_success_of_a_directory_being_gone_through() {
+    let mut run = run();
+    job(&mut run);
+    until_settled(&mut run);
+    delete(&mut run, "out");
+    job(&mut run);
+    let list = held(&mut run, lists("out"));
+    delete(&mut run, "out");
+    file(&mut run, "out/part-0", 6);
+    if let Some(put) = run.catch_while_holding(list, 2_000, |effect| puts(effect).is_some()) {
+        assert_eq!(target_content(&mut run, "out/_SUCCESS"), None, "before {:?}", puts(&put));
+        answered_late(&mut run, put, 1);
+    }
+    file(&mut run, "out/_SUCCESS", 1);
+    ends_equal(run);
+}
+
+/// The sign speaks for what lies deeper too: it goes before that changes.
+#[test]
+fn rule_7_1_stale_success_goes_before_deeper_files() {
+    let mut run = run();
+    file(&mut run, "out/day/part-0", 5);
+    file(&mut run, "out/_SUCCESS", 1);
+    until_settled(&mut run);
+    delete(&mut run, "out/_SUCCESS");
+    let look = held(&mut run, examines("out/_SUCCESS"));
+    file(&mut run, "out/day/part-0", 6);
+    let put = run.catch_while_holding(look, 500, copies("out/day/part-0"));
+    assert!(put.is_none(), "the old sign stands yet");
+    file(&mut run, "out/_SUCCESS", 1);
+    ends_equal(run);
+}
+
 /// The new sign is read before the events of the new files are followed: it waits for them.
 #[test]
 fn rule_7_1_success_newer_than_the_stream() {
