@@ -224,18 +224,21 @@ async fn race_58_another_cluster_in_the_old_place() {
 async fn race_59_more_pending_than_may_be_held() {
     let mut stage = Stage::shared("r59").await;
     stage.config.pending_max = 10;
-    // What is being worked on cannot be coarsened.
-    stage.config.claims_max = 4;
+    // One path is worked on, and that is held: the others are there to be coarsened.
+    stage.config.claims_max = 1;
     stage.act([create("f", "f")]);
-    let run = stage.migrated().await;
+    let mut run = stage.migrated().await;
     let held = stage.hold_stream().await;
+    let look = stage.gate(Moment::Looked, "d0");
     for number in 0..60 {
         stage.act([create(&format!("d{}/e/x{number}", number % 4), "small")]);
     }
     stage.act([delete("d1"), rename("d2", "d5"), create("d1", "now a file")]);
     held.open();
-    let result = stage.equal(run).await;
-    assert!(result.progress.run.coarsened > 0, "{result:#?}");
+    look.reached().await;
+    run.until(|progress| progress.run.coarsened > 0).await;
+    look.open();
+    stage.equal(run).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
