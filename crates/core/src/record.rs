@@ -289,8 +289,8 @@ pub enum Change {
         /// The mark's number.
         mark: Mark,
     },
-    /// Removes the entry unless it was marked after `up_to`; then it stays, free to be taken again
-    /// (rule 1.6), its first transaction at least the one after `as_of`, its first sight that of
+    /// Removes the entry unless it was marked after `up_to`; then it stays, free to be taken again,
+    /// and reaches as far as the marks after `up_to` did (rule 1.6), its first transaction at least the one after `as_of`, its first sight that of
     /// its newest mark.
     Settle {
         /// Where.

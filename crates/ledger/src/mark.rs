@@ -81,11 +81,14 @@ impl State {
         }
         let above = self.pending.absorber(sql, &new.path, new.reach, new.lane)?;
         if let Some(above) = above
-            && self.pending.change(sql, &above, |entry| widen(&mut entry.pending, &new))?
+            && self.pending.change(sql, &above, |entry| {
+                entry.note(entry.pending.reach, new.mark);
+                widen(&mut entry.pending, &new);
+            })?
         {
             return Ok(());
         }
-        self.pending.attach(Entry { reach_mark: new.mark, pending: new, message: None });
+        self.pending.attach(Entry::fresh(new));
         Ok(())
     }
 
@@ -95,6 +98,7 @@ impl State {
             && entry.pending.mark > up_to
         {
             // The pass came to its end; what was marked since needs one from the beginning.
+            entry.keep_since(up_to);
             entry.pending.begun = None;
             entry.pending.cursor = None;
             entry.pending.first_seen = entry.pending.last_seen;
@@ -195,8 +199,7 @@ impl State {
                         parked: None,
                         ..joined
                     };
-                    let reach_mark = fresh.mark;
-                    sum = Some(Entry { pending: fresh, reach_mark, message: None });
+                    sum = Some(Entry::fresh(fresh));
                 }
             }
         }
@@ -240,6 +243,7 @@ fn fresh(
 
 /// Adds a mark to an entry: whatever it waited for, it is free again.
 fn join(entry: &mut Entry, new: &Pending) {
+    entry.note(new.reach, new.mark);
     let pending = &mut entry.pending;
     if new.reach > pending.reach {
         pending.reach = new.reach;

@@ -28,11 +28,39 @@ pub(crate) struct Entry {
     pub pending: Pending,
     /// The mark at which the reach last changed: a pass that began before it does not cover it.
     pub reach_mark: Mark,
+    /// The newest mark of each reach, in the order of [`Reach`].
+    pub marks: [Mark; 3],
     /// For people: why it is parked.
     pub message: Option<String>,
 }
 
 impl Entry {
+    /// An entry that one mark makes.
+    pub(crate) fn fresh(pending: Pending) -> Self {
+        let reach_mark = pending.mark;
+        let mut entry = Self { pending, reach_mark, marks: [Mark(0); 3], message: None };
+        entry.note(entry.pending.reach, reach_mark);
+        entry
+    }
+
+    /// A mark of a reach came to it.
+    pub(crate) fn note(&mut self, reach: Reach, mark: Mark) {
+        let newest = &mut self.marks[reach as usize];
+        *newest = (*newest).max(mark);
+    }
+
+    /// Work that covers marks up to `up_to` is done: only what was marked since is left, and it
+    /// reaches no further than these marks did.
+    pub(crate) fn keep_since(&mut self, up_to: Mark) {
+        let wider = [Reach::Subtree, Reach::Directory];
+        let left = wider.into_iter().find(|reach| self.marks[*reach as usize] > up_to);
+        let left = left.unwrap_or(Reach::Path);
+        if left < self.pending.reach {
+            self.pending.reach = left;
+            self.reach_mark = self.pending.mark;
+        }
+    }
+
     /// Handed out when its time has come.
     pub(crate) fn takeable(&self) -> bool {
         match self.pending.parked {

@@ -247,6 +247,25 @@ fn coarsening_collapses_what_is_free() {
     assert_eq!(entry(&ledger, "nothing/below"), None);
 }
 
+/// A change at a directory under a pass over all below it is no reason to go through all again.
+#[test]
+fn what_is_left_reaches_as_far_as_what_was_marked_since() {
+    let subtree = |number| mark("d", Reach::Subtree, Lane::Backlog, number);
+    let path = |number| mark("d", Reach::Path, Lane::Live, number);
+    for (since, left) in [
+        (vec![path(5)], Reach::Path),
+        (vec![path(5), mark("d", Reach::Directory, Lane::Live, 6)], Reach::Directory),
+        (vec![subtree(5), path(6)], Reach::Subtree),
+    ] {
+        let mut ledger = ledger(&[subtree(3)]);
+        take(&mut ledger, Lane::Backlog, 1, 0);
+        ledger.apply(&[&since]).unwrap();
+        let settle = Change::Settle { path: "d".into(), up_to: Mark(4), as_of: TxId(0) };
+        ledger.apply(&[&[settle]]).unwrap();
+        assert_eq!(entry(&ledger, "d").map(|left| left.reach), Some(left), "{since:?}");
+    }
+}
+
 /// What waits for others would only be met, and wait, again: more of it than may be pending kept a
 /// run busy for ever.
 #[test]

@@ -20,6 +20,8 @@ pub struct Entry {
     pub message: Option<String>,
     grown: Mark,
     claimed: bool,
+    /// Every mark with its reach.
+    marks: Vec<(Mark, Reach)>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -179,7 +181,13 @@ impl Model {
                     return;
                 }
                 entry.claimed = false;
+                let since = entry.marks.iter().filter(|(mark, _)| *mark > up_to);
+                let left = since.map(|(_, reach)| *reach).max().unwrap_or(Reach::Path);
+                if left < entry.pending.reach {
+                    entry.grown = entry.pending.mark;
+                }
                 let pending = &mut entry.pending;
+                pending.reach = left.min(pending.reach);
                 (pending.begun, pending.cursor) = (None, None);
                 pending.first_seen = pending.last_seen;
                 if as_of.0 > 0 && pending.first_txid <= as_of {
@@ -330,10 +338,14 @@ impl Model {
             })
         });
         match above.and_then(|above| self.entries.get_mut(&above)) {
-            Some(entry) => entry.widen(&new),
+            Some(entry) => {
+                entry.marks.push((new.mark, entry.pending.reach));
+                entry.widen(&new);
+            }
             None => {
                 let grown = new.mark;
-                let entry = Entry { pending: new, message: None, grown, claimed: false };
+                let marks = vec![(grown, new.reach)];
+                let entry = Entry { pending: new, message: None, grown, claimed: false, marks };
                 self.entries.insert(entry.pending.path.clone(), entry);
             }
         }
@@ -372,7 +384,8 @@ impl Model {
                     (own.pending.begun, own.pending.cursor) = (None, None);
                 }
                 None => {
-                    let entry = Entry { pending, message: None, grown, claimed: false };
+                    let marks = vec![(grown, pending.reach)];
+                    let entry = Entry { pending, message: None, grown, claimed: false, marks };
                     self.entries.insert(path.clone(), entry);
                 }
             }
@@ -413,6 +426,7 @@ impl Entry {
     }
 
     fn join(&mut self, new: &Pending) {
+        self.marks.push((new.mark, new.reach));
         if new.reach > self.pending.reach {
             self.pending.reach = new.reach;
             (self.pending.begun, self.pending.cursor) = (None, None);
