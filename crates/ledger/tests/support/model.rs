@@ -174,26 +174,7 @@ impl Model {
 
     fn apply_to_entries(&mut self, change: Change) {
         match change {
-            Change::Settle { path, up_to, as_of } => {
-                let Some(entry) = self.entries.get_mut(&path) else { return };
-                if entry.pending.mark <= up_to {
-                    self.entries.remove(&path);
-                    return;
-                }
-                entry.claimed = false;
-                let since = entry.marks.iter().filter(|(mark, _)| *mark > up_to);
-                let left = since.map(|(_, reach)| *reach).max().unwrap_or(Reach::Path);
-                if left < entry.pending.reach {
-                    entry.grown = entry.pending.mark;
-                }
-                let pending = &mut entry.pending;
-                pending.reach = left.min(pending.reach);
-                (pending.begun, pending.cursor) = (None, None);
-                pending.first_seen = pending.last_seen;
-                if as_of.0 > 0 && pending.first_txid <= as_of {
-                    pending.first_txid = TxId(as_of.0 + 1);
-                }
-            }
+            Change::Settle { path, up_to, as_of } => self.settle(&path, up_to, as_of),
             Change::Park { path, up_to, reason, retry_at, message } => {
                 let Some(entry) = self.entries.get_mut(&path) else { return };
                 entry.claimed = false;
@@ -348,6 +329,27 @@ impl Model {
                 let entry = Entry { pending: new, message: None, grown, claimed: false, marks };
                 self.entries.insert(entry.pending.path.clone(), entry);
             }
+        }
+    }
+
+    fn settle(&mut self, path: &RelPath, up_to: Mark, as_of: TxId) {
+        let Some(entry) = self.entries.get_mut(path) else { return };
+        if entry.pending.mark <= up_to {
+            self.entries.remove(path);
+            return;
+        }
+        entry.claimed = false;
+        let since = entry.marks.iter().filter(|(mark, _)| *mark > up_to);
+        let left = since.map(|(_, reach)| *reach).max().unwrap_or(Reach::Path);
+        if left < entry.pending.reach {
+            entry.grown = entry.pending.mark;
+        }
+        let pending = &mut entry.pending;
+        pending.reach = left.min(pending.reach);
+        (pending.begun, pending.cursor) = (None, None);
+        pending.first_seen = pending.last_seen;
+        if as_of.0 > 0 && pending.first_txid <= as_of {
+            pending.first_txid = TxId(as_of.0 + 1);
         }
     }
 
