@@ -157,7 +157,11 @@ async fn paused_takes_no_work_until_resumed() {
     ground.arrives("a").await;
     request(&state, &Request::Pause {}).await.unwrap();
     ground.write("b", b"b");
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let until = Instant::now() + Duration::from_secs(20);
+    while control.progress().pending_live == 0 {
+        assert!(Instant::now() < until, "the change was not seen: {:?}", control.progress());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     assert!(!ground.target().join("b").exists(), "it worked while it was paused");
     assert!(control.progress().paused);
     request(&state, &Request::Resume {}).await.unwrap();

@@ -259,16 +259,16 @@ fn what_changes_is_told_apart_and_pinned() {
 #[test]
 fn changes_are_followed() {
     let hadoop = Hadoop::start(&HadoopOptions::default()).unwrap();
-    run(&hadoop, &[("mkdirs", "/a/root", json!({})), ("mkdirs", "/b", json!({}))]);
+    run(&hadoop, &[("mkdirs", "/a/base", json!({})), ("mkdirs", "/b", json!({}))]);
     block_on(async {
-        let source = HdfsSource::open(&settings(&hadoop, "/a/root")).await.unwrap();
+        let source = HdfsSource::open(&settings(&hadoop, "/a/base")).await.unwrap();
         let stream = source.stream().await.unwrap();
         assert!(stream.history().await.unwrap().contains("/BP-"));
         let mut at = stream.position().await.unwrap();
         assert_eq!(events(&stream, &mut at).await, []);
         every_kind_of_event(&hadoop, &stream, &mut at).await;
         position_and_digest(&hadoop, &stream, &mut at).await;
-        let nobody = HdfsSettings { user: "nobody".to_owned(), ..settings(&hadoop, "/a/root") };
+        let nobody = HdfsSettings { user: "nobody".to_owned(), ..settings(&hadoop, "/a/base") };
         let nobody = HdfsSource::open(&nobody).await.unwrap();
         let denied = nobody.stream().await.err();
         assert!(
@@ -289,20 +289,20 @@ async fn every_kind_of_event(hadoop: &Hadoop, stream: &Arc<dyn ChangeStream>, at
         hadoop,
         &[
             ("create", "/b/outside", json!({"text": "o"})),
-            ("create", "/a/rooty", json!({"text": "o"})),
-            ("create", "/a/root/f", json!({"text": "one"})),
-            ("append", "/a/root/f", json!({"text": "two"})),
-            ("truncate", "/a/root/f", json!({"length": 0})),
-            ("mkdirs", "/a/root/d", json!({})),
-            ("set_permission", "/a/root/f", json!({"mode": "600"})),
-            ("set_times", "/a/root/f", json!({"mtime_milliseconds": 5})),
-            ("set_times", "/a/root/f", json!({"atime_milliseconds": 5})),
-            ("set_replication", "/a/root/f", json!({"replication": 1})),
-            ("set_xattr", "/a/root/f", json!({"name": "user.k", "text": "v"})),
-            ("rename", "/a/root/f", json!({"to": "/a/root/d/g"})),
-            ("rename", "/a/root/d", json!({"to": "/b/d"})),
-            ("rename", "/b/d", json!({"to": "/a/root/e"})),
-            ("delete", "/a/root/e", json!({})),
+            ("create", "/a/basey", json!({"text": "o"})),
+            ("create", "/a/base/f", json!({"text": "one"})),
+            ("append", "/a/base/f", json!({"text": "two"})),
+            ("truncate", "/a/base/f", json!({"length": 0})),
+            ("mkdirs", "/a/base/d", json!({})),
+            ("set_permission", "/a/base/f", json!({"mode": "600"})),
+            ("set_times", "/a/base/f", json!({"mtime_milliseconds": 5})),
+            ("set_times", "/a/base/f", json!({"atime_milliseconds": 5})),
+            ("set_replication", "/a/base/f", json!({"replication": 1})),
+            ("set_xattr", "/a/base/f", json!({"name": "user.k", "text": "v"})),
+            ("rename", "/a/base/f", json!({"to": "/a/base/d/g"})),
+            ("rename", "/a/base/d", json!({"to": "/b/d"})),
+            ("rename", "/b/d", json!({"to": "/a/base/e"})),
+            ("delete", "/a/base/e", json!({})),
         ],
     );
     let moved = |from: Option<&str>, to: Option<&str>| Event::Renamed {

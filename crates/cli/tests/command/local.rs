@@ -270,7 +270,7 @@ fn a_signal_ends_what_keeps_nothing() {
     for call in [["verify", &target, "target", "--json"], ["migrate", &target, "target", "--json"]]
     {
         let child = place.spawn(&call);
-        std::thread::sleep(std::time::Duration::from_secs(2));
+        let _connection = silent.accept().unwrap();
         let killed = Command::new("kill").args(["-INT", &child.id()]).status().unwrap();
         assert!(killed.success());
         assert_eq!(child.ended().expect(130).result()["outcome"], "stopped");

@@ -17,6 +17,13 @@ fn again(run: &mut whimbrel_sim::Run) {
     job(run);
 }
 
+/// What the sign speaks for is there.
+fn files_stand(run: &mut whimbrel_sim::Run) {
+    for name in ["out/part-0", "out/part-1", "out/part-2"] {
+        assert_eq!(target_content(run, name), source_content(run, name));
+    }
+}
+
 fn puts(effect: &Effect) -> Option<whimbrel_core::path::RelPath> {
     match effect {
         Effect::Copy(job) => Some(job.path.clone()),
@@ -30,9 +37,7 @@ fn rule_7_1_success_comes_last_in_the_scan() {
     let mut run = still(Options { page_entries: 1, ..Options::still() });
     job(&mut run);
     let put = held(&mut run, copies("out/_SUCCESS"));
-    for name in ["out/part-0", "out/part-1", "out/part-2"] {
-        assert_eq!(target_content(&mut run, name), source_content(&mut run, name));
-    }
+    files_stand(&mut run);
     answered_late(&mut run, put, 1);
     ends_equal(run);
 }
@@ -49,9 +54,7 @@ fn rule_7_1_stale_success_goes_first() {
     assert_eq!(target_content(&mut run, "out/_SUCCESS"), None, "before {:?}", puts(&first));
     answered_late(&mut run, first, 1);
     let put = held(&mut run, copies("out/_SUCCESS"));
-    for name in ["out/part-0", "out/part-1", "out/part-2"] {
-        assert_eq!(target_content(&mut run, name), source_content(&mut run, name));
-    }
+    files_stand(&mut run);
     answered_late(&mut run, put, 1);
     ends_equal(run);
 }
@@ -156,9 +159,7 @@ fn rule_7_1_success_waits_for_a_late_removal() {
     again(&mut run);
     let put = held(&mut run, copies("out/_SUCCESS"));
     assert!(run.now().millis_since(begun) > 4_900, "the removal has landed");
-    for name in ["out/part-0", "out/part-1", "out/part-2"] {
-        assert_eq!(target_content(&mut run, name), source_content(&mut run, name));
-    }
+    files_stand(&mut run);
     answered_late(&mut run, put, 1);
     ends_equal(run);
 }
