@@ -103,19 +103,20 @@ impl Place {
         Running(Some(self.command(arguments).spawn().unwrap()))
     }
 
-    /// Every file below a folder with its content, by relative path.
+    /// Every file below a folder with its content, by relative path. What goes away while this
+    /// reads is left out: a running migration removes what it probed with.
     pub fn tree(&self, name: &str) -> std::collections::BTreeMap<PathBuf, Vec<u8>> {
         let root = self.path(name);
         let mut open = vec![root.clone()];
         let mut files = std::collections::BTreeMap::new();
         while let Some(folder) = open.pop() {
-            for entry in std::fs::read_dir(folder).unwrap() {
+            let Some(entries) = there(std::fs::read_dir(folder)) else { continue };
+            for entry in entries {
                 let path = entry.unwrap().path();
                 if path.is_dir() {
                     open.push(path);
-                } else {
-                    let relative = path.strip_prefix(&root).unwrap().to_owned();
-                    files.insert(relative, std::fs::read(&path).unwrap());
+                } else if let Some(content) = there(std::fs::read(&path)) {
+                    files.insert(path.strip_prefix(&root).unwrap().to_owned(), content);
                 }
             }
         }
@@ -158,6 +159,15 @@ impl Ended {
     pub fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, code, "{}\n{}", self.stdout, self.stderr);
         self
+    }
+}
+
+/// What was read, or nothing where it was gone.
+fn there<T>(read: std::io::Result<T>) -> Option<T> {
+    match read {
+        Ok(read) => Some(read),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => panic!("{error}"),
     }
 }
 
