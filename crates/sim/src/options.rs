@@ -2,7 +2,12 @@
 //! weather). Printed beside every failing seed.
 
 use fastrand::Rng;
-use whimbrel_core::config::{Existing, Extras, RemovalGuard};
+use whimbrel_core::config::{Existing, Extras, RemovalGuard, RequestLifetime};
+
+/// Whatever is late in the weather is over by then.
+const LIFETIME_MILLIS: u64 = 5_001;
+/// More than any file of the program has.
+const COPY_BYTES_MAX: u64 = 1 << 20;
 
 /// The weather of one history.
 #[derive(Clone, Debug)]
@@ -37,6 +42,10 @@ pub struct Options {
     pub latency_max: u64,
     /// Milliseconds that the ledger takes at most, to act and to answer.
     pub ledger_latency_max: u64,
+    /// How long a request may take effect that was not answered.
+    pub request_lifetime: RequestLifetime,
+    /// Larger objects are not copied within the target.
+    pub copy_bytes_max: u64,
     /// Follow the stream.
     pub live: bool,
     /// Percent of operations that are a whole job: files, then `_SUCCESS`.
@@ -81,6 +90,8 @@ impl Options {
             multipart_bytes: rng.u64(1..40),
             latency_max: rng.u64(2..200),
             ledger_latency_max: if rng.u8(..4) == 0 { rng.u64(4..80) } else { rng.u64(1..4) },
+            request_lifetime: RequestLifetime::fixed(LIFETIME_MILLIS),
+            copy_bytes_max: COPY_BYTES_MAX,
             live: rng.u8(..8) != 0,
             job_percent: if rng.bool() { rng.u8(..30) } else { 0 },
             found: if rng.u8(..3) == 0 { rng.u32(1..12) } else { 0 },
@@ -113,6 +124,8 @@ impl Options {
             multipart_bytes: 1_000_000,
             latency_max: 2,
             ledger_latency_max: 4,
+            request_lifetime: RequestLifetime::fixed(LIFETIME_MILLIS),
+            copy_bytes_max: COPY_BYTES_MAX,
             live: true,
             job_percent: 0,
             found: 0,

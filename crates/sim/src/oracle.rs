@@ -45,8 +45,11 @@ pub fn differences(source: &Source, target: &Target, kept: bool) -> Option<Strin
                     object.content
                 ));
             }
-            Some(object) if object.mode != mode => {
-                return Some(format!("{path} has mode {:o}, not {mode:o}", object.mode));
+            Some(object) if object.carried.mode != mode => {
+                return Some(format!("{path} has mode {:o}, not {mode:o}", object.carried.mode));
+            }
+            Some(object) if object.carried.acl != source.carried(&path).acl => {
+                return Some(format!("{path} has the ACL {:?}", object.carried.acl));
             }
             Some(_) => {}
         }
@@ -179,19 +182,13 @@ fn extra(
 }
 
 /// The one part that carries a simulated upload's bytes: its tag says what they are.
-pub(crate) fn with_part(upload: Upload, content: Content, length: u64, mode: u32) -> Upload {
-    let part = Part {
-        number: 1,
-        length,
-        crc32c: crate::run::checksum(content),
-        etag: format!("{content}:{mode}"),
-    };
-    Upload { parts: vec![part], ..upload }
+pub(crate) fn part(content: Content, length: u64) -> Part {
+    let crc32c = crate::run::checksum(content);
+    Part { number: 1, length, crc32c, etag: content.to_string() }
 }
 
-/// What an upload's parts hold: content, length, mode.
-pub(crate) fn parts_of(upload: &Upload) -> Option<(Content, u64, u32)> {
+/// What an upload's parts hold: content and length.
+pub(crate) fn parts_of(upload: &Upload) -> Option<(Content, u64)> {
     let part = upload.parts.first()?;
-    let (content, mode) = part.etag.split_once(':')?;
-    Some((content.parse().ok()?, part.length, mode.parse().ok()?))
+    Some((part.etag.parse().ok()?, part.length))
 }

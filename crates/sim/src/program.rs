@@ -5,7 +5,7 @@ use whimbrel_core::path::RelPath;
 
 use crate::options::Options;
 use crate::world::source::{Content, Source};
-use crate::world::target::{Object, Target, Writer};
+use crate::world::target::{Carried, Object, Target, Writer};
 
 /// Contents from here on were never the source's.
 const FOREIGN: Content = 1 << 30;
@@ -65,7 +65,7 @@ pub fn furnish(source: &Source, options: &Options, rng: &mut Rng) -> Target {
         let equal = source.files().get(&path).copied().flatten().filter(|_| rng.bool());
         let (content, length, mode) = equal.unwrap_or((FOREIGN + rng.u64(..100), 7, 0o644));
         let writer = if rng.bool() { Writer::Foreign } else { Writer::OtherMigration };
-        target.put(path, Object { content, length, writer, mode, etag: 0 });
+        target.put(path, Object { content, length, writer, carried: Carried::mode(mode) });
     }
     target
 }

@@ -8,14 +8,14 @@ mod target_side;
 use std::collections::BTreeMap;
 
 use fastrand::Rng;
-use whimbrel_core::config::{Config, Extras, RequestLifetime};
-use whimbrel_core::effect::{Effect, Finish};
+use whimbrel_core::config::{Config, Extras};
+use whimbrel_core::effect::{CopyJob, Effect, Finish};
 use whimbrel_core::failure::{Failure, FailureKind, Side};
 use whimbrel_core::input::{Examined, Input};
 use whimbrel_core::migration::Migration;
 use whimbrel_core::number::Time;
 use whimbrel_core::path::Namespace;
-use whimbrel_core::record::Change;
+use whimbrel_core::record::{Change, Upload};
 use whimbrel_ledger::{Ledger, LedgerError};
 
 pub use script::Way;
@@ -23,7 +23,7 @@ pub use script::Way;
 use crate::options::Options;
 use crate::oracle::{self, Verdict};
 use crate::program;
-use crate::world::source::Source;
+use crate::world::source::{Content, Source};
 use crate::world::target::{Target, Write};
 
 /// Something that happens at a time.
@@ -35,6 +35,8 @@ enum Happening {
     Tell(Input),
     /// The answer to a listing or look comes in and is joined with the ledger.
     Join(Effect, Answer),
+    /// The rest of a file is read, whose upload was begun with what `first` names.
+    ReadRest { job: CopyJob, upload: Upload, first: Content },
     /// A write reaches the store.
     Land(Write),
     /// The source does its next operation.
@@ -67,8 +69,8 @@ enum Answer {
     Stat(Examined),
 }
 
-/// The longest time in which a simulated request may take effect.
-const LIFETIME_MILLIS: u64 = 5_000;
+/// The longest time in which the weather lets a request take effect.
+const LATE_MILLIS_MAX: u64 = 5_000;
 /// How long the source has to be quiet.
 const QUIET_MILLIS: u64 = 1_000;
 /// Happenings after which a history counts as one that does not converge.
@@ -262,6 +264,7 @@ impl Run {
             Happening::Carry(effect) => self.carry(effect),
             Happening::Tell(input) => self.core.handle(self.now, input),
             Happening::Join(effect, answer) => self.join(effect, answer),
+            Happening::ReadRest { job, upload, first } => self.read_rest(job, upload, first),
             Happening::Land(write) => {
                 self.apply(write);
             }
@@ -316,7 +319,10 @@ impl Run {
                 | Happening::MoveRoot(_)
                 | Happening::Keep
                 | Happening::Restore => true,
-                Happening::Carry(_) | Happening::Tell(_) | Happening::Join(..) => false,
+                Happening::Carry(_)
+                | Happening::Tell(_)
+                | Happening::Join(..)
+                | Happening::ReadRest { .. } => false,
             })
             .collect();
         self.happenings = kept.into_iter().collect();
@@ -531,7 +537,8 @@ fn config(options: &Options) -> Config {
         live: options.live,
         until_quiet_millis: options.live.then_some(QUIET_MILLIS),
         pending_max: options.pending_max,
-        request_lifetime: RequestLifetime::fixed(LIFETIME_MILLIS + 1),
+        request_lifetime: options.request_lifetime,
+        copy_bytes_max: options.copy_bytes_max,
         copies_max: 4,
         passes_max: 3,
         claims_max: 16,

@@ -11,9 +11,10 @@ use crate::entry::{FileNode, Node};
 use crate::failure::Side;
 use crate::identity::{Identity, Sameness};
 use crate::input::{Examined, Standing, Written};
+use crate::metadata::{Metadata, MetadataLevel};
 use crate::number::{AttemptNumber, TxId};
 use crate::path::RelPath;
-use crate::record::{Attempt, AttemptKind, Change, Counters, Lane, Row, Upload};
+use crate::record::{Attempt, AttemptKind, Change, Counters, Lane, Reach, Row, Upload};
 
 /// Copies that wait for a free hand.
 #[derive(Debug, Default)]
@@ -318,7 +319,10 @@ impl Migration {
     ) {
         let bytes = standing.length;
         let row = self.row_of(&path, &claim, attempt, standing, as_of);
+        let stale = self.carries_older_metadata(attempt, bytes);
+        let row = if stale { Row { metadata: Metadata::unknown(), ..row } } else { row };
         let replaced = claim.found.is_some() && claim.row.is_none();
+        let (first, last) = (claim.first, claim.last);
         self.outbox.change(Change::PutRow(row));
         self.close_attempt(attempt.number);
         self.outbox.change(Change::Count(Counters {
@@ -327,7 +331,20 @@ impl Migration {
             files_replaced: u64::from(replaced),
             ..Counters::default()
         }));
-        self.settle(path, claim, as_of);
+        self.settle(path.clone(), claim, as_of);
+        if stale {
+            self.mark(&path, Reach::Path, Lane::Metadata, first, last);
+        }
+    }
+
+    /// An upload that was gone on with carries what its file had when it was opened, and nobody
+    /// remembers that: it is written anew, where that costs no bytes of the source.
+    fn carries_older_metadata(&self, attempt: &Attempt, bytes: u64) -> bool {
+        attempt.upload.is_some()
+            && attempt.doubtful_until.is_some()
+            && self.config.metadata != MetadataLevel::None
+            && self.config.metadata_by_copy
+            && bytes <= self.config.copy_bytes_max
     }
 
     pub(super) fn row_of(

@@ -15,7 +15,7 @@ use super::{Happening, Run, unavailable};
 use crate::options::Options;
 use crate::oracle;
 use crate::world::source::{Content, Source};
-use crate::world::target::Target;
+use crate::world::target::{Carried, Target};
 
 /// What becomes of an effect that was held back.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +26,8 @@ pub enum Way {
     Unheard(u64),
     /// A write: nothing happens, and the core hears that.
     Fails,
+    /// A write: the store does not do such things.
+    Refuses,
 }
 
 impl Run {
@@ -93,9 +95,24 @@ impl Run {
             }
             Way::Unheard(millis) => self.forced.fate = Some(Fate::Unheard(millis)),
             Way::Fails => self.forced.fate = Some(Fate::Fails),
+            Way::Refuses => self.forced.fate = Some(Fate::Refuses),
         }
         self.carry(effect);
         self.forced = super::Forced::default();
+    }
+
+    /// Another NameNode than the active one, with what it knew, answers what was held back; the
+    /// core hears of it after so many milliseconds.
+    pub fn answered_by(&mut self, other: &Source, effect: Effect, millis: u64) {
+        let active = std::mem::replace(&mut self.source, other.clone());
+        self.release(effect, Way::Heard(millis));
+        self.source = active;
+    }
+
+    /// What is claimed now although it is not true (rule 10.2).
+    pub fn false_claim(&self) -> Option<String> {
+        let ledger = self.ledger.as_ref()?;
+        oracle::false_claim(&self.source, &self.target, ledger, &self.core.progress())
     }
 
     /// Goes on until something is true. False: the history ended before.
@@ -142,6 +159,11 @@ impl Run {
     /// The target holds these bytes at a path.
     pub fn holds(&self, path: &RelPath, content: Content) -> bool {
         self.target.objects.get(path).is_some_and(|object| object.content == content)
+    }
+
+    /// This travels with the object at a path.
+    pub fn carries(&self, path: &RelPath, carried: &Carried) -> bool {
+        self.target.objects.get(path).is_some_and(|object| object.carried == *carried)
     }
 
     /// Something stands on the target at a path.

@@ -8,15 +8,18 @@ use whimbrel_core::number::AttemptNumber;
 use whimbrel_core::path::RelPath;
 use whimbrel_core::record::{Found, Row, Upload};
 
-use super::{Happening, LIFETIME_MILLIS, Run, checksum, unavailable};
+use super::{Happening, LATE_MILLIS_MAX, Run, checksum, unavailable};
 use crate::oracle;
-use crate::world::target::{Object, Write, Writer};
+use crate::world::source::Content;
+use crate::world::target::{Carried, Object, Write, Writer};
 
 /// How a request to the target ends.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fate {
     /// Nothing happened, and the sender knows it.
     Fails,
+    /// The store does not do such things.
+    Refuses,
     /// It took effect, and the sender knows it.
     Heard,
     /// The sender does not know; it takes effect after so many milliseconds.
@@ -28,10 +31,10 @@ impl Run {
         match effect {
             Effect::Copy(job) => self.carry_copy(job),
             Effect::Complete { ticket, attempt, path, upload, crc32c } => {
-                let Some((content, length, mode)) = oracle::parts_of(&upload) else { return };
+                let Some((content, length)) = oracle::parts_of(&upload) else { return };
                 debug_assert_eq!(crc32c, checksum(content));
-                let object =
-                    Object { content, length, writer: Writer::Ours(attempt), mode, etag: 0 };
+                let (writer, carried) = (Writer::Ours(attempt), Carried::mode(0));
+                let object = Object { content, length, writer, carried };
                 let write = Write::Complete(upload.id, path, object.clone());
                 self.write(ticket, write, object);
             }
@@ -39,12 +42,12 @@ impl Run {
                 self.target.uploads.remove(&upload_id);
             }
             Effect::Relocate { ticket, attempt, from, path, metadata } => {
-                self.carry_relocate(ticket, attempt, from, path, metadata.mode);
+                let carried = Carried::of(&metadata);
+                self.carry_relocate(ticket, attempt, from, path, carried);
             }
             Effect::PutMarker { ticket, attempt, path, metadata } => {
-                let mode = metadata.mode;
-                let writer = Writer::Ours(attempt);
-                let object = Object { content: 0, length: 0, writer, mode, etag: 0 };
+                let (writer, carried) = (Writer::Ours(attempt), Carried::of(&metadata));
+                let object = Object { content: 0, length: 0, writer, carried };
                 self.write(ticket, Write::Put(path, object.clone()), object);
             }
             Effect::Remove { ticket, items } => self.carry_remove(ticket, items),
@@ -89,15 +92,14 @@ impl Run {
     fn carry_copy(&mut self, job: CopyJob) {
         let content = self.source.read(&job.path, &job.node);
         let length = job.node.identity.length();
-        let mode = job.node.metadata.mode;
+        let carried = Carried::of(&job.node.metadata);
         if length < self.options.multipart_bytes {
-            let object =
-                Object { content, length, writer: Writer::Ours(job.attempt), mode, etag: 0 };
+            let object = Object { content, length, writer: Writer::Ours(job.attempt), carried };
             self.write(job.ticket, Write::Put(job.path, object.clone()), object);
             return;
         }
         let id = match &job.resume {
-            Some(upload) if self.target.uploads.contains(&upload.id) => upload.id.clone(),
+            Some(upload) if self.target.uploads.contains_key(&upload.id) => upload.id.clone(),
             Some(_) => {
                 let outcome = Written::Failed(Failure {
                     kind: FailureKind::Missing,
@@ -109,24 +111,33 @@ impl Run {
             }
             None => {
                 let id = format!("upload-{}", job.attempt);
-                self.target.uploads.insert(id.clone());
+                self.target.uploads.insert(id.clone(), carried);
                 id
             }
         };
         let upload = Upload { id, part_bytes: length.max(1), parts: Vec::new() };
         let attempt = job.attempt;
         self.at(0, Happening::Tell(Input::UploadOpened { attempt, upload: upload.clone() }));
-        let upload = oracle::with_part(upload, content, length, mode);
-        if let Some(part) = upload.parts.first().cloned() {
-            self.at(1, Happening::Tell(Input::PartDone { attempt, part }));
-        }
-        let outcome = if self.rng.u8(..100) < self.options.fail_percent {
-            Written::Failed(unavailable(Side::Target))
-        } else {
-            Written::Staged { upload, crc32c: checksum(content) }
-        };
+        let part = oracle::part(content, length);
+        self.at(1, Happening::Tell(Input::PartDone { attempt, part }));
+        let fails = self.rng.u8(..100) < self.options.fail_percent;
         let millis = 2 + self.rng.u64(..self.options.latency_max * 2);
-        self.at(millis, Happening::Tell(Input::Written { ticket: job.ticket, outcome }));
+        let millis = self.forced.delay.take().unwrap_or(millis);
+        if fails {
+            let outcome = Written::Failed(unavailable(Side::Target));
+            self.at(millis, Happening::Tell(Input::Written { ticket: job.ticket, outcome }));
+        } else {
+            self.at(millis, Happening::ReadRest { job, upload, first: content });
+        }
+    }
+
+    /// The last part is read and sent: some time after the first one.
+    pub(super) fn read_rest(&mut self, job: CopyJob, upload: Upload, first: Content) {
+        let content = self.source.read_rest(&job.path, &job.node, first);
+        let part = oracle::part(content, job.node.identity.length());
+        let upload = Upload { parts: vec![part], ..upload };
+        let outcome = Written::Staged { upload, crc32c: checksum(content) };
+        self.core.handle(self.now, Input::Written { ticket: job.ticket, outcome });
     }
 
     fn carry_relocate(
@@ -135,13 +146,13 @@ impl Run {
         attempt: AttemptNumber,
         from: Row,
         path: RelPath,
-        mode: u32,
+        carried: Carried,
     ) {
         let there = self.target.objects.get(&from.path);
-        let named = there.filter(|object| Some(object.etag.to_string()) == from.etag).cloned();
+        let named = there.filter(|object| Some(object.etag()) == from.etag).cloned();
         match named {
             Some(object) => {
-                let object = Object { writer: Writer::Ours(attempt), mode, ..object };
+                let object = Object { writer: Writer::Ours(attempt), carried, ..object };
                 self.write(ticket, Write::Put(path, object.clone()), object);
             }
             None => {
@@ -157,6 +168,7 @@ impl Run {
             .into_iter()
             .map(|(_, path)| match self.fate() {
                 Fate::Fails => Written::Failed(unavailable(Side::Target)),
+                Fate::Refuses => Written::Failed(refused()),
                 Fate::Heard => {
                     self.apply(Write::Remove(path));
                     Written::Done(Standing::default())
@@ -179,7 +191,7 @@ impl Run {
             Fate::Fails
         } else if roll < self.options.fail_percent + self.options.lost_reply_percent {
             let late = self.rng.u8(..100) < self.options.late_percent;
-            Fate::Unheard(if late { self.rng.u64(..LIFETIME_MILLIS) } else { 0 })
+            Fate::Unheard(if late { self.rng.u64(..LATE_MILLIS_MAX) } else { 0 })
         } else {
             Fate::Heard
         }
@@ -188,6 +200,7 @@ impl Run {
     fn write(&mut self, ticket: Ticket, write: Write, object: Object) {
         let outcome = match self.fate() {
             Fate::Fails => Written::Failed(unavailable(Side::Target)),
+            Fate::Refuses => Written::Failed(refused()),
             Fate::Heard => {
                 let path = match &write {
                     Write::Put(path, _) | Write::Complete(_, path, _) | Write::Remove(path) => {
@@ -219,10 +232,14 @@ impl Run {
     }
 }
 
+fn refused() -> Failure {
+    Failure { kind: FailureKind::Unsupported, ..unavailable(Side::Target) }
+}
+
 fn standing(object: &Object) -> Standing {
     Standing {
         length: object.length,
-        etag: Some(object.etag.to_string()),
+        etag: Some(object.etag()),
         version: None,
         crc32c: Some(checksum(object.content)),
         attempt: match object.writer {
@@ -237,7 +254,7 @@ fn found(path: &RelPath, object: &Object) -> Found {
     Found {
         path: path.clone(),
         length: object.length,
-        etag: Some(object.etag.to_string()),
+        etag: Some(object.etag()),
         version: None,
         crc32c: Some(checksum(object.content)),
         metadata: None,

@@ -11,6 +11,8 @@ use whimbrel_core::metadata::Metadata;
 use whimbrel_core::number::{Epoch, TxId};
 use whimbrel_core::path::RelPath;
 
+use super::target::Carried;
+
 /// Names one state of a file's bytes; 0 is the empty file.
 pub type Content = u64;
 
@@ -29,6 +31,8 @@ pub struct Inode {
     pub kind: Kind,
     /// Permission bits.
     pub mode: u32,
+    /// Access control list.
+    pub acl: Option<String>,
     /// Milliseconds.
     pub modified_ms: i64,
 }
@@ -79,6 +83,8 @@ pub struct Source {
     closed_at: BTreeMap<Content, TxId>,
     /// The root stands elsewhere for the time being: whatever is asked for is absent.
     pub root_away: bool,
+    /// Which NameNode is active.
+    active: Epoch,
     /// Which history this is: restoring an older state begins another one.
     pub past: u64,
 }
@@ -106,6 +112,7 @@ impl Source {
             touched: BTreeMap::new(),
             closed_at: BTreeMap::new(),
             root_away: false,
+            active: Epoch(0),
             past: 0,
         }
     }
@@ -145,7 +152,8 @@ impl Source {
         }
         let (next_content, past) = (self.next_content, self.past + 1);
         let closed_at = std::mem::take(&mut self.closed_at);
-        *self = Self { history, next_content, past, closed_at, ..older.clone() };
+        let active = self.active;
+        *self = Self { history, next_content, past, closed_at, active, ..older.clone() };
     }
 
     /// The newest transaction that touched a path or an ancestor of it.
@@ -193,7 +201,7 @@ impl Source {
 
     fn inode(&mut self, kind: Kind) -> Inode {
         self.next_id += 1;
-        Inode { id: self.next_id, kind, mode: 0o644, modified_ms: self.clock_ms }
+        Inode { id: self.next_id, kind, mode: 0o644, acl: None, modified_ms: self.clock_ms }
     }
 
     /// Makes a file, or makes it anew over another; it is empty and open.
@@ -301,6 +309,27 @@ impl Source {
         true
     }
 
+    /// Sets the access control list.
+    pub fn set_acl(&mut self, path: &RelPath, acl: &str) -> bool {
+        let Some(node) = self.nodes.get_mut(path) else { return false };
+        node.acl = Some(acl.to_owned());
+        self.log(0, vec![Event::MetadataChanged(path.clone())]);
+        true
+    }
+
+    /// What the object of a path has to carry.
+    pub fn carried(&self, path: &RelPath) -> Carried {
+        let node = self.nodes.get(path);
+        node.map_or(Carried::mode(0), |node| Carried::of(&metadata(node)))
+    }
+
+    /// Another NameNode became the active one; whoever still asks the old one hears of what was
+    /// before.
+    pub fn fail_over(&mut self) {
+        self.active = Epoch(self.active.0 + 1);
+        self.log(0, Vec::new());
+    }
+
     /// Removes a file, or a directory with all below it: one event.
     pub fn delete(&mut self, path: &RelPath) -> bool {
         if path.is_root() || !self.nodes.contains_key(path) {
@@ -401,11 +430,7 @@ impl Source {
     }
 
     fn node(&self, path: &RelPath, node: &Inode) -> Node {
-        let metadata = Metadata {
-            mode: node.mode,
-            modified_ns: node.modified_ms * 1_000_000,
-            ..Metadata::default()
-        };
+        let metadata = metadata(node);
         match &node.kind {
             Kind::Directory => Node::Directory(DirectoryNode {
                 file_key: node.id,
@@ -451,6 +476,12 @@ impl Source {
         self.read_beginning(path, node, node.identity.length())
     }
 
+    /// What a reader has whose first part was read before, and who reads the rest now.
+    pub fn read_rest(&self, path: &RelPath, node: &FileNode, first: Content) -> Content {
+        let rest = self.read(path, node);
+        if rest == first { first } else { rest + TORN }
+    }
+
     /// What the first `length` bytes are.
     pub fn read_beginning(&self, path: &RelPath, node: &FileNode, length: u64) -> Content {
         let pinned = node.pin.as_ref().try_into().map(u64::from_be_bytes).unwrap_or_default();
@@ -478,13 +509,22 @@ impl Source {
         let last = batches.last().map_or(after, |batch| batch.txid);
         let applied = if all { self.txid.max(after) } else { last };
         Some(StreamReply {
-            epoch: Epoch(0),
+            epoch: self.active,
             applied,
             synced: self.txid,
             batches,
             digest: applied.0 + (self.past << PAST_SHIFT),
             newest: None,
         })
+    }
+}
+
+fn metadata(node: &Inode) -> Metadata {
+    Metadata {
+        mode: node.mode,
+        acl: node.acl.clone(),
+        modified_ns: node.modified_ms * 1_000_000,
+        ..Metadata::default()
     }
 }
 

@@ -2,7 +2,9 @@
 //! told.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
+use whimbrel_core::metadata::Metadata;
 use whimbrel_core::number::AttemptNumber;
 use whimbrel_core::path::RelPath;
 
@@ -17,10 +19,47 @@ pub struct Object {
     pub length: u64,
     /// Who wrote it, as its metadata says.
     pub writer: Writer,
-    /// The mode in its metadata.
+    /// What travels with it.
+    pub carried: Carried,
+}
+
+impl Object {
+    /// As a store gives it to a small object: it names the bytes, not the write.
+    pub fn etag(&self) -> String {
+        format!("{}-{}", self.content, self.length)
+    }
+}
+
+/// What an object's user metadata holds of its file's metadata.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// Permission bits.
     pub mode: u32,
-    /// Changes with every write.
-    pub etag: u64,
+    /// The ACL, or the digest of one that does not fit.
+    pub acl: Option<String>,
+}
+
+/// Bytes of user metadata that an object holds.
+const CARRIED_BYTES_MAX: usize = 2_048;
+
+impl Carried {
+    /// A mode and no ACL.
+    pub fn mode(mode: u32) -> Self {
+        Self { mode, acl: None }
+    }
+
+    /// As much as an object holds.
+    pub fn of(metadata: &Metadata) -> Self {
+        let acl = metadata.acl.as_ref().map(|acl| {
+            if acl.len() <= CARRIED_BYTES_MAX {
+                return acl.clone();
+            }
+            let mut digest = DefaultHasher::new();
+            acl.hash(&mut digest);
+            format!("digest {:x}", digest.finish())
+        });
+        Self { mode: metadata.mode, acl }
+    }
 }
 
 /// Who wrote an object.
@@ -41,7 +80,8 @@ pub enum Write {
     Put(RelPath, Object),
     /// A removal.
     Remove(RelPath),
-    /// An upload is completed; nothing happens if it was given up.
+    /// An upload is completed; nothing happens if it was given up. Its object carries what it was
+    /// opened with.
     Complete(String, RelPath, Object),
 }
 
@@ -50,9 +90,8 @@ pub enum Write {
 pub struct Target {
     /// By key.
     pub objects: BTreeMap<RelPath, Object>,
-    /// Uploads that can be completed.
-    pub uploads: std::collections::BTreeSet<String>,
-    next_etag: u64,
+    /// Uploads that can be completed, with what their objects will carry.
+    pub uploads: BTreeMap<String, Carried>,
 }
 
 impl Target {
@@ -68,18 +107,15 @@ impl Target {
                 true
             }
             Write::Complete(upload, path, object) => {
-                let there = self.uploads.remove(&upload);
-                if there {
-                    self.put(path, object);
-                }
-                there
+                let Some(carried) = self.uploads.remove(&upload) else { return false };
+                self.put(path, Object { carried, ..object });
+                true
             }
         }
     }
 
     /// Puts an object that stands there before the run.
     pub fn put(&mut self, path: RelPath, object: Object) {
-        self.next_etag += 1;
-        self.objects.insert(path, Object { etag: self.next_etag, ..object });
+        self.objects.insert(path, object);
     }
 }

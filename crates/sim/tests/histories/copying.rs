@@ -1,10 +1,10 @@
 //! Sections 2, 3 and 4: what is the same, what stood still, and what has no known end.
 
-use whimbrel_core::config::Existing;
+use whimbrel_core::config::{Existing, RequestLifetime};
 use whimbrel_core::effect::{Effect, Finish};
 use whimbrel_core::record::Parked;
 use whimbrel_sim::options::Options;
-use whimbrel_sim::world::target::{Object, Writer};
+use whimbrel_sim::world::target::{Carried, Object, Writer};
 use whimbrel_sim::{Run, Way};
 
 use crate::stage::*;
@@ -32,6 +32,64 @@ fn rule_2_1_same_length_seen_by_a_scan() {
     assert!(run.source().rewrite_same_size(&path("a")));
     run.source().purge();
     answered_late(&mut run, poll, 1);
+    ends_equal(run);
+}
+
+/// A PUT without a known end carries the older mode and the same bytes: what stands has the entity
+/// tag that the row speaks of, and only its attempt tells that it is the older one.
+#[test]
+fn rule_2_3_object_is_known_by_its_attempt() {
+    let mut run = run();
+    file(&mut run, "a", 5);
+    let put = held(&mut run, copies("a"));
+    run.release(put, Way::Unheard(4_000));
+    assert!(run.source().change_mode(&path("a"), 0o600));
+    let mode = |run: &Run, mode| run.carries(&path("a"), &Carried::mode(mode));
+    assert!(run.until(|run| mode(run, 0o600)), "the newer one arrives");
+    assert!(run.until(|run| mode(run, 0o644)), "then the older one lands");
+    ends_equal(run);
+}
+
+/// Two parts of x are read, and between them x and y change places, and back before anybody looks.
+#[test]
+fn rule_3_1_swapped_between_two_parts_and_back() {
+    let mut run = still(Options { multipart_bytes: 1, live: false, ..Options::still() });
+    file(&mut run, "x", 50);
+    file(&mut run, "y", 50);
+    let swap = |run: &mut Run| {
+        rename(run, "x", "aside");
+        rename(run, "y", "x");
+        rename(run, "aside", "y");
+    };
+    let upload = held(&mut run, copies("x"));
+    answered_late(&mut run, upload, 200);
+    wait(&mut run, 50);
+    swap(&mut run);
+    let look = held(&mut run, examines("x"));
+    swap(&mut run);
+    answered_late(&mut run, look, 1);
+    assert_eq!(run.end(), Ok(Finish::Done));
+    assert_eq!(run.difference(), None);
+    assert_eq!(counters(&run).files_copied, 2, "what was read was whole");
+}
+
+/// Cut and grown to its length between the first part and the last, in place: the list of blocks
+/// that was pinned does not show it, the stream does.
+#[test]
+fn rule_3_1_torn_in_place_is_never_completed() {
+    let mut run = still(Options { multipart_bytes: 1, ..Options::still() });
+    file(&mut run, "a", 50);
+    let upload = held(&mut run, copies("a"));
+    answered_late(&mut run, upload, 200);
+    wait(&mut run, 50);
+    assert!(run.source().truncate(&path("a")));
+    assert!(run.source().append(&path("a")));
+    assert!(run.source().close(&path("a"), 25));
+    let completed = held(&mut run, |effect| matches!(effect, Effect::Complete { .. }));
+    let Effect::Complete { upload, .. } = &completed else { panic!("a completion") };
+    let content = source_content(&mut run, "a").expect("closed").to_string();
+    assert!(upload.parts.iter().all(|part| part.etag == content), "{upload:?}");
+    answered_late(&mut run, completed, 1);
     ends_equal(run);
 }
 
@@ -125,6 +183,29 @@ fn rule_3_3_one_writer_per_key() {
     ends_equal(run);
 }
 
+/// Live changes go ahead of the scan, and the scan still gets its share.
+#[test]
+fn rule_3_4_backlog_keeps_a_fifth() {
+    let mut run = run();
+    for number in 0..60 {
+        file(&mut run, &format!("d/{number}"), 5);
+    }
+    let first = held(&mut run, |effect| matches!(effect, Effect::Copy(_)));
+    answered_late(&mut run, first, 1);
+    for number in 0..200 {
+        file(&mut run, &format!("live{}", number % 50), 5);
+    }
+    let mut live = 0;
+    for _ in 0..40 {
+        let copy = held(&mut run, |effect| matches!(effect, Effect::Copy(_)));
+        let Effect::Copy(job) = &copy else { panic!("a copy") };
+        live += u32::from(job.live);
+        answered_late(&mut run, copy, 1);
+    }
+    assert!((16..=33).contains(&live), "{live} of 40 copies were live changes");
+    ends_equal(run);
+}
+
 /// An open file keeps what was last closed, is named, and comes when it is closed.
 #[test]
 fn rule_3_5_open_file_waits_for_its_close() {
@@ -203,6 +284,20 @@ fn rule_4_1_intent_survives_a_crash() {
     ends_equal(run);
 }
 
+/// A large object's PUT may take effect for longer than a small one's: it is waited for as long.
+#[test]
+fn rule_4_2_larger_write_may_land_later() {
+    let request_lifetime =
+        RequestLifetime { fixed_millis: 5_000, bytes_per_second_min: 10, bytes_millis_max: 60_000 };
+    let mut run = still(Options { request_lifetime, ..Options::still() });
+    file(&mut run, "a", 50);
+    let put = held(&mut run, copies("a"));
+    run.release(put, Way::Unheard(9_500));
+    file(&mut run, "a", 6);
+    until_equal(&mut run, "a");
+    ends_equal(run);
+}
+
 /// A completion without a known end, and the file is removed before it lands.
 #[test]
 fn rule_4_3_completion_lands_after_the_file_went() {
@@ -237,7 +332,8 @@ fn furnished(existing: Existing, equal: bool) -> Run {
     let content = source_content(&mut run, "a").expect("closed");
     let content = if equal { content } else { content + 1_000 };
     let writer = Writer::Foreign;
-    run.target().put(path("a"), Object { content, length: 5, writer, mode: 0o644, etag: 0 });
+    run.target()
+        .put(path("a"), Object { content, length: 5, writer, carried: Carried::mode(0o644) });
     run
 }
 
@@ -280,7 +376,8 @@ fn adopt_is_asked_for() {
         file(&mut run, "a", 5);
         let content = source_content(&mut run, "a").expect("closed");
         let writer = Writer::OtherMigration;
-        run.target().put(path("a"), Object { content, length: 5, writer, mode: 0o644, etag: 0 });
+        run.target()
+            .put(path("a"), Object { content, length: 5, writer, carried: Carried::mode(0o644) });
         let finish = run.end().expect("an end");
         assert_eq!(finish == Finish::Done, adopt, "{finish:?}");
     }

@@ -1,5 +1,7 @@
 //! Sections 1, 8 and 9: the scan and the stream.
 
+use std::cell::Cell;
+
 use whimbrel_core::effect::Effect;
 use whimbrel_core::record::Parked;
 use whimbrel_sim::Way;
@@ -64,6 +66,27 @@ fn rule_1_3_put_times_out_then_coarsened() {
     }
     let landed = run.until(|run| run.stands(&path("d/x")));
     assert!(landed, "the late PUT lands");
+    ends_equal(run);
+}
+
+/// The old NameNode goes on answering after a fail-over: to it nothing has happened for a long
+/// time.
+#[test]
+fn rule_1_4_answers_of_the_old_name_node_count_for_nothing() {
+    let mut run = run();
+    file(&mut run, "a", 5);
+    until_settled(&mut run);
+    let old = run.source().clone();
+    run.source().fail_over();
+    assert!(run.until_followed(), "the new one is asked");
+    let poll = held(&mut run, polls);
+    file(&mut run, "b", 5);
+    let begun = run.now();
+    run.answered_by(&old, poll, 50);
+    while run.now().millis_since(begun) < 5_000 {
+        let poll = held(&mut run, polls);
+        run.answered_by(&old, poll, 50);
+    }
     ends_equal(run);
 }
 
@@ -160,6 +183,50 @@ fn rule_1_7_position_of_another_history() {
     ends_equal(run);
 }
 
+/// A path that changes all the time is looked at when there is time for it, not once for each
+/// event.
+#[test]
+fn rule_1_8_many_events_of_one_path_are_one_look() {
+    let mut run = run();
+    file(&mut run, "a", 5);
+    until_settled(&mut run);
+    assert!(run.source().append(&path("a")));
+    assert!(run.source().close(&path("a"), 1));
+    let mut look = Some(held(&mut run, examines("a")));
+    for _ in 0..50 {
+        assert!(run.source().append(&path("a")));
+        assert!(run.source().close(&path("a"), 1));
+    }
+    assert!(run.until_followed());
+    let mut looks = 0;
+    while let Some(effect) = look {
+        looks += 1;
+        answered_late(&mut run, effect, 1);
+        look = run.catch(examines("a"));
+    }
+    assert!(looks <= 3, "{looks} looks for 102 events");
+    ends_equal(run);
+}
+
+/// A new file is empty and open: what matters is its close.
+#[test]
+fn rule_1_8_new_file_is_looked_at_when_it_is_closed() {
+    let mut run = run();
+    file(&mut run, "b", 5);
+    until_settled(&mut run);
+    assert!(run.source().create(&path("a")));
+    assert!(run.until_followed());
+    let followed = run.now();
+    assert!(run.until(|run| {
+        assert!(!run.awaits(examines("a")), "there is nothing to see yet");
+        run.now().millis_since(followed) > 300
+    }));
+    assert!(run.source().close(&path("a"), 5));
+    until_equal(&mut run, "a");
+    assert!(run.now().millis_since(followed) < 600, "its close was waited for, not a time");
+    ends_equal(run);
+}
+
 /// The edits between the last look and now are gone.
 #[test]
 fn rule_8_1_gap_reads_no_unchanged_file() {
@@ -197,7 +264,25 @@ fn rule_9_1_overload_coarsens() {
     }
     assert!(run.until_followed());
     until_settled(&mut run);
-    let counters = run.ledger().expect("a ledger").meta().expect("meta").counters;
-    assert!(counters.coarsened > 0, "it was coarsened");
+    assert!(counters(&run).coarsened > 0, "it was coarsened");
+    ends_equal(run);
+}
+
+/// However much there is to do, no more is asked of both sides at a time than was allowed.
+#[test]
+fn rule_9_2_work_in_flight_stays_within_its_budget() {
+    let mut run = run();
+    for number in 0..120 {
+        file(&mut run, &format!("d{}/{number}", number % 8), 5);
+    }
+    let most = Cell::new((0, 0));
+    let settled = run.until(|run| {
+        let progress = run.core().progress();
+        let (copies, passes) = most.get();
+        most.set((copies.max(progress.copies), passes.max(progress.passes)));
+        progress.as_of.is_some() && progress.claims == 0
+    });
+    assert!(settled);
+    assert_eq!(most.get(), (4, 3), "copies and directories at a time");
     ends_equal(run);
 }

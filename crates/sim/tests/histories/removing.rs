@@ -4,7 +4,7 @@ use whimbrel_core::config::{Extras, RemovalGuard};
 use whimbrel_core::effect::{Effect, Finish};
 use whimbrel_core::input::Input;
 use whimbrel_sim::options::Options;
-use whimbrel_sim::world::target::{Object, Writer};
+use whimbrel_sim::world::target::{Carried, Object, Writer};
 
 use crate::stage::*;
 
@@ -70,8 +70,12 @@ fn rule_5_3_extras_stay_unless_asked() {
     for extras in [Extras::Keep, Extras::Remove] {
         let mut run = still(Options { extras, ..Options::still() });
         file(&mut run, "d/a", 5);
-        let foreign =
-            Object { content: 1 << 30, length: 3, writer: Writer::Foreign, mode: 0o644, etag: 0 };
+        let foreign = Object {
+            content: 1 << 30,
+            length: 3,
+            writer: Writer::Foreign,
+            carried: Carried::mode(0o644),
+        };
         run.target().put(path("d/extra"), foreign.clone());
         run.target().put(path("nowhere/extra"), foreign);
         assert_eq!(run.end(), Ok(Finish::Done));

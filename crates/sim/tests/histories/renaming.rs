@@ -1,7 +1,9 @@
 //! Section 6: renaming directories.
 
 use whimbrel_core::effect::Effect;
+use whimbrel_sim::Way;
 use whimbrel_sim::options::Options;
+use whimbrel_sim::world::target::Carried;
 
 use crate::stage::*;
 
@@ -71,6 +73,62 @@ fn rule_6_3_copy_names_what_it_copies() {
     run.target().put(path("a"), other);
     answered_late(&mut run, copy, 1);
     until_equal(&mut run, "b");
+    ends_equal(run);
+}
+
+/// What is larger than a copy within the target may be is read again, without asking for one.
+#[test]
+fn rule_6_4_larger_than_a_copy_may_be() {
+    let mut run = still(Options { copy_bytes_max: 49, ..Options::still() });
+    file(&mut run, "d/large", 50);
+    file(&mut run, "d/small", 49);
+    until_settled(&mut run);
+    rename(&mut run, "d", "e");
+    until_settled(&mut run);
+    let counters = counters(&run);
+    assert_eq!((counters.files_copied, counters.files_relocated), (3, 1));
+    ends_equal(run);
+}
+
+/// The target does not do it after all: the bytes are read.
+#[test]
+fn rule_6_4_refused_copy_is_read_instead() {
+    let mut run = run();
+    file(&mut run, "a", 5);
+    until_settled(&mut run);
+    rename(&mut run, "a", "b");
+    let copy = held(&mut run, relocates("b"));
+    run.release(copy, Way::Refuses);
+    until_equal(&mut run, "b");
+    assert_eq!(counters(&run).files_relocated, 0);
+    ends_equal(run);
+}
+
+/// A copy that failed within a success has no known end: it lands over what was written since.
+#[test]
+fn rule_6_4_copy_without_a_known_end_lands_late() {
+    let mut run = run();
+    file(&mut run, "a", 5);
+    until_settled(&mut run);
+    rename(&mut run, "a", "b");
+    let copy = held(&mut run, relocates("b"));
+    run.release(copy, Way::Unheard(4_000));
+    file(&mut run, "b", 6);
+    until_equal(&mut run, "b");
+    ends_equal(run);
+}
+
+/// What travels with the object is sent with its copy, not taken from the old key.
+#[test]
+fn rule_6_4_copy_carries_metadata_anew() {
+    let mut run = run();
+    file(&mut run, "a", 5);
+    until_settled(&mut run);
+    rename(&mut run, "a", "b");
+    assert!(run.source().change_mode(&path("b"), 0o600));
+    let copy = held(&mut run, relocates("b"));
+    answered_late(&mut run, copy, 1);
+    assert!(run.carries(&path("b"), &Carried::mode(0o600)), "at once");
     ends_equal(run);
 }
 

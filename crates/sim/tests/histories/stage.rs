@@ -2,7 +2,7 @@
 
 use whimbrel_core::effect::{Effect, Finish};
 use whimbrel_core::path::RelPath;
-use whimbrel_core::record::Pending;
+use whimbrel_core::record::{Counters, Pending};
 use whimbrel_sim::options::Options;
 use whimbrel_sim::{Run, Way};
 
@@ -68,6 +68,17 @@ pub fn until_settled(run: &mut Run) {
     assert!(settled, "everything is settled");
 }
 
+/// What was counted so far.
+pub fn counters(run: &Run) -> Counters {
+    run.ledger().expect("a ledger").meta().expect("it can be read").counters
+}
+
+/// Lets so much time pass.
+pub fn wait(run: &mut Run, millis: u64) {
+    let begun = run.now();
+    assert!(run.until(|run| run.now().millis_since(begun) > millis), "it goes on");
+}
+
 pub fn pending(run: &Run, at: &str) -> Option<Pending> {
     run.ledger().expect("a ledger").pending_entry(&path(at)).expect("it can be read")
 }
@@ -99,6 +110,10 @@ pub fn removes(at: &'static str) -> impl Fn(&Effect) -> bool {
 
 pub fn relocates(to: &'static str) -> impl Fn(&Effect) -> bool {
     move |effect| matches!(effect, Effect::Relocate { path: of, .. } if *of == path(to))
+}
+
+pub fn polls(effect: &Effect) -> bool {
+    matches!(effect, Effect::Poll { .. })
 }
 
 /// The next such effect, held back.

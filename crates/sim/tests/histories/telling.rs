@@ -1,5 +1,7 @@
 //! Sections 10 and 11: what is claimed, and metadata.
 
+use std::collections::BTreeSet;
+
 use whimbrel_core::effect::Effect;
 use whimbrel_core::number::TxId;
 use whimbrel_sim::Way;
@@ -72,6 +74,46 @@ fn rule_10_1_nothing_is_claimed_in_the_scan() {
     ends_equal(run);
 }
 
+/// What is claimed of a transaction while the tree moves all the time is true of every path that
+/// did not move since, and it keeps up.
+#[test]
+fn rule_10_2_claims_hold_while_the_tree_moves() {
+    let mut run = run();
+    for name in ["d/a", "d/b", "e/a", "e/b", "f"] {
+        file(&mut run, name, 5);
+    }
+    until_settled(&mut run);
+    let mut claimed = BTreeSet::new();
+    for round in 0_usize..120 {
+        let name = ["d/a", "d/b", "e/a", "e/b", "f"][round % 5];
+        match round % 6 {
+            0 | 3 => {
+                run.source().rewrite_same_size(&path(name));
+            }
+            1 => {
+                run.source().delete(&path(name));
+            }
+            2 => {
+                run.source().rename(&path("d"), &path("g"), false);
+            }
+            4 => {
+                run.source().rename(&path("g"), &path("d"), false);
+            }
+            _ => file(&mut run, name, 5),
+        }
+        let begun = run.now();
+        assert!(run.until(|run| {
+            assert_eq!(run.false_claim(), None);
+            run.now().millis_since(begun) > 60
+        }));
+        claimed.extend(run.core().progress().as_of);
+    }
+    assert!(claimed.len() > 20, "it keeps up: {claimed:?}");
+    until_settled(&mut run);
+    assert_eq!(run.core().progress().as_of, Some(run.source().txid));
+    ends_equal(run);
+}
+
 /// A source that does not answer is not a quiet one.
 #[test]
 fn rule_10_3_dead_source_is_not_quiet() {
@@ -117,5 +159,47 @@ fn rule_11_1_metadata_alone() {
     until_settled(&mut run);
     let counters = run.ledger().expect("a ledger").meta().expect("meta").counters;
     assert_eq!((counters.files_copied, counters.metadata_updated), (1, 1));
+    ends_equal(run);
+}
+
+/// The mode changes between two tries of an upload: what was begun carries the old one, and it is
+/// written anew without a byte being read again.
+#[test]
+fn rule_11_1_upload_begun_before_a_change_of_metadata() {
+    let mut run = still(Options { multipart_bytes: 1, ..Options::still() });
+    file(&mut run, "a", 50);
+    let upload = held(&mut run, copies("a"));
+    answered_late(&mut run, upload, 1_000);
+    wait(&mut run, 100);
+    run.die();
+    assert!(run.source().change_mode(&path("a"), 0o600));
+    let again = held(&mut run, copies("a"));
+    assert!(matches!(&again, Effect::Copy(job) if job.resume.is_some()), "it is gone on with");
+    answered_late(&mut run, again, 1);
+    until_settled(&mut run);
+    let counters = counters(&run);
+    assert_eq!((counters.files_copied, counters.metadata_updated), (1, 1));
+    ends_equal(run);
+}
+
+/// An ACL that no object can hold: a digest stands there, and the ledger has the whole, also of
+/// the one that differs from it at the end only.
+#[test]
+fn rule_11_2_ledger_keeps_what_no_object_holds() {
+    let mut run = run();
+    file(&mut run, "a", 5);
+    let mut digests = BTreeSet::new();
+    for last in ["user:one:r--", "user:two:rwx"] {
+        let acl = "user:somebody:rw-,".repeat(200) + last;
+        assert!(run.source().set_acl(&path("a"), &acl));
+        until_settled(&mut run);
+        let row = run.ledger().expect("a ledger").row(&path("a")).expect("it can be read");
+        assert_eq!(row.and_then(|row| row.metadata.acl), Some(acl));
+        let held = run.target().objects[&path("a")].carried.acl.clone().expect("something");
+        assert!(held.len() < 100, "{held}");
+        digests.insert(held);
+    }
+    assert_eq!(digests.len(), 2, "the object tells that it changed");
+    assert_eq!(counters(&run).files_copied, 1, "no byte was read again");
     ends_equal(run);
 }
