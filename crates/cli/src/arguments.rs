@@ -155,7 +155,7 @@ pub struct MigrateArguments {
     /// With --live: end once everything is applied and nothing changed for this long (30s, 5m, 1h)
     #[arg(long, value_name = "DURATION", requires = "live", value_parser = unit::duration)]
     pub until_quiet: Option<Duration>,
-    /// Show what is there and would be looked at; write nothing
+    /// Show what would be copied (exit code 5 if anything would, 0 if nothing); write nothing
     #[arg(long)]
     pub dry_run: bool,
     #[command(flatten)]

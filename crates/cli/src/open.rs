@@ -128,17 +128,31 @@ pub async fn target(
     in_time(Side::Target, location, opening).await
 }
 
+/// What a look takes a local target for that does not exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absent {
+    /// For an error.
+    Refused,
+    /// For an empty one, as a run would make it.
+    Empty,
+}
+
 /// Opens a target to look at it: nothing is made that is not there.
 ///
 /// # Errors
-/// As for writing, and a local target that does not exist.
+/// As for writing, and a local target that does not exist where that is refused.
 pub async fn target_to_look_at(
     location: &Location,
     connection: &ConnectionArguments,
+    absent: Absent,
 ) -> Result<OpenTarget, CommandError> {
     let opening = async {
         match location {
-            Location::Local { path } => LocalTarget::look_at(path).map(OpenTarget::Local),
+            Location::Local { path } => match absent {
+                Absent::Refused => LocalTarget::look_at(path),
+                Absent::Empty => LocalTarget::look_ahead(path),
+            }
+            .map(OpenTarget::Local),
             Location::Bucket { .. } => {
                 let write = WriteOptions::default();
                 let settings = bucket_settings(location, connection, Side::Target, write);

@@ -1,5 +1,6 @@
 //! `whimbrel migrate … --dry-run`: what a run would find to do, by names and lengths alone.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -9,8 +10,8 @@ use whimbrel_verify::{Content, DifferenceKind, Options};
 
 use super::verify::{Comparing, compare};
 use crate::arguments::MigrateArguments;
-use crate::exit::CommandError;
-use crate::open;
+use crate::exit::{self, CommandError, Condition};
+use crate::open::{self, Absent};
 use crate::output;
 use crate::output::result::{MigrationResult, Outcome, bytes, grouped};
 use crate::request::{Coverage, Pair};
@@ -23,7 +24,8 @@ struct Plan {
     replacements: u64,
 }
 
-/// Compares both sides and tells what a run would copy; writes nothing anywhere.
+/// Compares both sides and tells what a run would copy; writes nothing anywhere. As long as
+/// something is to be copied the outcome is `incomplete` and the exit code that of a difference.
 ///
 /// # Errors
 /// A side that cannot be opened or listed.
@@ -33,8 +35,9 @@ pub async fn run(
     arguments: &MigrateArguments,
     json: bool,
 ) -> Result<u8, CommandError> {
-    let source = open::source(&pair.source, &arguments.connection, false).await?;
-    let target = open::target_to_look_at(&pair.target, &arguments.connection).await?;
+    let connection = &arguments.connection;
+    let source = open::source(&pair.source, connection, false).await?;
+    let target = open::target_to_look_at(&pair.target, connection, Absent::Empty).await?;
     let options = Options {
         content: Content::Length,
         ignore_extras: true,
@@ -59,8 +62,13 @@ pub async fn run(
         }
     })
     .await?;
+    let (outcome, conditions) = match plan.copies {
+        0 => (Outcome::Equal, BTreeSet::new()),
+        _ => (Outcome::Incomplete, BTreeSet::from([Condition::Incomplete])),
+    };
     let mut result = MigrationResult {
-        outcome: if plan.copies == 0 { Outcome::Equal } else { Outcome::Incomplete },
+        outcome,
+        exit_code: exit::code(&conditions),
         extras: sums.extra,
         ..MigrationResult::default()
     };
@@ -86,5 +94,5 @@ pub async fn run(
             grouped(sums.extra)
         ));
     }
-    Ok(0)
+    Ok(result.exit_code)
 }

@@ -11,7 +11,7 @@ use whimbrel_verify::{Content, Difference, DifferenceKind, Meter, Options, Sums,
 
 use crate::arguments::VerifyArguments;
 use crate::exit::{self, CommandError, Condition};
-use crate::open::{self, OpenSource, OpenTarget};
+use crate::open::{self, Absent, OpenSource, OpenTarget};
 use crate::output::result::{bytes, grouped};
 use crate::output::{self, path_fields, printable};
 use crate::record::Call;
@@ -35,7 +35,8 @@ pub async fn run(arguments: VerifyArguments, json: bool) -> Result<u8, CommandEr
     let pair = Pair::parse(&arguments.source, &target, &arguments.connection)?;
     let coverage = Coverage::parse(&arguments.scope)?;
     let source = open::source(&pair.source, &arguments.connection, true).await?;
-    let target = open::target_to_look_at(&pair.target, &arguments.connection).await?;
+    let connection = &arguments.connection;
+    let target = open::target_to_look_at(&pair.target, connection, Absent::Refused).await?;
     let options = Options {
         content: if arguments.read { Content::Read } else { Content::Checksum },
         ignore_extras: arguments.ignore_extras,

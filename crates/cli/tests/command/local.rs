@@ -119,13 +119,48 @@ fn a_dry_run_writes_nothing() {
     let place = Place::new();
     small_tree(&place);
     std::fs::create_dir(place.path("target")).unwrap();
-    let result = place.run(&["migrate", "source", "target", "--dry-run", "--json"]).expect(0);
+    let result = place.run(&["migrate", "source", "target", "--dry-run", "--json"]).expect(5);
     let result = result.result();
     assert_eq!(
         (&result["would_copy_files"], &result["would_copy_bytes"]),
         (&3.into(), &300_006.into())
     );
     assert!(place.tree("target").is_empty() && !place.path("state").exists());
+}
+
+/// A dry run said `incomplete` and ended with 0.
+#[test]
+fn outcome_and_exit_code_of_a_dry_run_agree() {
+    let place = Place::new();
+    small_tree(&place);
+    let call = ["migrate", "source", "target", "--dry-run", "--json"];
+    let result = place.run(&call).expect(5).result();
+    assert_eq!((&result["outcome"], &result["exit_code"]), (&"incomplete".into(), &5.into()));
+    place.run(&["migrate", "source", "target"]).expect(0);
+    let result = place.run(&call).expect(0).result();
+    assert_eq!((&result["outcome"], &result["exit_code"]), (&"equal".into(), &0.into()));
+}
+
+/// A dry run to a local target that a run would make failed to open it.
+#[test]
+fn a_dry_run_to_a_target_that_does_not_exist_creates_nothing() {
+    let place = Place::new();
+    small_tree(&place);
+    for target in ["target", "not/yet/there"] {
+        let call = ["migrate", "source", target, "--dry-run", "--json"];
+        let result = place.run(&call).expect(5).result();
+        assert_eq!(
+            (&result["files_scanned"], &result["would_copy_files"]),
+            (&3.into(), &3.into()),
+            "{result}"
+        );
+    }
+    for name in ["target", "not", "state"] {
+        assert!(!place.path(name).exists(), "{name}");
+    }
+    place.write("file", "");
+    place.run(&["migrate", "source", "file/below", "--dry-run"]).expect(4);
+    place.run(&["verify", "source", "target"]).expect(4);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{Access, CWD, Mode, OFlags, access, openat};
 use rustix::io::Errno;
 
 /// A directory (or a single file) and everything under it.
@@ -30,6 +30,19 @@ impl Root {
             whole.extend_from_slice(below);
         }
         whole
+    }
+
+    /// Whether a root that does not stand yet could be made: the nearest directory above it that
+    /// does stand may be written.
+    pub(super) fn may_be_made(&self) -> Result<(), Errno> {
+        for above in self.path.ancestors().skip(1) {
+            let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+            match access(above, Access::WRITE_OK | Access::EXEC_OK) {
+                Err(Errno::NOENT) => {}
+                outcome => return outcome,
+            }
+        }
+        Err(Errno::NOENT)
     }
 
     /// A handle of the root for looking up only.

@@ -28,6 +28,9 @@ use crate::target::{Abilities, CopySource, Object, ObjectPage, Stamp, Target};
 /// With parts of 16 MiB: 16 TiB, the largest file of ext4.
 const PARTS_MAX: u32 = 1 << 20;
 
+/// Who looks writes nothing, and needs no name of a migration.
+const LOOKING: &str = "looking";
+
 /// A directory in which keys are paths. A key that ends in `/` is a directory.
 ///
 /// A file is made in a folder of its own, synced, and renamed over what stands under its name, so
@@ -45,8 +48,9 @@ pub struct LocalTarget {
 #[derive(Debug)]
 struct Inner {
     root: Root,
-    /// Device and inode of the root: a mount that went must not be written below.
-    root_key: u64,
+    /// Device and inode of the root: a mount that went must not be written below. `None` while
+    /// nothing stands there, which only a look finds.
+    root_key: Option<u64>,
     stage: Stage,
     listings: Listings,
     accounts: Accounts,
@@ -69,7 +73,20 @@ impl LocalTarget {
     /// Opens the tree at `path`, which must stand there, to look at it: nothing is made, removed or
     /// tried out, and no rights to write are needed.
     pub fn look_at(path: &Path) -> Result<Self, StoreError> {
-        Self::standing(path, "looking")
+        Self::standing(path, LOOKING)
+    }
+
+    /// The same where `open` may still have to make the directory: until then it looks empty.
+    /// `Denied` if it could not be made.
+    pub fn look_ahead(path: &Path) -> Result<Self, StoreError> {
+        match Self::standing(path, LOOKING) {
+            Err(StoreError::Missing { .. }) => {
+                let root = Root::new(path);
+                root.may_be_made().map_err(|errno| failure("make", &root.shown(b""), errno))?;
+                Ok(Self::rooted(root, None, LOOKING))
+            }
+            outcome => outcome,
+        }
     }
 
     fn standing(path: &Path, migration: &str) -> Result<Self, StoreError> {
@@ -77,10 +94,14 @@ impl LocalTarget {
         let failed = |errno| failure("open", &root.shown(b""), errno);
         let handle = root.directory(b"").map_err(failed)?;
         let root_key = node::file_key(&node::look(&handle, b"").map_err(failed)?);
+        Ok(Self::rooted(root, Some(root_key), migration))
+    }
+
+    fn rooted(root: Root, root_key: Option<u64>, migration: &str) -> Self {
         let stage = Stage::new(root.clone(), migration);
         let (listings, accounts) = (Listings::new(true), Accounts::default());
         let inner = Inner { root, root_key, stage, listings, accounts };
-        Ok(Self { inner: Arc::new(inner) })
+        Self { inner: Arc::new(inner) }
     }
 
     fn work<'a, T, F>(&self, work: F) -> Answer<'a, T>
@@ -192,8 +213,9 @@ impl Target for LocalTarget {
 
     fn list<'a>(&'a self, prefix: &'a [u8], after: Option<&'a [u8]>) -> Answer<'a, ObjectPage> {
         let (prefix, after) = (prefix.to_vec(), after.map(<[u8]>::to_vec));
-        self.work(move |inner, _| {
-            order::page(&inner.root, &inner.listings, &prefix, after.as_deref())
+        self.work(move |inner, _| match inner.root_key {
+            Some(_) => order::page(&inner.root, &inner.listings, &prefix, after.as_deref()),
+            None => Ok(ObjectPage::default()),
         })
     }
 
@@ -211,7 +233,11 @@ impl Inner {
     /// Rule 1.5 for the target: an unmounted tree must not be written into the mount point.
     fn check_root(&self) -> Result<(), StoreError> {
         let now = self.root.directory(b"").and_then(|root| node::look(root, b""));
-        if now.is_ok_and(|look| node::file_key(&look) == self.root_key) {
+        let as_it_was = match now {
+            Ok(look) => self.root_key == Some(node::file_key(&look)),
+            Err(errno) => self.root_key.is_none() && errno == Errno::NOENT,
+        };
+        if as_it_was {
             return Ok(());
         }
         Err(StoreError::Unavailable {

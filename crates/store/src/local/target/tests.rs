@@ -174,6 +174,26 @@ async fn looking_changes_nothing() {
     assert!(!folder.path().join("none").exists());
 }
 
+/// A dry run failed where the real one makes the directory.
+#[tokio::test]
+async fn looking_ahead_takes_what_does_not_stand_for_empty() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path().join("not/yet");
+    let looking = LocalTarget::look_ahead(&root).expect("opens");
+    assert!(looking.list(b"", None).await.expect("a page").objects.is_empty());
+    assert_eq!(looking.inspect(b"f").await.expect("an answer"), None);
+    let written = put(&looking, "f", "x").await;
+    assert!(written.is_err(), "{written:?}");
+    assert_eq!(fs::read_dir(folder.path()).expect("lists").count(), 0);
+
+    fs::create_dir_all(&root).expect("made");
+    let appeared = looking.list(b"", None).await;
+    assert!(matches!(appeared, Err(StoreError::Unavailable { .. })), "{appeared:?}");
+    fs::write(folder.path().join("file"), "").expect("written");
+    let in_the_way = LocalTarget::look_ahead(&folder.path().join("file/below"));
+    assert!(matches!(in_the_way, Err(StoreError::Conflict { .. })), "{in_the_way:?}");
+}
+
 /// The mount went: nothing is written into the mount point.
 #[tokio::test]
 async fn another_root_in_its_place_is_not_written() {
