@@ -52,6 +52,17 @@ pub fn code(conditions: &BTreeSet<Condition>) -> u8 {
     }
 }
 
+/// The exit code of a command that ended with `code` but could not say so: its answer is lost on
+/// this machine.
+pub fn code_without_answer(code: u8) -> u8 {
+    let lost = self::code(&BTreeSet::from([Condition::Local]));
+    // What comes first in the order of precedence stays.
+    match code {
+        1 | 2 | 130 | 143 | 6 => code,
+        _ => lost,
+    }
+}
+
 /// Why a command came to nothing, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandError {
@@ -125,6 +136,15 @@ mod tests {
             (&[Usage, Defect, Incomplete], 1),
         ] {
             assert_eq!(code(&conditions.iter().copied().collect()), expected, "{conditions:?}");
+        }
+    }
+
+    #[test]
+    fn a_lost_answer_stands_where_this_machine_stands() {
+        for (code, expected) in
+            [(0, 7), (5, 7), (4, 7), (3, 7), (7, 7), (6, 6), (130, 130), (143, 143), (2, 2), (1, 1)]
+        {
+            assert_eq!(code_without_answer(code), expected, "{code}");
         }
     }
 

@@ -33,24 +33,29 @@ use signal::interruptible;
 use whimbrel_engine::Request;
 
 fn main() -> ExitCode {
-    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let code = answer(std::env::args_os().collect());
+    ExitCode::from(if output::is_lost() { exit::code_without_answer(code) } else { code })
+}
+
+/// Reads the call, carries it out and answers.
+fn answer(arguments: Vec<OsString>) -> u8 {
     let json = asks_for_json(&arguments);
     match config::parse(arguments) {
-        Ok(cli) => ExitCode::from(run(cli)),
-        Err(ParseError::Config(error)) => ExitCode::from(refuse(error, json)),
+        Ok(cli) => run(cli),
+        Err(ParseError::Config(error)) => refuse(error, json),
         Err(ParseError::Clap(error)) if !error.use_stderr() => {
             output::standard_output(error.render().to_string().trim_end());
-            ExitCode::SUCCESS
+            0
         }
         Err(ParseError::Clap(error)) if json => {
             let rendered = error.render().to_string();
             let told = rendered.trim().trim_start_matches("error: ").to_owned();
             let error = CommandError::usage(told, "whimbrel help COMMAND shows what there is");
-            ExitCode::from(refuse(error, json))
+            refuse(error, json)
         }
         Err(ParseError::Clap(error)) => {
             output::standard_error(error.render().to_string().trim_end());
-            ExitCode::from(exit::code(&BTreeSet::from([Condition::Usage])))
+            exit::code(&BTreeSet::from([Condition::Usage]))
         }
     }
 }

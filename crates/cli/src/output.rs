@@ -1,11 +1,13 @@
 //! What people and programs see: results and JSON lines on standard output, everything else on
-//! standard error. A reader that goes away is no error of ours.
+//! standard error. A reader that goes away is no error of ours; a disk that takes no answer any
+//! more is one of this machine.
 
 pub mod problem;
 pub mod progress;
 pub mod result;
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use base64::Engine;
 use serde::Serialize;
@@ -13,6 +15,9 @@ use serde_json::{Map, Value};
 use whimbrel_core::path::RelPath;
 
 use crate::exit::CommandError;
+
+/// A line of standard output could not be written, and it was told.
+static LOST: AtomicBool = AtomicBool::new(false);
 
 /// Writes one JSON line with its type and time.
 pub fn json_line(kind: &str, body: &impl Serialize) {
@@ -23,10 +28,27 @@ pub fn json_line(kind: &str, body: &impl Serialize) {
 /// Writes a line on standard output.
 pub fn standard_output(line: &str) {
     let mut output = std::io::stdout().lock();
-    let written = writeln!(output, "{line}").and_then(|()| output.flush());
-    if let Err(error) = written {
-        tracing::debug!(%error, "nobody reads standard output any more");
+    match writeln!(output, "{line}").and_then(|()| output.flush()) {
+        Ok(()) => {}
+        Err(gone) if gone.kind() == ErrorKind::BrokenPipe => {
+            tracing::debug!(error = %gone, "nobody reads standard output any more");
+        }
+        Err(lost) => {
+            tracing::error!(error = %lost, "standard output cannot be written");
+            if !LOST.swap(true, Ordering::Relaxed) {
+                error(&CommandError::local(
+                    format!("standard output cannot be written: {lost}"),
+                    "make room where it goes; whimbrel status NAME tells how a migration ended, \
+                     other commands can be asked again",
+                ));
+            }
+        }
     }
+}
+
+/// True if lines of standard output are lost that somebody may wait for.
+pub fn is_lost() -> bool {
+    LOST.load(Ordering::Relaxed)
 }
 
 /// Writes a line on standard error.

@@ -379,3 +379,53 @@ fn status_of_a_state_folder_without_a_name() {
     place.run(&["status", "--state", "damaged", "--json"]).expect(7);
     place.run(&["status", "--state", "nowhere", "--json"]).expect(2);
 }
+
+/// The answer was lost on a full disk, and the exit code was 0.
+#[test]
+fn an_answer_that_cannot_be_written_is_no_success() {
+    let place = Place::new();
+    small_tree(&place);
+    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    for call in [
+        &["migrate", "source", "target", "--name", "one"][..],
+        &["migrate", "source", "target", "--name", "one", "--json"],
+        &["verify", "source", "target"],
+        &["status", "one", "--json"],
+        &["path", "one", "a"],
+        &["doctor", "source", "target"],
+        &["help"],
+        &["version"],
+    ] {
+        let output = place.command(call).stdout(full()).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(7), "{call:?}: {told}");
+        assert_eq!(
+            told.matches("standard output cannot be written").count(),
+            1,
+            "{call:?}: {told}"
+        );
+        assert!(told.contains("what to do:") && !told.contains("panic"), "{call:?}: {told}");
+    }
+    // The work was done, and is known.
+    assert_eq!(place.read("target/a").as_deref(), Some(&b"one"[..]));
+    let result = place.run(&["status", "one", "--json"]).expect(0).result();
+    assert_eq!(result["outcome"], "equal", "{result}");
+    // What comes first in the order of exit codes stays.
+    let output = place.command(&["migrate", "source", "--json"]).stdout(full()).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+}
+
+/// A reader that goes away after the first lines is no failure of the migration.
+#[test]
+fn a_reader_that_goes_away_changes_nothing() {
+    let place = Place::new();
+    small_tree(&place);
+    for call in [&["migrate", "source", "target", "--json"][..], &["verify", "source", "target"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = place.command(call).stdout(writer).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{call:?}: {told}");
+        assert!(!told.contains("panic") && !told.contains("standard output"), "{told}");
+    }
+}
