@@ -281,7 +281,11 @@ pub enum Streamed {
     /// Events, or that there are none.
     Reply(StreamReply),
     /// Transactions after the asked-for one are gone (rule 8.1).
-    Gap,
+    Gap {
+        /// What to do that it does not come again; `None` for the gap that every start of a stream
+        /// brings which is remembered only while it is followed: nothing is wrong then.
+        remedy: Option<String>,
+    },
     /// The position lies beyond the log, or its digest differs: another history (rule 1.7).
     OtherHistory {
         /// What names it from outside.

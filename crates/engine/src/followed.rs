@@ -9,7 +9,7 @@ use whimbrel_core::input::Streamed;
 use whimbrel_core::number::TxId;
 use whimbrel_core::scope::Scope;
 use whimbrel_store::error::StoreError;
-use whimbrel_store::source::{ChangeStream, Poll};
+use whimbrel_store::source::{ChangeStream, Memory, Poll};
 
 use crate::covered::cut_batches;
 
@@ -59,7 +59,7 @@ impl Followed {
             }
             Ok(match self.stream.poll(after).await? {
                 Poll::Reply(reply) => Streamed::Reply(proof.followed(reply, after, scope)),
-                Poll::Gap => Streamed::Gap,
+                Poll::Gap => Streamed::Gap { remedy: Some(self.remedy().to_owned()) },
                 Poll::Beyond => proof.lost(self.stream.history().await.ok()),
             })
         };
@@ -70,9 +70,15 @@ impl Followed {
         })
     }
 
+    fn remedy(&self) -> &'static str {
+        match self.stream.memory() {
+            Memory::Source { remedy } | Memory::Follower { remedy } => remedy,
+        }
+    }
+
     /// Asks once after each loss of the source: another name, or another digest of the last
     /// transaction, is another history. A transaction that is gone proves nothing; then the poll
-    /// tells of a gap.
+    /// tells of a gap. So does another name where nobody remembers what is not followed.
     async fn other_history(
         &self,
         proof: &mut Proof,
@@ -83,7 +89,13 @@ impl Followed {
         }
         let name = self.stream.history().await?;
         if proof.history.as_ref().is_some_and(|known| *known != name) {
-            return Ok(Some(proof.lost(Some(name))));
+            let begun_anew = match self.stream.memory() {
+                Memory::Source { .. } => false,
+                // A clock that was set back numbers what happens anew.
+                Memory::Follower { .. } => self.stream.position().await? > after,
+            };
+            let other = proof.lost(Some(name));
+            return Ok(Some(if begun_anew { Streamed::Gap { remedy: None } } else { other }));
         }
         if let Some((txid, digest)) = proof.last.filter(|(txid, _)| *txid == after) {
             let found = self.stream.digest(txid).await?;

@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use whimbrel_core::entry::{FileNode, Node, Page};
 use whimbrel_core::number::TxId;
 use whimbrel_core::path::{Namespace, RelPath};
-use whimbrel_store::source::{Answer, ByteStream, ChangeStream, Poll, Source};
+use whimbrel_store::source::{Answer, ByteStream, ChangeStream, Memory, Poll, Source};
 
 use crate::counts::Counts;
 use crate::limit::Limits;
@@ -137,5 +137,9 @@ impl ChangeStream for LimitedStream {
     fn history_seconds(&self, position: TxId) -> Answer<'_, Option<u64>> {
         self.toll.counts.source_calls.add(1);
         self.inner.history_seconds(position)
+    }
+
+    fn memory(&self) -> Memory {
+        self.inner.memory()
     }
 }

@@ -15,7 +15,7 @@ use ground::{Ground, content, finished, tree};
 use whimbrel_core::config::Config;
 use whimbrel_core::path::Namespace;
 use whimbrel_core::scope::{DEFAULT_EXCLUSIONS, Scope, ScopeRules};
-use whimbrel_engine::{Control, Ending, ErrorKind, Outcome, Setup, State, run};
+use whimbrel_engine::{Control, Ending, ErrorKind, Outcome, Problems, Setup, State, run};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tree_arrives_and_a_second_run_copies_nothing() {
@@ -165,4 +165,33 @@ async fn directories_that_a_killed_run_left_empty_go() {
     let again = ground.migrate(Config::default()).await;
     assert_eq!(again.outcome(), Outcome::Equal, "{again:?}");
     ground.assert_equal();
+}
+
+/// Every start of a live run over a local tree was reported as another history, with a remedy for
+/// HDFS, and read every file again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restarted_local_live_run_is_no_problem_and_reads_only_what_changed() {
+    let ground = Ground::new();
+    for number in 0..20 {
+        ground.write(&format!("d{}/f{number}", number % 3), &content(number, 10_000));
+    }
+    let live = Config { live: true, until_quiet_millis: Some(500), ..Config::default() };
+    let first = ground.migrate(live.clone()).await;
+    assert_eq!(first.outcome(), Outcome::Equal, "{first:?}");
+
+    ground.write("d0/f0", b"changed");
+    ground.write("new", b"new");
+    fs::remove_file(ground.source().join("d1/f1")).unwrap();
+    for _ in 0..2 {
+        let (problems, mut reports) = Problems::channel();
+        let setup = Setup { problems, ..ground.setup(live.clone()) };
+        let (_control, orders) = Control::channel();
+        let again = finished(run(setup, orders)).await;
+        assert_eq!(again.outcome(), Outcome::Equal, "{again:?}");
+        ground.assert_equal();
+        let told = reports.try_recv();
+        assert!(told.is_err(), "{told:?}");
+        assert!(again.progress.source_bytes <= 10, "{} bytes", again.progress.source_bytes);
+        assert_eq!(again.progress.run.gaps, 1, "what happened meanwhile is found by listing");
+    }
 }

@@ -84,6 +84,26 @@ pub trait ChangeStream: Send + Sync {
 
     /// Seconds of history that the source keeps after `position`, estimated; `None` if unknown.
     fn history_seconds(&self, position: TxId) -> Answer<'_, Option<u64>>;
+
+    /// Who remembers what happened, and how more of it is kept.
+    fn memory(&self) -> Memory;
+}
+
+/// Who remembers what happened at a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// The source does, whether somebody follows or not. Another name of the history is another
+    /// source, or one that was restored.
+    Source {
+        /// What to do that it remembers for longer.
+        remedy: &'static str,
+    },
+    /// Nobody does while nobody follows: every opened stream is a history of its own, and what
+    /// files are known by holds across them.
+    Follower {
+        /// What to do that more is remembered while somebody follows.
+        remedy: &'static str,
+    },
 }
 
 /// One look at the stream.

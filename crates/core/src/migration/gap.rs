@@ -9,32 +9,48 @@ use crate::number::TxId;
 use crate::path::RelPath;
 use crate::record::{Change, Counters, Hint, Lane, Reach};
 
+/// What is done about it by itself.
+const REPAIRED: &str = "nothing now: everything is listed and compared again";
+
 impl Migration {
-    /// Transactions are lost, or (`history`) the source has another history than the remembered
-    /// one. The new position is taken first, then everything is made pending.
-    pub(super) fn open_gap(&mut self, history: Option<Option<String>>) {
+    /// Transactions are lost; `remedy` as `Streamed::Gap` has it. The new position is taken first,
+    /// then everything is made pending.
+    pub(super) fn open_gap(&mut self, remedy: Option<String>) {
         if self.gap_open {
             return;
         }
         self.gap_open = true;
-        self.gap_forgets = history.is_some();
-        let (kind, message) = match history {
-            Some(name) => {
-                self.epoch = self.epoch.next();
-                // What was followed says nothing about this history: nothing is claimed of it.
-                self.stream.saved = None;
-                self.stream.unsaved.clear();
-                self.forget_positions();
-                self.touch(&RelPath::root(), true);
-                self.outbox.change(Change::History { epoch: self.epoch, name });
-                (
-                    ReportKind::HistoryChanged,
-                    "the source has another history than the one that was followed (restored, \
-                     re-formatted or another cluster)",
-                )
-            }
-            None => (ReportKind::Gap, "the source dropped part of its history before it was read"),
-        };
+        self.gap_forgets = false;
+        if let Some(remedy) = remedy {
+            let message = "the source dropped part of its history before it was read";
+            self.report_gap(ReportKind::Gap, message, &format!("{REPAIRED}; {remedy}"));
+        }
+        self.ask_gap_position();
+    }
+
+    /// The source has another history than the remembered one. The same is done, and nothing of
+    /// what was followed is believed.
+    pub(super) fn open_history(&mut self, name: Option<String>) {
+        if self.gap_open {
+            return;
+        }
+        self.gap_open = true;
+        self.gap_forgets = true;
+        self.epoch = self.epoch.next();
+        // What was followed says nothing about this history: nothing is claimed of it.
+        self.stream.saved = None;
+        self.stream.unsaved.clear();
+        self.forget_positions();
+        self.touch(&RelPath::root(), true);
+        self.outbox.change(Change::History { epoch: self.epoch, name });
+        let message = "the source has another history than the one that was followed (restored, \
+                       re-formatted or another cluster)";
+        let remedy = format!("{REPAIRED}; if it is not the source that you meant, stop");
+        self.report_gap(ReportKind::HistoryChanged, message, &remedy);
+        self.ask_gap_position();
+    }
+
+    fn report_gap(&mut self, kind: ReportKind, message: &str, remedy: &str) {
         self.outbox.send(Effect::Report(Report {
             path: None,
             kind,
@@ -42,12 +58,9 @@ impl Migration {
                 side: Side::Source,
                 kind: FailureKind::Missing,
                 message: message.to_owned(),
-                remedy: "nothing now: everything is listed and compared again; keep more history \
-                         (dfs.namenode.num.extra.edits.retained) to avoid it"
-                    .to_owned(),
+                remedy: remedy.to_owned(),
             },
         }));
-        self.ask_gap_position();
     }
 
     fn ask_gap_position(&mut self) {

@@ -101,8 +101,8 @@ impl Migration {
         self.stream.polling = false;
         match outcome {
             Streamed::Reply(reply) => self.follow(reply),
-            Streamed::Gap => self.open_gap(None),
-            Streamed::OtherHistory { name } => self.open_gap(Some(name)),
+            Streamed::Gap { remedy } => self.open_gap(remedy),
+            Streamed::OtherHistory { name } => self.open_history(name),
             Streamed::Failed(failure) => self.side_failed(&failure),
         }
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use whimbrel_core::entry::{FileNode, Node, Page};
 use whimbrel_core::number::TxId;
 use whimbrel_core::path::{Namespace, RelPath};
-use whimbrel_store::source::{Answer, ByteStream, ChangeStream, Poll, Source};
+use whimbrel_store::source::{Answer, ByteStream, ChangeStream, Memory, Poll, Source};
 
 /// Lines in the order in which they were said.
 pub type Record = Arc<Mutex<Vec<String>>>;
@@ -120,5 +120,9 @@ impl ChangeStream for RecordingStream {
 
     fn history_seconds(&self, position: TxId) -> Answer<'_, Option<u64>> {
         self.inner.history_seconds(position)
+    }
+
+    fn memory(&self) -> Memory {
+        self.inner.memory()
     }
 }

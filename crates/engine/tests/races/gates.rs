@@ -16,7 +16,7 @@ use whimbrel_core::number::TxId;
 use whimbrel_core::path::{Namespace, RelPath};
 use whimbrel_core::record::Part;
 use whimbrel_store::error::StoreError;
-use whimbrel_store::source::{Answer, ByteStream, ChangeStream, Poll, Source};
+use whimbrel_store::source::{Answer, ByteStream, ChangeStream, Memory, Poll, Source};
 use whimbrel_store::target::{Abilities, CopySource, Object, ObjectPage, Stamp, Target};
 
 /// How long a run may take to come to a gate.
@@ -239,6 +239,10 @@ impl ChangeStream for GatedStream {
 
     fn history_seconds(&self, position: TxId) -> Answer<'_, Option<u64>> {
         self.inner.history_seconds(position)
+    }
+
+    fn memory(&self) -> Memory {
+        self.inner.memory()
     }
 }
 

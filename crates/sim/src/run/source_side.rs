@@ -54,7 +54,7 @@ impl Run {
                         Streamed::OtherHistory { name: Some(self.source.past.to_string()) }
                     }
                     Some(reply) => Streamed::Reply(reply),
-                    None => Streamed::Gap,
+                    None => Streamed::Gap { remedy: Some(String::new()) },
                 };
                 let quiet = matches!(&outcome, Streamed::Reply(reply) if reply.batches.is_empty());
                 let millis = if quiet { 50 } else { self.rng.u64(..self.options.latency_max) };

@@ -13,7 +13,7 @@ use super::retention::Retention;
 use super::scope::Root;
 use crate::digest;
 use crate::error::StoreError;
-use crate::source::{Answer, ChangeStream, Poll};
+use crate::source::{Answer, ChangeStream, Memory, Poll};
 
 /// The shortest pause between two looks.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -180,6 +180,12 @@ impl ChangeStream for HdfsStream {
 
     fn history_seconds(&self, position: TxId) -> Answer<'_, Option<u64>> {
         Box::pin(async move { Ok(self.retention.seconds(position)) })
+    }
+
+    fn memory(&self) -> Memory {
+        Memory::Source {
+            remedy: "keep more history (dfs.namenode.num.extra.edits.retained) to avoid it",
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use self::follower::Follower;
 use super::blocking;
 use super::root::Root;
 use crate::error::StoreError;
-use crate::source::{Answer, ChangeStream, Poll};
+use crate::source::{Answer, ChangeStream, Memory, Poll};
 
 /// An answer waits so long for news.
 const NEWS_WAIT: Duration = Duration::from_millis(100);
@@ -95,6 +95,10 @@ impl ChangeStream for LocalWatch {
 
     fn history_seconds(&self, _position: TxId) -> Answer<'_, Option<u64>> {
         Box::pin(std::future::ready(Ok(None)))
+    }
+
+    fn memory(&self) -> Memory {
+        Memory::Follower { remedy: "raise fs.inotify.max_queued_events (sysctl) to avoid it" }
     }
 }
 
