@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use whimbrel_core::config::DirectoryMarkers;
 use whimbrel_core::metadata::MetadataLevel;
+use whimbrel_engine::State;
 
 use crate::arguments::{AddressingArgument, ConnectionArguments, MigrateArguments, ScopeArguments};
 use crate::exit::CommandError;
@@ -165,6 +166,25 @@ impl Url {
         let bytes = self.base64.as_ref().and_then(|text| STANDARD.decode(text).ok());
         bytes.map_or_else(|| self.url.clone().into(), OsString::from_vec)
     }
+}
+
+/// Refuses a folder in which a migration began and whose state is gone: a new one would take what
+/// that migration wrote for another's.
+///
+/// # Errors
+/// The state is gone. The folder is left as it is.
+pub fn refuse_what_lost_its_state(folder: &Path) -> Result<(), CommandError> {
+    // They are written once there is a state, and never without one.
+    let begun = [CALL, RESULT].into_iter().any(|name| folder.join(name).exists());
+    if !begun || State::stands(folder) {
+        return Ok(());
+    }
+    let shown = folder.display();
+    Err(CommandError::local(
+        format!("a migration began in {shown}, and its state.db was removed or emptied"),
+        "restore the folder from a backup; or move it away and start again with --adopt: what \
+         stands unchanged on the target is not copied again",
+    ))
 }
 
 /// Keeps how a run ended, for `status`.

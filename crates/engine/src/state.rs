@@ -50,6 +50,16 @@ impl State {
         Ok(Self { folder: folder.to_owned(), ledger, migration, fixed })
     }
 
+    /// True if something is remembered in `folder`: nobody removed or emptied it.
+    pub fn stands(folder: &Path) -> bool {
+        let database = folder.join(whimbrel_ledger::DATABASE);
+        let mut log = database.clone().into_os_string();
+        log.push("-wal");
+        let bytes = |path: &Path| std::fs::metadata(path).map(|file| file.len());
+        // What is young may be in the log alone.
+        bytes(&database).is_ok_and(|length| length > 0 || bytes(log.as_ref()).is_ok_and(|l| l > 0))
+    }
+
     /// The migration's id, which every object carries (rule 2.3).
     pub fn migration(&self) -> &str {
         &self.migration

@@ -11,6 +11,7 @@ use whimbrel_core::record::{Attempt, Found, Lane, Parked, Pending, Reach, Row};
 use whimbrel_ledger::{Ledger, Options, Story};
 
 use crate::error::EngineError;
+use crate::state::State;
 
 /// What the state of a migration that does not run knows of a path.
 ///
@@ -55,7 +56,7 @@ pub fn setting_at_rest(state: &Path, name: &str) -> Result<Option<String>, Engin
 }
 
 fn at_rest(state: &Path) -> Result<Ledger, EngineError> {
-    if !state.join(whimbrel_ledger::DATABASE).exists() {
+    if !State::stands(state) {
         return Err(EngineError::local(
             format!("there is no migration in {}", state.display()),
             "check --name and --state; `whimbrel status` lists all",

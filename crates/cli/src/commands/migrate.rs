@@ -172,6 +172,7 @@ impl Request {
     }
 
     fn open_state(&self) -> Result<State, CommandError> {
+        record::refuse_what_lost_its_state(&self.place.folder)?;
         let namespace = match self.pair.source {
             Location::Bucket { .. } => Namespace::Flat,
             Location::Hdfs { .. } | Location::Local { .. } => Namespace::Tree,

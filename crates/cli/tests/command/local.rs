@@ -429,3 +429,34 @@ fn a_reader_that_goes_away_changes_nothing() {
         assert!(!told.contains("panic") && !told.contains("standard output"), "{told}");
     }
 }
+
+/// A state whose database was removed or emptied was begun anew, and took its own objects for
+/// another migration's.
+#[test]
+fn a_state_folder_that_lost_its_database_is_damaged() {
+    let place = Place::new();
+    small_tree(&place);
+    let call = ["migrate", "source", "target", "--state", "s", "--json"];
+    place.run(&call).expect(0);
+    let kept = place.read("s/state.db").unwrap();
+    for damage in ["emptied", "removed"] {
+        match damage {
+            "emptied" => std::fs::write(place.path("s/state.db"), "").unwrap(),
+            _ => std::fs::remove_file(place.path("s/state.db")).unwrap(),
+        }
+        let before = place.tree("s");
+        for _ in 0..2 {
+            let result = place.run(&call).expect(7).result();
+            let told = format!("{} {}", result["message"], result["remedy"]);
+            assert!(told.contains("state.db") && told.contains("--adopt"), "{damage}: {told}");
+            place.run(&["path", "s", "a", "--state", "s"]).expect(7);
+        }
+        assert_eq!(place.tree("s"), before, "{damage}: the folder stays as it was");
+    }
+    // As the remedies say.
+    place.write("s/state.db", &kept);
+    place.run(&call).expect(0);
+    std::fs::rename(place.path("s"), place.path("away")).unwrap();
+    let adopted = place.run(&[&call[..], &["--adopt"]].concat()).expect(0).result();
+    assert_eq!((&adopted["outcome"], &adopted["run_files_copied"]), (&"equal".into(), &0.into()));
+}
