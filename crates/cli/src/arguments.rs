@@ -314,7 +314,7 @@ pub struct RunLimitArguments {
     /// Pending entries before they are coarsened into directories
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub pending_max: Option<u64>,
-    /// Without --live: how long a lost side is waited for
+    /// Without --live: how long a lost side is waited for (a full target: a minute at most)
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = unit::duration)]
     pub give_up_after: Duration,
 }

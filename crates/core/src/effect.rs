@@ -231,7 +231,7 @@ pub enum ReportKind {
     Failed,
     /// A file is open at the source.
     Open,
-    /// A side does not answer; work on it waits.
+    /// A side does not answer, or is full; work on it waits.
     SideLost,
     /// A lost side answers again.
     SideBack,

@@ -105,6 +105,7 @@ fn kind(report: &Report) -> &'static str {
     match report.kind {
         ReportKind::Failed => failure_kind(report.failure.kind),
         ReportKind::Open => "open",
+        ReportKind::SideLost if report.failure.kind == FailureKind::Full => "full",
         ReportKind::SideLost => match report.failure.side {
             Side::Source => "source_lost",
             Side::Target => "target_lost",

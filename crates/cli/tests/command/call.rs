@@ -25,6 +25,10 @@ pub struct Ended {
 pub struct Running(Option<Child>);
 
 impl Running {
+    pub fn of(child: Child) -> Self {
+        Self(Some(child))
+    }
+
     pub fn id(&self) -> String {
         self.0.as_ref().map(|child| child.id().to_string()).unwrap()
     }
@@ -100,7 +104,7 @@ impl Place {
     }
 
     pub fn spawn<I: AsRef<OsStr>>(&self, arguments: &[I]) -> Running {
-        Running(Some(self.command(arguments).spawn().unwrap()))
+        Running::of(self.command(arguments).spawn().unwrap())
     }
 
     /// Every file below a folder with its content, by relative path. What goes away while this

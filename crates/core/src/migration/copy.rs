@@ -114,7 +114,7 @@ impl Migration {
     /// The end of a copy's bytes, of a completion, of a copy within the target or of a marker.
     pub(super) fn written(&mut self, path: RelPath, mut claim: Claim, outcome: Written) {
         if matches!(outcome, Written::Done(_) | Written::Staged { .. }) {
-            self.answered_by(Side::Target);
+            self.is_back(Side::Target);
         }
         match std::mem::replace(&mut claim.step, Step::Begun) {
             Step::Copying { attempt } => {

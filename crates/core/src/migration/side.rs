@@ -18,10 +18,44 @@ pub(super) struct SideState {
     reported: bool,
     failures: u32,
     retry_at: Time,
+    /// One piece of work finds out whether it is back.
+    probing: bool,
+    /// When people were last told that it is full.
+    full_told: Option<Time>,
 }
 
 /// Tries of one path before it is set aside.
 const TRIES_MAX: u32 = 4;
+/// Without `live`: how long a side may stay full. It answers, so nobody need wait for it as for one
+/// that is lost; somebody may be making room.
+const FULL_PATIENCE_MILLIS: u64 = 60_000;
+/// Small files may still fit where large ones do not: full is not told again for so long.
+const FULL_TOLD_EVERY_MILLIS: u64 = 60_000;
+
+impl SideState {
+    fn is_full(&self) -> bool {
+        self.lost.as_ref().is_some_and(|(_, failure)| failure.kind == FailureKind::Full)
+    }
+
+    /// When a run that does not wait for ever gives it up.
+    fn given_up_at(&self, give_up_after_millis: u64) -> Option<Time> {
+        let (since, _) = self.lost.as_ref()?;
+        let millis = match self.is_full() {
+            true => give_up_after_millis.min(FULL_PATIENCE_MILLIS),
+            false => give_up_after_millis,
+        };
+        Some(since.plus_millis(millis))
+    }
+
+    /// Whether people are to be told now. What fails once may be an accident; full is full.
+    fn is_worth_telling(&self, now: Time) -> bool {
+        let told_long_ago = |at: Time| now.millis_since(at) >= FULL_TOLD_EVERY_MILLIS;
+        match self.is_full() {
+            true => self.full_told.is_none_or(told_long_ago),
+            false => self.failures > 1,
+        }
+    }
+}
 
 impl Migration {
     /// Work on a path failed.
@@ -82,7 +116,8 @@ impl Migration {
         let now = self.now;
         let throttled = failure.kind == FailureKind::Throttled;
         let state = self.side(failure.side);
-        if now >= state.retry_at {
+        if now >= state.retry_at || state.probing {
+            state.probing = false;
             state.failures += 1;
             let millis = (100_u64 << state.failures.min(6)).min(5_000);
             state.retry_at = now.plus_millis(millis);
@@ -91,8 +126,9 @@ impl Migration {
             return;
         }
         state.lost.get_or_insert_with(|| (now, failure.clone())).1 = failure.clone();
-        if !state.reported && state.failures > 1 {
+        if !state.reported && state.is_worth_telling(now) {
             state.reported = true;
+            state.full_told = state.is_full().then_some(now).or(state.full_told);
             self.outbox.send(Effect::Report(Report {
                 path: None,
                 kind: ReportKind::SideLost,
@@ -101,21 +137,41 @@ impl Migration {
         }
     }
 
-    /// A side answered.
+    /// A side answered. One that is full answers all the time: only a write shows that it has room.
     pub(super) fn answered_by(&mut self, side: Side) {
+        if !self.side(side).is_full() {
+            self.is_back(side);
+        }
+    }
+
+    /// A side does again what it failed to do.
+    pub(super) fn is_back(&mut self, side: Side) {
         let state = self.side(side);
         if state.lost.is_none() && state.failures == 0 {
             return;
         }
         let told = state.reported;
         let lost = state.lost.take();
-        *state = SideState::default();
+        *state = SideState { full_told: state.full_told, ..SideState::default() };
         if let (true, Some((_, failure))) = (told, lost) {
+            let what = match failure.kind {
+                FailureKind::Full => "has room again",
+                FailureKind::Unavailable
+                | FailureKind::Throttled
+                | FailureKind::Denied
+                | FailureKind::Missing
+                | FailureKind::Refused
+                | FailureKind::Conflict
+                | FailureKind::Corrupt
+                | FailureKind::Moved
+                | FailureKind::Unsupported
+                | FailureKind::Defect => "answers again",
+            };
             self.outbox.send(Effect::Report(Report {
                 path: None,
                 kind: ReportKind::SideBack,
                 failure: Failure {
-                    message: format!("answers again after: {}", failure.message),
+                    message: format!("{what} after: {}", failure.message),
                     remedy: String::new(),
                     ..failure
                 },
@@ -139,6 +195,7 @@ impl Migration {
             if state.failures > 0 {
                 let millis = (100_u64 << state.failures.min(6)).min(5_000);
                 state.retry_at = now.plus_millis(millis);
+                state.probing = true;
             }
         }
     }
@@ -149,9 +206,9 @@ impl Migration {
             return None;
         }
         [&self.source_side, &self.target_side].into_iter().find_map(|state| {
-            let (since, failure) = state.lost.as_ref()?;
-            let over = self.now.millis_since(*since) >= self.config.give_up_after_millis;
-            over.then(|| failure.clone())
+            let at = state.given_up_at(self.config.give_up_after_millis)?;
+            let (_, failure) = state.lost.as_ref()?;
+            (self.now >= at).then(|| failure.clone())
         })
     }
 
@@ -160,10 +217,8 @@ impl Migration {
         [&self.source_side, &self.target_side]
             .into_iter()
             .filter(|state| state.failures > 0)
-            .map(|state| match &state.lost {
-                Some((since, _)) if self.now >= state.retry_at => {
-                    since.plus_millis(self.config.give_up_after_millis)
-                }
+            .map(|state| match state.given_up_at(self.config.give_up_after_millis) {
+                Some(at) if self.now >= state.retry_at => at,
                 Some(_) | None => state.retry_at,
             })
             .filter(|deadline| *deadline > self.now)

@@ -57,7 +57,11 @@ fn advice(errno: Errno) -> (Kind, &'static str) {
             (Kind::Denied, "run as a user with rights there (root reads everything)")
         }
         Errno::ROFS => (Kind::Denied, "mount the file system for writing"),
-        Errno::NOSPC | Errno::DQUOT => (Kind::Full, "free space there, or raise the quota"),
+        Errno::NOSPC | Errno::DQUOT => {
+            let remedy = "free space there, or raise the quota; then work goes on, by itself or \
+                          when it is started again";
+            (Kind::Full, remedy)
+        }
         Errno::FBIG => (Kind::Refused, "the file system holds no file of this size"),
         Errno::NAMETOOLONG | Errno::ILSEQ | Errno::INVAL => {
             (Kind::Refused, "the file system cannot hold this name: rename it, or map it")

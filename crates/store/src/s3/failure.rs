@@ -86,7 +86,10 @@ fn remedy_of_kind(kind: Kind) -> &'static str {
         }
         Kind::Expired => "Renew the temporary credentials, for example with `aws sso login`.",
         Kind::NoBucket => "Create the bucket, or correct its name, region or endpoint.",
-        Kind::Full => "Free or buy space, or raise the bucket's quota; work goes on by itself.",
+        Kind::Full => {
+            "Free or buy space, or raise the bucket's quota; then work goes on, by itself or when \
+             it is started again."
+        }
         Kind::ChecksumMismatch => {
             "Bytes changed on their way: look at the network, its proxies and this machine's \
              memory if it comes again."
