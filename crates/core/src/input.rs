@@ -212,6 +212,9 @@ pub struct PageJoin {
     pub renamed: Vec<Row>,
     /// A file of ours stands at the directory's own path or above it (rule 5.5).
     pub file_above: Option<RelPath>,
+    /// Commit markers that speak for the directory, stand on the target and may have to go before
+    /// its files change: pending in it, or as `Work::stale_commit_markers` above it (rule 7.1).
+    pub stale_commit_markers: Vec<RelPath>,
 }
 
 /// The answer to a look at one path.

@@ -98,12 +98,36 @@ impl State {
         if self.above(sql, &directory.marker(), &live)?.is_some() {
             return self.objects.commit_markers(sql, directory);
         }
-        let mut stale = Vec::new();
+        self.pending_commit_markers_in(sql, directory)
+    }
+
+    /// Those directly in a directory that are pending by themselves.
+    fn pending_commit_markers_in(
+        &self,
+        sql: &Connection,
+        directory: &RelPath,
+    ) -> Result<Vec<RelPath>> {
+        let mut standing = Vec::new();
         for marker in self.pending.commit_markers(sql, directory)? {
             if self.objects.has(sql, &marker)? {
-                stale.push(marker);
+                standing.push(marker);
             }
         }
+        Ok(standing)
+    }
+
+    /// Those that speak for the files of a directory that is gone through. Its own entry stays
+    /// pending until that is done, and says nothing about the markers in it.
+    fn stale_commit_markers_of_pass(
+        &self,
+        sql: &Connection,
+        directory: &RelPath,
+    ) -> Result<Vec<RelPath>> {
+        if self.names.0 == Namespace::Flat {
+            return Ok(Vec::new());
+        }
+        let mut stale = self.pending_commit_markers_in(sql, directory)?;
+        stale.extend(self.stale_commit_markers(sql, directory, &mut Shared::default())?);
         Ok(stale)
     }
 
@@ -136,6 +160,7 @@ impl State {
             found,
             renamed,
             file_above: self.objects.file_at_or_above(sql, directory, &mut HashMap::new())?,
+            stale_commit_markers: self.stale_commit_markers_of_pass(sql, directory)?,
             rows,
         })
     }

@@ -168,6 +168,10 @@ impl Migration {
             self.give_pass_up(directory, &stale);
             return;
         }
+        if !join.stale_commit_markers.is_empty() {
+            self.hold_pass_back(directory, &join.stale_commit_markers);
+            return;
+        }
         let Some(pass) = self.passes.get_mut(&directory) else { return };
         pass.met_anything |= !page.entries.is_empty();
         pass.more = page.more;
@@ -197,6 +201,15 @@ impl Migration {
         let (from, to) = (pass.claim.first, pass.claim.last);
         self.mark(first, Reach::Path, Lane::Live, from, to);
         self.again(directory, pass.claim, 100, false);
+    }
+
+    /// Commit markers that may be stale since the pass began go first (rule 7.1).
+    fn hold_pass_back(&mut self, directory: RelPath, markers: &[RelPath]) {
+        let Some(pass) = self.passes.remove(&directory) else { return };
+        for marker in markers {
+            self.hasten(marker, &pass.claim);
+        }
+        self.again(directory, pass.claim, 50, false);
     }
 
     /// A commit marker of ours that the source has no more, or has anew: it goes before its

@@ -52,7 +52,7 @@ impl Migration {
 
     /// Makes a commit marker pending at once, for what waits for it. Not while it is worked on:
     /// work that is marked again before it ends never ends.
-    fn hasten(&mut self, marker: &RelPath, waiting: &Claim) {
+    pub(super) fn hasten(&mut self, marker: &RelPath, waiting: &Claim) {
         if !self.claims.is_busy(marker) && !self.claims.ended_while_taking.contains(marker) {
             self.mark(marker, Reach::Path, Lane::Live, waiting.first, waiting.last);
         }

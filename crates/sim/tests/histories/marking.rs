@@ -95,6 +95,31 @@ fn rule_7_1_stale_success_goes_before_deeper_files() {
     ends_equal(run);
 }
 
+/// A repair goes through a directory when the sign above it becomes stale: the listing shows new
+/// files that the stream did not tell of yet, and the old sign goes before them.
+#[test]
+fn rule_7_1_stale_success_above_a_directory_being_gone_through() {
+    let mut run = run();
+    file(&mut run, "out/day/part-0", 5);
+    file(&mut run, "out/_SUCCESS", 1);
+    until_settled(&mut run);
+    let poll = held(&mut run, |effect| matches!(effect, Effect::Poll { .. }));
+    file(&mut run, "other", 4);
+    run.source().purge();
+    answered_late(&mut run, poll, 1);
+    let list = held(&mut run, lists("out/day"));
+    delete(&mut run, "out/_SUCCESS");
+    let look = held(&mut run, examines("out/_SUCCESS"));
+    let poll = held(&mut run, |effect| matches!(effect, Effect::Poll { .. }));
+    file(&mut run, "out/day/part-0", 6);
+    answered_late(&mut run, list, 1);
+    let put = run.catch_while_holding(look, 500, copies("out/day/part-0"));
+    assert!(put.is_none(), "the old sign stands yet");
+    answered_late(&mut run, poll, 1);
+    file(&mut run, "out/_SUCCESS", 1);
+    ends_equal(run);
+}
+
 /// The new sign is read before the events of the new files are followed: it waits for them.
 #[test]
 fn rule_7_1_success_newer_than_the_stream() {
