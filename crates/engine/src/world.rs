@@ -207,7 +207,10 @@ impl World {
     async fn found(&self, listed: Object) -> Result<Option<Found>, StoreError> {
         let Some(path) = self.keys.path(&listed.key) else { return Ok(None) };
         let Some(object) = self.target.inspect(&listed.key).await? else { return Ok(None) };
-        let crc32c = match object.crc32c {
+        // Where the target keeps no checksum itself, what was noted beside the bytes when they were
+        // written says nothing about what became of them.
+        let kept = !self.reads_found || self.target.abilities().checksums_kept;
+        let crc32c = match object.crc32c.filter(|_| kept) {
             Some(stored) => Some(stored),
             None => self.read_found(&path, &object).await?,
         };

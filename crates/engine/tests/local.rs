@@ -195,3 +195,51 @@ async fn a_restarted_local_live_run_is_no_problem_and_reads_only_what_changed() 
         assert_eq!(again.progress.run.gaps, 1, "what happened meanwhile is found by listing");
     }
 }
+
+/// The checksum noted beside a local target's bytes was taken for theirs by `--existing check`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_byte_that_changed_under_the_same_length_and_time_is_not_adopted() {
+    let ground = Ground::new();
+    for name in ["same", "changed"] {
+        ground.write(name, &content(1, 5_000));
+    }
+    ground.migrate(Config::default()).await;
+    let path = ground.target().join("changed");
+    let modified = fs::metadata(&path).unwrap().modified().unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[100] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    fs::File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
+
+    fs::remove_dir_all(ground.root.path().join("state")).unwrap();
+    let again = ground.migrate(Config { adopt: true, ..Config::default() }).await;
+    assert_eq!(again.outcome(), Outcome::Equal, "{again:?}");
+    assert_eq!(again.progress.run.files_copied, 1, "{again:?}");
+    ground.assert_equal();
+}
+
+/// The holes of a sparse file arrived as zeros that take room.
+#[tokio::test(flavor = "multi_thread")]
+async fn sparse_files_stay_sparse() {
+    use std::os::unix::fs::{FileExt, MetadataExt};
+    let ground = Ground::new();
+    ground.write("small", b"");
+    ground.write("large", b"");
+    for (name, length) in [("small", 4_u64 << 20), ("large", 70 << 20)] {
+        let file = fs::File::options().write(true).open(ground.source().join(name)).unwrap();
+        file.set_len(length).unwrap();
+        file.write_all_at(b"something", length / 2).unwrap();
+    }
+    let allocated = |path: std::path::PathBuf| fs::metadata(path).unwrap().blocks() * 512;
+    if allocated(ground.source().join("large")) > 10 << 20 {
+        eprintln!("SKIPPED: the file system of the temporary folder has no holes");
+        return;
+    }
+    let result = ground.migrate(Config::default()).await;
+    assert_eq!(result.outcome(), Outcome::Equal, "{result:?}");
+    ground.assert_equal();
+    for name in ["small", "large"] {
+        let taken = allocated(ground.target().join(name));
+        assert!(taken < 2 << 20, "{name} takes {taken} bytes");
+    }
+}

@@ -20,6 +20,7 @@ mod reading;
 mod root;
 mod seal;
 mod source;
+mod sparse;
 mod stage;
 mod target;
 mod upload;

@@ -1,7 +1,6 @@
 //! A tree of a local or mounted file system as a target.
 
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,7 +19,7 @@ use super::reading::{Pieces, send, stream};
 use super::root::{Root, open_quietly};
 use super::stage::{Draft, Stage};
 use super::wanted::Wanted;
-use super::{blocking, copying, node, order, place, probe, seal, upload};
+use super::{blocking, copying, node, order, place, probe, seal, sparse, upload};
 use crate::error::StoreError;
 use crate::source::{Answer, ByteStream};
 use crate::target::{Abilities, CopySource, Object, ObjectPage, Stamp, Target};
@@ -266,15 +265,11 @@ impl Inner {
         let opened = self.stage.open().map_err(|errno| self.failed("write", key, errno))?;
         let draft =
             opened.draft(stamp.attempt).map_err(|errno| self.failed("write", key, errno))?;
-        let (mut position, mut crc32c) = (0, 0);
-        for piece in body {
-            draft
-                .file
-                .write_all_at(piece, position)
-                .map_err(|error| io_failure("write", &self.root.shown(key), &error))?;
-            crc32c = crc32c::crc32c_append(crc32c, piece);
-            position += piece.len() as u64;
-        }
+        let pieces = || body.iter().map(|piece| &piece[..]);
+        let length = pieces().map(|piece| piece.len() as u64).sum();
+        sparse::write(&draft.file, pieces(), 0, length)
+            .map_err(|error| io_failure("write", &self.root.shown(key), &error))?;
+        let crc32c = pieces().fold(0, crc32c::crc32c_append);
         self.finish(key, draft, opened.folder(), stamp, crc32c, wanted)
     }
 

@@ -10,6 +10,7 @@ use whimbrel_core::metadata::Metadata;
 use whimbrel_core::record::Part;
 
 use super::failure::{failure, io_failure, shown};
+use super::sparse;
 use super::stage::Stage;
 use crate::error::StoreError;
 use crate::target::Stamp;
@@ -59,13 +60,11 @@ pub(super) fn put_part(
     }
     let opened = stage.open().map_err(|errno| gone_or(key, errno))?;
     let file = opened.reopen(upload).map_err(|errno| gone_or(key, errno))?;
-    let mut position = u64::from(number - 1) * PART_BYTES;
-    let mut crc32c = 0;
-    for piece in body {
-        file.write_all_at(piece, position).map_err(|error| io_failure("write", key, &error))?;
-        crc32c = crc32c::crc32c_append(crc32c, piece);
-        position += piece.len() as u64;
-    }
+    let start = u64::from(number - 1) * PART_BYTES;
+    let pieces = || body.iter().map(|piece| &piece[..]);
+    sparse::write(&file, pieces(), start, start + length)
+        .map_err(|error| io_failure("write", key, &error))?;
+    let crc32c = pieces().fold(0, crc32c::crc32c_append);
     file.sync_data().map_err(|error| io_failure("write", key, &error))?;
     Ok(Part { number, length, crc32c, etag: format!("{crc32c:08x}") })
 }
