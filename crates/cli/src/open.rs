@@ -237,7 +237,7 @@ fn local_source(path: &Path) -> Result<OpenSource, StoreError> {
         (Some(folder), Some(name)) if is_file => {
             use std::os::unix::ffi::OsStrExt;
             let single_file = Some(RelPath::new(name.as_bytes().to_vec()));
-            Ok(OpenSource { source: Arc::new(LocalSource::open(folder)?), single_file })
+            Ok(OpenSource { source: Arc::new(LocalSource::open_shallow(folder)?), single_file })
         }
         _ => Ok(OpenSource { source: Arc::new(LocalSource::open(path)?), single_file: None }),
     }

@@ -238,7 +238,11 @@ async fn sparse_files_stay_sparse() {
     let result = ground.migrate(Config::default()).await;
     assert_eq!(result.outcome(), Outcome::Equal, "{result:?}");
     ground.assert_equal();
-    for name in ["small", "large"] {
+    fs::rename(ground.source().join("large"), ground.source().join("renamed")).unwrap();
+    let again = ground.migrate(Config::default()).await;
+    assert_eq!(again.progress.run.files_relocated, 1, "{again:?}");
+    ground.assert_equal();
+    for name in ["small", "renamed"] {
         let taken = allocated(ground.target().join(name));
         assert!(taken < 2 << 20, "{name} takes {taken} bytes");
     }

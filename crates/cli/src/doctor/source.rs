@@ -5,7 +5,7 @@ use std::time::Duration;
 use whimbrel_core::failure::{FailureKind, Side};
 use whimbrel_core::path::RelPath;
 use whimbrel_hdfs::{Client, Configuration, Settings};
-use whimbrel_store::source::{ChangeStream, Poll, Source};
+use whimbrel_store::source::{ChangeStream, Memory, Poll, Source};
 
 use super::Check;
 use crate::arguments::ConnectionArguments;
@@ -86,6 +86,12 @@ async fn followed(stream: &dyn ChangeStream) -> Vec<Check> {
     }
     let told = format!("can be followed; the newest transaction is {position}");
     let mut checks = vec![Check::fine(Side::Source, name, told)];
+    if let Memory::Follower { .. } = stream.memory() {
+        let told = "nothing is kept while nobody follows: a run that is started again lists \
+                    everything, and reads what changed";
+        checks.push(Check::fine(Side::Source, "changes between runs", told));
+        return checks;
+    }
     tokio::time::sleep(WATCH).await;
     // The stream learns how fast the log grows by looking at it.
     let now = match stream.poll(position).await {

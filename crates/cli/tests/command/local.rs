@@ -115,6 +115,31 @@ fn a_single_file() {
 }
 
 #[test]
+fn a_single_file_followed_live() {
+    let place = Place::new();
+    place.write("source/file", "one");
+    place.write("source/other", "not asked for");
+    place.write("source/file.d/file", "nor this");
+    let child = place.spawn(&["migrate", "source/file", "target", "--live", "--name", "live"]);
+    let holds = |bytes: &'static [u8]| place.read("target/file").as_deref() == Some(bytes);
+    until("the first copy", || holds(b"one"));
+    place.write("source/file", "two");
+    place.write("source/other", "still not");
+    until("the change", || holds(b"two"));
+    place.write("source/.file.new", "three");
+    std::fs::rename(place.path("source/.file.new"), place.path("source/file")).unwrap();
+    until("the file in its place", || holds(b"three"));
+    std::fs::remove_file(place.path("source/file")).unwrap();
+    until("the removal", || !place.path("target/file").exists());
+    place.write("source/file", "four");
+    until("the file made anew", || holds(b"four"));
+    place.run(&["stop", "live"]).expect(0);
+    child.ended_within(SOON).expect(143);
+    let files: Vec<_> = place.tree("target").into_keys().collect();
+    assert_eq!(files, [std::path::PathBuf::from("file")]);
+}
+
+#[test]
 fn a_dry_run_writes_nothing() {
     let place = Place::new();
     small_tree(&place);

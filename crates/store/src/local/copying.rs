@@ -1,14 +1,13 @@
 //! Copies within a target: shared blocks where the file system can, else copied by the kernel.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 
-use rustix::fs::{FileType, OFlags, Statx, copy_file_range, ioctl_ficlone};
+use rustix::fs::{FileType, OFlags, SeekFrom, Statx, copy_file_range, ioctl_ficlone, seek};
 use rustix::io::Errno;
 
 use super::failure::{failure, io_failure, is_absent, shown};
 use super::root::{Root, open_quietly};
-use super::{node, seal};
+use super::{node, seal, sparse};
 use crate::error::StoreError;
 use crate::target::CopySource;
 
@@ -61,30 +60,49 @@ impl Source {
         }
     }
 
-    /// Copies all bytes.
+    /// Copies all bytes into an empty file; its holes stay holes.
     pub(super) fn copy_into(&self, copy: &File, key: &[u8]) -> Result<(), StoreError> {
         if ioctl_ficlone(copy, &self.file).is_ok() {
             return Ok(());
         }
         let length = self.look.stx_size;
-        let (mut read, mut written) = (0, 0);
-        while read < length {
-            let left = usize::try_from(length - read).unwrap_or(RANGE_BYTES).min(RANGE_BYTES);
-            match copy_file_range(&self.file, Some(&mut read), copy, Some(&mut written), left) {
-                Ok(0) => return Err(self.failed(Errno::IO)),
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(Errno::XDEV | Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS) => {
-                    return self.copy_by_hand(copy, read, key);
+        copy.set_len(length).map_err(|error| io_failure("copy to", key, &error))?;
+        let mut read = 0;
+        while let Some((from, to)) = self.data(read) {
+            read = from;
+            while read < to {
+                let left = usize::try_from(to - read).unwrap_or(RANGE_BYTES).min(RANGE_BYTES);
+                let mut written = read;
+                match copy_file_range(&self.file, Some(&mut read), copy, Some(&mut written), left) {
+                    Ok(0) => return Err(self.failed(Errno::IO)),
+                    Ok(_) | Err(Errno::INTR) => {}
+                    Err(Errno::XDEV | Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS) => {
+                        return self.copy_by_hand(copy, read, key);
+                    }
+                    Err(errno) => return Err(failure("copy to", key, errno)),
                 }
-                Err(errno) => return Err(failure("copy to", key, errno)),
             }
         }
         Ok(())
     }
 
+    /// The next range that is no hole. All that is left, where the file system does not tell.
+    fn data(&self, after: u64) -> Option<(u64, u64)> {
+        let length = self.look.stx_size;
+        let from = match seek(&self.file, SeekFrom::Data(after)) {
+            Ok(from) => from,
+            Err(Errno::NXIO) => return None,
+            Err(_) => after,
+        };
+        let to = seek(&self.file, SeekFrom::Hole(from)).unwrap_or(length).min(length);
+        (from < to).then_some((from, to))
+    }
+
     fn copy_by_hand(&self, copy: &File, start: u64, key: &[u8]) -> Result<(), StoreError> {
+        let length = self.look.stx_size;
         self.pieces(start, |piece, position| {
-            copy.write_all_at(piece, position).map_err(|error| io_failure("copy to", key, &error))
+            sparse::write(copy, std::iter::once(piece), position, length)
+                .map_err(|error| io_failure("copy to", key, &error))
         })
     }
 

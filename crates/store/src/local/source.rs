@@ -42,6 +42,8 @@ pub struct LocalSource {
 #[derive(Debug)]
 struct Inner {
     root: Root,
+    /// The stream tells nothing of what lies below directories in the root.
+    shallow: bool,
     listings: Listings,
     accounts: Accounts,
 }
@@ -50,6 +52,16 @@ impl LocalSource {
     /// Opens the tree under `path`, which must stand there. The path itself may lead through
     /// symbolic links; below it none is followed.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::opened(path, false)
+    }
+
+    /// The same for whoever asks for a file directly in `path` alone: the stream watches no
+    /// directory below, however many there are.
+    pub fn open_shallow(path: &Path) -> Result<Self, StoreError> {
+        Self::opened(path, true)
+    }
+
+    fn opened(path: &Path, shallow: bool) -> Result<Self, StoreError> {
         let root = Root::new(path);
         root.open().map_err(|errno| failure("open", &root.shown(b""), errno))?;
         if !Path::new("/proc/self/fd").exists() {
@@ -58,7 +70,8 @@ impl LocalSource {
                 remedy: "mount proc at /proc: open files are named through it".to_owned(),
             });
         }
-        let inner = Inner { root, listings: Listings::new(false), accounts: Accounts::default() };
+        let (listings, accounts) = (Listings::new(false), Accounts::default());
+        let inner = Inner { root, shallow, listings, accounts };
         Ok(Self { inner: Arc::new(inner) })
     }
 }
@@ -116,7 +129,8 @@ impl Source for LocalSource {
                     remedy: "follow the directory that holds it, with --include".to_owned(),
                 });
             }
-            Ok(Arc::new(LocalWatch::open(inner.root.clone())?) as Arc<dyn ChangeStream>)
+            Ok(Arc::new(LocalWatch::open(inner.root.clone(), inner.shallow)?)
+                as Arc<dyn ChangeStream>)
         }))
     }
 }

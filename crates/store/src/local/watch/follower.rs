@@ -38,6 +38,8 @@ const BUFFER_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub(super) struct Follower {
     root: Root,
+    /// Nothing below the root's own files is followed.
+    shallow: bool,
     inotify: OwnedFd,
     tree: Tree,
     /// Directories above the root, with the name that leads there (rule 1.5).
@@ -70,12 +72,13 @@ struct Told {
 }
 
 impl Follower {
-    /// Watches every directory below the root.
-    pub(super) fn new(root: Root, start: u64) -> Result<Self, StoreError> {
+    /// Watches the root, and every directory below it unless it is to be `shallow`.
+    pub(super) fn new(root: Root, shallow: bool, start: u64) -> Result<Self, StoreError> {
         let flags = inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC;
         let inotify = inotify::init(flags).map_err(|errno| no_instance(&root, errno))?;
         let mut follower = Self {
             root,
+            shallow,
             inotify,
             tree: Tree::default(),
             above: HashMap::new(),
@@ -86,6 +89,12 @@ impl Follower {
         };
         follower.watch_all()?;
         Ok(follower)
+    }
+
+    /// Directories of the tree that are watched.
+    #[cfg(test)]
+    pub(super) fn watches(&self) -> usize {
+        self.tree.watches().len()
     }
 
     pub(super) fn handle(&self) -> std::io::Result<OwnedFd> {
@@ -330,7 +339,9 @@ impl Follower {
         let own = WatchFlags::DELETE_SELF | WatchFlags::MOVE_SELF;
         let watch = self.add_watch(&handle, watch_flags() | own)?;
         self.tree.set_root(watch);
-        self.watch_below(watch, handle, &RelPath::root())?;
+        if !self.shallow {
+            self.watch_below(watch, handle, &RelPath::root())?;
+        }
         self.watch_above();
         Ok(())
     }
@@ -353,6 +364,9 @@ impl Follower {
     /// Watches what stands at the path now, if it is a directory, and all below. True if there is
     /// anything in it.
     fn look_again(&mut self, parent: i32, name: &[u8], path: &RelPath) -> Result<bool, StoreError> {
+        if self.shallow {
+            return Ok(false);
+        }
         let handle = match self.root.directory(path.as_bytes()) {
             Ok(handle) => handle,
             Err(errno) if is_absent(errno) || errno == Errno::ACCESS => return Ok(false),

@@ -50,13 +50,14 @@ struct State {
 }
 
 impl LocalWatch {
-    /// Watches every directory below the root; returns when all are watched. Blocks.
-    pub(super) fn open(root: Root) -> Result<Self, StoreError> {
+    /// Watches the root, and every directory below it unless it is to be `shallow`; returns when
+    /// all are watched. Blocks.
+    pub(super) fn open(root: Root, shallow: bool) -> Result<Self, StoreError> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let start = u64::try_from(now.as_micros()).unwrap_or(u64::MAX / 2);
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let history = format!("inotify {} {}", boot.trim(), uuid::Uuid::new_v4());
-        let follower = Follower::new(root, start)?;
+        let follower = Follower::new(root, shallow, start)?;
         let handle = follower.handle().map_err(|error| thread_failed(&error))?;
         let state = Mutex::new(State { follower, broken: None });
         let shared = Arc::new(Shared { history, state, news: Condvar::new() });

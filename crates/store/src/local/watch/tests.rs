@@ -12,7 +12,7 @@ use whimbrel_core::path::RelPath;
 use super::*;
 
 fn open(root: &Path) -> LocalWatch {
-    LocalWatch::open(Root::new(root)).expect("watches")
+    LocalWatch::open(Root::new(root), false).expect("watches")
 }
 
 /// Everything after `after`, once all is told.
@@ -34,6 +34,24 @@ async fn events(watch: &LocalWatch, after: &mut TxId) -> Vec<Event> {
 
 fn path(text: &str) -> RelPath {
     text.into()
+}
+
+/// Who follows one file watches one directory, however many lie below it.
+#[tokio::test]
+async fn a_shallow_watch_takes_no_directory_below() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path().join("root");
+    fs::create_dir_all(root.join("d/deep")).expect("made");
+    let watch = LocalWatch::open(Root::new(&root), true).expect("watches");
+    let mut after = watch.position().await.expect("a position");
+    fs::create_dir_all(root.join("new/deep")).expect("made");
+    events(&watch, &mut after).await;
+    for name in ["d/file", "d/deep/file", "new/file", "new/deep/file", "file"] {
+        fs::write(root.join(name), "x").expect("written");
+    }
+    let told = events(&watch, &mut after).await;
+    assert_eq!(told, vec![Event::Created(path("file")), Event::Closed(path("file"))]);
+    assert_eq!(watch.shared.lock().follower.watches(), 1);
 }
 
 #[tokio::test]
