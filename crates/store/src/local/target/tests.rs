@@ -223,7 +223,7 @@ async fn a_full_disk_is_said_and_leaves_nothing() {
         return;
     }
     let target = LocalTarget::open(folder.path(), "m", &[]).expect("opens");
-    let body = vec![Bytes::from(vec![0; 2 * 1024 * 1024])];
+    let body = vec![Bytes::from(vec![7; 2 * 1024 * 1024])];
     let outcome = target.put(b"f", body, &stamp(1)).await;
     let left = fs::read_dir(folder.path()).expect("lists").count();
     let small = put(&target, "f", "fits").await;
