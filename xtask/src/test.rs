@@ -67,3 +67,46 @@ fn cargo_deny() -> Result<PathBuf, Box<dyn Error>> {
     }
     Ok(binary)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use crate::process::workspace;
+
+    /// Names of functions in the Rust files below a folder.
+    fn functions(folder: &Path, found: &mut BTreeSet<String>) {
+        for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                functions(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).expect("text");
+                let lines = text.lines().filter_map(|line| line.split_once("fn "));
+                found
+                    .extend(lines.filter_map(|(_, rest)| Some(rest.split_once('(')?.0.to_owned())));
+            }
+        }
+    }
+
+    /// Words in backticks that can only be names of tests.
+    fn named(document: &str) -> BTreeSet<String> {
+        let text = std::fs::read_to_string(workspace().join("docs").join(document)).expect("text");
+        let words = text.split('`').skip(1).step_by(2);
+        let word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        words.filter(|it| it.contains('_') && it.bytes().all(word)).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn documents_and_tests_name_each_other() {
+        let mut existing = BTreeSet::new();
+        functions(&workspace().join("crates"), &mut existing);
+        let (rules, races) = (named("rules.md"), named("races.md"));
+        let lost: Vec<_> = rules.union(&races).filter(|name| !existing.contains(*name)).collect();
+        assert!(lost.is_empty(), "no such tests: {lost:?}");
+        let numbered = existing.iter().filter(|name| name.starts_with("rule_"));
+        let silent: Vec<_> = numbered.filter(|name| !rules.contains(*name)).collect();
+        assert!(silent.is_empty(), "not in rules.md: {silent:?}");
+    }
+}

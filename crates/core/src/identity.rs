@@ -138,3 +138,101 @@ impl Identity {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What one change of a remembered identity makes of it.
+    fn compared(identity: &Identity, change: impl Fn(&mut Identity)) -> Sameness {
+        let mut fresh = identity.clone();
+        change(&mut fresh);
+        identity.compare(&fresh)
+    }
+
+    #[test]
+    fn rule_2_1_hdfs_files_are_the_same() {
+        let hdfs = |block_pool, file_id, length, modified_ms, blocks| Identity::Hdfs {
+            block_pool,
+            file_id,
+            length,
+            modified_ms,
+            blocks,
+        };
+        let then = hdfs(1, 2, 3, 4, 5);
+        for (now, expected) in [
+            (hdfs(1, 2, 3, 4, 5), Sameness::Same),
+            (hdfs(1, 2, 3, 9, 5), Sameness::SameBytes),
+            (hdfs(1, 2, 3, 4, 9), Sameness::Unproven),
+            (hdfs(1, 9, 3, 4, 9), Sameness::Unproven),
+            (hdfs(1, 9, 3, 4, 5), Sameness::Unproven),
+            (hdfs(9, 2, 3, 4, 5), Sameness::Unproven),
+            (hdfs(1, 2, 9, 4, 5), Sameness::Different),
+        ] {
+            assert_eq!(then.compare(&now), expected, "{now:?}");
+        }
+    }
+
+    /// Inodes are used again: birth and change of the inode tell, whatever the times were set to.
+    #[test]
+    fn rule_2_2_local_files_are_the_same() {
+        let then = Identity::Local {
+            device: 1,
+            inode: 2,
+            length: 3,
+            modified_ns: 4,
+            changed_ns: 5,
+            born_ns: 6,
+        };
+        let with = |field: &str| {
+            compared(&then, |identity| {
+                let Identity::Local { device, inode, length, modified_ns, changed_ns, born_ns } =
+                    identity
+                else {
+                    return;
+                };
+                match field {
+                    "device" => *device = 9,
+                    "inode" => *inode = 9,
+                    "length" => *length = 9,
+                    "modified" => *modified_ns = 9,
+                    "changed" => *changed_ns = 9,
+                    "born" => (*changed_ns, *born_ns) = (9, 9),
+                    _ => {}
+                }
+            })
+        };
+        assert_eq!(with("nothing"), Sameness::Same);
+        for field in ["changed", "born"] {
+            assert_eq!(with(field), Sameness::Unproven, "{field}");
+        }
+        for field in ["device", "inode", "length", "modified"] {
+            assert_eq!(with(field), Sameness::Different, "{field}");
+        }
+    }
+
+    #[test]
+    fn rule_2_2_objects_are_the_same() {
+        let object = |version: &str, etag: &str, length, crc32c| Identity::Object {
+            version: Some(version.to_owned()),
+            etag: etag.to_owned(),
+            length,
+            crc32c,
+        };
+        let then = object("v", "e", 3, Some(7));
+        for (now, expected) in [
+            (object("v", "e", 3, Some(7)), Sameness::Same),
+            (object("w", "f", 3, Some(7)), Sameness::SameBytes),
+            (object("w", "f", 3, Some(8)), Sameness::Unproven),
+            (object("w", "f", 3, None), Sameness::Unproven),
+            (object("w", "e", 4, Some(7)), Sameness::Different),
+        ] {
+            assert_eq!(then.compare(&now), expected, "{now:?}");
+        }
+    }
+
+    #[test]
+    fn rule_1_7_what_is_unknown_is_never_the_same() {
+        assert_eq!(Identity::Unknown.compare(&Identity::Unknown), Sameness::Unproven);
+    }
+}

@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn renames_across_the_border_keep_the_inner_end() {
+    fn rule_1_5_renames_across_the_border_keep_the_inner_end() {
         for (event, expected) in [
             (renamed(Some("a._COPYING_"), Some("a")), Some(renamed(None, Some("a")))),
             (renamed(Some("a"), Some(".Trash/a")), Some(renamed(Some("a"), None))),
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn transactions_without_an_event_in_scope_vanish() {
+    fn rule_1_8_transactions_without_an_event_in_scope_vanish() {
         let closed = |txid, path: &str| EventBatch {
             txid: TxId(txid),
             events: vec![Event::Closed(path.into())],

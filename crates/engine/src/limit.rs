@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn exact_over_a_minute_and_smooth() {
+    async fn rule_9_2_exact_over_a_minute_and_smooth() {
         for (per_second, piece) in [(25_000_000, 65_536), (1_000_000, 1_000_000), (300, 1)] {
             let tenths = passed(Arc::new(Rate::new(per_second)), piece, 60).await;
             let sum: u64 = tenths.iter().sum();
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn idle_time_is_not_saved_up() {
+    async fn rule_9_2_idle_time_is_not_saved_up() {
         let rate = Rate::new(1000);
         rate.take(1).await;
         tokio::time::sleep(Duration::from_secs(60)).await;
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn change_while_somebody_waits() {
+    async fn rule_9_2_change_while_somebody_waits() {
         let rate = Arc::new(Rate::new(10));
         let waiting = tokio::spawn({
             let rate = rate.clone();

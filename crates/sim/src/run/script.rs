@@ -37,7 +37,10 @@ impl Run {
     ///
     /// If the ledger cannot be opened.
     pub fn still(options: Options) -> Result<Self, String> {
-        Self::new(options, Rng::with_seed(1), std::env::var_os("WHIMBREL_SIM_VERBOSE").is_some())
+        let verbose = std::env::var_os("WHIMBREL_SIM_VERBOSE").is_some();
+        let run = Self::new(options, Rng::with_seed(1), verbose)?;
+        // No later run makes good what this one left when it ended.
+        Ok(Self { last_operation: Time(0), ..run })
     }
 
     /// The source, to look at or to change.

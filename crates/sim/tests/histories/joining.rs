@@ -69,6 +69,31 @@ fn rule_1_3_put_times_out_then_coarsened() {
     ends_equal(run);
 }
 
+/// The same, but the PUT has landed already: the pass over the directory meets it, and its object
+/// does not stay until it would be looked at for its own sake.
+#[test]
+fn rule_1_3_what_landed_unheard_is_met_by_the_pass() {
+    let mut run = still(Options { pending_max: 2, ..Options::still() });
+    let names: Vec<String> = (0..60).map(|number| format!("d/{number}")).collect();
+    for name in &names {
+        file(&mut run, name, 5);
+    }
+    until_settled(&mut run);
+    file(&mut run, "d/x", 9);
+    let put = held(&mut run, copies("d/x"));
+    let sent = run.now();
+    run.release(put, Way::Unheard(0));
+    let coarsened = counters(&run).coarsened;
+    for name in &names {
+        delete(&mut run, name);
+    }
+    delete(&mut run, "d/x");
+    assert!(run.until(|run| !run.stands(&path("d/x"))), "it goes");
+    assert!(run.now().millis_since(sent) < 4_000, "before the PUT's time is over");
+    assert!(counters(&run).coarsened > coarsened, "the directory was pending, not the path");
+    ends_equal(run);
+}
+
 /// The old NameNode goes on answering after a fail-over: to it nothing has happened for a long
 /// time.
 #[test]
@@ -136,6 +161,21 @@ fn rule_1_6_stale_stat_parks() {
     until_equal(&mut run, "a");
     let parked = pending(&run, "a").and_then(|entry| entry.parked);
     assert_ne!(parked, Some(Parked::Open));
+    ends_equal(run);
+}
+
+/// A look says that a directory holds something; before its answer comes, its last child goes.
+#[test]
+fn rule_1_6_directory_made_pending_under_its_look() {
+    let mut run = run();
+    file(&mut run, "d/a", 5);
+    file(&mut run, "d/b", 5);
+    until_settled(&mut run);
+    delete(&mut run, "d/b");
+    let look = held(&mut run, examines("d"));
+    answered_late(&mut run, look, 300);
+    delete(&mut run, "d/a");
+    assert!(run.until_followed());
     ends_equal(run);
 }
 
@@ -217,10 +257,9 @@ fn rule_1_8_new_file_is_looked_at_when_it_is_closed() {
     assert!(run.source().create(&path("a")));
     assert!(run.until_followed());
     let followed = run.now();
-    assert!(run.until(|run| {
-        assert!(!run.awaits(examines("a")), "there is nothing to see yet");
-        run.now().millis_since(followed) > 300
-    }));
+    wait(&mut run, 300);
+    let entry = pending(&run, "a").expect("it is pending");
+    assert_eq!(entry.parked, None, "nobody looked at it while it was open");
     assert!(run.source().close(&path("a"), 5));
     until_equal(&mut run, "a");
     assert!(run.now().millis_since(followed) < 600, "its close was waited for, not a time");

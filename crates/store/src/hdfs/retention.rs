@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn seconds_follow_from_rate_and_lag() {
+    async fn rule_8_3_seconds_follow_from_rate_and_lag() {
         let kept = Kept { extra: 1000, checkpoint_transactions: 300, checkpoint_seconds: 20 };
         let retention = Retention::new(Some(kept));
         assert_eq!(retention.seconds(TxId(0)), None, "nothing was seen yet");

@@ -30,7 +30,7 @@ fn cut(root: &str, event: &hdfs::Event) -> Option<Event> {
 }
 
 #[test]
-fn paths_are_cut_at_component_borders() {
+fn rule_1_8_paths_are_cut_at_component_borders() {
     for (root, path, expected) in [
         ("/data/x", "/data/x/a/b", Some("a/b")),
         ("/data/x/", "/data/x/a", Some("a")),
@@ -46,7 +46,7 @@ fn paths_are_cut_at_component_borders() {
 }
 
 #[test]
-fn both_ends_of_a_rename_pass() {
+fn rule_1_5_both_ends_of_a_rename_pass() {
     let renamed = |from: Option<&str>, to: Option<&str>| {
         Some(Event::Renamed { from: from.map(RelPath::from), to: to.map(RelPath::from) })
     };
@@ -67,7 +67,7 @@ fn both_ends_of_a_rename_pass() {
 }
 
 #[test]
-fn removal_of_an_ancestor_touches_the_root() {
+fn rule_1_5_removal_of_an_ancestor_touches_the_root() {
     assert_eq!(cut("/a/b", &unlink("/a/b")), Some(Event::RootTouched));
     assert_eq!(cut("/a/b", &unlink("/a")), Some(Event::RootTouched));
     assert_eq!(cut("/a/b", &unlink("/a/b/c")), Some(Event::Removed("c".into())));
@@ -75,7 +75,7 @@ fn removal_of_an_ancestor_touches_the_root() {
 }
 
 #[test]
-fn only_what_travels_passes() {
+fn rule_1_8_only_what_travels_passes() {
     let times = |modified_millis, accessed_millis| MetadataChange::Times {
         modified_millis,
         accessed_millis,

@@ -67,7 +67,7 @@ fn strangers_metadata_is_no_metadata() {
 }
 
 #[test]
-fn too_long_metadata_becomes_digests() {
+fn rule_11_2_too_long_metadata_becomes_digests() {
     let mut metadata = sample();
     metadata.xattrs = (0..9).map(|n| (format!("user.{n}"), vec![n; 200])).collect();
     let fields = encode(&stamp(Some(metadata.clone())));

@@ -2,7 +2,9 @@ use std::fs::{self, File, FileTimes};
 use std::os::unix::fs::{FileExt, MetadataExt, symlink};
 use std::time::SystemTime;
 
-use futures_util::StreamExt;
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt};
+use whimbrel_core::identity::Sameness;
 
 use super::*;
 
@@ -83,7 +85,7 @@ async fn a_link_swapped_in_is_not_followed() {
 
 /// Length and modification time are as before; the bytes are not.
 #[tokio::test]
-async fn a_rewrite_with_its_time_set_back_is_another_file() {
+async fn rule_2_2_rewrite_with_its_time_set_back_is_another_file() {
     let (folder, source) = opened();
     let path = folder.path().join("root/f");
     fs::write(&path, "old bytes").expect("written");
@@ -98,6 +100,53 @@ async fn a_rewrite_with_its_time_set_back_is_another_file() {
     let outcome = read(&source, "f", &node).await;
     assert!(matches!(outcome, Err(StoreError::Moved { .. })), "{outcome:?}");
     assert_eq!(read(&source, "f", &now).await.expect("reads"), b"new bytes");
+}
+
+/// A name that is used again, and often its inode with it: same length, same time.
+#[tokio::test]
+async fn rule_2_2_file_made_again_is_another_file() {
+    let (folder, source) = opened();
+    let path = folder.path().join("root/f");
+    fs::write(&path, "old bytes").expect("written");
+    let node = file(&source, "f").await;
+    let modified = fs::metadata(&path).and_then(|data| data.modified()).expect("a time");
+    for _ in 0..20 {
+        fs::remove_file(&path).expect("removed");
+        fs::write(&path, "new bytes").expect("written");
+        let times = FileTimes::new().set_modified(modified);
+        File::options().write(true).open(&path).and_then(|f| f.set_times(times)).expect("set");
+        let now = file(&source, "f").await;
+        assert_eq!(now.metadata.modified_ns, node.metadata.modified_ns);
+        assert_ne!(now.identity.compare(&node.identity), Sameness::Same, "{now:?}");
+        let outcome = read(&source, "f", &node).await;
+        assert!(matches!(outcome, Err(StoreError::Moved { .. })), "{outcome:?}");
+    }
+}
+
+/// Part 1 of x, swap x and y, part 2, swap back: never bytes of y.
+#[tokio::test]
+async fn rule_3_1_swapped_between_two_ranges() {
+    let (folder, source) = opened();
+    let root = folder.path().join("root");
+    fs::write(root.join("x"), "xxxxxxxx").expect("written");
+    fs::write(root.join("y"), "yyyyyyyy").expect("written");
+    let swap = || {
+        for (from, to) in [("x", "aside"), ("y", "x"), ("aside", "y")] {
+            fs::rename(root.join(from), root.join(to)).expect("renamed");
+        }
+    };
+    let node = file(&source, "x").await;
+    let range = async |range| {
+        let pieces: Vec<Bytes> = source.read(&"x".into(), &node, range).try_collect().await?;
+        Ok::<Vec<u8>, StoreError>(pieces.concat())
+    };
+    assert_eq!(range(0..4).await.expect("reads"), b"xxxx");
+    swap();
+    let second = range(4..8).await;
+    assert!(matches!(second, Err(StoreError::Moved { .. })), "{second:?}");
+    swap();
+    let again = range(4..8).await;
+    assert!(!matches!(&again, Ok(bytes) if bytes != b"xxxx"), "{again:?}");
 }
 
 /// The last piece is not given out before the file is known to have stood still.
@@ -165,9 +214,9 @@ async fn metadata_and_attributes() {
     assert_eq!(xattrs, BTreeMap::from([("user.colour".to_owned(), b"\x00\xff".to_vec())]));
 }
 
-/// Rule 1.5: a root that went is absent, and another one in its place has another key.
+/// A root that went is absent, and another one in its place has another key.
 #[tokio::test]
-async fn the_root_is_known_again() {
+async fn rule_1_5_root_is_known_again() {
     let (folder, source) = opened();
     let key = |node: Option<Node>| match node {
         Some(Node::Directory(directory)) => Some(directory.file_key),

@@ -140,9 +140,9 @@ async fn uploads_outlive_the_process_and_other_leftovers_do_not() {
     assert!(target.list(b"", None).await.expect("a page").objects.len() == 1);
 }
 
-/// Rule 4.2: whoever gave up waiting finds the key as it was, then and later.
+/// Whoever gave up waiting finds the key as it was, then and later.
 #[tokio::test]
-async fn a_dropped_question_has_no_late_effect() {
+async fn rule_4_2_dropped_question_has_no_late_effect() {
     let (folder, target) = opened();
     let root = folder.path().join("root");
     for number in 0..50 {
