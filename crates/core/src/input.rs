@@ -11,12 +11,15 @@ use crate::path::RelPath;
 use crate::record::{Attempt, Found, Parked, Part, Pending, PendingSummary, Row, Upload};
 
 /// How much of what a commit marker speaks for is on the target (rule 7.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Group {
     /// Everything.
     Complete,
     /// Something is under way.
-    Incomplete,
+    Incomplete {
+        /// Some of what waits for its turn among the backlog.
+        backlog: Vec<RelPath>,
+    },
     /// All that is left is set aside: failed, or held by a guard (then `Guard`).
     SetAside(Parked),
 }

@@ -272,7 +272,8 @@ pub struct Meta {
 pub enum Change {
     /// Makes a path pending, or adds to its entry: reach and last transaction grow, lane and first
     /// transaction fall, parking, waiting and backing off end. A pass's cursor stays only if the
-    /// reach stays.
+    /// reach stays. The lane stays where the mark reaches less far than an entry of the backlog:
+    /// what is not scanned yet comes with the scan.
     Mark {
         /// Where.
         path: RelPath,
@@ -313,6 +314,8 @@ pub enum Change {
         /// For people: what happened.
         message: String,
     },
+    /// Has the entry go with live changes, in the place that its marks give it.
+    Hasten(RelPath),
     /// Something happened to everything below the path: entries strictly below it that are parked
     /// as open or failed and were not marked after `up_to` are free to be taken again.
     Reconsider {
@@ -413,8 +416,8 @@ pub enum Change {
     /// Collapses every unclaimed `Path` entry that is a direct child of the directory into one
     /// `Directory` entry for it, and every unclaimed entry below it into one `Subtree` entry if
     /// `subtree`. The new entry keeps the smallest first and the largest last transaction, the
-    /// largest mark, and absorbs marks below it until a pass over it begins (rule 9.1). Parked
-    /// entries are left.
+    /// largest mark, goes with the backlog, and absorbs marks below it until a pass over it begins
+    /// (rule 9.1). Entries that are parked, or of the backlog and reach below their path, are left.
     Coarsen {
         /// The directory.
         path: RelPath,
@@ -430,6 +433,8 @@ pub enum Change {
 pub struct PendingSummary {
     /// Entries that are not parked, per lane: live, backlog, metadata.
     pub lanes: [u64; 3],
+    /// Those of them that may be coarsened.
+    pub coarsenable: u64,
     /// Entries parked as open.
     pub open: u64,
     /// Entries parked as failed.

@@ -40,6 +40,11 @@ impl State {
                     entry.message = None;
                 })
             }
+            Change::Hasten(path) => {
+                let key = self.names.key(path);
+                let hasten = |entry: &mut Entry| entry.pending.lane = Lane::Live;
+                self.pending.change(sql, &key, hasten).map(drop)
+            }
             Change::Reconsider { below, up_to } => self.reconsider(sql, below, *up_to),
             Change::Release(reason) => self.unpark(sql, *reason),
             Change::Advance { path, begun, cursor } => {
@@ -207,6 +212,8 @@ impl State {
             if any {
                 sum.pending.begun = None;
                 sum.pending.cursor = None;
+                sum.pending.lane = sum.pending.lane.max(Lane::Backlog);
+                sum.reach_mark = sum.pending.mark;
             }
             self.pending.attach(sum);
         }
@@ -245,6 +252,7 @@ fn fresh(
 fn join(entry: &mut Entry, new: &Pending) {
     entry.note(new.reach, new.mark);
     let pending = &mut entry.pending;
+    let part_of_scan = pending.lane == Lane::Backlog && new.reach < pending.reach;
     if new.reach > pending.reach {
         pending.reach = new.reach;
         pending.begun = None;
@@ -252,7 +260,9 @@ fn join(entry: &mut Entry, new: &Pending) {
         entry.reach_mark = new.mark.max(pending.mark);
     }
     widen(pending, new);
-    pending.lane = pending.lane.min(new.lane);
+    if !part_of_scan {
+        pending.lane = pending.lane.min(new.lane);
+    }
     pending.parked = None;
     pending.waiting = false;
     pending.not_before = Time(0);

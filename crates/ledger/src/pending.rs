@@ -50,7 +50,7 @@ impl Entry {
     }
 
     /// Work that covers marks up to `up_to` is done: only what was marked since is left, and it
-    /// reaches no further than these marks did.
+    /// reaches no further than these marks did. A path alone is no part of the scan any more.
     pub(crate) fn keep_since(&mut self, up_to: Mark) {
         let wider = [Reach::Subtree, Reach::Directory];
         let left = wider.into_iter().find(|reach| self.marks[*reach as usize] > up_to);
@@ -58,6 +58,9 @@ impl Entry {
         if left < self.pending.reach {
             self.pending.reach = left;
             self.reach_mark = self.pending.mark;
+            if left == Reach::Path {
+                self.pending.lane = Lane::Live;
+            }
         }
     }
 
@@ -70,9 +73,10 @@ impl Entry {
     }
 
     /// May join others of its directory. What waits for something else would only be met, and
-    /// wait, again.
+    /// wait, again; and so would a directory that a pass above it came to: the scan would begin
+    /// anew each time.
     pub(crate) fn coarsens(&self) -> bool {
-        self.pending.parked.is_none() && !self.pending.waiting
+        coarsens(&self.pending)
     }
 
     /// Waits for a free hand only: marks below it join it while no pass has begun.
@@ -106,6 +110,8 @@ pub(crate) struct PendingSet {
     /// The latest time at which work was asked for.
     now: Time,
     counts: PendingSummary,
+    /// How often the backlog was asked for work since the start.
+    backlog_takes: u64,
     log_bytes: usize,
     log_records: i64,
     hot_max: usize,
@@ -129,6 +135,7 @@ impl PendingSet {
             dirty: BTreeSet::new(),
             now: Time(0),
             counts: PendingSummary::default(),
+            backlog_takes: 0,
             log_bytes: 0,
             log_records: 0,
             hot_max,
@@ -310,8 +317,9 @@ impl PendingSet {
         Ok(None)
     }
 
-    /// Claims free entries of a lane that are due: the backlog's newest mark first, else the
-    /// oldest first.
+    /// Claims free entries of a lane that are due, the oldest mark first; of the backlog the newest
+    /// first, which keeps it small, but every fourth time the oldest, which else would never have
+    /// their turn under changes that do not stop.
     pub(crate) fn take(
         &mut self,
         sql: &Connection,
@@ -321,9 +329,16 @@ impl PendingSet {
     ) -> Result<Vec<Entry>> {
         self.now = self.now.max(now);
         self.hot.due(self.now, &self.claimed);
-        let newest_first = lane == Lane::Backlog;
+        self.backlog_takes += u64::from(lane == Lane::Backlog);
+        let newest_first = lane == Lane::Backlog && !self.backlog_takes.is_multiple_of(4);
         let mut found = self.hot.free_ones(lane, newest_first, limit);
-        found.extend(self.cold.due_ones(sql, lane, limit, self.now, &self.claimed)?);
+        found.extend(self.cold.due_ones(
+            sql,
+            (lane, newest_first),
+            limit,
+            self.now,
+            &self.claimed,
+        )?);
         found.sort_by(|(left, _), (right, _)| {
             let order = left.cmp(right);
             if newest_first { order.reverse() } else { order }
@@ -563,13 +578,20 @@ fn counter<'a>(counts: &'a mut PendingSummary, pending: &Pending) -> &'a mut u64
     }
 }
 
+fn coarsens(pending: &Pending) -> bool {
+    let scan = pending.lane == Lane::Backlog && pending.reach > Reach::Path;
+    pending.parked.is_none() && !pending.waiting && !scan
+}
+
 fn count(counts: &mut PendingSummary, pending: &Pending) {
     *counter(counts, pending) += 1;
+    counts.coarsenable += u64::from(coarsens(pending));
 }
 
 fn uncount(counts: &mut PendingSummary, pending: &Pending) {
     let counter = counter(counts, pending);
     *counter = counter.saturating_sub(1);
+    counts.coarsenable = counts.coarsenable.saturating_sub(u64::from(coarsens(pending)));
 }
 
 /// The key that a cold record belongs to has to be the one it stands under.

@@ -1,7 +1,7 @@
 //! Questions about what is pending: groups of commit markers (rule 7.1), renamed destinations
 //! (rule 6.2), and where most of it lies (rule 9.1).
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use rusqlite::Connection;
@@ -10,11 +10,15 @@ use whimbrel_core::identity::Sameness;
 use whimbrel_core::input::Group;
 use whimbrel_core::number::TxId;
 use whimbrel_core::path::{Namespace, RelPath};
-use whimbrel_core::record::{AttemptKind, Hint, Parked, Pending, Reach};
+use whimbrel_core::record::{AttemptKind, Hint, Lane, Parked, Pending, Reach};
 
 use crate::error::Result;
 use crate::pending::{Entry, NameRange};
 use crate::state::State;
+
+/// Entries of a group that are named at a time: a group may be most of the scan, and live changes
+/// are not to wait for that.
+const HASTENED_MAX: usize = 16;
 
 impl State {
     /// True if an entry that `counts` is at a path, below it, or above it and reaches it.
@@ -109,7 +113,7 @@ impl State {
     ) -> Result<Group> {
         let up_to = up_to.max(self.newest_reaching(sql, marker)?);
         if self.may_lose_from(sql, marker, group)? {
-            return Ok(Group::Incomplete);
+            return Ok(Group::Incomplete { backlog: Vec::new() });
         }
         let counts = |entry: &Entry| {
             let pending = &entry.pending;
@@ -124,12 +128,31 @@ impl State {
         if self
             .any_of_group(sql, group, &|entry| counts(entry) && entry.pending.parked.is_none())?
         {
-            return Ok(Group::Incomplete);
+            return Ok(Group::Incomplete { backlog: self.backlog_of_group(sql, group, &counts)? });
         }
         let guarded = self.any_of_group(sql, group, &|entry| {
             counts(entry) && entry.pending.parked == Some(Parked::Guard)
         })?;
         Ok(Group::SetAside(if guarded { Parked::Guard } else { Parked::Failed }))
+    }
+
+    /// The first entries of a group that wait for their turn among the backlog.
+    fn backlog_of_group(
+        &self,
+        sql: &Connection,
+        group: &RelPath,
+        counts: &dyn Fn(&Entry) -> bool,
+    ) -> Result<Vec<RelPath>> {
+        let backlog = RefCell::new(Vec::new());
+        self.any_of_group(sql, group, &|entry| {
+            let pending = &entry.pending;
+            let mut found = backlog.borrow_mut();
+            if counts(entry) && pending.lane == Lane::Backlog && pending.parked.is_none() {
+                found.push(pending.path.clone());
+            }
+            found.len() >= HASTENED_MAX
+        })?;
+        Ok(backlog.into_inner())
     }
 
     fn any_of_group(

@@ -125,6 +125,7 @@ impl State {
             Change::Mark { .. }
             | Change::Settle { .. }
             | Change::Park { .. }
+            | Change::Hasten(_)
             | Change::Reconsider { .. }
             | Change::Defer { .. }
             | Change::Release(_)

@@ -377,12 +377,15 @@ fn idle_hints_are_dropped() {
 fn a_group_is_incomplete_while_something_of_it_is_pending() {
     let subtree = |path, txid| mark(path, Reach::Subtree, Lane::Backlog, txid);
     let children = |path, txid| mark(path, Reach::Directory, Lane::Backlog, txid);
+    let incomplete = |backlog: &[&str]| Group::Incomplete {
+        backlog: backlog.iter().map(|path| (*path).into()).collect(),
+    };
     for (changes, group) in [
-        (vec![live("t/x", 5)], Group::Incomplete),
+        (vec![live("t/x", 5)], incomplete(&[])),
         (vec![live("t/x", 6)], Group::Complete),
         (vec![live("t/_SUCCESS", 5)], Group::Complete),
         (vec![live("t/sub/_SUCCESS", 5)], Group::Complete),
-        (vec![live("t", 5)], Group::Incomplete),
+        (vec![live("t", 5)], incomplete(&[])),
         (vec![live("tt/x", 5)], Group::Complete),
         (vec![live("t/x", 5), park("t/x", 5, Parked::Open, None)], Group::Complete),
         (
@@ -390,13 +393,17 @@ fn a_group_is_incomplete_while_something_of_it_is_pending() {
             Group::SetAside(Parked::Failed),
         ),
         (vec![live("t/x", 5), park("t/x", 5, Parked::Guard, None)], Group::SetAside(Parked::Guard)),
-        (vec![live("t/x", 5), defer("t/x", 5, 0, true)], Group::Incomplete),
-        (vec![subtree("", 5)], Group::Incomplete),
-        (vec![children("", 5)], Group::Incomplete),
+        (vec![live("t/x", 5), defer("t/x", 5, 0, true)], incomplete(&[])),
+        (vec![subtree("", 5)], incomplete(&[""])),
+        (vec![children("", 5)], incomplete(&[""])),
+        (vec![subtree("t/d", 5), live("t/x", 5), subtree("t/e", 6)], incomplete(&["t/d"])),
+        (vec![subtree("t/d", 5), Change::Hasten("t/d".into())], incomplete(&[])),
+        // What reaches less far leaves it to the scan.
+        (vec![subtree("t/d", 5), live("t/d", 5)], incomplete(&["t/d"])),
         (vec![subtree("w", 5)], Group::Complete),
         (vec![live("", 5)], Group::Complete),
         // Marked again after the closing transaction, but pending since before it.
-        (vec![live("t/x", 5), live("t/x", 9)], Group::Incomplete),
+        (vec![live("t/x", 5), live("t/x", 9)], incomplete(&[])),
         (vec![subtree("", 2), advance("", 2, "z"), settle("", 2)], Group::Complete),
     ] {
         let ledger = ledger(&changes);

@@ -84,6 +84,7 @@ fn to_pending() -> impl Strategy<Value = Change> {
             |(path, up_to, not_before, tries, waiting)| Change::Defer {
                 path, up_to, not_before: Time(not_before), tries, waiting }),
         1 => parked().prop_map(Change::Release),
+        1 => path().prop_map(Change::Hasten),
         1 => (path(), up_to()).prop_map(|(below, up_to)| Change::Reconsider { below, up_to }),
         2 => (path(), up_to(), proptest::option::of("[a-z]")).prop_map(
             |(path, begun, cursor)| Change::Advance {

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use super::Migration;
 use super::claim::{Asked, Claim, Copied, Step};
 use super::hot::Prefix;
+use crate::commit_marker;
 use crate::effect::{CopyJob, Effect};
 use crate::entry::{FileNode, Node};
 use crate::failure::Side;
@@ -19,6 +20,8 @@ use crate::record::{Attempt, AttemptKind, Change, Counters, Lane, Reach, Row, Up
 /// Copies that wait for a free hand.
 #[derive(Debug, Default)]
 pub(super) struct CopyQueue {
+    /// Their files stand there already, and readers wait for them (rule 7.1).
+    commit_markers: VecDeque<RelPath>,
     live: VecDeque<RelPath>,
     backlog: VecDeque<RelPath>,
     started: u64,
@@ -26,11 +29,19 @@ pub(super) struct CopyQueue {
 
 impl CopyQueue {
     fn push(&mut self, path: RelPath, live: bool) {
-        if live { self.live.push_back(path) } else { self.backlog.push_back(path) }
+        let queue = match (commit_marker::is_commit_marker(&path), live) {
+            (true, _) => &mut self.commit_markers,
+            (false, true) => &mut self.live,
+            (false, false) => &mut self.backlog,
+        };
+        queue.push_back(path);
     }
 
     /// Live changes go ahead; the backlog keeps a fifth of the work (rule 3.4).
     fn pop(&mut self) -> Option<(RelPath, bool)> {
+        if let Some(path) = self.commit_markers.pop_front() {
+            return Some((path, true));
+        }
         self.started += 1;
         let backlog_first = self.started.is_multiple_of(5);
         let backlog = |queue: &mut Self| queue.backlog.pop_front().map(|path| (path, false));

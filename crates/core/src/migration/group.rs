@@ -10,7 +10,7 @@ use crate::failure::{Failure, FailureKind, Side};
 use crate::input::Group;
 use crate::number::Time;
 use crate::path::RelPath;
-use crate::record::{Lane, Parked, Reach};
+use crate::record::{Change, Lane, Parked, Reach};
 
 /// Commit markers that were set aside with something of their group.
 #[derive(Debug, Default)]
@@ -114,14 +114,24 @@ impl Migration {
             Group::SetAside(reason) if !claim.dirty => {
                 self.set_aside_with_group(path, claim, reason);
             }
-            // A removal of its group may wait for renamed destinations: not for this one too.
-            Group::Incomplete | Group::SetAside(_) => self.again(path, claim, 100, true),
+            Group::Incomplete { backlog } => {
+                for waiting in backlog {
+                    self.outbox.change(Change::Hasten(waiting));
+                }
+                self.await_group(path, claim);
+            }
+            Group::SetAside(_) => self.await_group(path, claim),
             Group::Complete if claim.dirty => self.again(path, claim, 100, false),
             Group::Complete => {
                 claim.step = Step::Begun;
                 self.bring(path, claim);
             }
         }
+    }
+
+    /// A removal of its group may wait for renamed destinations: not for this one too.
+    fn await_group(&mut self, path: RelPath, claim: Claim) {
+        self.again(path, claim, 100, true);
     }
 
     /// What it speaks for does not arrive before somebody mends or confirms something: a run that

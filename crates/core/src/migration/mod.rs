@@ -421,11 +421,12 @@ impl Migration {
         }
     }
 
+    /// Live changes leave a fifth to the backlog (rule 3.4).
     fn room(&self, lane: Lane) -> usize {
         let paths = self.works.saturating_sub(self.passes.len());
         let free = self.config.claims_max.saturating_sub(paths);
         match lane {
-            Lane::Live => free,
+            Lane::Live => free.saturating_sub(self.config.claims_max / 5),
             Lane::Backlog => {
                 let passes = self.passes.values().filter(|pass| pass.is_backlog()).count();
                 self.config.passes_max.saturating_sub(passes).min(free)

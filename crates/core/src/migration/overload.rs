@@ -1,4 +1,6 @@
-//! Too much is pending: coarsen, never abort (rule 9.1).
+//! Too much is pending: coarsen, never abort (rule 9.1). What is coarsened goes with the backlog, of
+//! which every directory is one entry at most. That is not counted, and neither is what waits for
+//! it: both come to their end only if they are left alone.
 
 use super::Migration;
 use super::claim::Asked;
@@ -14,7 +16,7 @@ const IDLE_PAUSE_MILLIS: u64 = 1_000;
 
 impl Migration {
     pub(super) fn consider_overload(&mut self) {
-        let pending: u64 = self.summary.lanes.iter().sum();
+        let pending = self.summary.coarsenable;
         let grown = pending > self.coarsen_in_vain.saturating_add(self.config.pending_max / 4);
         let idle = grown || self.now >= self.coarsen_not_before;
         if self.coarsening || !idle || pending <= self.config.pending_max {

@@ -344,7 +344,7 @@ impl Migration {
         }
         let descend = context.reach == Reach::Subtree || !known;
         if descend {
-            self.mark(path, Reach::Subtree, context.lane, context.first, context.last);
+            self.mark(path, Reach::Subtree, context.lane_below(), context.first, context.last);
         } else if child.empty != Some(false) {
             self.mark(path, Reach::Path, context.lane, context.first, context.last);
         }
@@ -464,6 +464,14 @@ struct PageContext {
     seen: crate::number::Time,
     lane: Lane,
     reach: Reach,
+}
+
+impl PageContext {
+    /// A directory of the scan that a commit marker waits for was hastened alone: what lies below
+    /// it stays with the scan until the marker meets it.
+    fn lane_below(&self) -> Lane {
+        if self.first == TxId(0) { self.lane.max(Lane::Backlog) } else { self.lane }
+    }
 }
 
 /// What the ledger knows of a page's range, by path.

@@ -191,7 +191,7 @@ impl Cold {
     pub(super) fn due_ones(
         &self,
         sql: &Connection,
-        lane: Lane,
+        (lane, newest_first): (Lane, bool),
         limit: usize,
         now: Time,
         claimed: &BTreeSet<Key>,
@@ -200,10 +200,7 @@ impl Cold {
         if self.entries == 0 || limit == 0 {
             return Ok(found);
         }
-        let order = match lane {
-            Lane::Live | Lane::Metadata => "mark",
-            Lane::Backlog => "mark DESC",
-        };
+        let order = if newest_first { "mark DESC" } else { "mark" };
         let mut candidates = sql.prepare_cached(&format!(
             "SELECT {COLUMNS} FROM pending
              WHERE parked IN (0, 2) AND lane = ?1 AND not_before <= ?2 ORDER BY {order}"

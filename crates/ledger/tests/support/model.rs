@@ -33,6 +33,7 @@ pub struct Model {
     pub hints: BTreeSet<Hint>,
     pub meta: Meta,
     now: Time,
+    backlog_takes: u64,
 }
 
 fn reaches(above: &Pending, path: &RelPath) -> bool {
@@ -48,6 +49,7 @@ impl Model {
     /// Claims end and what waited for the next start is due.
     pub fn restart(&mut self) {
         self.now = Time(0);
+        self.backlog_takes = 0;
         for entry in self.entries.values_mut() {
             entry.claimed = false;
             if entry.pending.not_before == Time(u64::MAX) {
@@ -71,7 +73,10 @@ impl Model {
             .collect();
         due.sort_by_key(|entry| (entry.pending.mark, entry.pending.path.split()));
         if lane == Lane::Backlog {
-            due.reverse();
+            self.backlog_takes += 1;
+            if !self.backlog_takes.is_multiple_of(4) {
+                due.reverse();
+            }
         }
         due.truncate(limit);
         due.into_iter()
@@ -93,6 +98,8 @@ impl Model {
             match pending.parked {
                 None => {
                     summary.lanes[pending.lane as usize] += 1;
+                    let scan = pending.lane == Lane::Backlog && pending.reach > Reach::Path;
+                    summary.coarsenable += u64::from(!pending.waiting && !scan);
                     let txid = summary.first_txid.unwrap_or(TxId(u64::MAX));
                     summary.first_txid = Some(txid.min(pending.first_txid));
                     let seen = summary.first_seen.unwrap_or(Time(u64::MAX));
@@ -198,6 +205,10 @@ impl Model {
                     (pending.waiting, pending.parked) = (waiting, None);
                     entry.message = None;
                 }
+            }
+            Change::Hasten(path) => {
+                let Some(entry) = self.entries.get_mut(&path) else { return };
+                entry.pending.lane = Lane::Live;
             }
             Change::Reconsider { below, up_to } => {
                 for (path, entry) in &mut self.entries {
@@ -343,6 +354,9 @@ impl Model {
         let left = since.map(|(_, reach)| *reach).max().unwrap_or(Reach::Path);
         if left < entry.pending.reach {
             entry.grown = entry.pending.mark;
+            if left == Reach::Path {
+                entry.pending.lane = Lane::Live;
+            }
         }
         let pending = &mut entry.pending;
         pending.reach = left.min(pending.reach);
@@ -369,6 +383,7 @@ impl Model {
                     && (subtree || child && other.reach == Reach::Path)
                     && other.parked.is_none()
                     && !other.waiting
+                    && !(other.lane == Lane::Backlog && other.reach > Reach::Path)
                     && !entry.claimed
             })
             .map(|entry| entry.pending.path.clone())
@@ -391,6 +406,10 @@ impl Model {
                     self.entries.insert(path.clone(), entry);
                 }
             }
+        }
+        if let (Some(own), false) = (self.entries.get_mut(path), joining.is_empty()) {
+            own.pending.lane = own.pending.lane.max(Lane::Backlog);
+            own.grown = own.pending.mark;
         }
     }
 
@@ -429,6 +448,7 @@ impl Entry {
 
     fn join(&mut self, new: &Pending) {
         self.marks.push((new.mark, new.reach));
+        let part_of_scan = self.pending.lane == Lane::Backlog && new.reach < self.pending.reach;
         if new.reach > self.pending.reach {
             self.pending.reach = new.reach;
             (self.pending.begun, self.pending.cursor) = (None, None);
@@ -436,7 +456,9 @@ impl Entry {
         }
         self.widen(new);
         let pending = &mut self.pending;
-        pending.lane = pending.lane.min(new.lane);
+        if !part_of_scan {
+            pending.lane = pending.lane.min(new.lane);
+        }
         (pending.parked, pending.waiting) = (None, false);
         (pending.not_before, pending.tries) = (Time(0), 0);
         self.message = None;

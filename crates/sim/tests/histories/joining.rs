@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use whimbrel_core::effect::Effect;
+use whimbrel_core::path::RelPath;
 use whimbrel_core::record::Parked;
 use whimbrel_sim::Way;
 use whimbrel_sim::options::Options;
@@ -323,5 +324,30 @@ fn rule_9_2_work_in_flight_stays_within_its_budget() {
     });
     assert!(settled);
     assert_eq!(most.get(), (4, 3), "copies and directories at a time");
+    ends_equal(run);
+}
+
+/// More directories than may be pending, and changes that never stop: what the scan came to is not
+/// taken back, or it would begin anew for ever.
+#[test]
+fn rule_9_1_scan_ends_under_overload() {
+    let mut run =
+        still(Options { pending_max: 4, page_entries: 100, latency_max: 60, ..Options::still() });
+    let scanned: Vec<RelPath> = (0..60).map(|number| path(&format!("d{number}/file"))).collect();
+    for at in &scanned {
+        file(&mut run, &at.to_string(), 5);
+    }
+    let mut rounds = 0;
+    while !scanned.iter().all(|at| run.stands(at)) {
+        for number in 0..3 {
+            file(&mut run, &format!("d{}/changing", (rounds * 3 + number) % 60), 5);
+        }
+        let begun = run.now();
+        assert!(run.until(|run| run.now().millis_since(begun) > 50));
+        rounds += 1;
+        assert!(rounds < 1_000, "the scan ends while changes go on");
+    }
+    let counters = run.ledger().expect("a ledger").meta().expect("meta").counters;
+    assert!(counters.coarsened > 0, "it was coarsened");
     ends_equal(run);
 }

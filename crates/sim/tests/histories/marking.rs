@@ -157,6 +157,28 @@ fn rule_7_1_under_unbroken_churn() {
     ends_equal(run);
 }
 
+/// The job ends while the scan lists what is above it: its directory is a part of the scan then,
+/// and the sign does not wait until the scan comes to its turn.
+#[test]
+fn rule_7_1_success_has_its_directory_scanned_early() {
+    let mut run = still(Options { page_entries: 100, ..Options::still() });
+    let others: Vec<String> = (0..60).map(|number| format!("z{number}/file")).collect();
+    for other in &others {
+        file(&mut run, other, 5);
+    }
+    let list = held(&mut run, lists(""));
+    job(&mut run);
+    let sign = path("out/_SUCCESS");
+    let asked = |effect: &Effect| matches!(effect, Effect::Group { path, .. } if *path == sign);
+    let ask = run.catch_while_holding(list, 5_000, asked).expect("the sign is looked at");
+    answered_late(&mut run, ask, 1);
+    assert!(run.until(|run| run.stands(&sign)));
+    files_stand(&mut run);
+    let scanned = others.iter().filter(|other| run.stands(&path(other))).count();
+    assert!(scanned < others.len() / 2, "{scanned} of {} came before it", others.len());
+    ends_equal(run);
+}
+
 /// The directory is removed: the sign goes before what it speaks for.
 #[test]
 fn rule_7_1_success_is_removed_first() {
