@@ -325,6 +325,18 @@ fn rule_4_3_completion_lands_after_the_file_went() {
     ends_equal(run);
 }
 
+/// The upload is given up before its completion lands: nothing becomes visible at any time.
+#[test]
+fn rule_4_3_abort_fences_a_late_completion() {
+    let mut run = still(Options { multipart_bytes: 1, ..Options::still() });
+    file(&mut run, "a", 50);
+    let completion = held(&mut run, |effect| matches!(effect, Effect::Complete { .. }));
+    run.release(completion, Way::Unheard(3_000));
+    delete(&mut run, "a");
+    assert!(!run.until(|run| run.stands(&path("a"))), "it is fenced");
+    ends_equal(run);
+}
+
 /// Row, attempt, count and entry are one transaction: dying before it leaves all of them, dying
 /// after it none.
 #[test]

@@ -180,6 +180,22 @@ fn rule_1_6_directory_made_pending_under_its_look() {
     ends_equal(run);
 }
 
+/// The directory goes while an upload below it is completed: its rows are removed before the new
+/// one is there, and the file itself was never named.
+#[test]
+fn rule_1_6_completed_below_a_removed_directory() {
+    let mut run = still(Options { multipart_bytes: 20, ..Options::still() });
+    file(&mut run, "d/y", 5);
+    until_settled(&mut run);
+    file(&mut run, "d/x", 50);
+    let completion = held(&mut run, |effect| matches!(effect, Effect::Complete { .. }));
+    delete(&mut run, "d");
+    assert!(run.until(|run| !run.stands(&path("d/y"))), "what was there goes");
+    wait(&mut run, 500);
+    answered_late(&mut run, completion, 1);
+    ends_equal(run);
+}
+
 /// Numbers of files and blocks, lengths and times come again, for other bytes.
 #[test]
 fn rule_1_7_other_history() {

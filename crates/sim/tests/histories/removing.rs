@@ -118,6 +118,20 @@ fn rule_5_5_file_and_directory_change_places() {
     ends_equal(run);
 }
 
+/// The removal of a file's object takes long, and the directory in its place has a file already.
+#[test]
+fn rule_5_5_child_waits_for_the_file_above() {
+    let mut run = run();
+    file(&mut run, "f", 5);
+    until_settled(&mut run);
+    delete(&mut run, "f");
+    file(&mut run, "f/inner", 6);
+    let removal = held(&mut run, removes("f"));
+    let put = run.catch_while_holding(removal, 1_000, copies("f/inner"));
+    assert!(put.is_none(), "no key below the object of a file");
+    ends_equal(run);
+}
+
 /// Mass deletion is held and asked about; copies go on; a word lets it happen.
 #[test]
 fn rule_5_6_guard_holds_removals_and_asks() {

@@ -132,6 +132,23 @@ fn rule_6_4_copy_carries_metadata_anew() {
     ends_equal(run);
 }
 
+/// The old key is written anew while a copy still reads from it: it is copied away first.
+#[test]
+fn rule_6_3_key_is_copied_away_before_it_is_overwritten() {
+    let mut run = run();
+    file(&mut run, "a", 5);
+    until_settled(&mut run);
+    rename(&mut run, "a", "b");
+    let copy = held(&mut run, relocates("b"));
+    file(&mut run, "a", 6);
+    let put = run.catch_while_holding(copy, 1_000, copies("a"));
+    assert!(put.is_none(), "b is still to be copied from there");
+    until_settled(&mut run);
+    let counters = counters(&run);
+    assert_eq!((counters.files_copied, counters.files_relocated), (2, 1));
+    ends_equal(run);
+}
+
 /// Two directories change places.
 #[test]
 fn rule_6_3_swap_of_directories() {

@@ -83,10 +83,11 @@ pub fn pending(run: &Run, at: &str) -> Option<Pending> {
     run.ledger().expect("a ledger").pending_entry(&path(at)).expect("it can be read")
 }
 
-/// The run ends well, and both sides are equal.
+/// The run ends well, both sides are equal, and nothing is left behind.
 pub fn ends_equal(mut run: Run) {
     assert_eq!(run.end(), Ok(Finish::Done));
     assert_eq!(run.difference(), None);
+    assert!(run.target().uploads.is_empty(), "no upload is left (rule 4.3)");
 }
 
 pub fn lists(at: &'static str) -> impl Fn(&Effect) -> bool {

@@ -39,6 +39,9 @@ fn rule_10_1_nothing_is_claimed_of_another_history() {
     let position = held(&mut run, |effect| matches!(effect, Effect::Position { .. }));
     assert_eq!(run.core().progress().as_of, None);
     answered_late(&mut run, position, 1);
+    let listing = held(&mut run, lists(""));
+    assert_eq!(run.core().progress().as_of, None, "nothing was looked at yet");
+    answered_late(&mut run, listing, 1);
     ends_equal(run);
 }
 
