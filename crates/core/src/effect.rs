@@ -237,6 +237,8 @@ pub enum ReportKind {
     SideBack,
     /// The stream had a gap; everything is looked at again.
     Gap,
+    /// The source keeps its history only a short time longer than it takes to follow it.
+    HistoryShort,
     /// The root of the source is not the pinned one; removals wait.
     RootChanged,
     /// Another history of the source.

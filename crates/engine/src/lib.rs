@@ -14,6 +14,7 @@ mod driver;
 mod errand;
 mod error;
 mod followed;
+mod history;
 mod ledger_thread;
 mod limit;
 mod limited_source;

@@ -1,19 +1,16 @@
 //! One run from its setup to its result.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{JoinHandle, JoinSet};
 use whimbrel_core::config::{Config, Existing};
 use whimbrel_core::effect::Finish;
 use whimbrel_core::failure::Side;
 use whimbrel_core::input::Input;
 use whimbrel_core::migration::Migration;
-use whimbrel_core::number::TxId;
 use whimbrel_core::path::RelPath;
 use whimbrel_core::record::{Change, Meta, Parked};
 use whimbrel_core::scope::Scope;
@@ -30,6 +27,7 @@ use crate::counts::Counts;
 use crate::driver::Driver;
 use crate::error::EngineError;
 use crate::followed::Followed;
+use crate::history::watch_history;
 use crate::ledger_thread::{LedgerDesk, LedgerThread, View};
 use crate::limit::Limits;
 use crate::limited_source::LimitedSource;
@@ -44,8 +42,6 @@ use crate::world::{Lanes, World};
 const LISTINGS: usize = 16;
 const EXAMINATIONS: usize = 32;
 const TARGET_CALLS: usize = 64;
-/// How often the source is asked how much history it keeps.
-const HISTORY_EVERY: Duration = Duration::from_secs(30);
 /// Parked paths that a result names; the ledger holds them all.
 const PARKED_MAX: usize = 100_000;
 
@@ -221,7 +217,8 @@ impl Parts {
         let told = orders.progress.clone();
         let world = Arc::new(self.world(thread.desk.clone(), input_sender));
         let mut tasks = JoinSet::new();
-        tasks.spawn(watch_history(world.clone(), told.subscribe(), meter.history.clone()));
+        let history = meter.history.clone();
+        tasks.spawn(watch_history(world.clone(), told.subscribe(), history, problems.clone()));
         let finding = resumed.then(|| tokio::spawn(find_bare(world.clone())));
         let driver = Driver {
             core,
@@ -316,23 +313,5 @@ fn put_away(ledger: Ledger) -> Result<Vec<ParkedPath>, EngineError> {
 async fn find_bare(world: Arc<World>) {
     if let Err(error) = world.find_bare().await {
         tracing::warn!(%error, "directories that a killed run left empty were not all looked for");
-    }
-}
-
-/// Asks now and then how much history the source keeps (rule 8.3).
-async fn watch_history(
-    world: Arc<World>,
-    told: watch::Receiver<Progress>,
-    seconds: Arc<AtomicU64>,
-) {
-    let Some(stream) = &world.stream else { return };
-    loop {
-        let applied = told.borrow().applied_txid;
-        if let Some(applied) = applied {
-            let left = stream.history_seconds(TxId(applied)).await;
-            seconds.store(left.map_or(0, |left| left.saturating_add(1)), Ordering::Relaxed);
-        }
-        let wait = if applied.is_some() { HISTORY_EVERY } else { Duration::from_secs(1) };
-        tokio::time::sleep(wait).await;
     }
 }

@@ -117,6 +117,7 @@ fn kind(report: &Report) -> &'static str {
             Side::Local => "local_back",
         },
         ReportKind::Gap => "gap",
+        ReportKind::HistoryShort => "history_short",
         ReportKind::RootChanged => "root_changed",
         ReportKind::HistoryChanged => "history_changed",
         ReportKind::Guard => "guard",
