@@ -133,7 +133,8 @@ impl Migration {
             | Step::CheckingHints
             | Step::Purging(_)
             | Step::Removing { .. }
-            | Step::Grouping
+            | Step::Grouping { .. }
+            | Step::AwaitingGroup { .. }
             | Step::Queued
             | Step::Copying { .. }
             | Step::Confirming { .. }

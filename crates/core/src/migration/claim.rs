@@ -69,7 +69,9 @@ pub(super) enum Step {
     /// The path's own objects are being removed.
     Removing { then: AfterRemoval, keys: Vec<(AttemptNumber, RelPath)> },
     /// Whether a commit marker's group is complete (rule 7.1).
-    Grouping,
+    Grouping { asks: u32 },
+    /// It was not, so many times; it is asked again in a moment.
+    AwaitingGroup { asks: u32 },
     /// The source's checksum is on its way.
     Checksumming(Proof),
     /// Waits for a free hand.

@@ -145,7 +145,8 @@ impl Migration {
             | Step::CheckingHints
             | Step::Purging(_)
             | Step::Removing { .. }
-            | Step::Grouping
+            | Step::Grouping { .. }
+            | Step::AwaitingGroup { .. }
             | Step::Checksumming(_)
             | Step::Queued
             | Step::Growing(_)
@@ -215,11 +216,12 @@ impl Migration {
                 let stood_still = !claim.dirty;
                 self.confirmed(path, claim, attempt, written, as_of, stood_still);
             }
-            Step::Grouping => {
-                claim.step = Step::Grouping;
+            Step::Grouping { asks } => {
+                claim.step = Step::Grouping { asks };
                 self.ask_group(path, claim);
             }
             other @ (Step::Begun
+            | Step::AwaitingGroup { .. }
             | Step::Inspecting { .. }
             | Step::Examining
             | Step::CheckingHints

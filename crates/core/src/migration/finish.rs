@@ -1,5 +1,6 @@
 //! When a run is over (rule 10.3).
 
+use super::claim::{Claim, Step};
 use super::{Migration, Phase};
 use crate::effect::{Effect, Finish};
 use crate::number::Time;
@@ -79,8 +80,8 @@ impl Migration {
 
     /// No effect is waited for that could still write.
     fn in_flight_is_empty(&self) -> bool {
-        self.claims.held.values().all(|claim| matches!(claim.step, super::claim::Step::Queued))
-            && self.outbox.is_durable()
+        let waits = |claim: &Claim| matches!(claim.step, Step::Queued | Step::AwaitingGroup { .. });
+        self.claims.held.values().all(waits) && self.outbox.is_durable()
     }
 
     pub(super) fn quiet_deadline(&self) -> Option<Time> {

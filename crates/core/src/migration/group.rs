@@ -22,6 +22,10 @@ pub(super) struct SetAside {
     not_before: Time,
 }
 
+/// Pause before an incomplete group is asked for again.
+const ASK_AGAIN_MILLIS: u64 = 250;
+/// So often before the commit marker is given back.
+const ASKS_MAX: u32 = 8;
 /// Pause between two rounds, so that a group that comes file by file is asked for seldom.
 const PAUSE_MILLIS: u64 = 1_000;
 
@@ -80,7 +84,7 @@ impl Migration {
             self.clear_way(path, claim, AfterRemoval::Again);
             return;
         }
-        claim.step = Step::Grouping;
+        claim.step = Step::Grouping { asks: 0 };
         if self.config.live {
             // The look may show a later state than the stream was followed to, and what belongs to
             // that state is not pending yet.
@@ -110,6 +114,7 @@ impl Migration {
 
     /// The answer about a commit marker's group.
     pub(super) fn grouped(&mut self, path: RelPath, mut claim: Claim, group: Group) {
+        let asks = if let Step::Grouping { asks } = claim.step { asks + 1 } else { ASKS_MAX };
         match group {
             Group::SetAside(reason) if !claim.dirty => {
                 self.set_aside_with_group(path, claim, reason);
@@ -118,9 +123,9 @@ impl Migration {
                 for waiting in backlog {
                     self.outbox.change(Change::Hasten(waiting));
                 }
-                self.await_group(path, claim);
+                self.await_group(path, claim, asks);
             }
-            Group::SetAside(_) => self.await_group(path, claim),
+            Group::SetAside(_) => self.await_group(path, claim, asks),
             Group::Complete if claim.dirty => self.again(path, claim, 100, false),
             Group::Complete => {
                 claim.step = Step::Begun;
@@ -129,9 +134,37 @@ impl Migration {
         }
     }
 
-    /// A removal of its group may wait for renamed destinations: not for this one too.
-    fn await_group(&mut self, path: RelPath, claim: Claim) {
-        self.again(path, claim, 100, true);
+    /// What was looked at stays true while nothing happens to it, so the group alone is asked for
+    /// again. Not for long: a removal of the group may wait for renamed destinations, and is not to
+    /// wait for this one too.
+    fn await_group(&mut self, path: RelPath, mut claim: Claim, asks: u32) {
+        if claim.dirty || self.gap_open || asks >= ASKS_MAX {
+            self.again(path, claim, 100, true);
+            return;
+        }
+        claim.step = Step::AwaitingGroup { asks };
+        self.incomplete_groups.insert((self.now.plus_millis(ASK_AGAIN_MILLIS), path.clone()));
+        self.hold(path, claim);
+    }
+
+    /// Asks again for groups that were incomplete a moment ago.
+    pub(super) fn ask_groups_again(&mut self) {
+        while let Some((at, path)) = self.incomplete_groups.first().cloned()
+            && at <= self.now
+        {
+            self.incomplete_groups.pop_first();
+            let Some(mut claim) = self.claims.held.remove(&path) else { continue };
+            let Step::AwaitingGroup { asks } = claim.step else {
+                self.hold(path, claim);
+                continue;
+            };
+            if self.gap_open {
+                self.again(path, claim, 100, true);
+                continue;
+            }
+            claim.step = Step::Grouping { asks };
+            self.ask_group(path, claim);
+        }
     }
 
     /// What it speaks for does not arrive before somebody mends or confirms something: a run that

@@ -102,6 +102,8 @@ pub struct Migration {
     spent_uploads: BTreeSet<AttemptNumber>,
     hot: hot::HotPaths,
     set_aside_markers: group::SetAside,
+    /// Commit markers whose group is asked for again, and when.
+    incomplete_groups: BTreeSet<(Time, RelPath)>,
     removed_lately: removal::RemovedLately,
     guard_lifted: bool,
     guarded: Option<Failure>,
@@ -168,6 +170,7 @@ impl Migration {
             spent_uploads: BTreeSet::new(),
             hot: hot::HotPaths::new(),
             set_aside_markers: group::SetAside::default(),
+            incomplete_groups: BTreeSet::new(),
             removed_lately: removal::RemovedLately::default(),
             guard_lifted: false,
             guarded: None,
@@ -262,6 +265,7 @@ impl Migration {
             self.side_deadline(),
             self.barrier_deadline(),
             self.quiet_deadline(),
+            self.incomplete_groups.first().map(|(at, _)| *at),
             self.root_retry_at,
             self.position_retry_at,
             self.summary.next_due,
@@ -385,6 +389,7 @@ impl Migration {
                 self.list_held();
                 self.start_copies();
                 self.reconsider_markers_in_time();
+                self.ask_groups_again();
                 self.take_work();
                 self.ask_barrier();
                 if self.config.live {

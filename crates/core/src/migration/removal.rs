@@ -206,7 +206,8 @@ impl Migration {
             | Step::Inspecting { .. }
             | Step::Examining
             | Step::CheckingHints
-            | Step::Grouping
+            | Step::Grouping { .. }
+            | Step::AwaitingGroup { .. }
             | Step::Checksumming(_)
             | Step::Queued
             | Step::Copying { .. }

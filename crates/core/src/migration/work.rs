@@ -91,7 +91,8 @@ impl Migration {
             | Step::Examining
             | Step::CheckingHints
             | Step::Removing { .. }
-            | Step::Grouping
+            | Step::Grouping { .. }
+            | Step::AwaitingGroup { .. }
             | Step::Checksumming(_)
             | Step::Queued
             | Step::Copying { .. }
