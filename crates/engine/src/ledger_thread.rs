@@ -316,6 +316,7 @@ impl Clerk {
             let scope = &self.view.scope;
             let (work, left): (Vec<Work>, Vec<Work>) =
                 work.into_iter().partition(|work| covers_path(scope, &work.pending.path));
+            let work: Vec<Work> = work.into_iter().map(|work| cut_work(scope, work)).collect();
             if left.is_empty() {
                 return Ok((work, summary));
             }
@@ -332,6 +333,15 @@ fn settled(work: Work) -> Change {
     Change::Settle { path: work.pending.path, up_to: work.pending.mark, as_of: TxId(0) }
 }
 
+/// Leaves out of work what the scope does not cover: it would be removed with the path.
+fn cut_work(scope: &Scope, mut work: Work) -> Work {
+    work.row = work.row.filter(|row| covers_row(scope, row));
+    work.marker = work.marker.filter(|row| covers_row(scope, row));
+    work.file_above = work.file_above.filter(|above| scope.covers_file(above));
+    work.stale_commit_markers.retain(|marker| scope.covers_file(marker));
+    work
+}
+
 /// Leaves out of a join what the scope does not cover: it would seem removed at the source.
 fn cut_join(scope: &Scope, directory: &RelPath, join: &mut PageJoin) {
     join.rows.retain(|row| covers_row(scope, row));
@@ -339,4 +349,6 @@ fn cut_join(scope: &Scope, directory: &RelPath, join: &mut PageJoin) {
     join.pending.retain(|path| covers_path(scope, path));
     join.attempts.retain(|attempt| covers_path(scope, &attempt.path));
     join.found.retain(|found| covers_path(scope, &found.path));
+    join.file_above = join.file_above.take().filter(|above| scope.covers_file(above));
+    join.stale_commit_markers.retain(|marker| scope.covers_file(marker));
 }

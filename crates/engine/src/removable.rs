@@ -33,9 +33,9 @@ pub(crate) fn rows(
     childless(ledger, scope, asked)
 }
 
-/// True if the row's path belongs to the migration.
+/// True if the row's object belongs to the migration: it is a file, or marks a directory.
 pub(crate) fn covers_row(scope: &Scope, row: &Row) -> bool {
-    covers_path(scope, &row.path)
+    if row.path.is_marker() { covers_path(scope, &row.path) } else { scope.covers_file(&row.path) }
 }
 
 /// True if the path, or the directory that it marks, belongs to the migration.

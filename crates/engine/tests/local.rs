@@ -124,6 +124,26 @@ async fn what_a_narrower_scope_leaves_out_stays_on_the_target() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn files_that_a_narrower_scope_leaves_out_stay_on_the_target() {
+    let ground = Ground::new();
+    for path in ["f1", "f2", "d/f10", "d/f2"] {
+        ground.write(path, path.as_bytes());
+    }
+    ground.migrate(Config::default()).await;
+    let before = tree(&ground.target());
+    fs::remove_file(ground.source().join("d/f10")).unwrap();
+    fs::remove_file(ground.source().join("d/f2")).unwrap();
+    let rules = ScopeRules { excludes: vec!["**/f1*".into()], ..ScopeRules::default() };
+    let setup = Setup { scope: Scope::new(&rules).unwrap(), ..ground.setup(Config::default()) };
+    let (_control, orders) = Control::channel();
+    let result = finished(run(setup, orders)).await;
+    assert_eq!(result.outcome(), Outcome::Equal, "{result:?}");
+    let mut after = before.clone();
+    after.remove("d/f2");
+    assert_eq!(tree(&ground.target()), after);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn state_of_another_migration_is_refused() {
     let ground = Ground::new();
     ground.migrate(Config::default()).await;
