@@ -180,6 +180,14 @@ impl Coverage {
         self.ready()
     }
 
+    /// The mapping in one form, whatever the order of its pairs.
+    pub fn mapping(&self) -> String {
+        let mut pairs: Vec<String> =
+            self.moves.iter().map(|(from, to)| format!("{from}={to}")).collect();
+        pairs.sort();
+        if pairs.is_empty() { "none".to_owned() } else { pairs.join(" ") }
+    }
+
     fn ready(mut self) -> Result<Self, CommandError> {
         self.scope = Scope::new(&self.rules).map_err(|error| {
             CommandError::usage(

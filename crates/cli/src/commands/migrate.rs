@@ -180,6 +180,8 @@ impl Request {
         let fixed = vec![
             ("source".to_owned(), self.pair.source.to_string()),
             ("target".to_owned(), self.pair.target.to_string()),
+            // What stands at the old places would be taken for what belongs at the new ones.
+            ("mapping".to_owned(), self.coverage.mapping()),
         ];
         Ok(State::open(&self.place.folder, namespace, fixed)?)
     }

@@ -105,6 +105,18 @@ fn scope_and_mapping() {
 }
 
 #[test]
+fn another_mapping_is_refused_in_the_same_state() {
+    let place = Place::new();
+    small_tree(&place);
+    let call = ["migrate", "source", "target", "--name", "mapped", "--map", "d=moved"];
+    place.run(&call).expect(0);
+    place.run(&call).expect(0);
+    let refused = place.run(&["migrate", "source", "target", "--name", "mapped"]).expect(2);
+    assert!(refused.stderr.contains("mapping"), "{}", refused.stderr);
+    assert!(place.path("target/moved/b.txt").exists() && !place.path("target/d").exists());
+}
+
+#[test]
 fn a_single_file() {
     let place = Place::new();
     small_tree(&place);
