@@ -272,8 +272,7 @@ pub struct Meta {
 pub enum Change {
     /// Makes a path pending, or adds to its entry: reach and last transaction grow, lane and first
     /// transaction fall, parking, waiting and backing off end. A pass's cursor stays only if the
-    /// reach stays. The lane stays where the mark reaches less far than an entry of the backlog:
-    /// what is not scanned yet comes with the scan.
+    /// reach stays.
     Mark {
         /// Where.
         path: RelPath,

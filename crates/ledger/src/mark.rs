@@ -252,7 +252,6 @@ fn fresh(
 fn join(entry: &mut Entry, new: &Pending) {
     entry.note(new.reach, new.mark);
     let pending = &mut entry.pending;
-    let part_of_scan = pending.lane == Lane::Backlog && new.reach < pending.reach;
     if new.reach > pending.reach {
         pending.reach = new.reach;
         pending.begun = None;
@@ -260,9 +259,7 @@ fn join(entry: &mut Entry, new: &Pending) {
         entry.reach_mark = new.mark.max(pending.mark);
     }
     widen(pending, new);
-    if !part_of_scan {
-        pending.lane = pending.lane.min(new.lane);
-    }
+    pending.lane = pending.lane.min(new.lane);
     pending.parked = None;
     pending.waiting = false;
     pending.not_before = Time(0);

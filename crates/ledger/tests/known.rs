@@ -398,8 +398,7 @@ fn a_group_is_incomplete_while_something_of_it_is_pending() {
         (vec![children("", 5)], incomplete(&[""])),
         (vec![subtree("t/d", 5), live("t/x", 5), subtree("t/e", 6)], incomplete(&["t/d"])),
         (vec![subtree("t/d", 5), Change::Hasten("t/d".into())], incomplete(&[])),
-        // What reaches less far leaves it to the scan.
-        (vec![subtree("t/d", 5), live("t/d", 5)], incomplete(&["t/d"])),
+        (vec![subtree("t/d", 5), live("t/d", 5)], incomplete(&[])),
         (vec![subtree("w", 5)], Group::Complete),
         (vec![live("", 5)], Group::Complete),
         // Marked again after the closing transaction, but pending since before it.

@@ -448,7 +448,6 @@ impl Entry {
 
     fn join(&mut self, new: &Pending) {
         self.marks.push((new.mark, new.reach));
-        let part_of_scan = self.pending.lane == Lane::Backlog && new.reach < self.pending.reach;
         if new.reach > self.pending.reach {
             self.pending.reach = new.reach;
             (self.pending.begun, self.pending.cursor) = (None, None);
@@ -456,9 +455,7 @@ impl Entry {
         }
         self.widen(new);
         let pending = &mut self.pending;
-        if !part_of_scan {
-            pending.lane = pending.lane.min(new.lane);
-        }
+        pending.lane = pending.lane.min(new.lane);
         (pending.parked, pending.waiting) = (None, false);
         (pending.not_before, pending.tries) = (Time(0), 0);
         self.message = None;
