@@ -107,9 +107,7 @@ async fn execute(cli: Cli) -> Result<u8, CommandError> {
         Command::Stop(arguments) => {
             act::order(&arguments, Request::Stop {}, "is stopping", json).await
         }
-        Command::Confirm(arguments) => {
-            act::order(&arguments, Request::Confirm {}, "has your word", json).await
-        }
+        Command::Confirm(arguments) => act::confirm(&arguments, json).await,
         Command::Version => Ok(commands::version::run(json)),
         Command::Completions(arguments) => Ok(commands::completions::run(&arguments)),
     }

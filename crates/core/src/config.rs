@@ -114,18 +114,19 @@ pub enum DirectoryMarkers {
     All,
 }
 
-/// When removals wait for a person: both bounds have to be passed within one hour.
+/// When removals wait for a person: what went within an hour, less what came anew, has to pass
+/// both bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RemovalGuard {
-    /// So many removals are always allowed.
+    /// So many objects may always go.
     pub count_max: u64,
-    /// Percent of everything that stood at the start of the hour; 100 switches the guard off.
+    /// Percent of everything that stood; 100 switches the guard off.
     pub share_max_percent: u64,
 }
 
 impl Default for RemovalGuard {
     fn default() -> Self {
-        Self { count_max: 1_000, share_max_percent: 80 }
+        Self { count_max: 100, share_max_percent: 50 }
     }
 }
 

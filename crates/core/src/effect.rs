@@ -101,6 +101,12 @@ pub enum Effect {
         /// The path that is to be removed.
         path: RelPath,
     },
+    /// What would go with the entries parked as `Removal` (rule 5.6); answered by
+    /// `Input::RemovalsCounted`.
+    CountRemovals {
+        /// Answer with this.
+        ticket: Ticket,
+    },
     /// Write an object from the source's bytes; answered by `Input::Written`, before that by
     /// `Input::UploadOpened` and `Input::PartDone` if it becomes a multipart upload. A multipart
     /// upload is staged, not completed.

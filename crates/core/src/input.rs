@@ -20,8 +20,18 @@ pub enum Group {
         /// Some of what waits for its turn among the backlog.
         backlog: Vec<RelPath>,
     },
-    /// All that is left is set aside: failed, or held by a guard (then `Guard`).
+    /// All that is left is set aside: for a person to decide (then `Guard` or `Foreign`), or
+    /// failed.
     SetAside(Parked),
+}
+
+/// Objects that would go with removals (rule 5.6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Removals {
+    /// All of them.
+    pub objects: u64,
+    /// Those of files that stand nowhere else: not those that were relocated (rule 6.2).
+    pub lost: u64,
 }
 
 /// Something that happened outside.
@@ -85,6 +95,13 @@ pub enum Input {
         ticket: Ticket,
         /// It has to wait.
         wait: bool,
+    },
+    /// What would go with the entries that wait for the guard.
+    RemovalsCounted {
+        /// Of which question.
+        ticket: Ticket,
+        /// How much.
+        removals: Removals,
     },
     /// The target named a multipart upload.
     UploadOpened {

@@ -62,8 +62,13 @@ pub enum Parked {
     Open,
     /// Failed; tried again at `not_before`, or at the next start.
     Failed,
-    /// A guard holds it until a person confirms (rule 5.6).
+    /// A guard holds its removal until a person confirms (rule 5.6).
     Guard,
+    /// Gone at the source; the guard has not looked at its removal yet (rule 5.6).
+    Removal,
+    /// An object stands in its place that was not written by this migration, and a person decides
+    /// (`--existing refuse`).
+    Foreign,
 }
 
 /// One entry of what is pending.
@@ -97,6 +102,8 @@ pub struct Pending {
     pub waiting: bool,
     /// Why it is set aside.
     pub parked: Option<Parked>,
+    /// The guard, or a person, let its removal go (rule 5.6).
+    pub removable: bool,
 }
 
 /// A write to the target whose end is not durably known (rule 4.1).
@@ -336,8 +343,14 @@ pub enum Change {
         /// Waits for the other end of a rename (rule 6.2).
         waiting: bool,
     },
-    /// Every entry parked for the reason is free to be taken (a person confirmed, a new run).
+    /// Every entry parked for the reason is free to be taken; if that was `Guard` or `Removal`,
+    /// what it stands for may be removed (rule 5.6).
     Release(Parked),
+    /// Every entry parked as `Removal` is parked as `Guard` from now on (rule 5.6).
+    HoldRemovals {
+        /// For people: why.
+        message: String,
+    },
     /// A pass over a directory came so far; from now on marks below it are not absorbed by it.
     Advance {
         /// The directory.
@@ -416,7 +429,8 @@ pub enum Change {
     /// `Directory` entry for it, and every unclaimed entry below it into one `Subtree` entry if
     /// `subtree`. The new entry keeps the smallest first and the largest last transaction, the
     /// largest mark, goes with the backlog, and absorbs marks below it until a pass over it begins
-    /// (rule 9.1). Entries that are parked, or of the backlog and reach below their path, are left.
+    /// (rule 9.1). Entries that are parked, may be removed, or are of the backlog and reach below
+    /// their path, are left.
     Coarsen {
         /// The directory.
         path: RelPath,
@@ -438,8 +452,12 @@ pub struct PendingSummary {
     pub open: u64,
     /// Entries parked as failed.
     pub failed: u64,
-    /// Entries held by a guard.
+    /// Entries whose removal a guard holds.
     pub guarded: u64,
+    /// Entries whose removal the guard has not looked at yet.
+    pub removals: u64,
+    /// Entries in whose place a foreign object stands, for a person to decide.
+    pub foreign: u64,
     /// Smallest first transaction of the entries that are not parked (rule 10.1).
     pub first_txid: Option<TxId>,
     /// Smallest `first_seen` of the entries that are not parked.

@@ -128,7 +128,7 @@ pub enum Request {
     Resume {},
     /// Stops in good order.
     Stop {},
-    /// Lets go on what a guard holds.
+    /// Lets go on what a guard holds: answered with how many paths that are, under `confirmed`.
     Confirm {},
 }
 
@@ -296,13 +296,25 @@ impl Desk {
             Request::Pause {} => self.done(Order::Pause(true)),
             Request::Resume {} => self.done(Order::Pause(false)),
             Request::Stop {} => self.done(Order::Stop),
-            Request::Confirm {} => self.done(Order::Confirm),
+            Request::Confirm {} => self.confirm().await,
         }
     }
 
     fn done(&self, order: Order) -> Value {
         self.control.give(order);
         json!({ "ok": true })
+    }
+
+    /// Answered with how many paths are meant.
+    async fn confirm(&self) -> Value {
+        match self.ledger.query(|ledger| ledger.summary()).await {
+            Some(Ok(summary)) => {
+                self.control.give(Order::Confirm);
+                json!({ "ok": true, "confirmed": summary.guarded })
+            }
+            Some(Err(error)) => refusal(error.to_string()),
+            None => refusal("the run is ending".to_owned()),
+        }
     }
 
     async fn story(&self, path: RelPath) -> Value {

@@ -151,6 +151,9 @@ impl Driver {
             Effect::CheckHints { ticket, path } => {
                 self.desk.ask(Question::CheckHints { ticket, path });
             }
+            Effect::CountRemovals { ticket } => {
+                self.desk.ask(Question::CountRemovals { ticket });
+            }
             Effect::Densest { ticket, excess } => {
                 self.desk.ask(Question::Densest { ticket, excess });
             }

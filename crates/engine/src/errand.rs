@@ -52,6 +52,7 @@ impl World {
             | Effect::Rows { .. }
             | Effect::Group { .. }
             | Effect::CheckHints { .. }
+            | Effect::CountRemovals { .. }
             | Effect::Densest { .. }
             | Effect::Report(_)
             | Effect::Finish(_) => {}
@@ -116,6 +117,7 @@ impl World {
             | Effect::Poll { .. }
             | Effect::Position { .. }
             | Effect::Report(_)
+            | Effect::CountRemovals { .. }
             | Effect::Densest { .. }
             | Effect::Finish(_) => return,
         };

@@ -64,6 +64,9 @@ pub(crate) enum Question {
         ticket: Ticket,
         path: RelPath,
     },
+    CountRemovals {
+        ticket: Ticket,
+    },
     Densest {
         ticket: Ticket,
         excess: u64,
@@ -294,6 +297,9 @@ impl Clerk {
             }
             Question::CheckHints { ticket, path } => {
                 Input::HintsChecked { ticket, wait: ledger.hints_wait(&path)? }
+            }
+            Question::CountRemovals { ticket } => {
+                Input::RemovalsCounted { ticket, removals: ledger.removals()? }
             }
             Question::Densest { ticket, excess } => {
                 Input::Dense { ticket, directories: ledger.densest(excess)? }

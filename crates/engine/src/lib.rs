@@ -5,6 +5,7 @@
 //! behind the limits of the run ([`limit`]). Nothing is decided here: a failure of either side goes
 //! to the core as it is.
 
+mod at_rest;
 mod bare_directory;
 mod clock;
 mod control;
@@ -30,6 +31,7 @@ mod story;
 mod unknown_outcome;
 mod world;
 
+pub use at_rest::{confirm_at_rest, setting_at_rest, status_at_rest, story_at_rest};
 pub use control::{Control, Orders, Request, SOCKET, request};
 pub use error::{EngineError, ErrorKind};
 pub use limit::{Limits, Rate};
@@ -38,4 +40,3 @@ pub use progress::Progress;
 pub use run::{Ending, Outcome, ParkedPath, RunResult, run};
 pub use setup::Setup;
 pub use state::State;
-pub use story::{setting_at_rest, status_at_rest, story_at_rest};

@@ -148,7 +148,7 @@ impl Meter {
             pending_metadata: seen.pending.lanes[2],
             files_open: seen.pending.open,
             failures: seen.pending.failed,
-            guarded: seen.pending.guarded,
+            guarded: seen.pending.guarded + seen.pending.foreign,
             attempts: seen.pending.attempts,
             unknown_outcomes: seen.doubts as u64,
             unknown_outcomes_seconds_max: seen

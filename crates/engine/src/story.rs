@@ -1,69 +1,12 @@
 //! What the ledger knows of one path, in a form for people and scripts.
 
-use std::path::Path;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 use whimbrel_core::identity::Identity;
 use whimbrel_core::path::RelPath;
 use whimbrel_core::record::{Attempt, Found, Lane, Parked, Pending, Reach, Row};
-use whimbrel_ledger::{Ledger, Options, Story};
-
-use crate::error::EngineError;
-use crate::state::State;
-
-/// What the state of a migration that does not run knows of a path.
-///
-/// # Errors
-/// `Local`: no state there, in use, or damaged.
-pub fn story_at_rest(state: &Path, path: &RelPath) -> Result<Value, EngineError> {
-    let ledger = at_rest(state)?;
-    Ok(told(path, &ledger.story(path)?))
-}
-
-/// Where a migration stands that does not run: counters, what is pending, and its settings.
-///
-/// # Errors
-/// `Local`: no state there, in use, or damaged.
-pub fn status_at_rest(state: &Path) -> Result<Value, EngineError> {
-    let ledger = at_rest(state)?;
-    let (meta, summary) = (ledger.meta()?, ledger.summary()?);
-    Ok(json!({
-        "phase": "not running",
-        "counters": meta.counters,
-        "scanned": meta.scanned,
-        "applied_txid": meta.position.map(|txid| txid.0),
-        "pending_live": summary.lanes[0],
-        "pending_backlog": summary.lanes[1],
-        "pending_metadata": summary.lanes[2],
-        "files_open": summary.open,
-        "failures": summary.failed,
-        "guarded": summary.guarded,
-        "attempts": summary.attempts,
-        "unknown_outcomes": summary.attempts,
-        "extras": summary.found,
-        "objects": summary.rows,
-    }))
-}
-
-/// A setting of a migration that does not run.
-///
-/// # Errors
-/// `Local`: no state there, in use, or damaged.
-pub fn setting_at_rest(state: &Path, name: &str) -> Result<Option<String>, EngineError> {
-    Ok(at_rest(state)?.setting(name)?)
-}
-
-fn at_rest(state: &Path) -> Result<Ledger, EngineError> {
-    if !State::stands(state) {
-        return Err(EngineError::local(
-            format!("there is no migration in {}", state.display()),
-            "check --name and --state; `whimbrel status` lists all",
-        ));
-    }
-    Ok(Ledger::open(state, Options::default())?)
-}
+use whimbrel_ledger::Story;
 
 /// One path's story as JSON.
 pub(crate) fn told(path: &RelPath, story: &Story) -> Value {
@@ -132,6 +75,8 @@ fn pending(entry: &Pending) -> Value {
         Parked::Open => "open",
         Parked::Failed => "failed",
         Parked::Guard => "guard",
+        Parked::Removal => "removal",
+        Parked::Foreign => "foreign",
     });
     json!({
         "path": entry.path.to_string(),

@@ -40,6 +40,7 @@ impl Writes {
             | Effect::Poll { .. }
             | Effect::Position { .. }
             | Effect::Report(_)
+            | Effect::CountRemovals { .. }
             | Effect::Densest { .. }
             | Effect::Finish(_) => None,
         }

@@ -63,7 +63,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, params};
 use whimbrel_core::entry::Page;
-use whimbrel_core::input::{Group, PageJoin, Work};
+use whimbrel_core::input::{Group, PageJoin, Removals, Work};
 use whimbrel_core::number::{Time, TxId};
 use whimbrel_core::path::{Namespace, RelPath};
 use whimbrel_core::record::{Attempt, Change, Found, Lane, Meta, Pending, PendingSummary, Row};
@@ -428,6 +428,16 @@ impl Ledger {
     pub fn hints_wait(&self, path: &RelPath) -> Result<bool> {
         self.usable()?;
         self.state.hints_wait(&self.sql, path)
+    }
+
+    /// Rule 5.6: what would go with the entries that are parked as `Removal`: all that stands at
+    /// their paths and below. Reads a count for each of them.
+    ///
+    /// # Errors
+    /// `Closed`, `Damaged`, `Database`.
+    pub fn removals(&self) -> Result<Removals> {
+        self.usable()?;
+        self.state.removals(&self.sql)
     }
 
     /// Drops hints that serve nobody any more; says how many. Durable at return.

@@ -26,7 +26,7 @@ impl State {
                     entry.pending.waiting = false;
                     entry.pending.not_before = match reason {
                         Parked::Failed => retry_at.unwrap_or(NEXT_START),
-                        Parked::Open | Parked::Guard => Time(0),
+                        Parked::Open | Parked::Guard | Parked::Removal | Parked::Foreign => Time(0),
                     };
                     entry.message = Some(message.clone());
                 })
@@ -47,6 +47,7 @@ impl State {
             }
             Change::Reconsider { below, up_to } => self.reconsider(sql, below, *up_to),
             Change::Release(reason) => self.unpark(sql, *reason),
+            Change::HoldRemovals { message } => self.hold_removals(sql, message),
             Change::Advance { path, begun, cursor } => {
                 let key = self.names.key(path);
                 let advance = |entry: &mut Entry| {
@@ -129,19 +130,31 @@ impl State {
             }
             Ok(true)
         })?;
-        idle.iter().try_for_each(|key| self.free(sql, key))
+        idle.iter().try_for_each(|key| self.free(sql, key, false))
     }
 
     /// Everything that is parked for a reason is free.
     fn unpark(&mut self, sql: &Connection, reason: Parked) -> Result<()> {
         let parked = self.pending.parked_for(sql, reason)?;
-        parked.iter().try_for_each(|key| self.free(sql, key))
+        let judged = matches!(reason, Parked::Guard | Parked::Removal);
+        parked.iter().try_for_each(|key| self.free(sql, key, judged))
     }
 
-    fn free(&mut self, sql: &Connection, key: &Key) -> Result<()> {
+    fn hold_removals(&mut self, sql: &Connection, message: &str) -> Result<()> {
+        for key in self.pending.parked_for(sql, Parked::Removal)? {
+            self.pending.change(sql, &key, |entry| {
+                entry.pending.parked = Some(Parked::Guard);
+                entry.message = Some(message.to_owned());
+            })?;
+        }
+        Ok(())
+    }
+
+    fn free(&mut self, sql: &Connection, key: &Key, removable: bool) -> Result<()> {
         let freed = self.pending.change(sql, key, |entry| {
             entry.pending.parked = None;
             entry.pending.not_before = Time(0);
+            entry.pending.removable |= removable;
             entry.message = None;
         });
         freed.map(drop)
@@ -202,6 +215,7 @@ impl State {
                         not_before: Time(0),
                         waiting: false,
                         parked: None,
+                        removable: false,
                         ..joined
                     };
                     sum = Some(Entry::fresh(fresh));
@@ -212,6 +226,7 @@ impl State {
             if any {
                 sum.pending.begun = None;
                 sum.pending.cursor = None;
+                sum.pending.removable = false;
                 sum.pending.lane = sum.pending.lane.max(Lane::Backlog);
                 sum.reach_mark = sum.pending.mark;
             }
@@ -245,6 +260,7 @@ fn fresh(
         not_before: Time(0),
         waiting: false,
         parked: None,
+        removable: false,
     }
 }
 

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
 use whimbrel_core::commit_marker;
 use whimbrel_core::identity::Identity;
+use whimbrel_core::input::Removals;
 use whimbrel_core::path::RelPath;
 use whimbrel_core::record::Row;
 
@@ -176,6 +177,36 @@ impl Objects {
         }
         let has_below = path.is_root() || !self.names.below(path).is_empty();
         Ok(has_below && self.directory(sql, path)?.is_some())
+    }
+
+    /// Rule 5.6: rows at a path and below it, and how many of them are of files of which no other
+    /// row is.
+    pub(crate) fn removals(&self, sql: &Connection, path: &RelPath) -> Result<Removals> {
+        let mut sum = Removals::default();
+        if let Some(row) = self.get(sql, path)? {
+            let elsewhere = match row.identity.file_key() {
+                Some(file_key) => self.of_file_key(sql, file_key, path)?.is_some(),
+                None => false,
+            };
+            sum = Removals { objects: 1, lost: u64::from(!elsewhere) };
+        }
+        if path.is_root() || self.directory(sql, path)?.is_none() {
+            return Ok(sum);
+        }
+        for span in self.names.below(path) {
+            let counted: (i64, i64) = sql
+                .prepare_cached(
+                    "SELECT count(*), count(*) FILTER (WHERE NOT EXISTS (
+                         SELECT 1 FROM object p WHERE p.file_key = o.file_key
+                             AND (p.directory <> o.directory OR p.name <> o.name)))
+                     FROM directory d JOIN object o ON o.directory = d.id
+                     WHERE d.path >= ?1 AND d.path < ?2",
+                )?
+                .query_row(params![span.from, span.until], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            sum.objects += counted.0.unsigned_abs();
+            sum.lost += counted.1.unsigned_abs();
+        }
+        Ok(sum)
     }
 
     /// Rows directly in a directory, ascending.

@@ -68,12 +68,12 @@ impl Entry {
     pub(crate) fn takeable(&self) -> bool {
         match self.pending.parked {
             None | Some(Parked::Failed) => true,
-            Some(Parked::Open | Parked::Guard) => false,
+            Some(Parked::Open | Parked::Guard | Parked::Removal | Parked::Foreign) => false,
         }
     }
 
     /// May join others of its directory. What waits for something else would only be met, and
-    /// wait, again; and so would a directory that a pass above it came to: the scan would begin
+    /// wait, again; so would what the guard has let go (rule 5.6); and so would a directory that a pass above it came to: the scan would begin
     /// anew each time.
     pub(crate) fn coarsens(&self) -> bool {
         coarsens(&self.pending)
@@ -572,6 +572,8 @@ fn counter<'a>(counts: &'a mut PendingSummary, pending: &Pending) -> &'a mut u64
         (Some(Parked::Open), _) => &mut counts.open,
         (Some(Parked::Failed), _) => &mut counts.failed,
         (Some(Parked::Guard), _) => &mut counts.guarded,
+        (Some(Parked::Removal), _) => &mut counts.removals,
+        (Some(Parked::Foreign), _) => &mut counts.foreign,
         (None, Lane::Live) => &mut counts.lanes[0],
         (None, Lane::Backlog) => &mut counts.lanes[1],
         (None, Lane::Metadata) => &mut counts.lanes[2],
@@ -580,7 +582,7 @@ fn counter<'a>(counts: &'a mut PendingSummary, pending: &Pending) -> &'a mut u64
 
 fn coarsens(pending: &Pending) -> bool {
     let scan = pending.lane == Lane::Backlog && pending.reach > Reach::Path;
-    pending.parked.is_none() && !pending.waiting && !scan
+    pending.parked.is_none() && !pending.waiting && !pending.removable && !scan
 }
 
 fn count(counts: &mut PendingSummary, pending: &Pending) {

@@ -7,18 +7,22 @@ use std::collections::BTreeMap;
 use rusqlite::Connection;
 use whimbrel_core::commit_marker;
 use whimbrel_core::identity::Sameness;
-use whimbrel_core::input::Group;
+use whimbrel_core::input::{Group, Removals};
 use whimbrel_core::number::TxId;
 use whimbrel_core::path::{Namespace, RelPath};
 use whimbrel_core::record::{AttemptKind, Hint, Lane, Parked, Pending, Reach};
 
 use crate::error::Result;
+use crate::found;
+use crate::key::Key;
 use crate::pending::{Entry, NameRange};
 use crate::state::State;
 
 /// Entries of a group that are named at a time: a group may be most of the scan, and live changes
 /// are not to wait for that.
 const HASTENED_MAX: usize = 16;
+/// Parked entries that are read at a time.
+const PARKED_PAGE: usize = 4_096;
 
 impl State {
     /// True if an entry that `counts` is at a path, below it, or above it and reaches it.
@@ -125,15 +129,20 @@ impl State {
         if !self.any_of_group(sql, group, &counts)? {
             return Ok(Group::Complete);
         }
-        if self
-            .any_of_group(sql, group, &|entry| counts(entry) && entry.pending.parked.is_none())?
-        {
+        let any = |reasons: &[Option<Parked>]| {
+            self.any_of_group(sql, group, &|entry| {
+                counts(entry) && reasons.contains(&entry.pending.parked)
+            })
+        };
+        if any(&[None, Some(Parked::Removal)])? {
             return Ok(Group::Incomplete { backlog: self.backlog_of_group(sql, group, &counts)? });
         }
-        let guarded = self.any_of_group(sql, group, &|entry| {
-            counts(entry) && entry.pending.parked == Some(Parked::Guard)
-        })?;
-        Ok(Group::SetAside(if guarded { Parked::Guard } else { Parked::Failed }))
+        for reason in [Parked::Guard, Parked::Foreign] {
+            if any(&[Some(reason)])? {
+                return Ok(Group::SetAside(reason));
+            }
+        }
+        Ok(Group::SetAside(Parked::Failed))
     }
 
     /// The first entries of a group that wait for their turn among the backlog.
@@ -214,6 +223,43 @@ impl State {
             }
         }
         Ok(idle)
+    }
+
+    /// Rule 5.6: what would go with the entries parked as `Removal`. What is below another of
+    /// them is counted with that.
+    pub(crate) fn removals(&self, sql: &Connection) -> Result<Removals> {
+        let waits = |entry: &Entry| entry.pending.parked == Some(Parked::Removal);
+        let mut sum = Removals::default();
+        let mut after: Option<Key> = None;
+        loop {
+            let page = self.pending.parked(sql, after.as_ref(), PARKED_PAGE)?;
+            let Some(last) = page.last() else { return Ok(sum) };
+            after = Some(self.names.key(&last.pending.path));
+            for entry in page.iter().filter(|entry| waits(entry)) {
+                let path = &entry.pending.path;
+                if !self.is_below_another(sql, path, &waits)? {
+                    let one = self.objects.removals(sql, path)?;
+                    let extra = found::get(sql, self.names, path)?.is_some();
+                    sum.objects += one.objects + u64::from(extra);
+                    sum.lost += one.lost + u64::from(extra);
+                }
+            }
+        }
+    }
+
+    fn is_below_another(
+        &self,
+        sql: &Connection,
+        path: &RelPath,
+        counts: &dyn Fn(&Entry) -> bool,
+    ) -> Result<bool> {
+        for ancestor in self.names.ancestors(path) {
+            let entry = self.pending.get(sql, &self.names.key(&ancestor))?;
+            if entry.is_some_and(|entry| counts(&entry)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Rule 9.1: directories with the most free entries, until `excess` of them would be gone;

@@ -129,6 +129,7 @@ impl State {
             | Change::Reconsider { .. }
             | Change::Defer { .. }
             | Change::Release(_)
+            | Change::HoldRemovals { .. }
             | Change::Advance { .. }
             | Change::Coarsen { .. } => return self.apply_to_pending(sql, change),
             Change::AttemptOpened(attempt) => {

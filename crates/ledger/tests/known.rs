@@ -8,7 +8,7 @@ use support::{
 };
 use whimbrel_core::entry::{DirectoryNode, Entry, FileNode, Node, Page};
 use whimbrel_core::identity::Identity;
-use whimbrel_core::input::{Group, Work};
+use whimbrel_core::input::{Group, Removals, Work};
 use whimbrel_core::metadata::Metadata;
 use whimbrel_core::number::{AttemptNumber, Epoch, Mark, Time, TxId};
 use whimbrel_core::path::{Namespace, RelPath};
@@ -453,6 +453,36 @@ fn a_group_is_incomplete_while_a_doubtful_write_may_spoil_it() {
         let answer = ledger.group(&"t/_SUCCESS".into(), &"t".into(), TxId(5)).unwrap();
         assert_eq!(answer != Group::Complete, incomplete, "{attempt:?}");
     }
+}
+
+/// What waits for the guard is counted once, with all that stands below it; what was renamed is
+/// not lost.
+#[test]
+fn removals_are_counted_with_what_stands_below() {
+    let gone =
+        |path: &str, txid| [live(path, txid), park(path, txid, Parked::Removal, None)].to_vec();
+    let mut changes = vec![
+        put("d/a", 1),
+        put("d/e/b", 2),
+        put("d/e/", 3),
+        put("f", 4),
+        put("kept/moved", 2),
+        put("kept/g", 5),
+        live("kept/g", 9),
+        park("kept/g", 9, Parked::Failed, None),
+    ];
+    for (number, path) in ["d", "d/e", "d/e/b", "f", "never-there"].into_iter().enumerate() {
+        changes.extend(gone(path, 20 + number as u64));
+    }
+    let mut ledger = ledger(&changes);
+    assert_eq!(ledger.removals().unwrap(), Removals { objects: 4, lost: 3 });
+    let summary = ledger.apply(&[&[Change::HoldRemovals { message: "held".to_owned() }]]).unwrap();
+    assert_eq!((summary.removals, summary.guarded, summary.failed), (0, 5, 1));
+    assert_eq!(ledger.removals().unwrap(), Removals::default());
+    ledger.apply(&[&[Change::Release(Parked::Guard)]]).unwrap();
+    let (work, _) = ledger.take(Lane::Live, 9, Time(0)).unwrap();
+    let released = work.iter().filter(|work| work.pending.removable).count();
+    assert_eq!(released, 5);
 }
 
 #[test]

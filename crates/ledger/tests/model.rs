@@ -52,7 +52,8 @@ fn lane() -> impl Strategy<Value = Lane> {
 }
 
 fn parked() -> impl Strategy<Value = Parked> {
-    select(&[Parked::Open, Parked::Failed, Parked::Guard][..])
+    use Parked::{Failed, Foreign, Guard, Open, Removal};
+    select(&[Open, Failed, Guard, Removal, Foreign][..])
 }
 
 fn mark() -> impl Strategy<Value = Change> {
@@ -84,6 +85,7 @@ fn to_pending() -> impl Strategy<Value = Change> {
             |(path, up_to, not_before, tries, waiting)| Change::Defer {
                 path, up_to, not_before: Time(not_before), tries, waiting }),
         1 => parked().prop_map(Change::Release),
+        1 => Just(Change::HoldRemovals { message: "held".to_owned() }),
         1 => path().prop_map(Change::Hasten),
         1 => (path(), up_to()).prop_map(|(below, up_to)| Change::Reconsider { below, up_to }),
         2 => (path(), up_to(), proptest::option::of("[a-z]")).prop_map(

@@ -353,6 +353,7 @@ impl Run {
                 | Effect::Rows { .. }
                 | Effect::Group { .. }
                 | Effect::CheckHints { .. }
+                | Effect::CountRemovals { .. }
                 | Effect::Densest { .. } => {
                     let after = self.ledger_free_at.max(self.now);
                     let at = after.plus_millis(self.rng.u64(..self.options.ledger_latency_max));
@@ -389,6 +390,7 @@ impl Run {
             | Effect::Rows { .. }
             | Effect::Group { .. }
             | Effect::CheckHints { .. }
+            | Effect::CountRemovals { .. }
             | Effect::Densest { .. } => self.carry_ledger(effect),
             Effect::List { .. }
             | Effect::Examine { .. }
@@ -426,6 +428,9 @@ impl Run {
             }
             Effect::CheckHints { ticket, path } => {
                 ledger.hints_wait(&path).map(|wait| Input::HintsChecked { ticket, wait })
+            }
+            Effect::CountRemovals { ticket } => {
+                ledger.removals().map(|removals| Input::RemovalsCounted { ticket, removals })
             }
             Effect::Densest { ticket, excess } => {
                 ledger.densest(excess).map(|directories| Input::Dense { ticket, directories })

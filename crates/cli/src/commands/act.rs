@@ -1,8 +1,8 @@
 //! `whimbrel pause`, `resume`, `stop`, `confirm` and `limit`: what is asked of a running
 //! migration.
 
-use serde_json::Value;
-use whimbrel_engine::Request;
+use serde_json::{Value, json};
+use whimbrel_engine::{Request, confirm_at_rest};
 
 use crate::arguments::{LimitArguments, NameArguments};
 use crate::control;
@@ -24,6 +24,27 @@ pub async fn order(
     let place = state::existing(&arguments.name, arguments.state.as_deref())?;
     let answer = control::order(&place, &order).await?;
     tell(&place.name, done, &answer, json);
+    Ok(0)
+}
+
+/// Says that what the guard of the migration of that name holds is meant; it need not run.
+///
+/// # Errors
+/// No such migration, or its state cannot be changed.
+pub async fn confirm(arguments: &NameArguments, json: bool) -> Result<u8, CommandError> {
+    let place = state::existing(&arguments.name, arguments.state.as_deref())?;
+    let answer = match control::ask(&place, &Request::Confirm {}).await? {
+        Some(answer) => answer,
+        None => json!({ "ok": true, "confirmed": confirm_at_rest(&place.folder)? }),
+    };
+    let done = match answer.get("confirmed").and_then(Value::as_u64) {
+        None | Some(0) => "holds nothing back".to_owned(),
+        Some(1) => "removes the one path that it held; if it has ended, start it again".to_owned(),
+        Some(held) => {
+            format!("removes the {held} paths that it held; if it has ended, start it again")
+        }
+    };
+    tell(&place.name, &done, &answer, json);
     Ok(0)
 }
 

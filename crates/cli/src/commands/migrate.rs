@@ -269,6 +269,7 @@ impl Request {
             run: progress.run,
             failures: progress.failures,
             files_open: progress.files_open,
+            guarded: progress.guarded,
             extras: progress.extras,
             as_of_txid: progress.as_of_txid,
             lag_seconds: progress.lag_seconds,

@@ -68,6 +68,10 @@ impl Problems {
             }
             Parked::Failed => ("failed", "mend what the message names and start again"),
             Parked::Guard => ("guard", "look at it, then say whimbrel confirm"),
+            Parked::Removal => ("removal", "start again: it was about to be removed"),
+            Parked::Foreign => {
+                ("foreign", "choose --existing check, replace or trust, or another target")
+            }
         };
         let failure = Failure {
             side: Side::Source,

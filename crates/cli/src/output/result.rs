@@ -44,6 +44,8 @@ pub struct MigrationResult {
     pub failures: u64,
     /// Files that are open at the source.
     pub files_open: u64,
+    /// Paths that a guard holds.
+    pub guarded: u64,
     /// Objects that the source does not have.
     pub extras: u64,
     /// Every change up to it is on the target, parked paths aside; `None` without a stream.
@@ -77,6 +79,7 @@ impl MigrationResult {
         for prefix in ["", "run_"] {
             fields.insert(format!("{prefix}failures"), self.failures.into());
             fields.insert(format!("{prefix}files_open"), self.files_open.into());
+            fields.insert(format!("{prefix}guarded"), self.guarded.into());
             fields.insert(format!("{prefix}extras"), self.extras.into());
         }
         fields.insert("as_of_txid".into(), self.as_of_txid.into());
@@ -111,6 +114,7 @@ impl MigrationResult {
             ("unverified", run.unverified, "files taken over on equal length alone"),
             ("extras", self.extras, "objects that the source does not have"),
             ("open", self.files_open, "files being written at the source"),
+            ("held by a guard", self.guarded, "paths"),
             ("failed", self.failures, "paths"),
         ] {
             if number > 0 {

@@ -4,6 +4,7 @@
 
 mod call;
 mod full;
+mod guard;
 mod hdfs;
 mod local;
 mod object_store;

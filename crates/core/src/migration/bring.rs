@@ -268,8 +268,8 @@ impl Migration {
             kind: ReportKind::Foreign,
             failure: failure.clone(),
         }));
-        self.guarded.get_or_insert(failure.clone());
-        self.park(path, claim, Parked::Guard, None, failure.message);
+        self.foreign.get_or_insert(failure.clone());
+        self.park(path, claim, Parked::Foreign, None, failure.message);
     }
 }
 

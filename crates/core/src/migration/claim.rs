@@ -26,6 +26,8 @@ pub(super) struct Claim {
     /// Marks up to this one are covered by what is read from now on (rule 1.6).
     pub(super) up_to: Mark,
     pub(super) tries: u32,
+    /// The guard let its removal go (rule 5.6).
+    pub(super) removable: bool,
     /// The history in which the source is read for it (rule 1.7).
     pub(super) epoch: Epoch,
     /// The source changed here since the claim began.
@@ -133,6 +135,7 @@ pub(super) enum Asked {
     Poll,
     Inventory,
     Densest,
+    Removals,
 }
 
 /// An entry as it was handed out.
@@ -149,6 +152,9 @@ pub(super) struct Claims {
     pub(super) held: BTreeMap<RelPath, Claim>,
     /// Old keys that a copy within the target reads from: nobody may change them meanwhile.
     pub(super) lent: BTreeSet<RelPath>,
+    /// Commit markers that are being copied, or are about to be: they may become visible at any
+    /// moment.
+    pub(super) arriving_markers: BTreeSet<RelPath>,
     /// Entries handed out while their path was claimed: what is known of each.
     waiting: BTreeMap<RelPath, HandedOut>,
     /// Paths whose claim ended while entries were being handed out: what was handed out of them
@@ -187,6 +193,7 @@ impl Claim {
             seen: pending.first_seen,
             up_to,
             tries: pending.tries,
+            removable: pending.removable,
             epoch,
             dirty: false,
             row: work.row.clone(),
@@ -315,6 +322,7 @@ impl Migration {
         if self.taking() {
             self.claims.ended_while_taking.insert(path.clone());
         }
+        self.claims.arriving_markers.remove(&path);
         self.freed(&path);
         self.note_row_changed(&path);
         match claim.origin {

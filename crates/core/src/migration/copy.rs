@@ -58,6 +58,7 @@ impl Migration {
     /// Has the file copied from the source when a hand is free.
     pub(super) fn queue_copy(&mut self, path: RelPath, mut claim: Claim) {
         claim.step = Step::Queued;
+        self.note_arriving(&path);
         self.queue.push(path.clone(), claim.lane == Lane::Live);
         self.hold(path, claim);
     }
@@ -330,6 +331,9 @@ impl Migration {
         standing: Standing,
         as_of: TxId,
     ) {
+        if claim.row.is_none() {
+            self.note_arrival();
+        }
         let bytes = standing.length;
         let row = self.row_of(&path, &claim, attempt, standing, as_of);
         let stale = self.carries_older_metadata(attempt, bytes);

@@ -3,6 +3,7 @@
 use super::claim::{Claim, Step};
 use super::{Migration, Phase};
 use crate::effect::{Effect, Finish};
+use crate::failure::Failure;
 use crate::number::Time;
 use crate::record::Change;
 
@@ -26,7 +27,11 @@ impl Migration {
             }
             return;
         }
-        if self.phase != Phase::Running || !self.is_idle() || self.reconsider_markers() {
+        if self.phase != Phase::Running
+            || !self.is_idle()
+            || self.awaits_judgement()
+            || self.reconsider_markers()
+        {
             return;
         }
         if !self.scanned {
@@ -38,11 +43,17 @@ impl Migration {
             return;
         }
         if !self.config.live || self.is_quiet() {
-            match self.guarded.clone().filter(|_| self.summary.guarded > 0) {
+            match self.wanted_word() {
                 Some(failure) => self.finish(Finish::Guard(failure)),
                 None => self.finish(Finish::Done),
             }
         }
+    }
+
+    /// What a person has to decide before it can go on.
+    fn wanted_word(&self) -> Option<Failure> {
+        let foreign = self.foreign.clone().filter(|_| self.summary.foreign > 0);
+        foreign.or_else(|| self.guard.held().filter(|_| self.summary.guarded > 0))
     }
 
     pub(super) fn finish(&mut self, finish: Finish) {
@@ -53,7 +64,7 @@ impl Migration {
     }
 
     /// Nothing is pending, claimed or on its way, but a look at the stream.
-    fn is_idle(&self) -> bool {
+    pub(super) fn is_idle(&self) -> bool {
         self.claims.held.is_empty()
             && self.passes.is_empty()
             && self.taking.is_empty()

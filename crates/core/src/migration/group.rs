@@ -134,6 +134,27 @@ impl Migration {
         }
     }
 
+    /// A commit marker is about to be written.
+    pub(super) fn note_arriving(&mut self, path: &RelPath) {
+        if self.is_commit_marker(path) {
+            self.claims.arriving_markers.insert(path.clone());
+        }
+    }
+
+    /// A commit marker that speaks for the path is about to become visible, though it may be stale
+    /// by then: what it speaks for stays as it is until that is known.
+    pub(super) fn commit_marker_arrives_for(&self, path: &RelPath) -> bool {
+        let speaks = |marker: &RelPath| {
+            marker != path && commit_marker::group(marker).is_some_and(|group| group.contains(path))
+        };
+        self.claims.arriving_markers.iter().any(speaks)
+    }
+
+    /// The same for all that stands below a path.
+    pub(super) fn commit_marker_arrives_below(&self, path: &RelPath) -> bool {
+        self.claims.arriving_markers.iter().any(|marker| path.contains(marker))
+    }
+
     /// What was looked at stays true while nothing happens to it, so the group alone is asked for
     /// again. Not for long: a removal of the group may wait for renamed destinations, and is not to
     /// wait for this one too.
@@ -178,8 +199,10 @@ impl Migration {
         };
         self.set_aside_markers.insert(path.clone());
         match reason {
-            Parked::Guard => self.park(path, claim, reason, None, failure.message),
-            Parked::Failed | Parked::Open => self.set_aside(path, claim, failure),
+            Parked::Guard | Parked::Foreign => {
+                self.park(path, claim, reason, None, failure.message);
+            }
+            Parked::Failed | Parked::Open | Parked::Removal => self.set_aside(path, claim, failure),
         }
     }
 }

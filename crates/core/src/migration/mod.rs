@@ -14,6 +14,7 @@ mod copy;
 mod finish;
 mod gap;
 mod group;
+mod guard;
 mod hot;
 mod inventory;
 mod marker;
@@ -38,7 +39,7 @@ use crate::failure::Failure;
 use crate::input::{Input, Work};
 use crate::number::{AttemptNumber, Epoch, Mark, Time, TxId};
 use crate::path::RelPath;
-use crate::record::{Attempt, Change, Lane, Meta, Parked, PendingSummary};
+use crate::record::{Attempt, Change, Lane, Meta, PendingSummary};
 
 pub use progress::Progress;
 
@@ -104,9 +105,9 @@ pub struct Migration {
     set_aside_markers: group::SetAside,
     /// Commit markers whose group is asked for again, and when.
     incomplete_groups: BTreeSet<(Time, RelPath)>,
-    removed_lately: removal::RemovedLately,
-    guard_lifted: bool,
-    guarded: Option<Failure>,
+    guard: guard::Guard,
+    /// Why objects that stood there before wait for a person.
+    foreign: Option<Failure>,
     source_side: side::SideState,
     target_side: side::SideState,
     summary: PendingSummary,
@@ -171,9 +172,8 @@ impl Migration {
             hot: hot::HotPaths::new(),
             set_aside_markers: group::SetAside::default(),
             incomplete_groups: BTreeSet::new(),
-            removed_lately: removal::RemovedLately::default(),
-            guard_lifted: false,
-            guarded: None,
+            guard: guard::Guard::default(),
+            foreign: None,
             source_side: side::SideState::default(),
             target_side: side::SideState::default(),
             summary: PendingSummary::default(),
@@ -223,7 +223,8 @@ impl Migration {
                     | claim::Asked::Root
                     | claim::Asked::Poll
                     | claim::Asked::Inventory
-                    | claim::Asked::Densest,
+                    | claim::Asked::Densest
+                    | claim::Asked::Removals,
                 )
                 | None => {}
             },
@@ -235,6 +236,11 @@ impl Migration {
             Input::Dense { ticket, directories } => {
                 if self.asked_by(ticket).is_some() {
                     self.coarsen(directories);
+                }
+            }
+            Input::RemovalsCounted { ticket, removals } => {
+                if self.asked_by(ticket).is_some() {
+                    self.judge_removals(removals);
                 }
             }
             answer @ (Input::Listed { .. }
@@ -266,6 +272,7 @@ impl Migration {
             self.barrier_deadline(),
             self.quiet_deadline(),
             self.incomplete_groups.first().map(|(at, _)| *at),
+            self.guard_deadline(),
             self.root_retry_at,
             self.position_retry_at,
             self.summary.next_due,
@@ -335,6 +342,7 @@ impl Migration {
             | Input::Streamed { .. }
             | Input::Position { .. }
             | Input::Dense { .. }
+            | Input::RemovalsCounted { .. }
             | Input::Tick
             | Input::Stop
             | Input::Pause(_)
@@ -349,6 +357,7 @@ impl Migration {
         }
         self.summary = summary;
         self.drained = [false; 3];
+        self.guard_persisted(batch);
         self.fresh_summary = true;
     }
 
@@ -361,12 +370,6 @@ impl Migration {
             self.begin_work(item);
         }
         self.claims.ended_while_taking.clear();
-    }
-
-    fn confirm_guard(&mut self) {
-        self.guard_lifted = true;
-        self.guarded = None;
-        self.outbox.change(Change::Release(Parked::Guard));
     }
 
     /// True while entries are being handed out.
@@ -396,6 +399,7 @@ impl Migration {
                     self.poll_stream();
                 }
                 self.consider_overload();
+                self.consider_removals();
             }
             Phase::Rooting | Phase::Joining | Phase::Finished => {}
         }

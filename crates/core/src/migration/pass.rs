@@ -168,7 +168,8 @@ impl Migration {
             self.give_pass_up(directory, &stale);
             return;
         }
-        if !join.stale_commit_markers.is_empty() {
+        let early = self.commit_marker_arrives_for(&directory);
+        if early || !join.stale_commit_markers.is_empty() {
             self.hold_pass_back(directory, &join.stale_commit_markers);
             return;
         }
@@ -315,6 +316,7 @@ impl Migration {
             seen: context.seen,
             up_to: Mark(0),
             tries: 0,
+            removable: false,
             epoch: self.epoch,
             dirty: false,
             row,

@@ -2,7 +2,7 @@
 
 use super::{Migration, Phase};
 use crate::number::{Time, TxId};
-use crate::record::PendingSummary;
+use crate::record::{Lane, PendingSummary};
 
 /// A moment's view of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,9 +44,21 @@ pub struct Progress {
 }
 
 impl Migration {
+    /// Removals that wait for their judgement are pending like any live change.
+    fn pending_with_removals(&self) -> PendingSummary {
+        let mut pending = self.summary;
+        pending.lanes[Lane::Live as usize] += pending.removals;
+        if let Some(behind) = self.guard.behind() {
+            let first = pending.first_txid.map_or(behind.first, |first| first.min(behind.first));
+            let seen = pending.first_seen.map_or(behind.seen, |seen| seen.min(behind.seen));
+            (pending.first_txid, pending.first_seen) = (Some(first), Some(seen));
+        }
+        pending
+    }
+
     /// Where the run stands now.
     pub fn progress(&self) -> Progress {
-        let pending = self.summary;
+        let pending = self.pending_with_removals();
         // Marks that are not durable are not counted as pending yet.
         let saved = self.stream.saved.filter(|_| self.fresh_summary);
         let watermark = match (saved, pending.first_txid) {

@@ -52,6 +52,7 @@ impl Migration {
             path: path.clone(),
             metadata,
         });
+        self.note_arriving(&path);
         claim.step = Step::Relocating { attempt, from };
         self.hold(path, claim);
     }

@@ -4,14 +4,14 @@
 use super::Migration;
 use super::claim::{AfterRemoval, Asked, Claim, Copied, Origin, Step};
 use crate::config::Extras;
-use crate::effect::{Effect, Report, ReportKind};
+use crate::effect::Effect;
 use crate::entry::Node;
-use crate::failure::{Failure, FailureKind, Side};
+use crate::failure::{Failure, Side};
 use crate::identity::Identity;
 use crate::input::{Examined, Written};
 use crate::number::{AttemptNumber, Mark, TxId};
 use crate::path::RelPath;
-use crate::record::{AttemptKind, Change, Counters, Lane, Parked, Reach, Row};
+use crate::record::{AttemptKind, Change, Counters, Lane, Reach, Row};
 
 /// Removing everything of ours below a path, batch by batch.
 #[derive(Debug)]
@@ -38,6 +38,8 @@ impl Migration {
     pub(super) fn hints_checked(&mut self, path: RelPath, claim: Claim, wait: bool) {
         if wait {
             self.again(path, claim, 200, true);
+        } else if !claim.removable {
+            self.nominate(path, claim);
         } else if claim.rows_below {
             self.begin_purge(path, claim, AfterRemoval::Settle);
         } else {
@@ -91,6 +93,17 @@ impl Migration {
             }
             return;
         }
+        let busy = |row: &Row| self.claims.is_busy(&row.path);
+        let early = if purge.commit_markers {
+            rows.iter().any(busy)
+        } else {
+            self.commit_marker_arrives_below(&path)
+        };
+        if early {
+            // A commit marker stands, or may come to stand, for what would go (rule 7.1).
+            self.again(path, claim, 50, false);
+            return;
+        }
         purge.after = rows.last().map(|row| row.path.clone());
         for row in rows {
             let worked_on_as_directory =
@@ -124,16 +137,12 @@ impl Migration {
             Examined::Present(Node::File(_) | Node::Special(_)) => true,
             Examined::Present(Node::Directory(_)) | Examined::Failed(_) => false,
         };
-        let held = gone && self.removal_is_held(purge.claimed.len() as u64);
-        if !gone || held {
+        if !gone {
             for below in std::mem::take(&mut purge.claimed) {
                 self.drop_purge_claim(&below);
             }
             match outcome {
                 Examined::Failed(failure) => self.fail(path, claim, failure),
-                Examined::Present(_) | Examined::Absent { .. } if held => {
-                    self.park_guarded(path, claim);
-                }
                 Examined::Present(_) | Examined::Absent { .. } => {
                     self.again(path, claim, 100, false);
                 }
@@ -144,7 +153,6 @@ impl Migration {
             let attempt = self.open_attempt(below, AttemptKind::Remove, Identity::Unknown);
             purge.batch.push((attempt.number, below.clone()));
         }
-        self.removed_lately.add(self.now, purge.batch.len() as u64);
         let ticket = self.ask(Asked::Claim(path.clone()));
         let items = purge.batch.clone();
         self.outbox.send_after(Effect::Remove { ticket, items });
@@ -168,16 +176,11 @@ impl Migration {
             self.after_removal(path, claim, then);
             return;
         }
-        if self.removal_is_held(targets.len() as u64) {
-            self.park_guarded(path, claim);
-            return;
-        }
         let mut keys = Vec::new();
         for target in targets {
             let attempt = self.open_attempt(&target, AttemptKind::Remove, Identity::Unknown);
             keys.push((attempt.number, target));
         }
-        self.removed_lately.add(self.now, keys.len() as u64);
         let ticket = self.ask(Asked::Claim(path.clone()));
         self.outbox.send_after(Effect::Remove { ticket, items: keys.clone() });
         claim.step = Step::Removing { then, keys };
@@ -274,36 +277,6 @@ impl Migration {
     pub(super) fn removes_extra(&self, claim: &Claim) -> bool {
         claim.found.is_some() && self.config.extras == Extras::Remove
     }
-
-    /// The guard against mass deletion (rule 5.6).
-    fn removal_is_held(&self, count: u64) -> bool {
-        let guard = self.config.removal_guard;
-        if self.guard_lifted || guard.share_max_percent >= 100 {
-            return false;
-        }
-        let lately = self.removed_lately.within_the_hour(self.now) + count;
-        let stood = self.summary.rows + self.removed_lately.within_the_hour(self.now);
-        lately > guard.count_max && lately * 100 > stood * guard.share_max_percent
-    }
-
-    fn park_guarded(&mut self, path: RelPath, claim: Claim) {
-        let failure = Failure {
-            side: Side::Source,
-            kind: FailureKind::Refused,
-            message: format!(
-                "the source lost so much at once that removals are held, at {path} and elsewhere"
-            ),
-            remedy: "look at the source; `whimbrel confirm NAME` lets the removals go on"
-                .to_owned(),
-        };
-        if self.guarded.is_none() {
-            self.guarded = Some(failure.clone());
-            let kind = ReportKind::Guard;
-            let report = Report { path: Some(path.clone()), kind, failure: failure.clone() };
-            self.outbox.send(Effect::Report(report));
-        }
-        self.park(path, claim, Parked::Guard, None, failure.message);
-    }
 }
 
 impl Claim {
@@ -318,6 +291,7 @@ impl Claim {
             seen: top.seen,
             up_to: Mark(0),
             tries: 0,
+            removable: true,
             epoch: top.epoch,
             dirty: false,
             row: None,
@@ -331,29 +305,5 @@ impl Claim {
             step: Step::Begun,
         };
         (row.path, claim)
-    }
-}
-
-/// Removals of the last hour, by minute.
-#[derive(Debug, Default)]
-pub(super) struct RemovedLately {
-    minutes: std::collections::VecDeque<(u64, u64)>,
-}
-
-impl RemovedLately {
-    fn add(&mut self, now: crate::number::Time, count: u64) {
-        let minute = now.0 / 60_000;
-        match self.minutes.back_mut() {
-            Some((last, sum)) if *last == minute => *sum += count,
-            Some(_) | None => self.minutes.push_back((minute, count)),
-        }
-        while self.minutes.front().is_some_and(|(first, _)| first + 60 < minute) {
-            self.minutes.pop_front();
-        }
-    }
-
-    fn within_the_hour(&self, now: crate::number::Time) -> u64 {
-        let minute = now.0 / 60_000;
-        self.minutes.iter().filter(|(at, _)| at + 60 >= minute).map(|(_, sum)| sum).sum()
     }
 }

@@ -27,6 +27,7 @@ impl Migration {
             self.doubts.insert((until, number, attempt.path));
         }
         self.outbox.change(Change::Release(Parked::Failed));
+        self.outbox.change(Change::Release(Parked::Foreign));
     }
 
     /// Looks whether the root is the one that was pinned.

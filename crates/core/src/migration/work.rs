@@ -38,6 +38,10 @@ impl Migration {
             self.again(path, claim, 50, false);
             return;
         }
+        if self.commit_marker_arrives_for(&path) {
+            self.again(path, claim, 50, false);
+            return;
+        }
         if let Some(attempt) = self.expired_attempt(&claim) {
             self.inspect(path, claim, attempt);
             return;
@@ -186,10 +190,12 @@ impl Migration {
 
     /// Removes what of ours is in the way of what the source has at the path now (rule 5.5).
     pub(super) fn clear_way(&mut self, path: RelPath, claim: Claim, then: AfterRemoval) {
-        if claim.rows_below {
+        if !claim.rows_below {
+            self.remove_own(path, claim, then);
+        } else if claim.removable {
             self.begin_purge(path, claim, then);
         } else {
-            self.remove_own(path, claim, then);
+            self.nominate(path, claim);
         }
     }
 
@@ -210,7 +216,11 @@ impl Migration {
         }
         if self.is_commit_marker(&path) && !claim.rows_below {
             // Its siblings wait until it is gone, and renamed destinations may be among them.
-            self.remove_own(path, claim, AfterRemoval::Settle);
+            if claim.removable || self.lets_go_at_once() {
+                self.remove_own(path, claim, AfterRemoval::Settle);
+            } else {
+                self.nominate(path, claim);
+            }
             return;
         }
         self.check_hints(path, claim);

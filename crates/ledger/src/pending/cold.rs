@@ -54,6 +54,8 @@ fn parked_number(parked: Option<Parked>) -> i64 {
         Some(Parked::Open) => 1,
         Some(Parked::Failed) => 2,
         Some(Parked::Guard) => 3,
+        Some(Parked::Removal) => 4,
+        Some(Parked::Foreign) => 5,
     }
 }
 

@@ -99,7 +99,8 @@ impl Model {
                 None => {
                     summary.lanes[pending.lane as usize] += 1;
                     let scan = pending.lane == Lane::Backlog && pending.reach > Reach::Path;
-                    summary.coarsenable += u64::from(!pending.waiting && !scan);
+                    summary.coarsenable +=
+                        u64::from(!pending.waiting && !pending.removable && !scan);
                     let txid = summary.first_txid.unwrap_or(TxId(u64::MAX));
                     summary.first_txid = Some(txid.min(pending.first_txid));
                     let seen = summary.first_seen.unwrap_or(Time(u64::MAX));
@@ -108,6 +109,8 @@ impl Model {
                 Some(Parked::Open) => summary.open += 1,
                 Some(Parked::Failed) => summary.failed += 1,
                 Some(Parked::Guard) => summary.guarded += 1,
+                Some(Parked::Removal) => summary.removals += 1,
+                Some(Parked::Foreign) => summary.foreign += 1,
             }
             if pending.not_before > self.now && pending.not_before < Time(u64::MAX) {
                 let due = summary.next_due.unwrap_or(pending.not_before);
@@ -171,6 +174,7 @@ impl Model {
                     not_before: Time(0),
                     waiting: false,
                     parked: None,
+                    removable: false,
                 });
             }
             Change::Coarsen { path, subtree } => self.coarsen(&path, subtree),
@@ -224,9 +228,19 @@ impl Model {
             Change::Release(reason) => {
                 for entry in self.entries.values_mut() {
                     if entry.pending.parked == Some(reason) {
+                        entry.pending.removable |=
+                            matches!(reason, Parked::Guard | Parked::Removal);
                         entry.pending.parked = None;
                         entry.pending.not_before = Time(0);
                         entry.message = None;
+                    }
+                }
+            }
+            Change::HoldRemovals { message } => {
+                for entry in self.entries.values_mut() {
+                    if entry.pending.parked == Some(Parked::Removal) {
+                        entry.pending.parked = Some(Parked::Guard);
+                        entry.message = Some(message.clone());
                     }
                 }
             }
@@ -383,6 +397,7 @@ impl Model {
                     && (subtree || child && other.reach == Reach::Path)
                     && other.parked.is_none()
                     && !other.waiting
+                    && !other.removable
                     && !(other.lane == Lane::Backlog && other.reach > Reach::Path)
                     && !entry.claimed
             })
@@ -409,6 +424,7 @@ impl Model {
         }
         if let (Some(own), false) = (self.entries.get_mut(path), joining.is_empty()) {
             own.pending.lane = own.pending.lane.max(Lane::Backlog);
+            own.pending.removable = false;
             own.grown = own.pending.mark;
         }
     }

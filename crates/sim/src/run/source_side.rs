@@ -66,6 +66,7 @@ impl Run {
             | Effect::Rows { .. }
             | Effect::Group { .. }
             | Effect::CheckHints { .. }
+            | Effect::CountRemovals { .. }
             | Effect::Densest { .. }
             | Effect::Copy(_)
             | Effect::Complete { .. }

@@ -64,6 +64,7 @@ impl Run {
             | Effect::Rows { .. }
             | Effect::Group { .. }
             | Effect::CheckHints { .. }
+            | Effect::CountRemovals { .. }
             | Effect::Densest { .. }
             | Effect::List { .. }
             | Effect::Examine { .. }

@@ -75,7 +75,7 @@ fn rule_1_3_put_times_out_then_coarsened() {
 #[test]
 fn rule_1_3_what_landed_unheard_is_met_by_the_pass() {
     let mut run = still(Options { pending_max: 2, ..Options::still() });
-    let names: Vec<String> = (0..60).map(|number| format!("d/{number}")).collect();
+    let names: Vec<String> = (0..20).map(|number| format!("d/{number}")).collect();
     for name in &names {
         file(&mut run, name, 5);
     }

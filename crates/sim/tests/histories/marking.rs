@@ -179,6 +179,36 @@ fn rule_7_1_success_has_its_directory_scanned_early() {
     ends_equal(run);
 }
 
+/// The directory is removed while its sign is on its way: what it speaks for goes after it, which
+/// no row names yet.
+#[test]
+fn rule_7_1_success_on_its_way_is_removed_first() {
+    let mut run = run();
+    job(&mut run);
+    let put = held(&mut run, copies("out/_SUCCESS"));
+    files_stand(&mut run);
+    delete(&mut run, "out");
+    let removal = |effect: &Effect| matches!(effect, Effect::Remove { .. });
+    let gone = run.catch_while_holding(put, 5_000, removal);
+    assert!(gone.is_none(), "the sign may become visible yet: {gone:?}");
+    ends_equal(run);
+}
+
+/// The directory is removed while a look at its sign takes long.
+#[test]
+fn rule_7_1_success_being_looked_at_is_removed_first() {
+    let mut run = run();
+    job(&mut run);
+    until_settled(&mut run);
+    delete(&mut run, "out/_SUCCESS");
+    let look = held(&mut run, examines("out/_SUCCESS"));
+    delete(&mut run, "out");
+    let removal = |effect: &Effect| matches!(effect, Effect::Remove { .. });
+    let gone = run.catch_while_holding(look, 5_000, removal);
+    assert!(gone.is_none(), "the sign stands yet: {gone:?}");
+    ends_equal(run);
+}
+
 /// The directory is removed: the sign goes before what it speaks for.
 #[test]
 fn rule_7_1_success_is_removed_first() {

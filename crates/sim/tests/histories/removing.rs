@@ -3,6 +3,7 @@
 use whimbrel_core::config::{Extras, RemovalGuard};
 use whimbrel_core::effect::{Effect, Finish};
 use whimbrel_core::input::Input;
+use whimbrel_sim::Run;
 use whimbrel_sim::options::Options;
 use whimbrel_sim::world::target::{Carried, Object, Writer};
 
@@ -132,14 +133,20 @@ fn rule_5_5_child_waits_for_the_file_above() {
     ends_equal(run);
 }
 
-/// Mass deletion is held and asked about; copies go on; a word lets it happen.
-#[test]
-fn rule_5_6_guard_holds_removals_and_asks() {
+/// A run of ten files in `d`, of which at most three may go at once, and half of all within an hour.
+fn guarded(options: Options) -> Run {
     let removal_guard = RemovalGuard { count_max: 3, share_max_percent: 50 };
-    let mut run = still(Options { removal_guard, ..Options::still() });
+    let mut run = still(Options { removal_guard, ..options });
     for number in 0..10 {
         file(&mut run, &format!("d/{number}"), 5);
     }
+    run
+}
+
+/// Mass deletion is held and asked about; copies go on; a word lets it happen.
+#[test]
+fn rule_5_6_guard_holds_removals_and_asks() {
+    let mut run = guarded(Options::still());
     until_settled(&mut run);
     delete(&mut run, "d");
     file(&mut run, "new", 5);
@@ -151,16 +158,97 @@ fn rule_5_6_guard_holds_removals_and_asks() {
     ends_equal(run);
 }
 
-/// Unasked, the run ends with the guard's question, and everything still stands.
+/// Unasked, the run ends with the guard's question, and everything still stands; a run after it
+/// asks again, whether it follows the stream or not.
 #[test]
 fn rule_5_6_guard_ends_the_run() {
-    let removal_guard = RemovalGuard { count_max: 3, share_max_percent: 50 };
-    let mut run = still(Options { removal_guard, ..Options::still() });
+    for live in [true, false] {
+        let mut run = guarded(Options { live, ..Options::still() });
+        if live {
+            until_settled(&mut run);
+        } else {
+            assert_eq!(run.end(), Ok(Finish::Done));
+            run.die();
+        }
+        delete(&mut run, "d");
+        for _ in 0..3 {
+            assert!(matches!(run.end(), Ok(Finish::Guard(_))), "live: {live}");
+            assert_eq!(run.target().objects.len(), 10, "live: {live}");
+            run.die();
+        }
+    }
+}
+
+/// Files that go one by one are counted together before the first of them is removed.
+#[test]
+fn rule_5_6_guard_counts_before_anything_goes() {
+    for live in [true, false] {
+        let mut run = guarded(Options { live, ..Options::still() });
+        if live {
+            until_settled(&mut run);
+        } else {
+            assert_eq!(run.end(), Ok(Finish::Done));
+            run.die();
+        }
+        for number in 0..9 {
+            delete(&mut run, &format!("d/{number}"));
+        }
+        assert!(matches!(run.end(), Ok(Finish::Guard(_))), "live: {live}");
+        assert_eq!(run.target().objects.len(), 10, "live: {live}");
+    }
+}
+
+/// New files beside what is held do not let it go.
+#[test]
+fn rule_5_6_guard_holds_on_when_files_come() {
+    let mut run = guarded(Options::still());
+    until_settled(&mut run);
+    delete(&mut run, "d");
+    assert!(run.until(|run| run.core().progress().pending.guarded > 0));
+    file(&mut run, "d/new", 6);
+    file(&mut run, "d/3", 7);
+    until_equal(&mut run, "d/new");
+    until_equal(&mut run, "d/3");
+    assert!(matches!(run.end(), Ok(Finish::Guard(_))));
+    assert_eq!(run.target().objects.len(), 11);
+}
+
+/// What is held comes back: there is nothing to ask for any more.
+#[test]
+fn rule_5_6_guard_lets_go_of_what_comes_back() {
+    let mut run = guarded(Options::still());
+    until_settled(&mut run);
+    delete(&mut run, "d");
+    assert!(run.until(|run| run.core().progress().pending.guarded > 0));
     for number in 0..10 {
         file(&mut run, &format!("d/{number}"), 5);
     }
+    ends_equal(run);
+}
+
+/// A renamed directory is not lost, however much of the tree it is.
+#[test]
+fn rule_5_6_guard_does_not_count_what_was_renamed() {
+    let mut run = guarded(Options::still());
     until_settled(&mut run);
-    delete(&mut run, "d");
-    assert!(matches!(run.end(), Ok(Finish::Guard(_))));
-    assert_eq!(run.target().objects.len(), 10);
+    rename(&mut run, "d", "e");
+    ends_equal(run);
+}
+
+/// A word that was given while nothing ran counts in the next run.
+#[test]
+fn rule_5_6_guard_is_confirmed_between_runs() {
+    for live in [true, false] {
+        let mut run = guarded(Options { live, ..Options::still() });
+        if live {
+            until_settled(&mut run);
+        } else {
+            assert_eq!(run.end(), Ok(Finish::Done));
+            run.die();
+        }
+        delete(&mut run, "d");
+        assert!(matches!(run.end(), Ok(Finish::Guard(_))), "live: {live}");
+        run.confirm_between_runs();
+        ends_equal(run);
+    }
 }

@@ -111,7 +111,7 @@ fn rule_10_2_claims_hold_while_the_tree_moves() {
         }));
         claimed.extend(run.core().progress().as_of);
     }
-    assert!(claimed.len() > 20, "it keeps up: {claimed:?}");
+    assert!(claimed.len() > 10, "it keeps up: {claimed:?}");
     until_settled(&mut run);
     assert_eq!(run.core().progress().as_of, Some(run.source().txid));
     ends_equal(run);

@@ -1,0 +1,79 @@
+//! What is asked of a migration that does not run: its state is opened, read and closed.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use whimbrel_core::path::RelPath;
+use whimbrel_core::record::{Change, Parked};
+use whimbrel_ledger::{Ledger, Options};
+
+use crate::error::EngineError;
+use crate::state::State;
+use crate::story::told;
+
+/// What the state of a migration that does not run knows of a path.
+///
+/// # Errors
+/// `Local`: no state there, in use, or damaged.
+pub fn story_at_rest(state: &Path, path: &RelPath) -> Result<Value, EngineError> {
+    let ledger = at_rest(state)?;
+    Ok(told(path, &ledger.story(path)?))
+}
+
+/// Where a migration stands that does not run: counters, what is pending, and its settings.
+///
+/// # Errors
+/// `Local`: no state there, in use, or damaged.
+pub fn status_at_rest(state: &Path) -> Result<Value, EngineError> {
+    let ledger = at_rest(state)?;
+    let (meta, summary) = (ledger.meta()?, ledger.summary()?);
+    Ok(json!({
+        "phase": "not running",
+        "counters": meta.counters,
+        "scanned": meta.scanned,
+        "applied_txid": meta.position.map(|txid| txid.0),
+        "pending_live": summary.lanes[0] + summary.removals,
+        "pending_backlog": summary.lanes[1],
+        "pending_metadata": summary.lanes[2],
+        "files_open": summary.open,
+        "failures": summary.failed,
+        "guarded": summary.guarded + summary.foreign,
+        "attempts": summary.attempts,
+        "unknown_outcomes": summary.attempts,
+        "extras": summary.found,
+        "objects": summary.rows,
+    }))
+}
+
+/// A setting of a migration that does not run.
+///
+/// # Errors
+/// `Local`: no state there, in use, or damaged.
+pub fn setting_at_rest(state: &Path, name: &str) -> Result<Option<String>, EngineError> {
+    Ok(at_rest(state)?.setting(name)?)
+}
+
+/// A person means what the guard of a migration that does not run holds: it is removed by the next
+/// run. Says how many paths that are; durable at return.
+///
+/// # Errors
+/// `Local`: no state there, in use, damaged, or the disk is full.
+pub fn confirm_at_rest(state: &Path) -> Result<u64, EngineError> {
+    let mut ledger = at_rest(state)?;
+    let held = ledger.summary()?.guarded;
+    if held > 0 {
+        ledger.apply(&[&[Change::Release(Parked::Guard)]])?;
+    }
+    ledger.close()?;
+    Ok(held)
+}
+
+fn at_rest(state: &Path) -> Result<Ledger, EngineError> {
+    if !State::stands(state) {
+        return Err(EngineError::local(
+            format!("there is no migration in {}", state.display()),
+            "check --name and --state; `whimbrel status` lists all",
+        ));
+    }
+    Ok(Ledger::open(state, Options::default())?)
+}
