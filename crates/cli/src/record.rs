@@ -148,7 +148,7 @@ impl Call {
                  with its SOURCE and TARGET",
             )
         };
-        let call: Self = serde_json::from_str(&text).map_err(|error| told(error.to_string()))?;
+        let call: Self = serde_json::from_slice(&text).map_err(|error| told(error.to_string()))?;
         if call.version > VERSION {
             return Err(told(format!("it is of version {}", call.version)));
         }
@@ -209,13 +209,36 @@ pub fn forget_result(folder: &Path) -> Result<(), CommandError> {
     }
 }
 
-/// How the last run ended; `None` if none ended yet, or nobody can read it.
+/// How the last run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LastResult {
+    /// No run has ended yet.
+    None,
+    /// As it was told.
+    Told(Map<String, Value>),
+    /// Somebody else wrote there.
+    Unreadable {
+        /// Which file, and what to do, for people.
+        message: String,
+    },
+}
+
+/// How the last run ended.
 ///
 /// # Errors
 /// The folder cannot be read.
-pub fn read_result(folder: &Path) -> Result<Option<Map<String, Value>>, CommandError> {
-    let text = read(folder, RESULT)?;
-    Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+pub fn read_result(folder: &Path) -> Result<LastResult, CommandError> {
+    let Some(text) = read(folder, RESULT)? else { return Ok(LastResult::None) };
+    Ok(match serde_json::from_slice(&text) {
+        Ok(result) => LastResult::Told(result),
+        Err(error) => LastResult::Unreadable {
+            message: format!(
+                "how the last run ended is not known: {} cannot be understood ({error}); the next \
+                 run writes it anew, and nothing else depends on it",
+                folder.join(RESULT).display()
+            ),
+        },
+    })
 }
 
 /// Through a second name, so that a crash leaves the old or the new text.
@@ -233,9 +256,9 @@ fn write(folder: &Path, name: &str, text: &str) -> Result<(), CommandError> {
     })
 }
 
-fn read(folder: &Path, name: &str) -> Result<Option<String>, CommandError> {
+fn read(folder: &Path, name: &str) -> Result<Option<Vec<u8>>, CommandError> {
     let path = folder.join(name);
-    match std::fs::read_to_string(&path) {
+    match std::fs::read(&path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(CommandError::local(

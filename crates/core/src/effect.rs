@@ -255,6 +255,11 @@ pub enum ReportKind {
     Hot,
     /// Foreign objects or another migration's objects stand under the target.
     Foreign,
+    /// The scope does not cover any more what earlier runs brought; it stays on the target.
+    OutOfScope {
+        /// How many objects; the report's path is one of them.
+        objects: u64,
+    },
 }
 
 /// How a run ended.

@@ -12,6 +12,7 @@
 mod glob;
 
 use glob::Glob;
+use serde::{Deserialize, Serialize};
 
 use crate::path::RelPath;
 
@@ -20,7 +21,7 @@ pub const DEFAULT_EXCLUSIONS: [&str; 5] =
     [".Trash", ".snapshot", "_temporary", ".hive-staging*", "*._COPYING_"];
 
 /// What a scope is made of, as a person gave it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScopeRules {
     /// A file is covered if one of these matches; empty: all are.
     pub includes: Vec<String>,
@@ -38,7 +39,7 @@ pub struct Scope {
     includes: Vec<Glob>,
     excludes: Vec<Glob>,
     component_excludes: Vec<Glob>,
-    single_file: Option<RelPath>,
+    rules: ScopeRules,
 }
 
 /// A glob that says nothing certain.
@@ -76,13 +77,18 @@ impl Scope {
             includes: parse_all(&rules.includes)?,
             excludes: parse_all(&rules.excludes)?,
             component_excludes,
-            single_file: rules.single_file.clone(),
+            rules: rules.clone(),
         })
+    }
+
+    /// What it was made of.
+    pub fn rules(&self) -> &ScopeRules {
+        &self.rules
     }
 
     /// True if a file (or an object) at this path belongs to the migration.
     pub fn covers_file(&self, path: &RelPath) -> bool {
-        if self.single_file.as_ref().is_some_and(|single| single != path) {
+        if self.rules.single_file.as_ref().is_some_and(|single| single != path) {
             return false;
         }
         let units = glob::units(path.as_bytes());
@@ -93,7 +99,7 @@ impl Scope {
     /// True if the directory itself belongs to the migration, so that it gets a marker when it is
     /// empty. The root does, unless the source is a single file.
     pub fn covers_directory(&self, path: &RelPath) -> bool {
-        if self.single_file.is_some() {
+        if self.rules.single_file.is_some() {
             return false;
         }
         if path.is_root() {
@@ -107,7 +113,7 @@ impl Scope {
 
     /// True if something below the directory could be covered: it has to be listed.
     pub fn enters(&self, directory: &RelPath) -> bool {
-        if let Some(single) = &self.single_file {
+        if let Some(single) = &self.rules.single_file {
             return directory.contains(single) && directory != single;
         }
         if directory.is_root() {

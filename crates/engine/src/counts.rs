@@ -9,6 +9,8 @@ pub struct Counts {
     pub source_calls: Count,
     /// Bytes read from the source.
     pub source_bytes: Count,
+    /// Those of them that were read to be sent.
+    pub copied_bytes: Count,
     /// Requests to the target.
     pub target_requests: Count,
     /// Bytes sent to the target, those of failed requests too.

@@ -20,6 +20,7 @@ mod ledger_thread;
 mod limit;
 mod limited_source;
 mod limited_target;
+mod out_of_scope;
 mod problems;
 mod progress;
 mod removable;

@@ -28,6 +28,8 @@ struct LimitedStream {
 struct Toll {
     limits: Arc<Limits>,
     counts: Arc<Counts>,
+    /// What is read is sent, not only looked at.
+    copies: bool,
 }
 
 impl Toll {
@@ -39,7 +41,13 @@ impl Toll {
 
 impl LimitedSource {
     pub(crate) fn new(inner: Arc<dyn Source>, limits: Arc<Limits>, counts: Arc<Counts>) -> Self {
-        Self { inner, toll: Toll { limits, counts } }
+        Self { inner, toll: Toll { limits, counts, copies: false } }
+    }
+
+    /// The same source for whoever sends what is read.
+    pub(crate) fn for_copies(&self) -> Self {
+        let toll = Toll { copies: true, ..self.toll.clone() };
+        Self { inner: self.inner.clone(), toll }
     }
 }
 
@@ -80,6 +88,9 @@ impl Source for LimitedSource {
                     let length = bytes.len() as u64;
                     toll.limits.bandwidth_bytes.take(length).await;
                     toll.counts.source_bytes.add(length);
+                    if toll.copies {
+                        toll.counts.copied_bytes.add(length);
+                    }
                 }
                 piece
             }

@@ -130,6 +130,10 @@ impl Target for LimitedTarget {
         })
     }
 
+    fn bytes_sent(&self) -> Option<u64> {
+        self.inner.bytes_sent()
+    }
+
     fn read(&self, key: &[u8]) -> ByteStream {
         self.counts.target_requests.add(1);
         self.inner.read(key)

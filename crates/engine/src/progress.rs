@@ -9,6 +9,7 @@ use serde::Serialize;
 use whimbrel_core::migration::{Migration, Phase};
 use whimbrel_core::number::Time;
 use whimbrel_core::record::{Counters, PendingSummary};
+use whimbrel_store::target::Target;
 
 use crate::counts::Counts;
 use crate::ledger_thread::SharedCounters;
@@ -26,7 +27,8 @@ pub struct Progress {
     pub counters: Counters,
     /// The same over this run.
     pub run: Counters,
-    /// Bytes sent to the target per second, mean of the last ten seconds.
+    /// Bytes on their way per second: read from the source to be copied, or sent to the target,
+    /// whichever is more; mean of the last ten seconds.
     pub bytes_per_second: u64,
     /// Paths done per second, mean of the last ten seconds.
     pub paths_per_second: f64,
@@ -66,6 +68,8 @@ pub struct Progress {
     pub extras: u64,
     /// Objects that this migration wrote or adopted.
     pub objects: u64,
+    /// Those of them that the scope does not cover any more: they stay as they are.
+    pub out_of_scope: u64,
     /// Copies, directory passes and paths being worked on.
     pub copies: usize,
     /// See above.
@@ -104,23 +108,47 @@ pub(crate) struct Meter {
     before: Counters,
     counts: Arc<Counts>,
     limits: Arc<Limits>,
+    target: Arc<dyn Target>,
+    /// What its server was tried out with.
+    sent_before: u64,
     /// Seconds of history left plus one; 0: not known.
     pub(crate) history: Arc<AtomicU64>,
+    /// Objects that the scope does not cover any more.
+    pub(crate) out_of_scope: Arc<AtomicU64>,
     samples: VecDeque<Sample>,
 }
 
 #[derive(Clone, Copy)]
 struct Sample {
     at: Duration,
-    bytes: u64,
+    bytes_read: u64,
+    bytes_sent: u64,
     paths: u64,
 }
 
 impl Meter {
     /// Counts from where `counters` stand now.
-    pub(crate) fn new(counters: SharedCounters, counts: Arc<Counts>, limits: Arc<Limits>) -> Self {
+    pub(crate) fn new(
+        counters: SharedCounters,
+        counts: Arc<Counts>,
+        limits: Arc<Limits>,
+        target: Arc<dyn Target>,
+    ) -> Self {
         let before = *counters.lock().unwrap_or_else(PoisonError::into_inner);
-        Self { counters, before, counts, limits, history: Arc::default(), samples: VecDeque::new() }
+        let (history, out_of_scope) = <(Arc<AtomicU64>, Arc<AtomicU64>)>::default();
+        let samples = VecDeque::new();
+        let sent_before = target.bytes_sent().unwrap_or_default();
+        Self {
+            counters,
+            before,
+            counts,
+            limits,
+            target,
+            sent_before,
+            history,
+            out_of_scope,
+            samples,
+        }
     }
 
     pub(crate) fn read(&mut self, core: &Migration, now: Time, elapsed: Duration) -> Progress {
@@ -156,6 +184,7 @@ impl Meter {
                 .map(|end| end.millis_since(now) as f64 / 1000.0),
             extras: seen.pending.found,
             objects: seen.pending.rows,
+            out_of_scope: self.out_of_scope.load(Ordering::Relaxed),
             copies: seen.copies,
             passes: seen.passes,
             claims: seen.claims,
@@ -166,7 +195,7 @@ impl Meter {
             source_calls: self.counts.source_calls.get(),
             source_bytes: self.counts.source_bytes.get(),
             target_requests: self.counts.target_requests.get(),
-            target_bytes: self.counts.target_bytes.get(),
+            target_bytes: self.bytes_sent(),
             bandwidth_bytes: self.limits.bandwidth_bytes.get(),
             source_calls_max: self.limits.source_calls.get(),
             target_requests_max: self.limits.target_requests.get(),
@@ -174,8 +203,20 @@ impl Meter {
         }
     }
 
+    fn bytes_sent(&self) -> u64 {
+        match self.target.bytes_sent() {
+            Some(sent) => sent - self.sent_before,
+            None => self.counts.target_bytes.get(),
+        }
+    }
+
     fn rates(&mut self, at: Duration, counters: &Counters) -> (u64, f64) {
-        let now = Sample { at, bytes: self.counts.target_bytes.get(), paths: done(counters) };
+        let now = Sample {
+            at,
+            bytes_read: self.counts.copied_bytes.get(),
+            bytes_sent: self.bytes_sent(),
+            paths: done(counters),
+        };
         self.samples.push_back(now);
         while self.samples.front().is_some_and(|first| at.saturating_sub(first.at) > WINDOW) {
             self.samples.pop_front();
@@ -186,7 +227,9 @@ impl Meter {
             return (0, 0.0);
         }
         let per_second = |sum: u64| sum as f64 / seconds;
-        let bytes = per_second(now.bytes - first.bytes).round() as u64;
+        let read = now.bytes_read - first.bytes_read;
+        let sent = now.bytes_sent - first.bytes_sent;
+        let bytes = per_second(read.max(sent)).round() as u64;
         (bytes, per_second(now.paths - first.paths))
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 use whimbrel_core::config::{Config, Existing};
 use whimbrel_core::effect::Finish;
 use whimbrel_core::failure::Side;
@@ -32,6 +32,7 @@ use crate::ledger_thread::{LedgerDesk, LedgerThread, View};
 use crate::limit::Limits;
 use crate::limited_source::LimitedSource;
 use crate::limited_target::LimitedTarget;
+use crate::out_of_scope;
 use crate::problems::Problems;
 use crate::progress::{Meter, Progress};
 use crate::root_look::RootLook;
@@ -118,8 +119,9 @@ pub async fn run(setup: Setup, orders: Orders) -> Result<RunResult, EngineError>
     let (transfers, part_bytes, memory_bytes) =
         (setup.transfers, setup.part_bytes, setup.memory_bytes);
     let counts = Arc::<Counts>::default();
-    let source: Arc<dyn Source> =
-        Arc::new(LimitedSource::new(source, limits.clone(), counts.clone()));
+    let source = LimitedSource::new(source, limits.clone(), counts.clone());
+    let copied_source = Arc::new(source.for_copies());
+    let source: Arc<dyn Source> = Arc::new(source);
     let target: Arc<dyn Target> =
         Arc::new(LimitedTarget::new(target, limits.clone(), counts.clone()));
     let sides = Sides { source: source.clone(), target: target.clone() };
@@ -140,7 +142,7 @@ pub async fn run(setup: Setup, orders: Orders) -> Result<RunResult, EngineError>
     let last = meta.position.map(|txid| (txid, meta.digest));
     let history = meta.history.clone();
     let stream = stream.map(|stream| Followed::new(stream, history, last));
-    let carrier = Carrier::new(source.clone(), target.clone(), keys.clone(), options);
+    let carrier = Carrier::new(copied_source, target.clone(), keys.clone(), options);
     let parts = Parts {
         reads_found: config.existing == Existing::Check,
         folder,
@@ -211,7 +213,7 @@ impl Parts {
         let resumed = meta.inventory_done;
         let core = Migration::new(config, &meta, attempts, clock.now());
         let limits = self.limits.clone();
-        let meter = Meter::new(counters, self.counts.clone(), limits.clone());
+        let meter = Meter::new(counters, self.counts.clone(), limits.clone(), self.target.clone());
         let problems = self.problems.clone();
         let socket = Socket::open(&self.folder, &orders, thread.desk.clone(), limits);
         let told = orders.progress.clone();
@@ -219,7 +221,12 @@ impl Parts {
         let mut tasks = JoinSet::new();
         let history = meter.history.clone();
         tasks.spawn(watch_history(world.clone(), told.subscribe(), history, problems.clone()));
-        let finding = resumed.then(|| tokio::spawn(find_bare(world.clone())));
+        let mut beside = JoinSet::new();
+        if resumed {
+            beside.spawn(find_bare(world.clone()));
+        }
+        let left = meter.out_of_scope.clone();
+        beside.spawn(out_of_scope::tell_of_left(world.clone(), left, problems.clone()));
         let driver = Driver {
             core,
             clock,
@@ -234,7 +241,7 @@ impl Parts {
             tasks,
             stop_by: None,
         };
-        let ending = driven(driver, finding).await;
+        let ending = driven(driver, beside).await;
         drop(socket);
         let closed = thread.end().await.map_or(Ok(Vec::new()), put_away);
         let progress = told.borrow().clone();
@@ -270,17 +277,18 @@ impl Parts {
     }
 }
 
-/// Drives in a task of its own, so that not even the core's own breaking passes the ledger by.
-async fn driven(mut driver: Driver, finding_bare: Option<JoinHandle<()>>) -> Ending {
+/// Drives in a task of its own, so that not even the core's own breaking passes the ledger by. What
+/// goes on `beside` is waited for only when everything else is done.
+async fn driven(mut driver: Driver, mut beside: JoinSet<()>) -> Ending {
     let driven = tokio::spawn(async move {
         let finish = driver.drive().await;
         driver.tell();
         driver.tasks.shutdown().await;
-        match finding_bare {
-            Some(finding) if matches!(finish, Ok(Finish::Done)) => drop(finding.await),
-            Some(finding) => finding.abort(),
-            None => {}
+        if matches!(finish, Ok(Finish::Done)) {
+            while beside.join_next().await.is_some() {}
+            driver.tell();
         }
+        beside.shutdown().await;
         driver.world.remove_bare().await;
         finish
     });

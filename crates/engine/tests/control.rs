@@ -19,10 +19,11 @@ use std::time::{Duration, Instant};
 use ground::{Ground, content, finished};
 use serde_json::Value;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use whimbrel_core::config::Config;
 use whimbrel_engine::{
-    Control, Ending, ErrorKind, Outcome, Request, RunResult, SOCKET, request, run, status_at_rest,
-    story_at_rest,
+    Control, Ending, ErrorKind, Outcome, Progress, Request, RunResult, SOCKET, request, run,
+    status_at_rest, story_at_rest,
 };
 
 fn live() -> Config {
@@ -48,6 +49,16 @@ impl Ground {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
+}
+
+/// Returns when the run told of itself what is asked for.
+async fn until(control: &mut Control, fits: impl Fn(&Progress) -> bool) {
+    let waited = timeout(Duration::from_secs(20), async {
+        while !fits(&control.progress()) {
+            assert!(control.changed().await, "it ended: {:?}", control.progress());
+        }
+    });
+    assert!(waited.await.is_ok(), "it does not come to it: {:?}", control.progress());
 }
 
 /// Sends raw lines and reads as many answers.
@@ -99,11 +110,9 @@ async fn socket_answers_and_survives_garbage() {
     let ground = Ground::new();
     ground.write("a/b", b"text");
     let state = ground.state_folder();
-    let (control, task) = ground.start(live());
+    let (mut control, task) = ground.start(live());
     ground.arrives("a/b").await;
-    while control.progress().phase != "running" {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until(&mut control, |now| now.phase == "running").await;
     let mode = fs::metadata(state.join(SOCKET)).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let long = vec![b'x'; 200_000];
@@ -153,15 +162,11 @@ async fn paused_takes_no_work_until_resumed() {
     let ground = Ground::new();
     ground.write("a", b"a");
     let state = ground.state_folder();
-    let (control, task) = ground.start(live());
+    let (mut control, task) = ground.start(live());
     ground.arrives("a").await;
     request(&state, &Request::Pause {}).await.unwrap();
     ground.write("b", b"b");
-    let until = Instant::now() + Duration::from_secs(20);
-    while control.progress().pending_live == 0 {
-        assert!(Instant::now() < until, "the change was not seen: {:?}", control.progress());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until(&mut control, |now| now.pending_live > 0).await;
     assert!(!ground.target().join("b").exists(), "it worked while it was paused");
     assert!(control.progress().paused);
     request(&state, &Request::Resume {}).await.unwrap();
@@ -186,11 +191,9 @@ async fn bandwidth_holds_and_a_second_stop_ends_at_once() {
     ground.write("larger", &content(2, 60_000_000));
     let setup = ground.setup(Config::default());
     setup.limits.bandwidth_bytes.set(1_000_000);
-    let (control, orders) = Control::channel();
+    let (mut control, orders) = Control::channel();
     let task = tokio::spawn(async move { run(setup, orders).await.unwrap() });
-    while control.progress().copies == 0 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until(&mut control, |now| now.copies > 0).await;
     control.stop();
     control.stop();
     let begun = Instant::now();
@@ -200,4 +203,21 @@ async fn bandwidth_holds_and_a_second_stop_ends_at_once() {
     let result = ground.migrate(Config::default()).await;
     assert_eq!(result.outcome(), Outcome::Equal, "{result:?}");
     ground.assert_equal();
+}
+
+/// The rate of one large file was 0 until its first part stood on the target.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_file_on_its_way_has_a_rate() {
+    let ground = Ground::new();
+    ground.write("large", &content(3, 60_000_000));
+    let setup = ground.setup(Config::default());
+    setup.limits.bandwidth_bytes.set(1_000_000);
+    let (mut control, orders) = Control::channel();
+    let task = tokio::spawn(async move { run(setup, orders).await.unwrap() });
+    until(&mut control, |now| (400_000..2_500_000).contains(&now.bytes_per_second)).await;
+    let progress = control.progress();
+    assert_eq!((progress.run.bytes_copied, progress.target_bytes), (0, 0), "{progress:?}");
+    control.stop();
+    control.stop();
+    assert_eq!(task.await.unwrap().ending, Ending::Stopped);
 }

@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind};
 use crate::pinned::DatanodeTable;
 use crate::proto::namenode as proto;
 use crate::rpc::frame::{CLIENT_PROTOCOL, Call, Caller};
-use crate::rpc::namenodes::{Answer, Epoch, Lane, Namenodes};
+use crate::rpc::namenodes::{Answer, Epoch, Lane, Namenodes, Times};
 use crate::status::{ContentSummary, FileStatus, Page};
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -44,8 +44,7 @@ pub struct Settings {
 #[derive(Clone, Debug)]
 pub struct Client {
     pub(crate) shared: Arc<Shared>,
-    call_timeout: Duration,
-    patience: Duration,
+    times: Times,
 }
 
 #[derive(Debug)]
@@ -116,17 +115,25 @@ impl Client {
             encrypts_transfer: AtomicBool::new(false),
             head: Head::default(),
         };
-        Ok(Self {
-            shared: Arc::new(shared),
+        let times = Times {
             call_timeout: settings.call_timeout,
+            retries: settings.patience,
             patience: settings.patience,
-        })
+        };
+        Ok(Self { shared: Arc::new(shared), times })
     }
 
     /// A clone that tries for another length of time.
     #[must_use]
     pub fn with_patience(&self, patience: Duration) -> Self {
-        Self { patience, ..self.clone() }
+        Self { times: Times { retries: patience, patience, ..self.times }, ..self.clone() }
+    }
+
+    /// A clone that begins no further attempt of a call this long after its begin, so that its
+    /// caller soon hears of a NameNode that is away; one that is slow has as long as before.
+    #[must_use]
+    pub fn with_retries_for(&self, retries: Duration) -> Self {
+        Self { times: Times { retries, ..self.times }, ..self.clone() }
     }
 
     /// The cluster that it speaks to.
@@ -283,7 +290,7 @@ impl Client {
     ) -> Result<Answer<R>, Error> {
         let call = Call::new(protocol, method, request);
         let namenodes = &self.shared.namenodes;
-        namenodes.call(Lane::Namespace, &call, self.call_timeout, self.patience).await
+        namenodes.call(Lane::Namespace, &call, self.times).await
     }
 
     pub(crate) async fn call_in<R: Message + Default>(
@@ -293,7 +300,7 @@ impl Client {
         request: &impl Message,
     ) -> Result<Answer<R>, Error> {
         let call = Call::new(CLIENT_PROTOCOL, method, request);
-        self.shared.namenodes.call(lane, &call, self.call_timeout, self.patience).await
+        self.shared.namenodes.call(lane, &call, self.times).await
     }
 
     /// A call for which "there is nothing" is an answer.

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -16,6 +18,8 @@ type Pieces = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 pub struct Body {
     bytes_left: u64,
     source: Source,
+    /// Told of every piece that leaves: the sum over all bodies, and that of this one.
+    told: Vec<Arc<AtomicU64>>,
 }
 
 enum Source {
@@ -23,11 +27,14 @@ enum Source {
     Stream(Pieces),
 }
 
+/// Larger pieces leave one part after the other, so that it shows how far they are.
+const FRAME_BYTES_MAX: usize = 128 * 1024;
+
 impl Body {
     /// A body without bytes.
     #[must_use]
     pub fn empty() -> Self {
-        Self { bytes_left: 0, source: Source::Memory(VecDeque::new()) }
+        Self { bytes_left: 0, source: Source::Memory(VecDeque::new()), told: Vec::new() }
     }
 
     /// A body that `pieces` yields. It must yield exactly `bytes`: with fewer, more or an error the
@@ -36,7 +43,21 @@ impl Body {
         bytes: u64,
         pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
     ) -> Self {
-        Self { bytes_left: bytes, source: Source::Stream(Box::pin(pieces)) }
+        Self { bytes_left: bytes, source: Source::Stream(Box::pin(pieces)), told: Vec::new() }
+    }
+
+    /// The same, and every sum grows by what leaves.
+    pub(crate) fn counted_in(mut self, sums: [Arc<AtomicU64>; 2]) -> Self {
+        self.told = sums.into();
+        self
+    }
+
+    /// Whether its caller may leave it waiting for more.
+    pub(crate) fn waits_for_caller(&self) -> bool {
+        match self.source {
+            Source::Memory(_) => false,
+            Source::Stream(_) => true,
+        }
     }
 
     /// Bytes that are still to be sent.
@@ -63,7 +84,7 @@ impl From<Vec<Bytes>> for Body {
     fn from(pieces: Vec<Bytes>) -> Self {
         let bytes_left = pieces.iter().map(|piece| piece.len() as u64).sum();
         let pieces = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
-        Self { bytes_left, source: Source::Memory(pieces) }
+        Self { bytes_left, source: Source::Memory(pieces), told: Vec::new() }
     }
 }
 
@@ -88,7 +109,7 @@ impl http_body::Body for Body {
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let piece = match &mut self.source {
-            Source::Memory(pieces) => pieces.pop_front().map(Ok),
+            Source::Memory(pieces) => next_frame(pieces).map(Ok),
             Source::Stream(pieces) => match pieces.as_mut().poll_next(context) {
                 Poll::Ready(piece) => piece,
                 Poll::Pending => return Poll::Pending,
@@ -106,6 +127,9 @@ impl http_body::Body for Body {
         match self.bytes_left.checked_sub(piece.len() as u64) {
             Some(left) => {
                 self.bytes_left = left;
+                for sum in &self.told {
+                    sum.fetch_add(piece.len() as u64, Ordering::Relaxed);
+                }
                 Poll::Ready(Some(Ok(Frame::data(piece))))
             }
             None => {
@@ -121,4 +145,12 @@ impl http_body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.bytes_left)
     }
+}
+
+fn next_frame(pieces: &mut VecDeque<Bytes>) -> Option<Bytes> {
+    let first = pieces.front_mut()?;
+    if first.len() > FRAME_BYTES_MAX {
+        return Some(first.split_to(FRAME_BYTES_MAX));
+    }
+    pieces.pop_front()
 }

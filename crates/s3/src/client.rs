@@ -186,19 +186,20 @@ impl Client {
         let preparation = inner.limits.preparation();
         let ready_by = Instant::now() + preparation;
         let limit = inner.limits.whole(call.body.len(), call.long);
+        let silence = inner.limits.silence(call.long);
         let mut tries = 0;
         loop {
             tries += 1;
             let prepared = timeout_at(ready_by, self.prepare(call.effect)).await;
-            let (identity, link) = prepared.map_err(|_| Error::Unreachable {
-                endpoint: self.endpoint(),
-                reason: format!("not ready within {} s", preparation.as_secs_f32()),
+            let (identity, link) = prepared.map_err(|_| {
+                let seconds = preparation.as_secs_f32();
+                inner.pool.connector.unreachable(format!("not ready within {seconds} s"))
             })??;
             let corrected_by = inner.clock.correction();
             let reused = link.was_used();
             let body = std::mem::replace(&mut call.body, Body::empty());
             let request = inner.request(&call, body, &identity)?;
-            match inner.pool.send(call.operation, link, request, limit).await {
+            match inner.pool.send(call.operation, link, request, limit, silence).await {
                 Sent::Reply(reply) => {
                     inner.clock.compare(&reply.headers, !reply.status.is_success());
                     if reply.status.is_success() {
@@ -213,10 +214,8 @@ impl Client {
                 }
                 Sent::Unsent(body) if tries < UNSENT_TRIES_MAX => call.body = body,
                 Sent::Unsent(_) => {
-                    return Err(Error::Unreachable {
-                        endpoint: self.endpoint(),
-                        reason: "connections are closed before they can be used".to_owned(),
-                    });
+                    let reason = "connections are closed before they can be used";
+                    return Err(inner.pool.connector.unreachable(reason.to_owned()));
                 }
                 // The server may have closed an idle connection at that moment. Reading again
                 // changes nothing.
@@ -268,7 +267,7 @@ impl Client {
             }
             // Of the write itself nothing was sent.
             Err(error) if error.kind() == Kind::Unknown => {
-                Err(Error::Unreachable { endpoint: self.endpoint(), reason: error.to_string() })
+                Err(self.inner.pool.connector.unreachable(error.to_string()))
             }
             Err(error) => Err(error),
         }

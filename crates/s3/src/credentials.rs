@@ -299,7 +299,7 @@ impl Http {
         }
         let pool = Pool::new(connector, Duration::ZERO, 0);
         let request = http::Request::from_parts(head, Body::from(body));
-        match pool.send(OPERATION, pool.link().await?, request, REPLY_LIMIT).await {
+        match pool.send(OPERATION, pool.link().await?, request, REPLY_LIMIT, REPLY_LIMIT).await {
             Sent::Reply(reply) => {
                 let status = reply.status;
                 let read = reply.into_bytes(OPERATION, &pool, REPLY_BYTES_MAX).await;

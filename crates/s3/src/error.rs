@@ -60,10 +60,12 @@ pub enum Error {
         expired: bool,
     },
     /// The connection could not be made; nothing was sent.
-    #[error("{endpoint} cannot be reached: {reason}")]
+    #[error("{}{endpoint} cannot be reached: {reason}", proxy_note(.proxy.as_deref()))]
     Unreachable {
         /// Host and port, or the proxy's.
         endpoint: String,
+        /// The variable that names the proxy on the way (`HTTPS_PROXY`), if there is one.
+        proxy: Option<String>,
         /// Why.
         reason: String,
     },
@@ -84,7 +86,11 @@ pub enum Error {
         after: Duration,
     },
     /// The server answered with an error.
-    #[error("{operation}: {status} {code}: {message}{}", clock_note(*.clock_ahead_seconds))]
+    #[error(
+        "{operation}: {status}{}{code}: {message}{}",
+        if .code.is_empty() { "" } else { " " },
+        clock_note(*.clock_ahead_seconds)
+    )]
     Refused {
         /// S3's name of the call.
         operation: &'static str,
@@ -215,6 +221,10 @@ fn kind_of_status(status: u16) -> Kind {
         400..=499 => Kind::Invalid,
         _ => Kind::Unknown,
     }
+}
+
+fn proxy_note(variable: Option<&str>) -> String {
+    variable.map(|variable| format!("the proxy of {variable}, ")).unwrap_or_default()
 }
 
 /// A minute is far more than networks take, and less than what S3 forgives.

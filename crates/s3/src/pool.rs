@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -24,6 +24,8 @@ pub struct ConnectionCounts {
     pub opened: u64,
     /// Requests that were written to one of them.
     pub requests: u64,
+    /// Bytes of bodies that left, those of failed requests too.
+    pub body_bytes: u64,
 }
 
 /// The connections to one endpoint.
@@ -34,10 +36,14 @@ pub(crate) struct Pool {
     idle_max: usize,
     opened: AtomicU64,
     requests: AtomicU64,
+    body_bytes: Arc<AtomicU64>,
 }
 
 /// A connection whose reply was read is ready as soon as its task has run.
 const READY_LIMIT: Duration = Duration::from_millis(100);
+
+/// How often a request that is under way is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// One connection. Dropping it closes it at once.
 pub(crate) struct Link {
@@ -83,6 +89,7 @@ impl Pool {
             idle_max,
             opened: AtomicU64::new(0),
             requests: AtomicU64::new(0),
+            body_bytes: Arc::default(),
         }
     }
 
@@ -90,6 +97,7 @@ impl Pool {
         ConnectionCounts {
             opened: self.opened.load(Ordering::Relaxed),
             requests: self.requests.load(Ordering::Relaxed),
+            body_bytes: self.body_bytes.load(Ordering::Relaxed),
         }
     }
 
@@ -104,27 +112,34 @@ impl Pool {
         }
         let connected = self.connector.connect().await?;
         self.opened.fetch_add(1, Ordering::Relaxed);
-        handshake(connected).await.map_err(|error| Error::Unreachable {
-            endpoint: self.connector.endpoint.host_and_port(),
-            reason: error.to_string(),
-        })
+        handshake(connected).await.map_err(|error| self.connector.unreachable(error.to_string()))
     }
 
-    /// Sends a request and waits for the head of the reply. At the time limit the connection is
-    /// closed.
+    /// Sends a request and waits for the head of the reply. At the time limit, or when nothing
+    /// happens for `silence`, the connection is closed.
     pub async fn send(
         &self,
         operation: &'static str,
         mut link: Link,
         request: Request<Body>,
         limit: Duration,
+        silence: Duration,
     ) -> Sent {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        let deadline = tokio::time::Instant::now() + limit;
-        let sent = link.sender.try_send_request(request);
-        let Ok(outcome) = tokio::time::timeout_at(deadline, sent).await else {
-            drop(link);
-            return Sent::Failed(Error::TimedOut { operation, after: limit });
+        let begun = tokio::time::Instant::now();
+        let deadline = begun + limit;
+        // A caller who pauses says nothing about the server.
+        let silence = if request.body().waits_for_caller() { limit } else { silence };
+        let left = Arc::<AtomicU64>::default();
+        let request = request.map(|body| body.counted_in([self.body_bytes.clone(), left.clone()]));
+        let answer = link.sender.try_send_request(request);
+        let outcome = tokio::select! {
+            outcome = answer => outcome,
+            () = stalled(&left, deadline, silence) => {
+                drop(link);
+                let after = if begun.elapsed() < limit { silence } else { limit };
+                return Sent::Failed(Error::TimedOut { operation, after });
+            }
         };
         match outcome {
             Ok(response) => {
@@ -234,6 +249,24 @@ impl Reply {
     /// Gives the connection back once [`Reply::piece`] has returned `None`.
     pub fn finish(self, pool: &Pool) {
         pool.put_back(self.link);
+    }
+}
+
+/// Until the deadline, or until the sum has not grown for `silence`.
+async fn stalled(left: &AtomicU64, deadline: tokio::time::Instant, silence: Duration) {
+    let mut seen = 0;
+    let mut since = tokio::time::Instant::now();
+    loop {
+        let now = tokio::time::Instant::now();
+        let sum = left.load(Ordering::Relaxed);
+        if sum > seen {
+            (seen, since) = (sum, now);
+        }
+        let until = since.checked_add(silence).map_or(deadline, |until| until.min(deadline));
+        if until <= now {
+            return;
+        }
+        tokio::time::sleep_until(until.min(now + LOOK_EVERY)).await;
     }
 }
 

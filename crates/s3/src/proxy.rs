@@ -19,6 +19,8 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug)]
 pub(crate) struct Proxy {
     pub endpoint: Endpoint,
+    /// The variable that names it.
+    pub variable: &'static str,
     /// `Proxy-Authorization`, marked as sensitive.
     pub authorization: Option<HeaderValue>,
 }
@@ -39,7 +41,7 @@ impl Proxy {
 
     /// Reads `[http[s]://][user[:password]@]host[:port]`. No error repeats the URL: it may hold a
     /// password.
-    fn parse(url: &str, variable: &str) -> Result<Self> {
+    fn parse(url: &str, variable: &'static str) -> Result<Self> {
         let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
         let (user, host) = match rest.rsplit_once('@') {
             Some((user, host)) => (Some(user), host),
@@ -47,7 +49,7 @@ impl Proxy {
         };
         let endpoint = Endpoint::parse(&format!("{scheme}://{host}"), variable)?;
         let authorization = user.map(|user| authorization(user, variable)).transpose()?;
-        Ok(Self { endpoint, authorization })
+        Ok(Self { endpoint, variable, authorization })
     }
 }
 

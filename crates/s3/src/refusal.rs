@@ -99,6 +99,13 @@ mod tests {
         assert!(!format!("{error:?}").contains("CANARY"));
     }
 
+    #[test]
+    fn a_refusal_without_words_shows_its_status() {
+        for (status, said) in [(501, "501: Not Implemented"), (599, "599: refused")] {
+            assert_eq!(error_of(status, b"").to_string(), format!("PutObject: {said}"));
+        }
+    }
+
     proptest! {
         #[test]
         fn any_explanation_gives_one_short_line(

@@ -104,7 +104,8 @@ pub struct Limits {
     /// Resolving, and connecting with proxy and TLS to each address that is tried. A call that
     /// cannot be sent within four times this is [`crate::Kind::Unreachable`].
     pub connect: Duration,
-    /// From the request's first byte to the reply's head, without the time for the body.
+    /// From the request's first byte to the reply's head, without the time for the body; and the
+    /// longest time for which nothing of the body leaves.
     pub reply: Duration,
     /// The same for calls whose work the server does before it answers: copies and the completion
     /// of a multipart upload, up to 5 GiB of data.
@@ -156,6 +157,12 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// For so long a call may neither send nor receive anything.
+    pub(crate) fn silence(&self, long: bool) -> Duration {
+        let reply = if long { self.long_reply } else { self.reply };
+        reply.min(LIMIT_MAX)
+    }
+
     /// The time limit of a call with a body of `body_bytes`.
     pub(crate) fn whole(&self, body_bytes: u64, long: bool) -> Duration {
         let reply = if long { self.long_reply } else { self.reply };

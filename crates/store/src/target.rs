@@ -75,6 +75,12 @@ pub trait Target: Send + Sync {
 
     /// Bytes of an object, for verification by reading.
     fn read(&self, key: &[u8]) -> ByteStream;
+
+    /// Bytes of bodies that have left for the target so far, those of failed requests too; `None`
+    /// where they do not travel: there a write is counted as a whole.
+    fn bytes_sent(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// What a target can do.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::mpsc::UnboundedSender;
@@ -19,6 +19,9 @@ use crate::plan::parts;
 
 /// Times that one part is sent before the whole copy fails.
 const PART_TRIES: u32 = 5;
+/// A part that is not sent after this time is left to the core: it knows whether the target is lost,
+/// and people have to be told.
+const PART_PATIENCE: Duration = Duration::from_secs(10);
 /// The first wait between two tries of a part; doubled each time.
 const PART_WAIT: Duration = Duration::from_millis(250);
 
@@ -82,11 +85,16 @@ impl Carrier {
         let body = self.body(job, range).await?;
         let mut wait = PART_WAIT;
         let mut tries = 1;
+        let begun = Instant::now();
         loop {
             let answer = self.target.put_part(key, upload, number, body.pieces.clone()).await;
             match answer.and_then(|part| checked(part, number, length, &body)) {
                 Ok(part) => return Ok(part),
-                Err(error) if tries < PART_TRIES && worth_another_try(&error) => {
+                Err(error)
+                    if tries < PART_TRIES
+                        && begun.elapsed() < PART_PATIENCE
+                        && worth_another_try(&error) =>
+                {
                     tokio::time::sleep(wait).await;
                     wait *= 2;
                     tries += 1;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 use whimbrel_core::config::Config;
 use whimbrel_core::effect::Report;
@@ -23,7 +23,7 @@ use crate::output;
 use crate::output::problem::Problems;
 use crate::output::progress::Display;
 use crate::output::result::{MigrationResult, Outcome};
-use crate::record::{self, Call};
+use crate::record::{self, Call, LastResult};
 use crate::request::{Coverage, Pair};
 use crate::signal::{Signals, interruptible};
 use crate::state::{self, StatePlace};
@@ -191,7 +191,10 @@ impl Request {
     fn remember(&self) -> Result<f64, CommandError> {
         let (source, target) = (self.pair.source.url(), self.pair.target.url());
         Call::new(&source, &target, &self.arguments).write(&self.place.folder)?;
-        let before = record::read_result(&self.place.folder)?.unwrap_or_default();
+        let before = match record::read_result(&self.place.folder)? {
+            LastResult::Told(result) => result,
+            LastResult::None | LastResult::Unreadable { .. } => Map::new(),
+        };
         record::forget_result(&self.place.folder)?;
         state::register(&self.place);
         Ok(before.get("elapsed_seconds").and_then(Value::as_f64).unwrap_or_default())
@@ -271,6 +274,7 @@ impl Request {
             files_open: progress.files_open,
             guarded: progress.guarded,
             extras: progress.extras,
+            out_of_scope: progress.out_of_scope,
             as_of_txid: progress.as_of_txid,
             lag_seconds: progress.lag_seconds,
             elapsed_seconds: seconds_before + progress.elapsed_seconds,

@@ -6,10 +6,10 @@ use whimbrel_engine::{Request, status_at_rest};
 use crate::arguments::StatusArguments;
 use crate::control;
 use crate::exit::CommandError;
-use crate::output::progress::{flattened, unknown_outcomes};
+use crate::output::progress::{flattened, lost, unknown_outcomes};
 use crate::output::result::{bytes, grouped};
 use crate::output::{self};
-use crate::record::{self, Call};
+use crate::record::{self, Call, LastResult};
 use crate::state::{self, StatePlace};
 
 /// Shows where one migration stands, or all of them.
@@ -68,8 +68,12 @@ async fn stand(place: &StatePlace) -> Result<Map<String, Value>, CommandError> {
     let known = match running {
         Some(answer) => flattened(answer.get("progress").cloned().unwrap_or_default()),
         None => match record::read_result(&place.folder)? {
-            Some(result) => result,
-            None => flattened(status_at_rest(&place.folder)?),
+            LastResult::Told(result) => result,
+            LastResult::None => flattened(status_at_rest(&place.folder)?),
+            LastResult::Unreadable { message } => {
+                stand.insert("message".into(), message.into());
+                flattened(status_at_rest(&place.folder)?)
+            }
         },
     };
     for (name, value) in known {
@@ -104,6 +108,7 @@ fn text(stand: &Map<String, Value>) -> String {
         ("guarded", "held by a guard"),
         ("failures", "failed"),
         ("files_open", "open"),
+        ("out_of_scope", "out of scope"),
         ("changes_seen", "changes seen"),
         ("as_of_txid", "as of transaction"),
     ] {
@@ -118,6 +123,10 @@ fn text(stand: &Map<String, Value>) -> String {
     }
     if let Some(lag) = stand.get("lag_seconds").and_then(Value::as_f64) {
         lines.push(format!("  {:<18}{lag:.1} s", "lag"));
+    }
+    for side in ["source", "target"] {
+        let seconds = stand.get(&format!("{side}_lost_seconds")).and_then(Value::as_f64);
+        lines.extend(lost(side, seconds).map(|text| format!("  {text}")));
     }
     let seconds_max = stand.get("unknown_outcomes_seconds_max").and_then(Value::as_f64);
     let outcomes = stand.get("unknown_outcomes").and_then(Value::as_u64).unwrap_or_default();

@@ -42,7 +42,7 @@ impl Problems {
         if stops_a_run(kind) {
             let message = format!("{}: {message}", finding.check);
             let failure = Failure { side: Side::Target, kind, message, remedy };
-            self.tell(None, failure_kind(kind), &failure);
+            self.tell(None, failure_kind(kind), None, &failure);
         }
     }
 
@@ -54,7 +54,21 @@ impl Problems {
                 return;
             }
         }
-        self.tell(report.path.as_ref(), kind(report), &report.failure);
+        let count = match report.kind {
+            ReportKind::OutOfScope { objects } => Some(objects),
+            ReportKind::Failed
+            | ReportKind::Open
+            | ReportKind::SideLost
+            | ReportKind::SideBack
+            | ReportKind::Gap
+            | ReportKind::HistoryShort
+            | ReportKind::RootChanged
+            | ReportKind::HistoryChanged
+            | ReportKind::Guard
+            | ReportKind::Hot
+            | ReportKind::Foreign => None,
+        };
+        self.tell(report.path.as_ref(), kind(report), count, &report.failure);
     }
 
     /// Tells what is set aside at the end, as far as it was not told before.
@@ -79,13 +93,15 @@ impl Problems {
             message: parked.message.clone(),
             remedy: remedy.to_owned(),
         };
-        self.tell(Some(&parked.path), kind, &failure);
+        self.tell(Some(&parked.path), kind, None, &failure);
     }
 
-    fn tell(&self, path: Option<&RelPath>, kind: &str, failure: &Failure) {
+    /// `count`: of how many paths the one is an example.
+    fn tell(&self, path: Option<&RelPath>, kind: &str, count: Option<u64>, failure: &Failure) {
         if self.json {
             let mut fields = path.map(path_fields).unwrap_or_default();
             add(&mut fields, "kind", kind);
+            fields.extend(count.map(|count| ("count".to_owned(), count.into())));
             add(&mut fields, "message", &failure.message);
             add(&mut fields, "remedy", &failure.remedy);
             return json_line("problem", &fields);
@@ -127,6 +143,7 @@ fn kind(report: &Report) -> &'static str {
         ReportKind::Guard => "guard",
         ReportKind::Hot => "hot",
         ReportKind::Foreign => "foreign",
+        ReportKind::OutOfScope { .. } => "out_of_scope",
     }
 }
 

@@ -169,9 +169,6 @@ fn line(progress: &Progress) -> String {
 
 fn troubles(progress: &Progress) -> impl Iterator<Item = String> {
     let count = |number: u64, what: &str| (number > 0).then(|| format!("{number} {what}"));
-    let lost = |side: &str, seconds: Option<f64>| {
-        seconds.map(|seconds| format!("the {side} has not answered for {}", clock(seconds)))
-    };
     [
         count(progress.failures, "failed"),
         count(progress.files_open, "open at the source"),
@@ -182,6 +179,11 @@ fn troubles(progress: &Progress) -> impl Iterator<Item = String> {
     ]
     .into_iter()
     .flatten()
+}
+
+/// A side that does not answer; `None` while it does.
+pub fn lost(side: &str, seconds: Option<f64>) -> Option<String> {
+    seconds.map(|seconds| format!("the {side} has not answered for {}", clock(seconds)))
 }
 
 /// What a run waits for before it says that both sides are equal; `None` for nothing.

@@ -48,6 +48,8 @@ pub struct MigrationResult {
     pub guarded: u64,
     /// Objects that the source does not have.
     pub extras: u64,
+    /// Objects of earlier runs that the scope does not cover any more.
+    pub out_of_scope: u64,
     /// Every change up to it is on the target, parked paths aside; `None` without a stream.
     pub as_of_txid: Option<u64>,
     /// How far the target is behind; 0 without a stream.
@@ -82,6 +84,7 @@ impl MigrationResult {
             fields.insert(format!("{prefix}guarded"), self.guarded.into());
             fields.insert(format!("{prefix}extras"), self.extras.into());
         }
+        fields.insert("out_of_scope".into(), self.out_of_scope.into());
         fields.insert("as_of_txid".into(), self.as_of_txid.into());
         fields.insert("lag_seconds".into(), self.lag_seconds.into());
         fields.insert("elapsed_seconds".into(), self.elapsed_seconds.into());
@@ -113,6 +116,7 @@ impl MigrationResult {
             ("changes seen", run.changes_seen, ""),
             ("unverified", run.unverified, "files taken over on equal length alone"),
             ("extras", self.extras, "objects that the source does not have"),
+            ("out of scope", self.out_of_scope, "objects of earlier runs, which stay"),
             ("open", self.files_open, "files being written at the source"),
             ("held by a guard", self.guarded, "paths"),
             ("failed", self.failures, "paths"),

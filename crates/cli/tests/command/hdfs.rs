@@ -1,7 +1,7 @@
 //! HDFS to a real S3 server.
 
 use serde_json::json;
-use whimbrel_testbed::{Hadoop, HadoopOptions, S3Server, VersityGateway};
+use whimbrel_testbed::{Fault, FaultProxy, Hadoop, HadoopOptions, S3Server, VersityGateway};
 
 use crate::call::{Place, until};
 
@@ -45,6 +45,7 @@ fn from_hdfs() {
     what_is_refused(&world);
     live_until_quiet(&world);
     live_until_stopped(&world);
+    a_lost_namenode_is_told_soon(&world);
     doctor(&world);
 }
 
@@ -110,6 +111,46 @@ fn live_until_stopped(world: &World) {
     assert_eq!(ended.result()["outcome"], "stopped");
     let verified = place.run(&["verify", "live", "--json"]).expect(0).result();
     assert_eq!(verified["verified_by_checksum"], 3, "{verified}");
+}
+
+/// A NameNode that went away was told of after up to 37 s, `status` did not say so, and the lag
+/// stayed 0.
+fn a_lost_namenode_is_told_soon(world: &World) {
+    let place = world.place(world.hadoop.superuser());
+    let namenode = world.hadoop.name_nodes()[0].parse().unwrap();
+    let line = FaultProxy::start(namenode).unwrap();
+    let source = format!("hdfs://{}/data", line.address());
+    for (name, fault) in [("refused", Fault::Refuse), ("stalled", Fault::Stall)] {
+        let target = format!("s3://bucket/{name}");
+        let call = ["migrate", &source, &target, "--live", "--name", name, "--json"];
+        let child = place.spawn(&call);
+        let status = || place.run(&["status", name, "--json"]).expect(0).result();
+        until("a caught-up stream", || {
+            let ended = place.run(&["status", name, "--json"]);
+            let status = ended.result();
+            let caught_up = status["scanned"] == true && status["lag_seconds"] == 0.0;
+            ended.code == 0 && status["running"] == true && caught_up
+        });
+        line.set(fault);
+        let lost = jiff::Timestamp::now();
+        until("the loss", || status()["source_lost_seconds"].is_number());
+        until("a lag", || status()["lag_seconds"].as_f64() > Some(10.0));
+        let text = place.run(&["status", name]).expect(0).stdout;
+        assert!(text.contains("the source has not answered for"), "{text}");
+        line.set(Fault::None);
+        until("its return", || status()["source_lost_seconds"].is_null());
+        until("no lag", || status()["lag_seconds"] == 0.0);
+        place.run(&["stop", name]).expect(0);
+        let ended = child.ended().expect(143);
+        let told = |kind: &str| {
+            let line = ended.lines().into_iter().find(|line| line["kind"] == kind);
+            let line = line.unwrap_or_else(|| panic!("{kind} is missing: {}", ended.stdout));
+            line["time"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap()
+        };
+        let after = told("source_lost").duration_since(lost).as_secs_f64();
+        assert!(after < 12.0, "{name}: told after {after} s");
+        assert!(told("source_back") > told("source_lost"));
+    }
 }
 
 fn doctor(world: &World) {

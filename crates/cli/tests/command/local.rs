@@ -497,3 +497,86 @@ fn a_state_folder_that_lost_its_database_is_damaged() {
     let adopted = place.run(&[&call[..], &["--adopt"]].concat()).expect(0).result();
     assert_eq!((&adopted["outcome"], &adopted["run_files_copied"]), (&"equal".into(), &0.into()));
 }
+
+/// A narrower scope kept what it no longer covers, and said nothing of it.
+#[test]
+fn what_a_narrower_scope_leaves_on_the_target_is_told() {
+    let place = Place::new();
+    small_tree(&place);
+    let call = ["migrate", "source", "target", "--name", "scope", "--json"];
+    let narrow = [&call[..], &["--exclude", "d/e"]].concat();
+    let told = |ended: &crate::call::Ended| {
+        let lines = ended.lines().into_iter();
+        let mut lines = lines.filter(|line| line["kind"] == "out_of_scope");
+        let told = lines.next();
+        assert!(lines.next().is_none(), "{}", ended.stdout);
+        told
+    };
+    let first = place.run(&call).expect(0);
+    assert_eq!((told(&first), &first.result()["out_of_scope"]), (None, &0.into()));
+    // The second such run counts nothing anew.
+    for _ in 0..2 {
+        let ended = place.run(&narrow).expect(0);
+        let line = told(&ended).expect(&ended.stdout);
+        assert_eq!((&line["path"], &line["count"]), (&"d/e/c".into(), &2.into()), "{line}");
+        assert!(line["remedy"].as_str().is_some_and(|text| !text.is_empty()), "{line}");
+        let result = ended.result();
+        assert_eq!((&result["outcome"], &result["out_of_scope"]), (&"equal".into(), &2.into()));
+        assert!(place.path("target/d/e/c").exists());
+    }
+    let status = place.run(&["status", "scope"]).expect(0).stdout;
+    assert!(status.contains("out of scope"), "{status}");
+    let wide = place.run(&call).expect(0);
+    assert_eq!((told(&wide), &wide.result()["out_of_scope"]), (None, &0.into()));
+}
+
+/// A source that is a device was told of as a root that is gone.
+#[test]
+fn a_device_is_no_source() {
+    let place = Place::new();
+    let ended = place.run(&["migrate", "/dev/null", "target", "--json"]).expect(3);
+    let result = ended.result();
+    let message = result["message"].as_str().unwrap();
+    assert!(message.contains("/dev/null is neither a directory nor a file"), "{message}");
+    assert!(!place.path("target").exists(), "the target was touched");
+}
+
+/// `path` ended with 0, whatever was asked.
+#[test]
+fn a_path_of_which_nothing_is_known_is_told_apart() {
+    let place = Place::new();
+    small_tree(&place);
+    let call = ["migrate", "source", "target", "--name", "paths"];
+    place.run(&call).expect(0);
+    std::fs::remove_file(place.path("source/a")).unwrap();
+    place.run(&call).expect(0);
+    for path in ["a", "never/seen"] {
+        let ended = place.run(&["path", "paths", path]).expect(5);
+        assert!(ended.stdout.contains("unknown: never seen, or removed"), "{}", ended.stdout);
+        let result = place.run(&["path", "paths", path, "--json"]).expect(5).result();
+        assert_eq!(result["known"], false, "{result}");
+    }
+    for path in ["d/b.txt", "empty", ""] {
+        let result = place.run(&["path", "paths", path, "--json"]).expect(0).result();
+        assert_eq!(result["known"], true, "{result}");
+    }
+}
+
+/// What somebody wrote over `result.json` was blamed on the rights of the state folder.
+#[test]
+fn status_after_garbage_in_the_result_goes_by_the_ledger() {
+    let place = Place::new();
+    small_tree(&place);
+    let call = ["migrate", "source", "target", "--name", "garbled", "--json"];
+    place.run(&call).expect(0);
+    for garbage in [&b"\xff\xfe\x00"[..], b"{", b""] {
+        place.write("state/whimbrel/garbled/result.json", garbage);
+        let result = place.run(&["status", "garbled", "--json"]).expect(0).result();
+        assert_eq!(result["files_copied"], 3, "{result}");
+        let message = result["message"].as_str().unwrap();
+        assert!(message.contains("result.json") && message.contains("next run"), "{message}");
+    }
+    place.run(&call).expect(0);
+    let result = place.run(&["status", "garbled", "--json"]).expect(0).result();
+    assert_eq!(result["outcome"], "equal", "{result}");
+}

@@ -97,3 +97,63 @@ fn a_server_that_speaks_something_else() {
     let place = Place::new();
     timed(&place, &["migrate", &format!("hdfs://{address}/data"), "target", "--json"], 3);
 }
+
+/// What is wrong with a proxy or a certificate bundle was blamed on the endpoint.
+#[test]
+fn a_setting_of_the_network_that_is_to_blame_is_named() {
+    let environment = |name: &'static str, value: String| {
+        Place::new().with(vec![
+            ("AWS_ACCESS_KEY_ID", "id".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "secret-of-the-test".to_owned()),
+            ("AWS_ENDPOINT_URL_S3", format!("https://127.0.0.1:{}", closed_port())),
+            (name, value),
+        ])
+    };
+    let proxy = format!("http://127.0.0.1:{}", closed_port());
+    for (name, value, code) in [
+        ("HTTPS_PROXY", proxy.as_str(), 4),
+        ("HTTPS_PROXY", "http://user:pass@:x:/", 2),
+        ("HTTPS_PROXY", "ftp://127.0.0.1:21", 2),
+        ("AWS_CA_BUNDLE", "missing.pem", 2),
+        ("AWS_CA_BUNDLE", "source/a", 2),
+        ("AWS_CA_BUNDLE", "source", 2),
+    ] {
+        let place = environment(name, value.to_owned());
+        place.write("source/a", "no certificate");
+        let result = timed(&place, &["migrate", "source", "s3://bucket/p", "--json"], code);
+        for word in ["message", "remedy"] {
+            let text = result[word].as_str().unwrap();
+            assert!(text.contains(name), "{name}={value}: {text}");
+        }
+    }
+}
+
+/// A refusal without a body was told with half a sentence, and without what to do.
+#[test]
+fn a_refusal_without_words_shows_its_status() {
+    use std::io::{Read, Write};
+    for status in ["500 Internal Server Error", "501 Not Implemented", "418 I'm a teapot"] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            while let Ok((mut stream, _)) = listener.accept() {
+                let _ = stream.read(&mut [0; 65_536]);
+                let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+                // Whoever hangs up early is served no longer.
+                let _ = stream.write_all(answer.as_bytes());
+            }
+        });
+        let place = Place::new().with(vec![
+            ("AWS_ACCESS_KEY_ID", "id".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "secret-of-the-test".to_owned()),
+            ("AWS_ENDPOINT_URL_S3", format!("http://{address}")),
+        ]);
+        place.write("source/a", "a");
+        let ended = place.run(&["migrate", "source", "s3://bucket/p", "--json"]);
+        let result = ended.result();
+        let message = result["message"].as_str().unwrap();
+        assert!(message.contains(&format!("{}: ", &status[..3])), "{message}");
+        let client_error = status.starts_with('4');
+        assert!(client_error || !result["remedy"].as_str().unwrap().is_empty(), "{result}");
+    }
+}

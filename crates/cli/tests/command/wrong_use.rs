@@ -2,7 +2,7 @@
 
 use crate::call::Place;
 
-const CALLS: [&str; 58] = [
+const CALLS: [&str; 60] = [
     "",
     "nothing",
     "migrate",
@@ -43,6 +43,8 @@ const CALLS: [&str; 58] = [
     "migrate hdfs://namenode:99999/source target",
     "migrate s3:// target",
     "migrate hdfs:///data target",
+    "migrate hdfs:// target",
+    "migrate source target --config switch.toml",
     "migrate hdfs:///data target --hadoop-conf source",
     "migrate source s3://bucket/p --target-endpoint nonsense",
     "migrate source s3://bucket/p --target-profile no-such-profile",
@@ -69,6 +71,7 @@ fn wrong_calls() {
     place.write("source/a", "a");
     std::fs::write(place.path("bad.toml"), "bandwith = \"1MB/s\"\n").unwrap();
     std::fs::write(place.path("units.toml"), "bandwidth = \"25\"\n").unwrap();
+    std::fs::write(place.path("switch.toml"), "json = \"x\"\n").unwrap();
     for arguments in CALLS {
         let mut words: Vec<&str> = arguments.split_whitespace().collect();
         let plain = place.run(&words).expect(2);
@@ -115,6 +118,20 @@ fn help_version_and_completions() {
     for shell in ["bash", "zsh", "fish"] {
         let script = place.run(&["completions", shell]).expect(0).stdout;
         assert!(script.contains("whimbrel"), "{shell}");
+    }
+}
+
+/// Completions and help stood between JSON lines as they are.
+#[test]
+fn texts_for_programs_are_results() {
+    let place = Place::new();
+    let plain = place.run(&["completions", "bash"]).expect(0).stdout;
+    let result = place.run(&["completions", "bash", "--json"]).expect(0).result();
+    assert_eq!(result["script"].as_str().unwrap().trim_end(), plain.trim_end());
+    for arguments in [&["help"][..], &["help", "migrate"], &["migrate", "--help"], &["--version"]] {
+        let plain = place.run(arguments).expect(0).stdout;
+        let result = place.run(&[arguments, &["--json"]].concat()).expect(0).result();
+        assert_eq!(result["text"].as_str().unwrap(), plain.trim_end(), "{arguments:?}");
     }
 }
 

@@ -43,6 +43,10 @@ pub struct Progress {
     pub paused: bool,
 }
 
+/// The stream is looked at every few hundred milliseconds. Not heard of for longer, what happens at
+/// the source is not known, and the target may be behind.
+const UNHEARD_MILLIS: u64 = 5_000;
+
 impl Migration {
     /// Removals that wait for their judgement are pending like any live change.
     fn pending_with_removals(&self) -> PendingSummary {
@@ -68,18 +72,15 @@ impl Migration {
             (Some(applied), Some(first)) => Some(applied.min(TxId(first.0 - 1))),
         };
         let scanning_done = self.scanned || pending.first_txid.is_none_or(|first| first.0 > 0);
-        let stream_behind = self.config.live
-            && self.stream.applied.is_some_and(|applied| applied < self.stream.synced);
         Progress {
             phase: self.phase,
             as_of: watermark.filter(|_| scanning_done && self.scan_begun),
             applied: self.stream.applied,
             synced: self.stream.synced,
-            behind_since: match (pending.first_seen, stream_behind) {
-                (Some(seen), _) => Some(seen),
-                (None, true) => self.stream.caught_up,
-                (None, false) => None,
-            },
+            behind_since: [pending.first_seen, self.stream_behind_since()]
+                .into_iter()
+                .flatten()
+                .min(),
             pending,
             copies: self.copies_in_flight,
             passes: self.passes.len(),
@@ -92,5 +93,16 @@ impl Migration {
             target_lost: self.target_side.lost.as_ref().map(|(since, _)| *since),
             paused: self.paused,
         }
+    }
+    /// Since when the stream is not known to be followed to its end.
+    fn stream_behind_since(&self) -> Option<Time> {
+        if !self.config.live {
+            return None;
+        }
+        let heard = self.stream.caught_up.unwrap_or(self.stream.last_change);
+        let behind = self.stream.applied.is_some_and(|applied| applied < self.stream.synced);
+        let unheard =
+            self.phase == Phase::Running && self.now.millis_since(heard) >= UNHEARD_MILLIS;
+        (behind || unheard).then_some(heard)
     }
 }

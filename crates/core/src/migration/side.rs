@@ -14,6 +14,8 @@ use crate::record::Parked;
 pub(super) struct SideState {
     /// Since when it does not answer, and how it said so last.
     pub(super) lost: Option<(Time, Failure)>,
+    /// When it answered last, in this run.
+    heard: Option<Time>,
     /// Told to people.
     reported: bool,
     failures: u32,
@@ -29,6 +31,11 @@ const TRIES_MAX: u32 = 4;
 /// Without `live`: how long a side may stay full. It answers, so nobody need wait for it as for one
 /// that is lost; somebody may be making room.
 const FULL_PATIENCE_MILLIS: u64 = 60_000;
+/// A side that is lost for so long is told of, if only one piece of work could find it out.
+const LOST_TOLD_MILLIS: u64 = 3_000;
+/// The stream is looked at every few hundred milliseconds, and an answer takes seconds at most: one
+/// that does not come for so long may never come.
+const POLL_SILENCE_MILLIS: u64 = 8_000;
 /// Small files may still fit where large ones do not: full is not told again for so long.
 const FULL_TOLD_EVERY_MILLIS: u64 = 60_000;
 
@@ -52,8 +59,14 @@ impl SideState {
         let told_long_ago = |at: Time| now.millis_since(at) >= FULL_TOLD_EVERY_MILLIS;
         match self.is_full() {
             true => self.full_told.is_none_or(told_long_ago),
-            false => self.failures > 1,
+            false => self.failures > 1 || self.told_by().is_some_and(|by| by <= now),
         }
+    }
+
+    /// When people are told of it at the latest, if it is lost and they were not told yet.
+    fn told_by(&self) -> Option<Time> {
+        let (since, _) = self.lost.as_ref().filter(|_| !self.reported && !self.is_full())?;
+        Some(since.plus_millis(LOST_TOLD_MILLIS))
     }
 }
 
@@ -126,19 +139,56 @@ impl Migration {
             return;
         }
         state.lost.get_or_insert_with(|| (now, failure.clone())).1 = failure.clone();
-        if !state.reported && state.is_worth_telling(now) {
-            state.reported = true;
-            state.full_told = state.is_full().then_some(now).or(state.full_told);
-            self.outbox.send(Effect::Report(Report {
-                path: None,
-                kind: ReportKind::SideLost,
-                failure: failure.clone(),
-            }));
+        self.tell_if_lost(failure.side);
+    }
+
+    fn tell_if_lost(&mut self, side: Side) {
+        let now = self.now;
+        let state = self.side(side);
+        let Some((_, failure)) = state.lost.clone() else { return };
+        if state.reported || !state.is_worth_telling(now) {
+            return;
         }
+        state.reported = true;
+        state.full_told = state.is_full().then_some(now).or(state.full_told);
+        let (path, kind) = (None, ReportKind::SideLost);
+        self.outbox.send(Effect::Report(Report { path, kind, failure }));
+    }
+
+    /// Tells of sides that did not come back soon, and of a source that leaves a look at its stream
+    /// without any answer: one that refuses is found out sooner.
+    pub(super) fn notice_silence(&mut self) {
+        let missed = |since: &Time| self.now.millis_since(*since) >= POLL_SILENCE_MILLIS;
+        if let Some(since) = self.poll_unanswered_since().filter(missed)
+            && self.source_side.lost.is_none()
+        {
+            let failure = Failure {
+                side: Side::Source,
+                kind: FailureKind::Unavailable,
+                message: format!(
+                    "the source has not answered for {} s",
+                    POLL_SILENCE_MILLIS / 1000
+                ),
+                remedy: "look whether it runs and can be reached; nothing is lost as long as it \
+                         keeps its history"
+                    .to_owned(),
+            };
+            self.source_side.lost = Some((since, failure));
+        }
+        for side in [Side::Source, Side::Target] {
+            self.tell_if_lost(side);
+        }
+    }
+
+    /// Since when nothing was heard of the source, if a look at its stream is under way.
+    fn poll_unanswered_since(&self) -> Option<Time> {
+        let asked = self.stream.polling?;
+        Some(self.source_side.heard.map_or(asked, |heard| heard.max(asked)))
     }
 
     /// A side answered. One that is full answers all the time: only a write shows that it has room.
     pub(super) fn answered_by(&mut self, side: Side) {
+        self.side(side).heard = Some(self.now);
         if !self.side(side).is_full() {
             self.is_back(side);
         }
@@ -151,22 +201,11 @@ impl Migration {
             return;
         }
         let told = state.reported;
+        let what = if state.is_full() { "has room again" } else { "answers again" };
         let lost = state.lost.take();
-        *state = SideState { full_told: state.full_told, ..SideState::default() };
+        let (heard, full_told) = (state.heard, state.full_told);
+        *state = SideState { heard, full_told, ..SideState::default() };
         if let (true, Some((_, failure))) = (told, lost) {
-            let what = match failure.kind {
-                FailureKind::Full => "has room again",
-                FailureKind::Unavailable
-                | FailureKind::Throttled
-                | FailureKind::Denied
-                | FailureKind::Missing
-                | FailureKind::Refused
-                | FailureKind::Conflict
-                | FailureKind::Corrupt
-                | FailureKind::Moved
-                | FailureKind::Unsupported
-                | FailureKind::Defect => "answers again",
-            };
             self.outbox.send(Effect::Report(Report {
                 path: None,
                 kind: ReportKind::SideBack,
@@ -212,17 +251,19 @@ impl Migration {
         })
     }
 
-    /// When a side is tried again, or given up.
+    /// When a side is tried again, told of, or given up.
     pub(super) fn side_deadline(&self) -> Option<Time> {
-        [&self.source_side, &self.target_side]
-            .into_iter()
-            .filter(|state| state.failures > 0)
-            .map(|state| match state.given_up_at(self.config.give_up_after_millis) {
+        let sides = [&self.source_side, &self.target_side].into_iter();
+        let tried = sides.clone().filter(|state| state.failures > 0).map(|state| {
+            match state.given_up_at(self.config.give_up_after_millis) {
                 Some(at) if self.now >= state.retry_at => at,
                 Some(_) | None => state.retry_at,
-            })
-            .filter(|deadline| *deadline > self.now)
-            .min()
+            }
+        });
+        let told = sides.filter_map(SideState::told_by);
+        let unanswered = self.poll_unanswered_since().filter(|_| self.source_side.lost.is_none());
+        let missed = unanswered.map(|since| since.plus_millis(POLL_SILENCE_MILLIS));
+        tried.chain(told).chain(missed).filter(|deadline| *deadline > self.now).min()
     }
 
     pub(super) fn report_hot(&mut self, path: &RelPath) {

@@ -175,8 +175,9 @@ impl Migration {
         self.stream.last_change = self.now;
     }
 
-    /// Asks again what could not be told.
+    /// Asks again what could not be told, and tells of a side that stays silent.
     pub(super) fn retry_start(&mut self) {
+        self.notice_silence();
         if due(self.root_retry_at, self.now) {
             self.root_retry_at = None;
             self.look_at_root();

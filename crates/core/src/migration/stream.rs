@@ -24,8 +24,8 @@ pub(super) struct Stream {
     pub(super) saved: Option<TxId>,
     /// What the source had made durable at the last look.
     pub(super) synced: TxId,
-    /// A look is under way.
-    pub(super) polling: bool,
+    /// Since when a look is under way.
+    pub(super) polling: Option<Time>,
     /// When the last look that reached the end was answered.
     pub(super) caught_up: Option<Time>,
     /// Nothing was worked on since the look that is under way was asked for.
@@ -85,10 +85,10 @@ impl Migration {
     /// Looks at the stream again if no look is under way.
     pub(super) fn poll_stream(&mut self) {
         let Some(after) = self.stream.applied else { return };
-        if self.stream.polling || self.gap_open || self.is_held_back(Side::Source) {
+        if self.stream.polling.is_some() || self.gap_open || self.is_held_back(Side::Source) {
             return;
         }
-        self.stream.polling = true;
+        self.stream.polling = Some(self.now);
         self.stream.still = true;
         let ticket = self.ask(Asked::Poll);
         self.outbox.send_after(Effect::Poll { ticket, after });
@@ -98,7 +98,7 @@ impl Migration {
         if self.tickets.remove(&ticket).is_none() {
             return;
         }
-        self.stream.polling = false;
+        self.stream.polling = None;
         match outcome {
             Streamed::Reply(reply) => self.follow(reply),
             Streamed::Gap { remedy } => self.open_gap(remedy),

@@ -60,6 +60,17 @@ struct Current {
     epoch: Epoch,
 }
 
+/// How long a call may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    /// One attempt.
+    pub(crate) call_timeout: Duration,
+    /// So long after its begin a call that failed is tried again.
+    pub(crate) retries: Duration,
+    /// The whole call.
+    pub(crate) patience: Duration,
+}
+
 /// What to do about a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Retry {
@@ -88,14 +99,15 @@ impl Namenodes {
         (current.epoch, current.index)
     }
 
-    /// Calls the active NameNode, for as long as `patience` lasts.
+    /// Calls the active NameNode, for as long as `times` allow.
     pub(crate) async fn call<R: Message + Default>(
         &self,
         lane: Lane,
         call: &Call,
-        call_timeout: Duration,
-        patience: Duration,
+        times: Times,
     ) -> Result<Answer<R>, Error> {
+        let Times { call_timeout, patience, .. } = times;
+        let retries = times.retries.min(patience);
         let started = Instant::now();
         let mut backoff = BACKOFF_FIRST;
         let mut attempts = 0_usize;
@@ -123,7 +135,7 @@ impl Namenodes {
                 }
             };
             let pause = if all_tried { backoff } else { Duration::ZERO };
-            if started.elapsed() + pause >= patience {
+            if started.elapsed() + pause >= retries {
                 return Err(Error::Unreachable {
                     cluster: self.cluster.name.clone(),
                     waited: started.elapsed(),

@@ -47,6 +47,41 @@ async fn a_server_that_never_answers_is_left_in_time() {
     assert!(seen.starts_with(b"HEAD /silent"));
 }
 
+/// A part of 16 MiB on its way to a server that does not read was waited for as long as a slow line
+/// may take for it.
+#[tokio::test]
+async fn a_server_that_stops_reading_is_left_in_time() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut sockets = Vec::new();
+        loop {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut head = vec![0; 4096];
+            let length = socket.read(&mut head).await.unwrap();
+            if head[..length].starts_with(b"HEAD") {
+                let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+                socket.write_all(answer).await.unwrap();
+            }
+            sockets.push(socket);
+        }
+    });
+    let settings = Settings {
+        endpoint: Some(format!("http://{address}")),
+        limits: impatient(Duration::from_secs(1)),
+        ..settings(gateway().endpoint())
+    };
+    let client = Client::new("stuck", &settings).await.unwrap();
+    let begin = Instant::now();
+    let bytes = bytes::Bytes::from(vec![7_u8; 64 << 20]);
+    let crc = Crc32c(crc32c::crc32c(&bytes));
+    let error = client.upload_part(b"k", "upload", 1, bytes.into(), crc).await.unwrap_err();
+    assert!(matches!(error, Error::TimedOut { .. }), "{error:?}");
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+    let sent = client.connection_counts().body_bytes;
+    assert!((1..64 << 20).contains(&sent), "{sent} bytes left");
+}
+
 #[tokio::test]
 async fn a_closed_port_is_unreachable() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

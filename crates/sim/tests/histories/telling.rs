@@ -206,3 +206,24 @@ fn rule_11_2_ledger_keeps_what_no_object_holds() {
     assert_eq!(counters(&run).files_copied, 1, "no byte was read again");
     ends_equal(run);
 }
+
+/// A source that went away in the middle of a look at its stream left the lag at 0, and nothing was
+/// said of it, for as long as its connection lasted.
+#[test]
+fn rule_10_1_lag_grows_while_the_stream_is_not_heard_of() {
+    let mut run = run();
+    file(&mut run, "a", 5);
+    until_settled(&mut run);
+    let poll = held(&mut run, polls);
+    let asked = run.now();
+    assert!(run.until(|run| run.core().progress().source_lost.is_some()), "it is noticed");
+    let noticed = run.now().millis_since(asked);
+    assert!((5_000..=10_000).contains(&noticed), "after {noticed} ms");
+    let progress = run.core().progress();
+    let behind = progress.behind_since.map(|since| run.now().millis_since(since));
+    assert!(behind >= Some(noticed), "{behind:?} ms behind");
+    answered_late(&mut run, poll, 1);
+    assert!(run.until(|run| run.core().progress().source_lost.is_none()), "it is back");
+    assert!(run.until(|run| run.core().progress().behind_since.is_none()), "it catches up");
+    ends_equal(run);
+}

@@ -23,6 +23,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 const PAUSE_IDLE_MAX: Duration = Duration::from_millis(250);
 /// A look may take this share of the NameNode's time: one part of so many.
 const COST_SHARE: u32 = 10;
+/// For so long a look that failed is tried again before the caller hears of it. Whoever follows asks
+/// again in any case, and has to know that nothing is followed meanwhile.
+const RETRIES: Duration = Duration::from_secs(3);
 /// How long a NameNode that becomes active may keep its position for itself.
 const TRANSITION_TRIES: u32 = 20;
 const TRANSITION_PAUSE: Duration = Duration::from_millis(250);
@@ -47,6 +50,7 @@ struct State {
 impl HdfsStream {
     pub fn new(client: Client, root: Root, retention: Retention) -> Self {
         let state = State { next: Instant::now(), idle: 0, last: None };
+        let client = client.with_retries_for(RETRIES);
         Self { client, root, retention, state: Mutex::new(state) }
     }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{FileType, OFlags, Statx};
+use rustix::fs::{FileType, OFlags, Statx, fstat};
 use rustix::io::Errno;
 use whimbrel_core::entry::{DirectoryNode, Entry, FileNode, Node, Page};
 use whimbrel_core::identity::Identity;
@@ -51,6 +51,9 @@ struct Inner {
 impl LocalSource {
     /// Opens the tree under `path`, which must stand there. The path itself may lead through
     /// symbolic links; below it none is followed.
+    ///
+    /// # Errors
+    /// `Missing`, `Denied`; `Refused` for what is neither a directory nor a regular file.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         Self::opened(path, false)
     }
@@ -63,7 +66,15 @@ impl LocalSource {
 
     fn opened(path: &Path, shallow: bool) -> Result<Self, StoreError> {
         let root = Root::new(path);
-        root.open().map_err(|errno| failure("open", &root.shown(b""), errno))?;
+        let handle = root.open().map_err(|errno| failure("open", &root.shown(b""), errno))?;
+        let state = fstat(&handle).map_err(|errno| failure("look at", &root.shown(b""), errno))?;
+        let kind = FileType::from_raw_mode(state.st_mode);
+        if !matches!(kind, FileType::Directory | FileType::RegularFile) {
+            return Err(StoreError::Refused {
+                message: format!("{} is neither a directory nor a file", path.display()),
+                remedy: "name a directory or a regular file".to_owned(),
+            });
+        }
         if !Path::new("/proc/self/fd").exists() {
             return Err(StoreError::Unsupported {
                 message: "/proc is not mounted".to_owned(),

@@ -10,8 +10,8 @@ const BLOCK_BYTES: usize = 64 * 1024;
 static ZEROS: [u8; BLOCK_BYTES] = [0; BLOCK_BYTES];
 
 /// Writes pieces one after the other, beginning at `start`. Whatever stood in this range before,
-/// the pieces stand there afterwards, and the file reaches at least to their end: the last block is
-/// written even if it is zeros.
+/// the pieces stand there afterwards. `end` is where the last of them ends: a block that reaches so
+/// far is written even if it is zeros, because a hole would not make the file that long.
 pub(super) fn write<'a>(
     file: &File,
     pieces: impl Iterator<Item = &'a [u8]>,

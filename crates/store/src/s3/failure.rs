@@ -17,19 +17,56 @@ pub(crate) enum Effect {
 
 /// `what` says what was tried, for people.
 pub(crate) fn told(what: &str, effect: Effect, error: &Error) -> StoreError {
-    sorted(format!("{what}: {error}"), effect, error.kind(), error.code().unwrap_or_default())
+    let (kind, code) = (error.kind(), error.code().unwrap_or_default());
+    sorted(format!("{what}: {error}"), effect, kind, code, remedy_of_setting(error))
 }
 
 /// The same for one key of a batch.
 pub(crate) fn not_removed(key: &[u8], failure: &DeletionFailure) -> StoreError {
     let message = format!("{}: {failure}", String::from_utf8_lossy(key));
-    sorted(message, Effect::Writes, failure.kind, &failure.code)
+    sorted(message, Effect::Writes, failure.kind, &failure.code, None)
 }
 
-fn sorted(message: String, effect: Effect, kind: Kind, code: &str) -> StoreError {
+/// Where one setting is to blame.
+fn remedy_of_setting(error: &Error) -> Option<String> {
+    let of_proxy = |variable: &str| {
+        format!(
+            "Correct {variable} (http://HOST:PORT) or unset it, or name the server's host in \
+             NO_PROXY."
+        )
+    };
+    match error {
+        Error::Configuration { setting, .. } if setting.contains("AWS_CA_BUNDLE") => {
+            let remedy = "Let AWS_CA_BUNDLE name a readable file with certificates in PEM form, or \
+                          unset it.";
+            Some(remedy.to_owned())
+        }
+        Error::Configuration { setting, .. } if setting.to_lowercase().ends_with("_proxy") => {
+            Some(of_proxy(setting))
+        }
+        Error::Unreachable { proxy: Some(variable), .. } => Some(of_proxy(variable)),
+        Error::Configuration { .. }
+        | Error::Unreachable { .. }
+        | Error::Credentials { .. }
+        | Error::Interrupted { .. }
+        | Error::TimedOut { .. }
+        | Error::Refused { .. }
+        | Error::Reply { .. }
+        | Error::Body { .. }
+        | Error::Invalid { .. } => None,
+    }
+}
+
+fn sorted(
+    message: String,
+    effect: Effect,
+    kind: Kind,
+    code: &str,
+    known: Option<String>,
+) -> StoreError {
     // versitygw answers 404 to an access key that it does not know.
     let kind = if code == UNKNOWN_USER { Kind::Denied } else { kind };
-    let remedy = remedy(kind, code).to_owned();
+    let remedy = known.unwrap_or_else(|| remedy(kind, code).to_owned());
     match kind {
         Kind::Unknown if effect == Effect::Writes => StoreError::Unknown { message },
         Kind::Unreachable | Kind::Unknown | Kind::Body => {
@@ -96,7 +133,8 @@ fn remedy_of_kind(kind: Kind) -> &'static str {
         }
         Kind::Configuration => "Correct the endpoint, the region (AWS_REGION) or the profile.",
         Kind::Unsupported => "This server lacks the feature: see `whimbrel doctor`.",
-        Kind::Invalid | Kind::Conflict | Kind::NotFound | Kind::Unknown | Kind::Body => "",
+        Kind::Unknown => "See the server's own log if it comes again.",
+        Kind::Invalid | Kind::Conflict | Kind::NotFound | Kind::Body => "",
     }
 }
 

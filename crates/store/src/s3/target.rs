@@ -463,6 +463,10 @@ impl Target for S3Target {
         Box::pin(listed(&self.client, prefix, after))
     }
 
+    fn bytes_sent(&self) -> Option<u64> {
+        Some(self.client.connection_counts().body_bytes)
+    }
+
     fn read(&self, key: &[u8]) -> ByteStream {
         let failed = |key: &[u8], error| told(&name(key), Effect::Reads, &error);
         bytes(&self.client, key.to_vec(), GetRequest::default(), failed)
