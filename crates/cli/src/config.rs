@@ -66,8 +66,10 @@ fn flags(file: &Path, name: &str, given: &ArgMatches) -> Result<Vec<OsString>, C
         }
         let given_by_hand =
             || given.value_source(&key.replace('-', "_")) == Some(ValueSource::CommandLine);
+        let mut stands_for = Vec::new();
+        add(&mut stands_for, key, value).map_err(|reason| wrong(file, &reason))?;
         if of_command.contains(key) && !given_by_hand() {
-            add(&mut flags, key, value).map_err(|reason| wrong(file, &reason))?;
+            flags.append(&mut stands_for);
         }
     }
     Ok(flags)

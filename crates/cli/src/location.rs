@@ -137,6 +137,9 @@ fn local(bytes: &[u8]) -> Result<Location, String> {
 }
 
 fn hdfs(rest: &str) -> Result<Location, String> {
+    if rest.is_empty() {
+        return Err(format!("the URL names neither a cluster nor a path; {FORMS}"));
+    }
     let (authority, path) = match rest.find('/') {
         Some(slash) => rest.split_at(slash),
         None => (rest, "/"),
@@ -245,6 +248,7 @@ mod tests {
             "",
             "ftp://h/a",
             "s3n://b/p",
+            "hdfs://",
             "hdfs://nn:port/a",
             "hdfs://nn:0/a",
             "hdfs://nn:70000/a",

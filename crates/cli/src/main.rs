@@ -23,6 +23,7 @@ use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
 use futures_util::FutureExt;
+use serde_json::json;
 
 use arguments::{Cli, Command};
 use commands::act;
@@ -40,11 +41,16 @@ fn main() -> ExitCode {
 /// Reads the call, carries it out and answers.
 fn answer(arguments: Vec<OsString>) -> u8 {
     let json = asks_for_json(&arguments);
-    match config::parse(arguments) {
+    match config::parse(for_help(arguments)) {
         Ok(cli) => run(cli),
         Err(ParseError::Config(error)) => refuse(error, json),
+        // A text that was asked for: help, version.
         Err(ParseError::Clap(error)) if !error.use_stderr() => {
-            output::standard_output(error.render().to_string().trim_end());
+            let text = error.render().to_string();
+            match json {
+                true => output::json_line("result", &json!({ "text": text.trim_end() })),
+                false => output::standard_output(text.trim_end()),
+            }
             0
         }
         Err(ParseError::Clap(error)) if json => {
@@ -109,7 +115,7 @@ async fn execute(cli: Cli) -> Result<u8, CommandError> {
         }
         Command::Confirm(arguments) => act::confirm(&arguments, json).await,
         Command::Version => Ok(commands::version::run(json)),
-        Command::Completions(arguments) => Ok(commands::completions::run(&arguments)),
+        Command::Completions(arguments) => Ok(commands::completions::run(&arguments, json)),
     }
 }
 
@@ -135,4 +141,13 @@ fn refuse(error: CommandError, json: bool) -> u8 {
 /// Whether JSON was asked for, as far as that can be seen in a call that cannot be read.
 fn asks_for_json(arguments: &[OsString]) -> bool {
     arguments.iter().skip(1).take_while(|a| *a != "--").any(|a| a == "--json")
+}
+
+/// `help` takes the names of commands alone: `--json` would be one to it.
+fn for_help(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let asked = arguments.iter().skip(1).find(|argument| *argument != "--json");
+    if asked.is_some_and(|asked| asked == "help") {
+        arguments.retain(|argument| argument != "--json");
+    }
+    arguments
 }

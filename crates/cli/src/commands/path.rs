@@ -10,11 +10,12 @@ use whimbrel_engine::{Request, story_at_rest};
 
 use crate::arguments::PathArguments;
 use crate::control;
-use crate::exit::CommandError;
+use crate::exit::{self, CommandError, Condition};
 use crate::output::{self, printable};
 use crate::state;
 
-/// Shows what happened to one path.
+/// Shows what happened to one path. One of which nothing is known ends with the code of a
+/// difference.
 ///
 /// # Errors
 /// No such migration, or it cannot say.
@@ -27,18 +28,37 @@ pub async fn run(arguments: &PathArguments, json: bool) -> Result<u8, CommandErr
         Some(answer) => answer.get("path").cloned().unwrap_or_default(),
         None => story_at_rest(&place.folder, &RelPath::new(bytes.to_vec()))?,
     };
-    let Value::Object(story) = story else { return Ok(0) };
+    let Value::Object(mut story) = story else { return Ok(0) };
+    let known = is_known(&story);
     if json {
+        story.insert("known".to_owned(), known.into());
         output::json_line("result", &story);
     } else {
         output::standard_output(&text(&story));
     }
-    Ok(0)
+    let conditions = (!known).then_some(Condition::Incomplete);
+    Ok(exit::code(&conditions.into_iter().collect()))
+}
+
+/// Something of the path itself is remembered; the root always is.
+fn is_known(story: &Map<String, Value>) -> bool {
+    let told = |name: &&str| match story.get(*name) {
+        Some(Value::Array(items)) => !items.is_empty(),
+        Some(value) => !value.is_null(),
+        None => false,
+    };
+    let is_root = story.get("path").and_then(Value::as_str) == Some("");
+    is_root || ["object", "marker", "found", "pending", "attempts"].iter().any(told)
 }
 
 fn text(story: &Map<String, Value>) -> String {
     let path = story.get("path").and_then(Value::as_str).unwrap_or_default();
     let mut lines = vec![printable(if path.is_empty() { "(the source root)" } else { path })];
+    if !is_known(story) {
+        let unknown =
+            "unknown: never seen, or removed, or a directory without an object of its own";
+        lines.push(format!("  {unknown}"));
+    }
     for (name, title) in [
         ("object", "stands on the target"),
         ("marker", "its directory marker stands on the target"),
@@ -60,9 +80,6 @@ fn text(story: &Map<String, Value>) -> String {
         && !attempts.is_empty()
     {
         lines.push(format!("  {} writes whose end is not known yet", attempts.len()));
-    }
-    if lines.len() == 1 {
-        lines.push("  nothing is known of it: nothing of it is on the target".to_owned());
     }
     lines.join("\n")
 }
@@ -100,6 +117,6 @@ mod tests {
                         source.inode          7\n  1 writes whose end is not known yet";
         assert_eq!(text(&story), expected);
         let unknown = Map::from_iter([("path".to_owned(), json!("x"))]);
-        assert!(text(&unknown).contains("nothing is known"));
+        assert!(text(&unknown).contains("unknown: never seen, or removed"));
     }
 }

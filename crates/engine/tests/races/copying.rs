@@ -15,12 +15,12 @@ async fn race_25_appended_to_while_it_is_copied() {
     let stage = Stage::shared("r25").await;
     stage.act([create_large("x", 2 * MIB, 1)]);
     let reading = stage.gate(Moment::ReadInPart, "x");
-    let run = stage.start().await;
+    let mut run = stage.start().await;
     reading.reached().await;
     stage.act([append_open("x", "r25")]);
     stage.act(write("r25", "and more"));
     reading.open();
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    run.until(|now| now.files_open == 1).await;
     stage.act([close("r25")]);
     stage.equal(run).await;
 }
