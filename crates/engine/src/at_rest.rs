@@ -30,6 +30,7 @@ pub fn status_at_rest(state: &Path) -> Result<Value, EngineError> {
     Ok(json!({
         "phase": "not running",
         "counters": meta.counters,
+        "spilled": ledger.spilled()?,
         "scanned": meta.scanned,
         "applied_txid": meta.position.map(|txid| txid.0),
         "pending_live": summary.lanes[0] + summary.removals,

@@ -120,21 +120,29 @@ pub(crate) struct LedgerThread {
 }
 
 /// Sums over the whole migration as they are durable.
-pub(crate) type SharedCounters = Arc<Mutex<Counters>>;
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sums {
+    pub(crate) counters: Counters,
+    /// Pending entries that went from memory to the disk's table.
+    pub(crate) spilled: u64,
+}
+
+/// The same for whoever shows them.
+pub(crate) type SharedSums = Arc<Mutex<Sums>>;
 
 impl LedgerThread {
-    /// Gives the ledger a thread. `counters` follow what is durable. The first failure ends it and
-    /// goes to `failed`.
+    /// Gives the ledger a thread. `sums` follow what is durable. The first failure ends it and goes
+    /// to `failed`.
     pub(crate) fn start(
         ledger: Ledger,
         view: View,
-        counters: SharedCounters,
+        sums: SharedSums,
         inputs: UnboundedSender<Input>,
         failed: UnboundedSender<EngineError>,
     ) -> std::io::Result<Self> {
         let (questions, asked) = channel();
         let pruned = Instant::now();
-        let clerk = Clerk { ledger, view, counters, inputs, waiting: Vec::new(), pruned };
+        let clerk = Clerk { ledger, view, sums, inputs, waiting: Vec::new(), pruned };
         let work = move || clerk.work(&asked, &failed);
         let thread = std::thread::Builder::new().name("ledger".to_owned()).spawn(work)?;
         Ok(Self { desk: LedgerDesk { questions }, thread })
@@ -160,7 +168,7 @@ pub(crate) struct View {
 struct Clerk {
     ledger: Ledger,
     view: View,
-    counters: SharedCounters,
+    sums: SharedSums,
     inputs: UnboundedSender<Input>,
     waiting: Vec<(u64, Vec<Change>)>,
     pruned: Instant,
@@ -225,7 +233,7 @@ impl Clerk {
         let batches: Vec<&[Change]> =
             self.waiting.iter().map(|(_, changes)| changes.as_slice()).collect();
         let mut summary = self.ledger.apply(&batches)?;
-        self.count();
+        self.count()?;
         if self.pruned.elapsed() >= PRUNE_EVERY {
             self.ledger.prune_hints()?;
             self.pruned = Instant::now();
@@ -237,13 +245,15 @@ impl Clerk {
         Ok(())
     }
 
-    fn count(&self) {
-        let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+    fn count(&self) -> Result<(), LedgerError> {
+        let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
+        sums.spilled = self.ledger.spilled()?;
         for change in self.waiting.iter().flat_map(|(_, changes)| changes) {
             if let Change::Count(counted) = change {
-                counters.add(counted);
+                sums.counters.add(counted);
             }
         }
+        Ok(())
     }
 
     /// The core is gone only when the run ends, and then nobody waits for the answer.

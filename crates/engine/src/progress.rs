@@ -12,7 +12,7 @@ use whimbrel_core::record::{Counters, PendingSummary};
 use whimbrel_store::target::Target;
 
 use crate::counts::Counts;
-use crate::ledger_thread::SharedCounters;
+use crate::ledger_thread::{SharedSums, Sums};
 use crate::limit::Limits;
 
 /// Rates are means over this time.
@@ -27,6 +27,9 @@ pub struct Progress {
     pub counters: Counters,
     /// The same over this run.
     pub run: Counters,
+    /// Pending entries that went from memory to the disk since the migration began: more was
+    /// pending than memory holds.
+    pub spilled: u64,
     /// Bytes on their way per second: read from the source to be copied, or sent to the target,
     /// whichever is more; mean of the last ten seconds.
     pub bytes_per_second: u64,
@@ -104,7 +107,7 @@ pub struct Progress {
 
 /// Reads what progress is made of.
 pub(crate) struct Meter {
-    counters: SharedCounters,
+    sums: SharedSums,
     before: Counters,
     counts: Arc<Counts>,
     limits: Arc<Limits>,
@@ -127,32 +130,22 @@ struct Sample {
 }
 
 impl Meter {
-    /// Counts from where `counters` stand now.
+    /// Counts from where `sums` stand now.
     pub(crate) fn new(
-        counters: SharedCounters,
+        sums: SharedSums,
         counts: Arc<Counts>,
         limits: Arc<Limits>,
         target: Arc<dyn Target>,
     ) -> Self {
-        let before = *counters.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = sums.lock().unwrap_or_else(PoisonError::into_inner).counters;
         let (history, out_of_scope) = <(Arc<AtomicU64>, Arc<AtomicU64>)>::default();
         let samples = VecDeque::new();
         let sent_before = target.bytes_sent().unwrap_or_default();
-        Self {
-            counters,
-            before,
-            counts,
-            limits,
-            target,
-            sent_before,
-            history,
-            out_of_scope,
-            samples,
-        }
+        Self { sums, before, counts, limits, target, sent_before, history, out_of_scope, samples }
     }
 
     pub(crate) fn read(&mut self, core: &Migration, now: Time, elapsed: Duration) -> Progress {
-        let counters = *self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        let Sums { counters, spilled } = *self.sums.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = core.progress();
         let since = |time: Time| now.millis_since(time) as f64 / 1000.0;
         let (bytes_per_second, paths_per_second) = self.rates(elapsed, &counters);
@@ -163,6 +156,7 @@ impl Meter {
             phase: phase_name(seen.phase),
             counters,
             run: difference(&counters, &self.before),
+            spilled,
             bytes_per_second,
             paths_per_second,
             as_of_txid,

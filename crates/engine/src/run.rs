@@ -28,7 +28,7 @@ use crate::driver::Driver;
 use crate::error::EngineError;
 use crate::followed::Followed;
 use crate::history::watch_history;
-use crate::ledger_thread::{LedgerDesk, LedgerThread, View};
+use crate::ledger_thread::{LedgerDesk, LedgerThread, Sums, View};
 use crate::limit::Limits;
 use crate::limited_source::LimitedSource;
 use crate::limited_target::LimitedTarget;
@@ -36,7 +36,7 @@ use crate::out_of_scope;
 use crate::problems::Problems;
 use crate::progress::{Meter, Progress};
 use crate::root_look::RootLook;
-use crate::setup::{Setup, Sides};
+use crate::setup::{Setup, Sides, hot_entries_max};
 use crate::unknown_outcome;
 use crate::world::{Lanes, World};
 
@@ -192,7 +192,7 @@ struct Parts {
 impl Parts {
     async fn run(
         self,
-        ledger: Ledger,
+        mut ledger: Ledger,
         meta: Meta,
         config: Config,
         orders: Orders,
@@ -201,11 +201,13 @@ impl Parts {
         let (failed_sender, failed) = mpsc::unbounded_channel();
         let attempts = ledger.attempts()?;
         unknown_outcome::tell_of_left(&attempts);
-        let counters = Arc::new(Mutex::new(meta.counters));
+        ledger.keep_in_memory(hot_entries_max(config.pending_max));
+        let sums = Sums { counters: meta.counters, spilled: ledger.spilled()? };
+        let sums = Arc::new(Mutex::new(sums));
         let answers = input_sender.clone();
         let children_first = !self.target.abilities().markers;
         let view = View { scope: self.scope.clone(), children_first };
-        let thread = LedgerThread::start(ledger, view, counters.clone(), answers, failed_sender)
+        let thread = LedgerThread::start(ledger, view, sums.clone(), answers, failed_sender)
             .map_err(|error| {
                 EngineError::local(format!("no thread for the ledger: {error}"), "free memory")
             })?;
@@ -213,7 +215,7 @@ impl Parts {
         let resumed = meta.inventory_done;
         let core = Migration::new(config, &meta, attempts, clock.now());
         let limits = self.limits.clone();
-        let meter = Meter::new(counters, self.counts.clone(), limits.clone(), self.target.clone());
+        let meter = Meter::new(sums, self.counts.clone(), limits.clone(), self.target.clone());
         let problems = self.problems.clone();
         let socket = Socket::open(&self.folder, &orders, thread.desk.clone(), limits);
         let told = orders.progress.clone();

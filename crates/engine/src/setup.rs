@@ -8,6 +8,7 @@ use whimbrel_core::config::{Config, DirectoryMarkers};
 use whimbrel_core::failure::Side;
 use whimbrel_core::path::{Namespace, RelPath};
 use whimbrel_core::scope::Scope;
+use whimbrel_ledger::Options as LedgerOptions;
 use whimbrel_store::error::StoreError;
 use whimbrel_store::key::KeyMap;
 use whimbrel_store::source::{ChangeStream, Source};
@@ -21,6 +22,8 @@ use crate::state::State;
 
 /// How long a side may take for its first answer.
 const FIRST_ANSWER: Duration = Duration::from_secs(28);
+/// Paths that may be worked on however few may be pending.
+const CLAIMS_MIN: usize = 256;
 
 /// Everything that one run is made of.
 pub struct Setup {
@@ -93,7 +96,14 @@ impl Setup {
 /// read: a look at a long edit segment takes a NameNode a second, and hundreds of files change in
 /// it. What is worked on cannot be coarsened, so it is at most half of what may be pending.
 fn claims_max(pending_max: u64) -> usize {
-    usize::try_from(pending_max / 2).unwrap_or(usize::MAX).clamp(256, 1_024)
+    usize::try_from(pending_max / 2).unwrap_or(usize::MAX).clamp(CLAIMS_MIN, 1_024)
+}
+
+/// Pending entries that the ledger keeps in memory at most: as many as may be pending, and twice
+/// what is worked on at least, which has to stay there.
+pub(crate) fn hot_entries_max(pending_max: u64) -> usize {
+    let usual = LedgerOptions::default().hot_entries_max;
+    usize::try_from(pending_max).unwrap_or(usize::MAX).clamp(2 * CLAIMS_MIN, usual)
 }
 
 /// The two sides of a run before it begins.

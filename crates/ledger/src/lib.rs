@@ -34,7 +34,8 @@
 //! **Pending entries** are hot (in memory, redone from `pending_log` at open) or cold (in
 //! `pending`), never both. A batch of marks is one appended log record; an entry that is settled
 //! before [`Options::hot_entries_max`] others came never touches an index. Beyond that bound free
-//! ones move to `pending` in the order of their keys. The log starts anew when it has grown long.
+//! ones move to `pending` in the order of their keys, and are counted under the setting `spilled`.
+//! The log starts anew when it has grown long.
 //!
 //! # Faulty disks
 //!
@@ -57,18 +58,18 @@ mod object;
 mod pending;
 mod question;
 mod schema;
+mod setting;
 mod state;
 
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::Connection;
 use whimbrel_core::entry::Page;
 use whimbrel_core::input::{Group, PageJoin, Removals, Work};
 use whimbrel_core::number::{Time, TxId};
 use whimbrel_core::path::{Namespace, RelPath};
 use whimbrel_core::record::{Attempt, Change, Found, Lane, Meta, Pending, PendingSummary, Row};
 
-use codec::Kind;
 pub use error::{LedgerError, Result};
 use folder::Folder;
 pub use folder::{DATABASE, LOCK};
@@ -226,25 +227,28 @@ impl Ledger {
         Ok(self.state.kept.meta.clone())
     }
 
+    /// Pending entries that went from memory to the disk's table since the migration began.
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub fn spilled(&self) -> Result<u64> {
+        self.usable()?;
+        Ok(self.state.spilled)
+    }
+
+    /// Another bound than [`Options::hot_entries_max`] from the next change on.
+    pub fn keep_in_memory(&mut self, hot_entries_max: usize) {
+        self.hot_entries_max = hot_entries_max;
+        self.state.pending.keep_in_memory(hot_entries_max);
+    }
+
     /// A text that the migration keeps under a name.
     ///
     /// # Errors
     /// `Closed`, `Damaged`, `Database`.
     pub fn setting(&self, key: &str) -> Result<Option<String>> {
         self.usable()?;
-        let record: Option<Vec<u8>> = self
-            .sql
-            .prepare_cached("SELECT record FROM setting WHERE key = ?1")?
-            .query_row([key], |row| row.get(0))
-            .optional()?;
-        let Some(record) = record else {
-            return Ok(None);
-        };
-        let (stored, value): (String, String) = codec::decode(Kind::Setting, &record)?;
-        if stored != key {
-            return Err(LedgerError::damaged(format!("the setting {key}")));
-        }
-        Ok(Some(value))
+        setting::get(&self.sql, key)
     }
 
     /// Keeps a text under a name; durable at return.
@@ -252,18 +256,7 @@ impl Ledger {
     /// # Errors
     /// `Closed`, `Full`, `Denied`, `Database`; then the older text stays.
     pub fn set_setting(&mut self, key: &str, value: &str) -> Result<()> {
-        let record = codec::encode(Kind::Setting, &(key, value))?;
-        self.transaction(|state, sql| {
-            let replaced = sql
-                .prepare_cached("UPDATE setting SET record = ?2 WHERE key = ?1")?
-                .execute(params![key, record])?;
-            if replaced == 0 {
-                sql.prepare_cached("INSERT INTO setting (key, record) VALUES (?1, ?2)")?
-                    .execute(params![key, record])?;
-                state.kept.counts.settings += 1;
-            }
-            Ok(())
-        })
+        self.transaction(|state, sql| state.put_setting(sql, key, value))
     }
 
     /// Reads every page and every record and compares them with each other. Reads the whole

@@ -449,13 +449,17 @@ impl PendingSet {
         Ok(summary)
     }
 
-    /// Writes what changed since the last commit; part of the caller's transaction.
-    pub(crate) fn flush(&mut self, sql: &Connection) -> Result<()> {
-        if self.hot.len() > self.hot_max {
-            self.cool(sql)?;
-        }
+    /// Another bound of the hot part, from the next transaction on.
+    pub(crate) fn keep_in_memory(&mut self, hot_max: usize) {
+        self.hot_max = hot_max;
+    }
+
+    /// Writes what changed since the last commit; part of the caller's transaction. Says how many
+    /// entries became cold.
+    pub(crate) fn flush(&mut self, sql: &Connection) -> Result<u64> {
+        let cooled = if self.hot.len() > self.hot_max { self.cool(sql)? } else { 0 };
         if self.dirty.is_empty() {
-            return Ok(());
+            return Ok(cooled);
         }
         let dirty = std::mem::take(&mut self.dirty);
         let logged: Vec<Logged<&Entry, RelPath>> = dirty
@@ -470,7 +474,7 @@ impl PendingSet {
         if self.log_bytes > LOG_BYTES_MAX && self.log_bytes > 2 * self.hot.bytes() {
             self.rewrite_log(sql)?;
         }
-        Ok(())
+        Ok(cooled)
     }
 
     /// Records in the table and in the log.
@@ -492,9 +496,10 @@ impl PendingSet {
     }
 
     /// Moves free entries to the table until a tenth of the bound is free again, a part at a time so
-    /// that no transaction takes long: those of paths alone first.
-    fn cool(&mut self, sql: &Connection) -> Result<()> {
-        let mut excess = self.hot.len() - self.hot_max + self.hot_max / 10;
+    /// that no transaction takes long: those of paths alone first. Says how many.
+    fn cool(&mut self, sql: &Connection) -> Result<u64> {
+        let before = self.hot.len();
+        let mut excess = before - self.hot_max + self.hot_max / 10;
         for coarse in [false, true] {
             let victims = self.hot.keys(coarse, excess, &self.claimed);
             excess -= victims.len();
@@ -505,7 +510,7 @@ impl PendingSet {
                 }
             }
         }
-        Ok(())
+        Ok((before - self.hot.len()) as u64)
     }
 
     fn rewrite_log(&mut self, sql: &Connection) -> Result<()> {

@@ -16,6 +16,10 @@ use crate::hint::Hints;
 use crate::key::Names;
 use crate::object::Objects;
 use crate::pending::PendingSet;
+use crate::setting;
+
+/// The setting that counts what was moved from memory to the table of what is pending.
+const SPILLED: &str = "spilled";
 
 /// What is kept once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +71,8 @@ pub(crate) struct State {
     pub pending: PendingSet,
     pub attempts: Attempts,
     pub hints: Hints,
+    /// Pending entries that were moved to the table since the migration began.
+    pub spilled: u64,
 }
 
 impl State {
@@ -82,6 +88,7 @@ impl State {
             pending: PendingSet::load(sql, names, hot_max)?,
             attempts: Attempts::load(sql, names)?,
             hints: Hints::load(sql, names)?,
+            spilled: spilled(sql)?,
         };
         state.count();
         if state.kept.counts != state.written.counts {
@@ -109,12 +116,23 @@ impl State {
 
     /// Writes what is kept in memory until the end of a transaction.
     pub(crate) fn flush(&mut self, sql: &Connection) -> Result<()> {
-        self.pending.flush(sql)?;
+        let spilled = self.pending.flush(sql)?;
+        if spilled > 0 {
+            self.spilled += spilled;
+            self.put_setting(sql, SPILLED, &self.spilled.to_string())?;
+        }
         self.count();
         if self.kept != self.written {
             self.kept.write(sql)?;
             self.written = self.kept.clone();
         }
+        Ok(())
+    }
+
+    /// Keeps a text under a name, in the caller's transaction.
+    pub(crate) fn put_setting(&mut self, sql: &Connection, key: &str, value: &str) -> Result<()> {
+        let new = setting::put(sql, key, value)?;
+        self.kept.counts.settings += u64::from(new);
         Ok(())
     }
 
@@ -231,4 +249,9 @@ impl State {
         self.kept.counts.rows += u64::from(new);
         Ok(())
     }
+}
+
+fn spilled(sql: &Connection) -> Result<u64> {
+    let Some(text) = setting::get(sql, SPILLED)? else { return Ok(0) };
+    text.parse().map_err(|_| LedgerError::damaged(format!("the setting {SPILLED}")))
 }

@@ -92,3 +92,31 @@ fn the_log_starts_anew_before_it_grows_without_bound() {
     let entry = ledger.pending_entry(&name.as_str().into()).unwrap().unwrap();
     assert_eq!((entry.mark, entry.first_txid), (Mark(999), TxId(1)));
 }
+
+#[test]
+fn what_memory_does_not_hold_is_spilled_and_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options { hot_entries_max: 20, ..Options::default() };
+    let mut ledger = Ledger::open(folder.path(), options).unwrap();
+    let name = |number| format!("{number:02}");
+    let marks: Vec<Change> = (1..=25).map(|number| mark(&name(number), number)).collect();
+    ledger.apply(&[&marks[..20]]).unwrap();
+    assert_eq!(ledger.spilled().unwrap(), 0);
+    ledger.apply(&[&marks[20..]]).unwrap();
+    assert_eq!(ledger.spilled().unwrap(), 7, "five too many, and a tenth to be free again");
+    let rows = |ledger: &Ledger| -> u64 {
+        ledger.sql.query_row("SELECT count(*) FROM pending", [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(rows(&ledger), 7);
+    drop(ledger);
+
+    let mut ledger = Ledger::open(folder.path(), Options::default()).unwrap();
+    ledger.check().unwrap();
+    assert_eq!(ledger.spilled().unwrap(), 7);
+    ledger.keep_in_memory(5);
+    ledger.apply(&[&[mark(&name(26), 26)]]).unwrap();
+    assert_eq!((ledger.spilled().unwrap(), rows(&ledger)), (21, 21));
+    let (work, _) = ledger.take(Lane::Live, 99, Time(0)).unwrap();
+    let taken: Vec<String> = work.iter().map(|work| work.pending.path.to_string()).collect();
+    assert_eq!(taken, (1..=26).map(name).collect::<Vec<_>>());
+}

@@ -270,6 +270,7 @@ impl Request {
             outcome,
             total: progress.counters,
             run: progress.run,
+            spilled: progress.spilled,
             failures: progress.failures,
             files_open: progress.files_open,
             guarded: progress.guarded,

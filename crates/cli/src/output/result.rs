@@ -40,6 +40,8 @@ pub struct MigrationResult {
     pub total: Counters,
     /// Of this run.
     pub run: Counters,
+    /// Pending entries that went from memory to the disk, over all runs.
+    pub spilled: u64,
     /// Paths that failed and stay pending.
     pub failures: u64,
     /// Files that are open at the source.
@@ -78,6 +80,7 @@ impl MigrationResult {
         fields.insert("outcome".into(), self.outcome.name().into());
         add_counters(&mut fields, "", &self.total);
         add_counters(&mut fields, "run_", &self.run);
+        fields.insert("spilled".into(), self.spilled.into());
         for prefix in ["", "run_"] {
             fields.insert(format!("{prefix}failures"), self.failures.into());
             fields.insert(format!("{prefix}files_open"), self.files_open.into());
