@@ -79,6 +79,18 @@ impl Checker {
         report("compare", spawn(&mut command)?)
     }
 
+    /// Compares paths, kinds and lengths of a tree with what Hadoop's own S3A client lists of a
+    /// target (`s3://`), directory by directory and all files at once, under the default
+    /// exclusions.
+    ///
+    /// # Errors
+    /// [`TestbedError::Command`] when a side cannot be listed.
+    pub fn read_back(&self, source: &str, target: &str) -> Result<CheckReport, TestbedError> {
+        let mut command = self.java();
+        command.args(["read-back", source, target]).stdin(Stdio::null());
+        report("read back", spawn(&mut command)?)
+    }
+
     /// Watches a target of a churn for a `_SUCCESS` that stands before its files.
     ///
     /// # Errors

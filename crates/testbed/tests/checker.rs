@@ -87,6 +87,53 @@ fn hdfs_is_compared_with_objects_and_their_metadata() {
 }
 
 #[test]
+fn what_s3a_lists_is_compared() {
+    let here = tempfile::tempdir().unwrap();
+    let server = S3Mock::start().unwrap();
+    server.create_bucket("bucket").unwrap();
+    let endpoint = server.endpoint();
+    let names = [
+        ("a b%2B+", "a%20b%252B%2B"),
+        ("Zo\u{eb}/x #1", "Zo%C3%AB/x%20%231"),
+        ("Zo\u{eb}/deep/y", "Zo%C3%AB/deep/y"),
+    ];
+    fs::create_dir_all(here.path().join("Zo\u{eb}/deep")).unwrap();
+    fs::create_dir_all(here.path().join("empty #1")).unwrap();
+    fs::create_dir_all(here.path().join("hollow/_temporary")).unwrap();
+    for (name, key) in names {
+        fs::write(here.path().join(name), "text").unwrap();
+        put(endpoint, &format!("/bucket/p/{key}"), "", "text");
+    }
+    put(endpoint, "/bucket/p/empty%20%231/", "", "");
+    let checker = Checker::new().unwrap().with_s3(endpoint);
+    let source = here.path().to_str().unwrap();
+    let report = checker.read_back(source, "s3://bucket/p").unwrap();
+    assert!(report.equal, "{report:?}");
+    assert_eq!((&report.summary["files"], &report.summary["directories"]), (&json!(3), &json!(4)));
+
+    fs::write(here.path().join("a b%2B+"), "longer").unwrap();
+    fs::write(here.path().join("less"), "").unwrap();
+    fs::create_dir(here.path().join("bare")).unwrap();
+    put(endpoint, "/bucket/p/more/x", "", "");
+    let report = checker.read_back(source, "s3://bucket/p").unwrap();
+    assert!(!report.equal);
+    // A file is missed, or too many, in both ways of listing.
+    assert_eq!(
+        kinds(&report),
+        [
+            ("a b%2B+", "length"),
+            ("a b%2B+", "length"),
+            ("bare", "missing_directory"),
+            ("less", "missing"),
+            ("less", "missing"),
+            ("more", "extra"),
+            ("more/x", "extra"),
+            ("more/x", "extra"),
+        ]
+    );
+}
+
+#[test]
 fn a_commit_before_its_files_is_found() {
     let server = S3Mock::start().unwrap();
     server.create_bucket("bucket").unwrap();

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use whimbrel_testbed::{ChurnOptions, CreateFiles, FileSizes};
 
 use super::book::Book;
-use super::ground::{FOLDER, Ground, GroundPlan, conclude, demand, ending};
+use super::ground::{FINDINGS_KEPT, FOLDER, Ground, GroundPlan, conclude, demand, ending};
 use crate::local_tree::{Changes, LocalTree, TreePlan};
 use crate::whimbrel::Edition;
 
@@ -22,6 +22,23 @@ const COARSENED_MIN: u64 = 100;
 /// How long a run may take to become quiet.
 const QUIET_LIMIT: Duration = Duration::from_secs(1800);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Names that HDFS allows: spaces in all places, what URLs and XML write otherwise, characters in
+/// their two forms, one beyond the first plane, and what other tools append.
+const ODD_NAMES: [&str; 13] = [
+    "a b",
+    " before",
+    "after ",
+    "a+b",
+    "100%",
+    "a%20b",
+    "a&b<c>\"d'",
+    "a?b=c#d",
+    "N\u{e9}C",
+    "Ne\u{301}C",
+    "\u{1f426}",
+    "part-0 #1",
+    "part-0#1",
+];
 
 /// Which churn.
 #[derive(Debug, Args)]
@@ -144,6 +161,8 @@ fn measure(options: &Churn, seed: u64) -> Result<Value, Box<dyn Error>> {
     if overloaded {
         let coarsened = measured["coarsened"].as_u64().unwrap_or_default();
         demand(&mut measured, coarsened >= COARSENED_MIN, "coarsened too seldom");
+        let spilled = measured["spilled"].as_u64().unwrap_or_default();
+        demand(&mut measured, spilled > 0, "nothing was spilled to disk");
     } else {
         demand(&mut measured, equal.data_seconds <= SECONDS_MAX, "equal too late");
     }
@@ -154,6 +173,14 @@ fn measure(options: &Churn, seed: u64) -> Result<Value, Box<dyn Error>> {
         demand(&mut measured, overloaded || latest <= SECONDS_MAX, "a commit came too late");
         measured["commits"] = commits.summary;
         measured["commits"]["findings"] = json!(commits.findings);
+    }
+    if !local_source {
+        let listed = ground.read_back()?;
+        measured["s3a_differences"] = json!(listed.findings.len());
+        measured["s3a_listed"] = listed.summary;
+        let kept: Vec<&Value> = listed.findings.iter().take(FINDINGS_KEPT).collect();
+        measured["s3a_findings"] = json!(kept);
+        demand(&mut measured, listed.equal, "S3A lists something else");
     }
     if options.tls {
         measured["tunnels"] = json!(ground.tunnels());
@@ -200,6 +227,7 @@ fn end(
             if done.failed > 0 {
                 eprintln!("operations that HDFS refused: {}", done.all["failures"]);
             }
+            ground.hadoop()?.operations(&odd_names())?;
             Ok((serde_json::from_value(done.all["operations"].clone())?, done.seconds))
         }
         Changer::Local(changes) => {
@@ -211,6 +239,19 @@ fn end(
             Ok((counts, begun.elapsed().as_secs_f64()))
         }
     }
+}
+
+/// Changes that leave names behind which clients of S3 get wrong.
+fn odd_names() -> Vec<Value> {
+    let folder = format!("{FOLDER}/odd names");
+    let files = ODD_NAMES.iter().enumerate().map(|(number, name)| {
+        let path = format!("{folder}/{name}");
+        json!({"operation": "create", "path": path, "bytes": number, "seed": number})
+    });
+    let directories = ODD_NAMES
+        .iter()
+        .map(|name| json!({"operation": "mkdirs", "path": format!("{folder}/empty/{name}")}));
+    files.chain(directories).collect()
 }
 
 /// Since the last change.
@@ -242,6 +283,12 @@ fn wait_until_equal(ground: &Ground, local_source: bool) -> Result<Equal, Box<dy
             if number("pending_metadata") == 0 && status["lag_seconds"] == json!(0.0) {
                 return Ok(Equal { data_seconds, all_seconds: seconds, lag_seconds });
             }
+        }
+        // The time of quiet counts from the last change, so a run that is late ends when it is equal.
+        if status["running"] == json!(false) && status["outcome"] == json!("equal") {
+            let all_seconds = begin.elapsed().as_secs_f64();
+            let data_seconds = data_seconds.unwrap_or(all_seconds);
+            return Ok(Equal { data_seconds, all_seconds, lag_seconds });
         }
         if begin.elapsed() > QUIET_LIMIT || status["running"] != json!(true) {
             return Err(format!("not equal after {seconds:.1} s: {status}").into());

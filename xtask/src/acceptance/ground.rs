@@ -17,7 +17,7 @@ const NAME: &str = "acceptance";
 /// The source's folder on HDFS.
 pub const FOLDER: &str = "/data";
 /// Differences that are kept in the results.
-const FINDINGS_KEPT: usize = 20;
+pub const FINDINGS_KEPT: usize = 20;
 
 /// Which systems.
 #[derive(Clone, Debug, Default)]
@@ -148,6 +148,11 @@ impl Ground {
         Ok(self.checker()?.compare(&self.source, &self.target, arguments)?)
     }
 
+    /// Compares paths, kinds and lengths with what Hadoop's own S3A client lists of the target.
+    pub fn read_back(&self) -> Result<CheckReport, Box<dyn Error>> {
+        Ok(self.checker()?.read_back(&self.source, &self.target)?)
+    }
+
     /// Tunnels that went through the proxy.
     pub fn tunnels(&self) -> usize {
         let requests = self.tls.as_ref().map(|(_, proxy)| proxy.requests()).unwrap_or_default();
@@ -203,6 +208,7 @@ pub fn ending(code: i32, seen: &Seen, report: &CheckReport) -> Value {
         "metadata_updated": result["metadata_updated"],
         "changes_seen": result["changes_seen"],
         "coarsened": result["coarsened"],
+        "spilled": result["spilled"],
         "gaps": result["gaps"],
         "failures": result["failures"],
         "files_open": result["files_open"],

@@ -9,14 +9,14 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * Compares two trees, or watches a target for commits that come too early. It shares no code with
- * Whimbrel. Lines of JSON on standard output, a summary at last; exit 0 if nothing is wrong, 1 if
+ * Compares two trees, lists a target as Hadoop's own client does, or watches it for commits that
+ * come too early. It shares no code with Whimbrel. Lines of JSON on standard output, a summary at last; exit 0 if nothing is wrong, 1 if
  * something is, 2 if it could not look.
  *
  * <p>{@code CheckMain compare SOURCE TARGET [--ignore-extras] [--ignore-metadata]
  * [--ignore-directory-times] [--no-default-excludes] [--exclude GLOB]...}, {@code CheckMain
- * poll-commits TARGET}, {@code CheckMain create-bucket NAME}. Sides are {@code hdfs://}, {@code
- * s3://} and local paths.
+ * read-back SOURCE TARGET}, {@code CheckMain poll-commits TARGET}, {@code CheckMain create-bucket
+ * NAME}. Sides are {@code hdfs://}, {@code s3://} and local paths.
  */
 public final class CheckMain {
   private CheckMain() {}
@@ -59,6 +59,11 @@ public final class CheckMain {
         Tree source = tree(places.get(0), exclusions);
         Tree target = tree(places.get(1), exclusions);
         yield new Comparison(source, target, options, out).run();
+      }
+      case "read-back" -> {
+        try (S3aTree target = new S3aTree(places.get(1))) {
+          yield new ReadBack(tree(places.get(0), exclusions), target, out).run();
+        }
       }
       case "poll-commits" -> new CommitPoller(new S3Tree(places.get(0), exclusions), out).run();
       case "create-bucket" -> {

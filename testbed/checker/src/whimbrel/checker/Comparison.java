@@ -1,7 +1,5 @@
 package whimbrel.checker;
 
-import com.fasterxml.jackson.databind.ObjectMapper;
-import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.PrintStream;
@@ -10,7 +8,6 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.NavigableMap;
-import java.util.TreeMap;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
@@ -20,22 +17,19 @@ final class Comparison {
   /** What to leave out of the comparison. */
   record Options(boolean ignoreExtras, boolean ignoreMetadata, boolean ignoreDirectoryTimes) {}
 
-  private static final ObjectMapper JSON = new ObjectMapper();
-
   private final Tree source;
   private final Tree target;
   private final boolean targetHasMarkers;
   private final Options options;
-  private final PrintStream out;
-  private final Map<String, Long> counts = new TreeMap<>();
-  private long bytesCompared;
+  private final Findings findings;
 
   Comparison(Tree source, Tree target, Options options, PrintStream out) {
     this.source = source;
     this.target = target;
     this.targetHasMarkers = target instanceof S3Tree;
     this.options = options;
-    this.out = out;
+    this.findings = new Findings(out);
+    findings.count("bytes_compared", 0);
   }
 
   /** True if nothing differs. */
@@ -58,10 +52,10 @@ final class Comparison {
     pool.shutdown();
     for (Map.Entry<String, Tree.Entry> pair : there.entrySet()) {
       if (!options.ignoreExtras() && !isExpected(pair.getValue(), here)) {
-        differ(pair.getValue().path(), "extra", "stands on the target only");
+        findings.differ(pair.getValue().path(), "extra", "stands on the target only");
       }
     }
-    return summarize();
+    return findings.summarize();
   }
 
   private void compare(
@@ -70,33 +64,36 @@ final class Comparison {
       switch (entry.kind()) {
         case FILE -> compareFile(entry, there.get(key));
         case DIRECTORY -> compareDirectory(entry, there);
-        case OPEN_FILE -> differ(entry.path(), "open", "somebody is writing it");
-        case OTHER -> differ(entry.path(), "unsupported", "is no file and no directory");
+        case OPEN_FILE -> findings.differ(entry.path(), "open", "somebody is writing it");
+        case OTHER ->
+            findings.differ(entry.path(), "unsupported", "is no file and no directory");
       }
     } catch (IOException | RuntimeException failure) {
-      differ(entry.path(), "unreadable", failure.toString());
+      findings.differ(entry.path(), "unreadable", failure.toString());
     }
   }
 
   private void compareFile(Tree.Entry entry, Tree.Entry other) throws IOException {
-    count("files");
+    findings.count("files");
     if (other == null) {
-      differ(entry.path(), "missing", entry.bytes() + " bytes");
+      findings.differ(entry.path(), "missing", entry.bytes() + " bytes");
       return;
     }
     if (other.kind() != Tree.Kind.FILE) {
-      differ(entry.path(), "kind", "a file at the source, " + other.kind() + " on the target");
+      String kinds = "a file at the source, " + other.kind() + " on the target";
+      findings.differ(entry.path(), "kind", kinds);
       return;
     }
     if (entry.bytes() != other.bytes()) {
-      differ(entry.path(), "length", entry.bytes() + " against " + other.bytes());
+      findings.differ(entry.path(), "length", entry.bytes() + " against " + other.bytes());
       return;
     }
     try (Tree.Content one = source.open(entry);
         Tree.Content two = target.open(other)) {
       long offset = firstDifference(one.stream(), two.stream());
       if (offset >= 0) {
-        differ(entry.path(), "content", "first at byte " + offset + " of " + entry.bytes());
+        String place = "first at byte " + offset + " of " + entry.bytes();
+        findings.differ(entry.path(), "content", place);
       }
       compareMetadata(entry.path(), one.metadata(), two.metadata(), true);
     }
@@ -113,9 +110,7 @@ final class Comparison {
         return offset + index;
       }
       if (left.length == 0) {
-        synchronized (this) {
-          bytesCompared += offset;
-        }
+        findings.count("bytes_compared", offset);
         return -1;
       }
       offset += left.length;
@@ -124,7 +119,7 @@ final class Comparison {
 
   private void compareDirectory(Tree.Entry entry, NavigableMap<String, Tree.Entry> there)
       throws IOException {
-    count("directories");
+    findings.count("directories");
     if (entry.path().isEmpty()) {
       return;
     }
@@ -133,7 +128,7 @@ final class Comparison {
       // One whose children are all excluded may be taken for empty or not.
       boolean needed = targetHasMarkers ? !entry.hasChildren() : true;
       if (needed) {
-        differ(entry.path(), "missing_directory", "");
+        findings.differ(entry.path(), "missing_directory", "");
       }
       return;
     }
@@ -151,7 +146,7 @@ final class Comparison {
     String difference =
         options.ignoreMetadata() ? null : one.difference(two, compareMtime);
     if (difference != null) {
-      differ(path, "metadata", difference);
+      findings.differ(path, "metadata", difference);
     }
   }
 
@@ -160,31 +155,5 @@ final class Comparison {
     Tree.Entry counterpart = here.get(entry.path());
     return counterpart != null
         && (entry.kind() == Tree.Kind.DIRECTORY) == (counterpart.kind() == Tree.Kind.DIRECTORY);
-  }
-
-  private synchronized void count(String name) {
-    counts.merge(name, 1L, Long::sum);
-  }
-
-  private synchronized void differ(String path, String kind, String detail) {
-    counts.merge("different_" + kind, 1L, Long::sum);
-    ObjectNode line = JSON.createObjectNode();
-    line.put("type", "difference").put("path", path).put("kind", kind).put("detail", detail);
-    out.println(line);
-  }
-
-  private boolean summarize() {
-    ObjectNode line = JSON.createObjectNode().put("type", "summary");
-    long differences = 0;
-    for (Map.Entry<String, Long> count : counts.entrySet()) {
-      line.put(count.getKey(), count.getValue());
-      if (count.getKey().startsWith("different_")) {
-        differences += count.getValue();
-      }
-    }
-    line.put("bytes_compared", bytesCompared).put("differences", differences);
-    line.put("equal", differences == 0);
-    out.println(line);
-    return differences == 0;
   }
 }
