@@ -1,6 +1,7 @@
 //! The project's chores, one file each.
 
 mod acceptance;
+mod conformance;
 mod demo;
 mod interrupt;
 mod local_tree;
@@ -26,6 +27,8 @@ enum Chore {
     Acceptance(acceptance::Acceptance),
     /// Everything that decides whether a change may land; installs what it needs.
     Test(test::Test),
+    /// What every store has to keep to, on all of them; builds Garage (20 minutes of CPU).
+    Conformance,
     /// Simulated histories: the real core and ledger in a hostile world.
     Sim(sim::Sim),
     /// Real systems to try things on: a Hadoop cluster and S3 servers.
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         Chore::Demo(options) => demo::demo(&options),
         Chore::Acceptance(command) => acceptance::run(&command),
         Chore::Test(options) => test::test(&options),
+        Chore::Conformance => conformance::conformance(),
         Chore::Sim(options) => sim::sim(&options),
         Chore::Testbed(command) => testbed::run(&command),
     };

@@ -9,7 +9,7 @@ use whimbrel_store::conformance::{
 use whimbrel_store::error::StoreError;
 use whimbrel_store::s3::{Environment, S3Settings, S3Source, S3Target};
 use whimbrel_store::target::{Stamp, Target};
-use whimbrel_testbed::{S3Endpoint, S3Mock, S3Server, VersityGateway};
+use whimbrel_testbed::{Garage, S3Endpoint, S3Mock, S3Server, VersityGateway};
 
 fn settings(endpoint: &S3Endpoint, url: &str) -> S3Settings {
     let variables = endpoint.environment().into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
@@ -65,6 +65,18 @@ fn s3mock_target() {
     target_keeps(&server, &facts);
 }
 
+#[test]
+#[ignore = "builds Garage, 20 minutes of CPU: cargo xtask conformance"]
+fn garage_target() {
+    let server = Garage::start().expect("a server");
+    let facts = TargetFacts {
+        prefix: b"p/".to_vec(),
+        keeps_file_beside_directory: true,
+        copy_names_content: true,
+    };
+    target_keeps(&server, &facts);
+}
+
 /// Writes what the suite asks for with a target on the same bucket.
 async fn write(target: &S3Target, order: SourceWrite<'_>) -> Result<bool, String> {
     let text = |error: StoreError| error.to_string();
@@ -93,9 +105,7 @@ async fn write(target: &S3Target, order: SourceWrite<'_>) -> Result<bool, String
     target.put(&key, vec![Bytes::from(body)], &stamp).await.map(|_| true).map_err(text)
 }
 
-#[test]
-fn versitygw_source() {
-    let server = VersityGateway::start().expect("a server");
+fn source_keeps(server: &dyn S3Server) {
     server.create_bucket("bucket").expect("a bucket");
     let runtime = runtime();
     let settings = settings(server.endpoint(), "s3://bucket/in");
@@ -111,4 +121,15 @@ fn versitygw_source() {
         })
     };
     assert_kept(&runtime.block_on(check_source(&source, writes)));
+}
+
+#[test]
+fn versitygw_source() {
+    source_keeps(&VersityGateway::start().expect("a server"));
+}
+
+#[test]
+#[ignore = "builds Garage, 20 minutes of CPU: cargo xtask conformance"]
+fn garage_source() {
+    source_keeps(&Garage::start().expect("a server"));
 }
