@@ -13,6 +13,7 @@ mod open;
 mod output;
 mod record;
 mod request;
+mod running;
 mod signal;
 mod state;
 mod unit;

@@ -39,6 +39,9 @@ pub struct Progress {
     pub as_of_txid: Option<u64>,
     /// Everything up to here is durably pending or done; `None` without a stream.
     pub applied_txid: Option<u64>,
+    /// What happened at the source before this moment, in milliseconds since the Unix epoch, is
+    /// pending or done; `None` without a stream, and until it is followed to its end.
+    pub followed_ms: Option<u64>,
     /// Transactions at the source that are not on the target; `None` without a stream.
     pub lag_transactions: Option<u64>,
     /// Since how long something at the source is not on the target; 0 if nothing is missing.
@@ -161,6 +164,7 @@ impl Meter {
             paths_per_second,
             as_of_txid,
             applied_txid: transactions(seen.applied),
+            followed_ms: seen.followed.map(|time| time.0),
             lag_transactions: as_of_txid.or(transactions(seen.applied)).map(behind),
             lag_seconds: seen.behind_since.map_or(0.0, since),
             history_seconds: self.history.load(Ordering::Relaxed).checked_sub(1),

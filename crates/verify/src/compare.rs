@@ -111,6 +111,24 @@ impl Comparison {
         }
     }
 
+    /// A path that differed, anew.
+    pub async fn again(&self, path: &RelPath) -> Option<Difference> {
+        let key = self.verification.keys.key(path).ok()?;
+        let (path, source) = (path.clone(), &self.verification.source);
+        if path.is_marker() && source.namespace() == Namespace::Tree {
+            return match self.directory(path.clone(), key.clone()).await {
+                Some(missing) => Some(missing),
+                None => self.extra(path, key).await,
+            };
+        }
+        match attempt::ask(|| source.stat(&path)).await {
+            Ok(Some(Node::File(node))) => self.file(path, node).await,
+            Ok(Some(special @ Node::Special(_))) => self.node(path, special).await,
+            Ok(Some(Node::Directory(_)) | None) => self.extra(path, key).await,
+            Err(error) => Some(unverifiable(path, Side::Source, &error)),
+        }
+    }
+
     /// Looks until both sides are equal, or the source stood still around a difference.
     async fn file(&self, path: RelPath, mut node: FileNode) -> Option<Difference> {
         let mut pause = PAUSE_FIRST;

@@ -13,8 +13,12 @@ use whimbrel_store::target::Object;
 
 use crate::compare::Comparison;
 use crate::keys::Keys;
+use crate::settle::{Seen, settled};
 use crate::walk::{Item, Walk, What};
 use crate::{Difference, DifferenceKind, Meter, Verification, add, attempt};
+
+/// Differences that are kept to be looked at again.
+const OPEN_MAX: usize = 10_000;
 
 /// Compares one subtree after the other: what is not mapped, then each mapped one.
 pub(crate) async fn run(
@@ -31,10 +35,12 @@ pub(crate) async fn run(
             meter,
             differences,
             tasks: JoinSet::new(),
+            open: Vec::new(),
             unreadable: None,
             root,
         };
         join.run().await?;
+        join.settle().await;
     }
     Ok(())
 }
@@ -44,6 +50,8 @@ struct Join<'a> {
     meter: &'a Meter,
     differences: &'a mpsc::Sender<Difference>,
     tasks: JoinSet<Option<Difference>>,
+    /// Differences that somebody may be about to mend.
+    open: Vec<Seen>,
     /// A directory that could not be listed: nobody knows what is extra below it.
     unreadable: Option<RelPath>,
     root: RelPath,
@@ -203,7 +211,11 @@ impl Join<'_> {
         match self.tasks.join_next().await {
             None | Some(Ok(None)) => Ok(()),
             Some(Ok(Some(difference))) => {
-                self.tell(difference).await;
+                let worked_on = self.comparison.verification.worker.is_some();
+                match worked_on && self.open.len() < OPEN_MAX {
+                    true => self.open.push(Seen::now(difference)),
+                    false => self.tell(difference).await,
+                }
                 Ok(())
             }
             Some(Err(error)) => Err(Failure {
@@ -212,6 +224,15 @@ impl Join<'_> {
                 message: format!("a comparison broke: {error}"),
                 remedy: "report it".to_owned(),
             }),
+        }
+    }
+
+    /// Tells what is left of the differences that somebody may have mended meanwhile.
+    async fn settle(&mut self) {
+        let Some(worker) = self.comparison.verification.worker.clone() else { return };
+        let open = std::mem::take(&mut self.open);
+        for difference in settled(&self.comparison, worker.as_ref(), open).await {
+            self.tell(difference).await;
         }
     }
 

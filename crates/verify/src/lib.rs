@@ -3,16 +3,21 @@
 //! Nothing is remembered between runs and memory does not grow with the trees: a directory's page
 //! for each level of the source, a page of keys of the target, and a bounded number of comparisons
 //! in flight. A difference on a tree that moves is looked at again before it is told: it counts
-//! only if the source stood still around it (rule 10.2).
+//! only if the source stood still around it, and whoever works on the target is done with it (rule
+//! 10.2).
 
 mod attempt;
 mod compare;
 mod join;
 mod keys;
+mod settle;
 mod walk;
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -40,6 +45,25 @@ pub struct Verification {
     pub scope: Scope,
     /// How closely.
     pub options: Options,
+    /// Who makes the target equal meanwhile, if anybody does.
+    pub worker: Option<Arc<dyn Worker>>,
+}
+
+/// Whoever makes the target equal to the source while they are compared (rule 10.2).
+pub trait Worker: Send + Sync {
+    /// What is to be done about a path, now.
+    fn stand<'a>(&'a self, path: &'a RelPath) -> Pin<Box<dyn Future<Output = Stand> + Send + 'a>>;
+}
+
+/// How far the work on a path is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stand {
+    /// It waits for its turn, or is under way.
+    Moving,
+    /// Nothing is left to be done of what happened at the source before this moment.
+    Done(SystemTime),
+    /// Nobody works any more.
+    Ended,
 }
 
 /// How closely source and target are compared.
@@ -55,6 +79,8 @@ pub struct Options {
     pub directory_markers: DirectoryMarkers,
     /// Comparisons in flight; at least 1.
     pub parallel: usize,
+    /// How long the worker is waited for until what it is not done with is told as moving.
+    pub patience: Duration,
 }
 
 /// How the bytes of two files are compared.
@@ -82,6 +108,8 @@ pub enum DifferenceKind {
     MetadataDifferent,
     /// It could not be told: open, moving, or unreadable.
     Unverifiable,
+    /// It differs, and the worker is not done with it.
+    Moving,
 }
 
 /// One path that is not equal.
@@ -114,6 +142,8 @@ pub struct Sums {
     pub metadata_different: u64,
     /// Could not be told.
     pub unverifiable: u64,
+    /// Differ, and the worker is not done with them.
+    pub moving: u64,
     /// Equal by the checksums that both sides keep.
     pub verified_by_checksum: u64,
     /// Equal by reading at least one side.
@@ -134,6 +164,7 @@ pub struct Meter {
     pub(crate) different: AtomicU64,
     pub(crate) metadata_different: AtomicU64,
     pub(crate) unverifiable: AtomicU64,
+    pub(crate) moving: AtomicU64,
     pub(crate) verified_by_checksum: AtomicU64,
     pub(crate) verified_by_reading: AtomicU64,
     pub(crate) bytes_read_source: AtomicU64,
@@ -152,6 +183,7 @@ impl Meter {
             different: get(&self.different),
             metadata_different: get(&self.metadata_different),
             unverifiable: get(&self.unverifiable),
+            moving: get(&self.moving),
             verified_by_checksum: get(&self.verified_by_checksum),
             verified_by_reading: get(&self.verified_by_reading),
             bytes_read_source: get(&self.bytes_read_source),
@@ -166,16 +198,21 @@ impl Meter {
             DifferenceKind::Different => &self.different,
             DifferenceKind::MetadataDifferent => &self.metadata_different,
             DifferenceKind::Unverifiable => &self.unverifiable,
+            DifferenceKind::Moving => &self.moving,
         };
         add(counter, 1);
     }
 }
 
 impl Sums {
+    /// Paths of the source that are not equal, and that nobody works on.
+    pub fn differences(&self) -> u64 {
+        self.missing + self.different + self.metadata_different + self.unverifiable
+    }
+
     /// True if nothing was found that makes the target other than the source.
     pub fn equal(&self, ignore_extras: bool) -> bool {
-        self.missing + self.different + self.metadata_different + self.unverifiable == 0
-            && (ignore_extras || self.extra == 0)
+        self.differences() + self.moving == 0 && (ignore_extras || self.extra == 0)
     }
 }
 

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc;
 use whimbrel_core::config::DirectoryMarkers;
@@ -16,7 +18,9 @@ use whimbrel_core::scope::Scope;
 use whimbrel_store::key::KeyMap;
 use whimbrel_store::local::{LocalSource, LocalTarget};
 use whimbrel_store::source::{Answer, ByteStream, ChangeStream, Source};
-use whimbrel_verify::{Content, Difference, DifferenceKind, Meter, Options, Sums, Verification};
+use whimbrel_verify::{
+    Content, Difference, DifferenceKind, Meter, Options, Stand, Sums, Verification, Worker,
+};
 
 type Change = Box<dyn FnOnce() + Send>;
 
@@ -75,6 +79,14 @@ impl Source for MovingSource {
 
 /// Compares the trees `source` and `target` of a folder.
 async fn verified(folder: &Path, change: Option<Change>) -> (Sums, Vec<Difference>) {
+    verified_with(folder, change, None).await
+}
+
+async fn verified_with(
+    folder: &Path,
+    change: Option<Change>,
+    worker: Option<Arc<dyn Worker>>,
+) -> (Sums, Vec<Difference>) {
     let inner = LocalSource::open(&folder.join("source")).expect("opens");
     let target = LocalTarget::look_at(&folder.join("target")).expect("opens");
     let verification = Verification {
@@ -89,7 +101,9 @@ async fn verified(folder: &Path, change: Option<Change>) -> (Sums, Vec<Differenc
             metadata: MetadataLevel::None,
             directory_markers: DirectoryMarkers::Empty,
             parallel: 2,
+            patience: Duration::from_secs(1),
         },
+        worker,
     };
     let (sender, mut receiver) = mpsc::channel(16);
     let sums = verification.run(&Arc::new(Meter::default()), &sender).await.expect("compared");
@@ -140,4 +154,58 @@ async fn rule_10_2_difference_of_a_file_that_stood_still_counts() {
     let kinds: Vec<DifferenceKind> = differences.iter().map(|it| it.kind).collect();
     assert_eq!(kinds, [DifferenceKind::Different]);
     assert_eq!((sums.different, sums.unverifiable), (1, 0));
+}
+
+/// Says what it is told to, the last for ever, and mends the copy before the last.
+struct ScriptedWorker {
+    stands: Mutex<Vec<Stand>>,
+    mends: Mutex<Option<PathBuf>>,
+}
+
+impl Worker for ScriptedWorker {
+    fn stand<'a>(&'a self, _: &'a RelPath) -> Pin<Box<dyn Future<Output = Stand> + Send + 'a>> {
+        let mut stands = self.stands.lock().unwrap_or_else(PoisonError::into_inner);
+        let stand = if stands.len() > 1 { stands.remove(0) } else { stands[0] };
+        if stands.len() == 1 {
+            let copy = self.mends.lock().unwrap_or_else(PoisonError::into_inner).take();
+            copy.into_iter().for_each(|copy| fs::write(copy, "older").expect("written"));
+        }
+        Box::pin(std::future::ready(stand))
+    }
+}
+
+async fn with_worker(stands: &[Stand], mends: bool) -> (Sums, Vec<Difference>) {
+    let (folder, _) = unequal();
+    let copy = folder.path().join("target/f");
+    let worker = ScriptedWorker {
+        stands: Mutex::new(stands.to_vec()),
+        mends: Mutex::new(mends.then_some(copy)),
+    };
+    verified_with(folder.path(), None, Some(Arc::new(worker))).await
+}
+
+/// What a running migration was only behind with was told as different.
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_10_2_what_is_pending_is_no_difference() {
+    let later = Stand::Done(SystemTime::now() + Duration::from_secs(3600));
+    let (sums, differences) = with_worker(&[Stand::Moving, later], true).await;
+    assert_eq!(differences, Vec::new());
+    assert!(sums.equal(false), "{sums:?}");
+    let (sums, differences) = with_worker(&[Stand::Moving], false).await;
+    let kinds: Vec<DifferenceKind> = differences.iter().map(|it| it.kind).collect();
+    assert_eq!((kinds, sums.moving), (vec![DifferenceKind::Moving], 1));
+    assert!(!sums.equal(false), "what moves is not equal");
+}
+
+/// The stream may not have told the migration yet what the comparison saw.
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_10_2_difference_counts_once_the_stream_was_followed_beyond_it() {
+    let before = Stand::Done(SystemTime::UNIX_EPOCH);
+    let (sums, _) = with_worker(&[before], false).await;
+    assert_eq!((sums.moving, sums.different), (1, 0));
+    let later = Stand::Done(SystemTime::now() + Duration::from_secs(3600));
+    for last in [later, Stand::Ended] {
+        let (sums, differences) = with_worker(&[before, last], false).await;
+        assert_eq!((differences.len(), sums.moving, sums.different), (1, 0, 1));
+    }
 }

@@ -44,16 +44,18 @@ pub async fn run(
         metadata: MetadataLevel::None,
         directory_markers: DirectoryMarkers::Empty,
         parallel: super::verify::PARALLEL,
+        patience: super::verify::PATIENCE,
     };
     let mut plan = Plan::default();
-    let comparing = Comparing::new(source, target, coverage.clone(), options)?;
+    let comparing = Comparing::new(source, target, coverage.clone(), options, None)?;
     let sums = compare(comparing, json, Arc::default(), |difference| {
         let replaces = match difference.kind {
             DifferenceKind::Missing => 0,
             DifferenceKind::Different => 1,
             DifferenceKind::Extra
             | DifferenceKind::MetadataDifferent
-            | DifferenceKind::Unverifiable => return,
+            | DifferenceKind::Unverifiable
+            | DifferenceKind::Moving => return,
         };
         if !difference.path.is_marker() {
             plan.copies += 1;

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
-use whimbrel_verify::{Content, Difference, DifferenceKind, Meter, Options, Sums, Verification};
+use whimbrel_verify::{
+    Content, Difference, DifferenceKind, Meter, Options, Sums, Verification, Worker,
+};
 
 use crate::arguments::VerifyArguments;
 use crate::exit::{self, CommandError, Condition};
@@ -16,10 +18,13 @@ use crate::output::result::{bytes, grouped};
 use crate::output::{self, path_fields, printable};
 use crate::record::Call;
 use crate::request::{Coverage, Pair};
-use crate::state;
+use crate::running::Running;
+use crate::state::{self, StatePlace};
 
 /// Comparisons in flight.
 pub const PARALLEL: usize = 32;
+/// How long a migration that runs may take for what differs.
+pub const PATIENCE: Duration = Duration::from_secs(10);
 const PROGRESS_EVERY: Duration = Duration::from_secs(2);
 const PROGRESS_LINE_EVERY: Duration = Duration::from_secs(10);
 const DIFFERENCES_WAITING_MAX: usize = 1024;
@@ -30,10 +35,18 @@ const DIFFERENCES_WAITING_MAX: usize = 1024;
 /// A call that cannot be, a side that cannot be opened or listed.
 pub async fn run(arguments: VerifyArguments, json: bool) -> Result<u8, CommandError> {
     let started = Instant::now();
-    let arguments = filled_in(arguments)?;
+    let (arguments, place) = filled_in(arguments)?;
     let target = arguments.target.clone().unwrap_or_default();
     let pair = Pair::parse(&arguments.source, &target, &arguments.connection)?;
     let coverage = Coverage::parse(&arguments.scope)?;
+    let place = place.or_else(|| {
+        let place = state::place(&pair.source, &pair.target, None, arguments.state.as_deref());
+        place.ok().filter(|place| place.folder.is_dir())
+    });
+    let running = match place {
+        Some(place) => Running::at(place).await.map(Arc::new),
+        None => None,
+    };
     let source = open::source(&pair.source, &arguments.connection, true).await?;
     let connection = &arguments.connection;
     let target = open::target_to_look_at(&pair.target, connection, Absent::Refused).await?;
@@ -43,8 +56,10 @@ pub async fn run(arguments: VerifyArguments, json: bool) -> Result<u8, CommandEr
         metadata: arguments.metadata.unwrap_or_default(),
         directory_markers: arguments.directory_markers.unwrap_or_default(),
         parallel: PARALLEL,
+        patience: PATIENCE,
     };
-    let comparing = Comparing::new(source, target, coverage, options)?;
+    let worker = running.clone().map(|running| running as Arc<dyn Worker>);
+    let comparing = Comparing::new(source, target, coverage, options, worker)?;
     if json {
         let mut fields = Map::new();
         fields.insert("source".into(), pair.source.to_string().into());
@@ -59,10 +74,30 @@ pub async fn run(arguments: VerifyArguments, json: bool) -> Result<u8, CommandEr
         conditions.insert(Condition::Incomplete);
     }
     let code = exit::code(&conditions);
+    let mut fields = result_fields(&sums, equal, started, code);
+    fields.insert("migration_running".into(), running.is_some().into());
+    let verdict = match equal {
+        true => "Equal.",
+        false if Sums { moving: 0, ..sums }.equal(arguments.ignore_extras) => {
+            "Moving: what differs is still to be done by the running migration."
+        }
+        false => "Different.",
+    };
+    let mut text = text(&sums, verdict, started);
+    if let Some(running) = running {
+        let progress = running.progress().await.unwrap_or_default();
+        for name in ["lag_seconds", "as_of_txid"] {
+            let value = progress.get(name).cloned().unwrap_or_default();
+            fields.insert(format!("migration_{name}"), value);
+        }
+        let lag = progress.get("lag_seconds").and_then(Value::as_f64);
+        let lag = lag.map_or("has ended".to_owned(), |lag| format!("runs, {lag:.1} s behind"));
+        text.push_str(&format!("\n  {:<22}{} {lag}", "migration", running.name()));
+    }
     if json {
-        output::json_line("result", &result_fields(&sums, equal, started, code));
+        output::json_line("result", &fields);
     } else {
-        output::standard_output(&text(&sums, equal, started));
+        output::standard_output(&text);
     }
     Ok(code)
 }
@@ -73,7 +108,7 @@ pub struct Comparing {
 }
 
 impl Comparing {
-    /// Source and target as opened.
+    /// Source and target as opened, and who works on the target meanwhile.
     ///
     /// # Errors
     /// Mappings that contradict each other.
@@ -82,6 +117,7 @@ impl Comparing {
         target: OpenTarget,
         coverage: Coverage,
         options: Options,
+        worker: Option<Arc<dyn Worker>>,
     ) -> Result<Self, CommandError> {
         let coverage = match source.single_file {
             Some(name) => coverage.of_single_file(name)?,
@@ -90,7 +126,8 @@ impl Comparing {
         let keys = coverage.keys(target.prefix())?;
         let mapped = coverage.moves.iter().map(|(from, _)| from.clone()).collect();
         let (source, target, scope) = (source.source, target.into_target(), coverage.scope);
-        Ok(Self { verification: Verification { source, target, keys, mapped, scope, options } })
+        let verification = Verification { source, target, keys, mapped, scope, options, worker };
+        Ok(Self { verification })
     }
 }
 
@@ -135,9 +172,11 @@ pub async fn compare(
 }
 
 /// `verify NAME`: locations and scope as the migration was started with; what is said now wins.
-fn filled_in(arguments: VerifyArguments) -> Result<VerifyArguments, CommandError> {
+fn filled_in(
+    arguments: VerifyArguments,
+) -> Result<(VerifyArguments, Option<StatePlace>), CommandError> {
     if arguments.target.is_some() {
-        return Ok(arguments);
+        return Ok((arguments, None));
     }
     let name = arguments.source.to_str().unwrap_or_default();
     if name.contains('/') {
@@ -159,7 +198,7 @@ fn filled_in(arguments: VerifyArguments) -> Result<VerifyArguments, CommandError
         || !said.map.is_empty()
         || said.no_default_excludes
         || !said.no_default_exclude.is_empty();
-    Ok(VerifyArguments {
+    let filled_in = VerifyArguments {
         source: call.source(),
         target: Some(call.target()),
         scope: if says_scope { arguments.scope } else { call.scope() },
@@ -167,7 +206,8 @@ fn filled_in(arguments: VerifyArguments) -> Result<VerifyArguments, CommandError
         metadata: arguments.metadata.or(Some(call.metadata())),
         directory_markers: arguments.directory_markers.or(Some(call.directory_markers())),
         ..arguments
-    })
+    };
+    Ok((filled_in, Some(place)))
 }
 
 fn tell(difference: &Difference, json: bool) {
@@ -190,6 +230,7 @@ fn kind(kind: DifferenceKind) -> &'static str {
         DifferenceKind::Different => "different",
         DifferenceKind::MetadataDifferent => "metadata_different",
         DifferenceKind::Unverifiable => "unverifiable",
+        DifferenceKind::Moving => "moving",
     }
 }
 
@@ -198,11 +239,11 @@ fn show(sums: &Sums, json: bool) {
         output::json_line("progress", sums);
         return;
     }
-    let differences = sums.missing + sums.extra + sums.different + sums.metadata_different;
+    let differences = sums.differences() + sums.extra;
     let line = format!(
         "compared {} files, {} differences, read {}",
         grouped(sums.files_compared),
-        grouped(differences + sums.unverifiable),
+        grouped(differences),
         bytes(sums.bytes_read_source + sums.bytes_read_target)
     );
     if std::io::stderr().is_terminal() {
@@ -223,8 +264,7 @@ fn result_fields(sums: &Sums, equal: bool, started: Instant, code: u8) -> Map<St
     fields
 }
 
-fn text(sums: &Sums, equal: bool, started: Instant) -> String {
-    let verdict = if equal { "Equal." } else { "Different." };
+fn text(sums: &Sums, verdict: &str, started: Instant) -> String {
     let mut lines = vec![verdict.to_owned()];
     let mut row = |name: &str, number: u64| {
         lines.push(format!("  {name:<22}{}", grouped(number)));
@@ -238,6 +278,7 @@ fn text(sums: &Sums, equal: bool, started: Instant) -> String {
         ("different", sums.different),
         ("metadata different", sums.metadata_different),
         ("unverifiable", sums.unverifiable),
+        ("moving", sums.moving),
     ] {
         if number > 0 {
             row(name, number);

@@ -580,3 +580,36 @@ fn status_after_garbage_in_the_result_goes_by_the_ledger() {
     let result = place.run(&["status", "garbled", "--json"]).expect(0).result();
     assert_eq!(result["outcome"], "equal", "{result}");
 }
+
+/// What a running migration was only behind with was told as different.
+#[test]
+fn verify_of_a_running_migration_tells_apart_what_is_pending() {
+    let place = Place::new();
+    small_tree(&place);
+    let child = place.spawn(&["migrate", "source", "target", "--live", "--name", "moving"]);
+    until("the first copies", || place.path("target/d/e/c").exists());
+    let verify = ["verify", "moving", "--json"];
+    let equal = place.run(&verify).expect(0).result();
+    assert_eq!((&equal["migration_running"], &equal["moving"]), (&true.into(), &0.into()));
+    place.run(&["pause", "moving"]).expect(0);
+    place.write("source/new", "not there yet");
+    std::fs::remove_file(place.path("source/a")).unwrap();
+    let ended = place.run(&verify).expect(5);
+    let result = ended.result();
+    assert_eq!((&result["outcome"], &result["moving"]), (&"different".into(), &2.into()));
+    assert_eq!((&result["missing"], &result["extra"]), (&0.into(), &0.into()), "{result}");
+    let text = place.run(&["verify", "moving"]).expect(5).stdout;
+    assert!(text.contains("Moving: ") && text.contains("moving runs, "), "{text}");
+    // Somebody else's hand is none of it: this differs, and nothing is pending.
+    let (copy, kept) = (place.path("target/d/b.txt"), place.path("kept"));
+    std::fs::rename(&copy, &kept).unwrap();
+    place.write("target/d/b.txt", "other bytes");
+    let result = place.run(&verify).expect(5).result();
+    assert_eq!((&result["different"], &result["moving"]), (&1.into(), &2.into()), "{result}");
+    std::fs::rename(&kept, &copy).unwrap();
+    place.run(&["resume", "moving"]).expect(0);
+    let result = place.run(&["verify", "source", "target", "--state", "state/whimbrel/moving"]);
+    assert_eq!(result.code, 0, "{}", result.stdout);
+    place.run(&["stop", "moving"]).expect(0);
+    child.ended_within(SOON).expect(143);
+}

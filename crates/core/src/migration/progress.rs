@@ -16,6 +16,9 @@ pub struct Progress {
     pub applied: Option<TxId>,
     /// What the source had written at the last look.
     pub synced: TxId,
+    /// What happened at the source before this moment is pending or done; `None` without a stream
+    /// and before it was followed to its end in this run.
+    pub followed: Option<Time>,
     /// Since when something at the source is not on the target; `None`: nothing is known to be
     /// missing.
     pub behind_since: Option<Time>,
@@ -77,6 +80,7 @@ impl Migration {
             as_of: watermark.filter(|_| scanning_done && self.scan_begun),
             applied: self.stream.applied,
             synced: self.stream.synced,
+            followed: self.stream.followed.filter(|_| !self.gap_open),
             behind_since: [pending.first_seen, self.stream_behind_since()]
                 .into_iter()
                 .flatten()

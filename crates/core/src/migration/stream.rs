@@ -28,6 +28,8 @@ pub(super) struct Stream {
     pub(super) polling: Option<Time>,
     /// When the last look that reached the end was answered.
     pub(super) caught_up: Option<Time>,
+    /// When that look was asked for: everything before it is marked.
+    pub(super) followed: Option<Time>,
     /// Nothing was worked on since the look that is under way was asked for.
     pub(super) still: bool,
     /// Nothing was worked on since the look that `caught_up` is of was asked for.
@@ -98,16 +100,16 @@ impl Migration {
         if self.tickets.remove(&ticket).is_none() {
             return;
         }
-        self.stream.polling = None;
+        let asked = self.stream.polling.take();
         match outcome {
-            Streamed::Reply(reply) => self.follow(reply),
+            Streamed::Reply(reply) => self.follow(reply, asked),
             Streamed::Gap { remedy } => self.open_gap(remedy),
             Streamed::OtherHistory { name } => self.open_history(name),
             Streamed::Failed(failure) => self.side_failed(&failure),
         }
     }
 
-    fn follow(&mut self, reply: StreamReply) {
+    fn follow(&mut self, reply: StreamReply, asked: Option<Time>) {
         if reply.epoch < self.stream_epoch {
             return;
         }
@@ -139,6 +141,7 @@ impl Migration {
         }
         if reply.applied >= reply.synced {
             self.stream.caught_up = Some(self.now);
+            self.stream.followed = asked;
             self.stream.caught_up_still = self.stream.still;
         }
         self.pass_barriers();

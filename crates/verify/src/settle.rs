@@ -1,0 +1,80 @@
+//! Differences while somebody works on the target: one counts if the worker was done with all that
+//! happened to its path before it was seen, and it is still the same afterwards (rule 10.2).
+
+use std::time::{Duration, SystemTime};
+
+use futures_util::{StreamExt, stream};
+use tokio::time::Instant;
+
+use crate::compare::Comparison;
+use crate::{Difference, DifferenceKind, Stand, Worker};
+
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// A difference, and when it was seen at the latest.
+pub(crate) struct Seen {
+    difference: Difference,
+    at: SystemTime,
+}
+
+impl Seen {
+    /// A difference that was just seen.
+    pub fn now(difference: Difference) -> Self {
+        Self { difference, at: SystemTime::now() }
+    }
+}
+
+/// What is left of these once the worker is done with them, or had time enough.
+pub(crate) async fn settled(
+    comparison: &Comparison,
+    worker: &dyn Worker,
+    mut open: Vec<Seen>,
+) -> Vec<Difference> {
+    let until = Instant::now() + comparison.verification.options.patience;
+    let mut told = Vec::new();
+    loop {
+        let mut later = Vec::new();
+        let look = |seen| again(comparison, worker, seen, until);
+        let parallel = comparison.verification.options.parallel.max(1);
+        let mut looks = stream::iter(open).map(look).buffer_unordered(parallel);
+        while let Some(look) = looks.next().await {
+            match look {
+                Again::Equal => {}
+                Again::Differs(difference) => told.push(difference),
+                Again::Moving(seen) => later.push(seen),
+            }
+        }
+        drop(looks);
+        if later.is_empty() || Instant::now() >= until {
+            let moving = later.into_iter().map(|seen| seen.difference);
+            let kind = DifferenceKind::Moving;
+            told.extend(moving.map(|difference| Difference { kind, ..difference }));
+            return told;
+        }
+        open = later;
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+enum Again {
+    Equal,
+    Differs(Difference),
+    Moving(Seen),
+}
+
+async fn again(comparison: &Comparison, worker: &dyn Worker, seen: Seen, until: Instant) -> Again {
+    if Instant::now() >= until {
+        return Again::Moving(seen);
+    }
+    let stand = worker.stand(&seen.difference.path).await;
+    match stand {
+        Stand::Moving => return Again::Moving(seen),
+        Stand::Done(before) if before < seen.at => return Again::Moving(seen),
+        Stand::Done(_) | Stand::Ended => {}
+    }
+    match comparison.again(&seen.difference.path).await {
+        None => Again::Equal,
+        Some(now) if now == seen.difference || stand == Stand::Ended => Again::Differs(now),
+        Some(now) => Again::Moving(Seen::now(now)),
+    }
+}
