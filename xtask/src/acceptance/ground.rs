@@ -186,8 +186,6 @@ fn cluster(plan: &GroundPlan) -> HadoopOptions {
     options
         .with("dfs.namenode.checkpoint.txns", 50_000)
         .with("dfs.namenode.edit.log.autoroll.check.interval.ms", 10_000)
-        // DataNodes that share two processors with all the rest report their blocks late.
-        .with("dfs.client.block.write.locateFollowingBlock.retries", 10)
 }
 
 /// What a migration and the judge said at the end, as it is kept.
