@@ -4,6 +4,7 @@
 
 mod book;
 mod churn;
+mod equal;
 mod ground;
 mod kill;
 mod outage;

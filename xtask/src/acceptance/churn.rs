@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use whimbrel_testbed::{ChurnOptions, CreateFiles, FileSizes};
 
 use super::book::Book;
+use super::equal::{QUIET_LIMIT, wait_until_equal};
 use super::ground::{FINDINGS_KEPT, FOLDER, Ground, GroundPlan, conclude, demand, ending};
 use crate::local_tree::{Changes, LocalTree, TreePlan};
 use crate::whimbrel::Edition;
@@ -19,9 +20,6 @@ const SECONDS_MAX: f64 = 10.0;
 /// With `--pending-max`, which overloads it on purpose: it is coarsened so often at least, and may
 /// be late.
 const COARSENED_MIN: u64 = 100;
-/// How long a run may take to become quiet.
-const QUIET_LIMIT: Duration = Duration::from_secs(1800);
-const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Names that HDFS allows: spaces in all places, what URLs and XML write otherwise, characters in
 /// their two forms, one beyond the first plane, and what other tools append.
 const ODD_NAMES: [&str; 13] = [
@@ -146,7 +144,7 @@ fn measure(options: &Churn, seed: u64) -> Result<Value, Box<dyn Error>> {
     migration.wait_for("progress", Duration::from_secs(60), |seen| !seen.progress.is_null())?;
 
     let (operations, changing_seconds) = end(&ground, changer, options, begun)?;
-    let equal = wait_until_equal(&ground, local_source)?;
+    let equal = wait_until_equal(&ground, !local_source)?;
     let (code, seen) = migration.finish(QUIET_LIMIT)?;
     let commits = poll.map(|poll| poll.finish()).transpose()?;
     let report = ground.compare()?;
@@ -252,49 +250,6 @@ fn odd_names() -> Vec<Value> {
         .iter()
         .map(|name| json!({"operation": "mkdirs", "path": format!("{folder}/empty/{name}")}));
     files.chain(directories).collect()
-}
-
-/// Since the last change.
-struct Equal {
-    /// Until every path and content was there.
-    data_seconds: f64,
-    /// Until metadata was too.
-    all_seconds: f64,
-    /// How far the target was behind at the last change.
-    lag_seconds: Value,
-}
-
-/// Asks the running migration again and again.
-fn wait_until_equal(ground: &Ground, local_source: bool) -> Result<Equal, Box<dyn Error>> {
-    let begin = Instant::now();
-    let txid = if local_source { 0 } else { ground.source_txid()? };
-    let mut lag_seconds = None;
-    let mut data_seconds = None;
-    loop {
-        let seconds = begin.elapsed().as_secs_f64();
-        let status = ground.status()?;
-        let number = |name: &str| status[name].as_u64().unwrap_or_default();
-        let lag_seconds = lag_seconds.get_or_insert_with(|| status["lag_seconds"].clone()).clone();
-        let idle = ["pending_live", "pending_backlog", "claims", "copies", "passes"];
-        let idle = idle.iter().all(|name| number(name) == 0);
-        let scanned = status["scanned"] == json!(true);
-        if scanned && idle && number("applied_txid") >= txid {
-            let data_seconds = *data_seconds.get_or_insert(seconds);
-            if number("pending_metadata") == 0 && status["lag_seconds"] == json!(0.0) {
-                return Ok(Equal { data_seconds, all_seconds: seconds, lag_seconds });
-            }
-        }
-        // The time of quiet counts from the last change, so a run that is late ends when it is equal.
-        if status["running"] == json!(false) && status["outcome"] == json!("equal") {
-            let all_seconds = begin.elapsed().as_secs_f64();
-            let data_seconds = data_seconds.unwrap_or(all_seconds);
-            return Ok(Equal { data_seconds, all_seconds, lag_seconds });
-        }
-        if begin.elapsed() > QUIET_LIMIT || status["running"] != json!(true) {
-            return Err(format!("not equal after {seconds:.1} s: {status}").into());
-        }
-        std::thread::sleep(LOOK_EVERY);
-    }
 }
 
 fn parse_seeds(text: &str) -> Result<(u64, u64), String> {
