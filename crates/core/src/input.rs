@@ -196,6 +196,9 @@ pub struct Work {
     /// Commit markers of the same directory that stand on the target and are pending themselves
     /// (rule 7.1: stale ones go first).
     pub stale_commit_markers: Vec<RelPath>,
+    /// Commit markers in the directories above that stand on the target, at most one of each
+    /// directory: nothing is known against them, but they may be stale all the same.
+    pub commit_markers: Vec<Row>,
 }
 
 /// The answer to a listing.
@@ -235,6 +238,9 @@ pub struct PageJoin {
     /// Commit markers that speak for the directory, stand on the target and may have to go before
     /// its files change: pending in it, or as `Work::stale_commit_markers` above it (rule 7.1).
     pub stale_commit_markers: Vec<RelPath>,
+    /// As `Work::commit_markers`: of the directory itself, unless the page's range has it, and of
+    /// those above it.
+    pub commit_markers: Vec<Row>,
 }
 
 /// The answer to a look at one path.

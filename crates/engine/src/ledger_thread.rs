@@ -355,6 +355,7 @@ fn cut_work(scope: &Scope, mut work: Work) -> Work {
     work.marker = work.marker.filter(|row| covers_row(scope, row));
     work.file_above = work.file_above.filter(|above| scope.covers_file(above));
     work.stale_commit_markers.retain(|marker| scope.covers_file(marker));
+    work.commit_markers.retain(|row| covers_row(scope, row));
     work
 }
 
@@ -367,4 +368,5 @@ fn cut_join(scope: &Scope, directory: &RelPath, join: &mut PageJoin) {
     join.found.retain(|found| covers_path(scope, &found.path));
     join.file_above = join.file_above.take().filter(|above| scope.covers_file(above));
     join.stale_commit_markers.retain(|marker| scope.covers_file(marker));
+    join.commit_markers.retain(|row| covers_row(scope, row));
 }

@@ -19,6 +19,8 @@ use crate::state::State;
 pub(crate) struct Shared {
     files_above: HashMap<RelPath, Option<RelPath>>,
     stale_commit_markers: HashMap<RelPath, Vec<RelPath>>,
+    /// By directory.
+    commit_markers: HashMap<RelPath, Option<Row>>,
 }
 
 impl State {
@@ -50,6 +52,7 @@ impl State {
         let attempts = self.attempts.on(path).chain(on_marker).cloned().collect();
         let mut stale_commit_markers = self.stale_commit_markers(sql, path, shared)?;
         stale_commit_markers.retain(|other| other != path);
+        let commit_markers = self.commit_markers_above(sql, path, shared)?;
         Ok(Work {
             rows_below: self.objects.any_below(sql, path)?,
             row,
@@ -58,6 +61,7 @@ impl State {
             found,
             attempts,
             stale_commit_markers,
+            commit_markers,
             pending: entry.pending,
         })
     }
@@ -84,6 +88,53 @@ impl State {
             shared.stale_commit_markers.insert(directory, here);
         }
         Ok(stale)
+    }
+
+    /// The newest commit marker that stands in each directory above a path.
+    fn commit_markers_above(
+        &self,
+        sql: &Connection,
+        path: &RelPath,
+        shared: &mut Shared,
+    ) -> Result<Vec<Row>> {
+        let mut standing = Vec::new();
+        if self.names.0 == Namespace::Flat {
+            return Ok(standing);
+        }
+        for directory in path.ancestors() {
+            if !shared.commit_markers.contains_key(&directory) {
+                let newest = self.commit_marker_in(sql, &directory)?;
+                shared.commit_markers.insert(directory.clone(), newest);
+            }
+            standing.extend(shared.commit_markers.get(&directory).cloned().flatten());
+        }
+        standing.retain(|row| row.path != *path);
+        Ok(standing)
+    }
+
+    /// The last by name of those that stand directly in a directory.
+    fn commit_marker_in(&self, sql: &Connection, directory: &RelPath) -> Result<Option<Row>> {
+        match self.objects.commit_markers(sql, directory)?.pop() {
+            Some(last) => self.objects.get(sql, &last),
+            None => Ok(None),
+        }
+    }
+
+    /// What speaks for the files of a directory that is gone through, and is not in the range of
+    /// names of the page.
+    fn commit_markers_of_pass(
+        &self,
+        sql: &Connection,
+        directory: &RelPath,
+        range: &NameRange<'_>,
+    ) -> Result<Vec<Row>> {
+        if self.names.0 == Namespace::Flat {
+            return Ok(Vec::new());
+        }
+        let mut standing = self.commit_markers_above(sql, directory, &mut Shared::default())?;
+        let own = self.commit_marker_in(sql, directory)?;
+        standing.extend(own.filter(|row| !range.contains(&self.names.key(&row.path).name)));
+        Ok(standing)
     }
 
     /// Those directly in a directory: pending by themselves, or with everything below a directory
@@ -161,6 +212,7 @@ impl State {
             renamed,
             file_above: self.objects.file_at_or_above(sql, directory, &mut HashMap::new())?,
             stale_commit_markers: self.stale_commit_markers_of_pass(sql, directory)?,
+            commit_markers: self.commit_markers_of_pass(sql, directory, &range)?,
             rows,
         })
     }

@@ -21,6 +21,8 @@ use crate::state::State;
 /// Entries of a group that are named at a time: a group may be most of the scan, and live changes
 /// are not to wait for that.
 const HASTENED_MAX: usize = 16;
+/// Entries of a group that are looked at for these: it is asked for four times a second.
+const VISITED_MAX: usize = 4_096;
 /// Parked entries that are read at a time.
 const PARKED_PAGE: usize = 4_096;
 
@@ -153,13 +155,15 @@ impl State {
         counts: &dyn Fn(&Entry) -> bool,
     ) -> Result<Vec<RelPath>> {
         let backlog = RefCell::new(Vec::new());
+        let visited = Cell::new(0_usize);
         self.any_of_group(sql, group, &|entry| {
             let pending = &entry.pending;
             let mut found = backlog.borrow_mut();
             if counts(entry) && pending.lane == Lane::Backlog && pending.parked.is_none() {
                 found.push(pending.path.clone());
             }
-            found.len() >= HASTENED_MAX
+            visited.set(visited.get() + 1);
+            found.len() >= HASTENED_MAX || visited.get() >= VISITED_MAX
         })?;
         Ok(backlog.into_inner())
     }

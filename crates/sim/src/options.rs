@@ -66,6 +66,10 @@ pub struct Options {
     pub stops: u32,
     /// When removals wait for a person.
     pub removal_guard: RemovalGuard,
+    /// A person confirms when a run ended for it.
+    pub asks_a_person: bool,
+    /// Times that a person confirms whatever is held besides.
+    pub confirmations: u32,
 }
 
 impl Options {
@@ -74,6 +78,7 @@ impl Options {
         let calm = rng.u8(..4) == 0;
         let pending_max = if rng.u8(..4) == 0 { rng.u64(2..12) } else { 1_000 };
         let percent = |rng: &mut Rng, max: u8| if calm { 0 } else { rng.u8(..=max) };
+        let (removal_guard, confirmations) = Self::draw_guard(rng);
         Self {
             operations: rng.u64(4..120),
             names: rng.usize(2..5),
@@ -102,8 +107,20 @@ impl Options {
             root_moves: if rng.u8(..5) == 0 { rng.u32(1..3) } else { 0 },
             restores: if rng.u8(..5) == 0 { 1 } else { 0 },
             stops: if rng.u8(..3) == 0 { rng.u32(1..3) } else { 0 },
-            removal_guard: RemovalGuard::default(),
+            removal_guard,
+            asks_a_person: removal_guard != RemovalGuard::default(),
+            confirmations,
         }
+    }
+
+    /// By numbers of its own, so that older seeds still name their histories.
+    fn draw_guard(rng: &Rng) -> (RemovalGuard, u32) {
+        let mut rng = Rng::with_seed(!rng.get_seed());
+        if rng.u8(..4) > 0 {
+            return (RemovalGuard::default(), 0);
+        }
+        let guard = RemovalGuard { count_max: rng.u64(..4), share_max_percent: rng.u64(10..70) };
+        (guard, rng.u32(..3))
     }
 
     /// No weather at all: for histories that are written down.
@@ -136,6 +153,8 @@ impl Options {
             restores: 0,
             stops: 0,
             removal_guard: RemovalGuard::default(),
+            asks_a_person: false,
+            confirmations: 0,
         }
     }
 }

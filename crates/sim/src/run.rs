@@ -15,7 +15,7 @@ use whimbrel_core::input::{Examined, Input};
 use whimbrel_core::migration::Migration;
 use whimbrel_core::number::Time;
 use whimbrel_core::path::Namespace;
-use whimbrel_core::record::{Change, Upload};
+use whimbrel_core::record::{Change, Parked, Upload};
 use whimbrel_ledger::{Ledger, LedgerError};
 
 pub use script::Way;
@@ -47,6 +47,8 @@ enum Happening {
     Purge,
     /// The run is asked to stop; it is begun again when it did.
     Stop,
+    /// A person confirms what is held.
+    Confirm,
     /// The root is renamed away, or back.
     MoveRoot(bool),
     /// The source's state is kept, to be restored later.
@@ -157,6 +159,9 @@ impl Run {
 
     fn plan_weather(&mut self) {
         let horizon = self.options.operations * self.options.latency_max * 2 + 200;
+        for number in 1..=u64::from(self.options.confirmations) {
+            self.at(horizon * number / 3, Happening::Confirm);
+        }
         for _ in 0..self.options.crashes {
             let at = self.rng.u64(..horizon);
             self.at(at, Happening::Crash);
@@ -210,7 +215,9 @@ impl Run {
     fn turn(&mut self) -> bool {
         self.drain();
         if self.finished.is_some() && self.goes_on() {
-            self.finished = None;
+            if let Some(Finish::Guard(_)) = self.finished.take() {
+                self.confirm_at_rest();
+            }
             self.crash();
             self.drain();
         }
@@ -244,7 +251,16 @@ impl Run {
             Some(Finish::Stopped) => true,
             Some(Finish::Done) => self.options.live && quiet_too_early,
             Some(Finish::GaveUp(_)) => self.options.root_moves > 0,
-            Some(Finish::Guard(_)) | None => false,
+            Some(Finish::Guard(_)) => self.options.asks_a_person,
+            None => false,
+        }
+    }
+
+    /// A person confirms what is held while nothing runs.
+    fn confirm_at_rest(&mut self) {
+        let confirmed = Change::Release(Parked::Guard);
+        if let Some(Err(error)) = self.ledger.as_mut().map(|ledger| ledger.apply(&[&[confirmed]])) {
+            self.problem = Some(format!("confirm: {error}"));
         }
     }
 
@@ -269,6 +285,7 @@ impl Run {
                 self.apply(write);
             }
             Happening::Stop => self.core.handle(self.now, Input::Stop),
+            Happening::Confirm => self.core.handle(self.now, Input::Confirm),
             Happening::MoveRoot(away) => {
                 self.source.move_root(away);
                 self.last_operation = self.now;
@@ -316,6 +333,7 @@ impl Run {
                 | Happening::Crash
                 | Happening::Purge
                 | Happening::Stop
+                | Happening::Confirm
                 | Happening::MoveRoot(_)
                 | Happening::Keep
                 | Happening::Restore => true,

@@ -130,6 +130,7 @@ impl Migration {
             Step::Begun
             | Step::Inspecting { .. }
             | Step::Examining
+            | Step::LookingAtMarker { .. }
             | Step::CheckingHints
             | Step::Purging(_)
             | Step::Removing { .. }

@@ -9,7 +9,7 @@ use super::removal::Purge;
 use crate::effect::Ticket;
 use crate::entry::FileNode;
 use crate::failure::Failure;
-use crate::input::{Standing, Work};
+use crate::input::{Examined, Standing, Work};
 use crate::number::{AttemptNumber, Epoch, Mark, Time, TxId};
 use crate::path::RelPath;
 use crate::record::{Attempt, Change, Found, Lane, Parked, Reach, Row, Upload};
@@ -39,6 +39,8 @@ pub(super) struct Claim {
     pub(super) file_above: Option<RelPath>,
     pub(super) found: Option<Found>,
     pub(super) attempts: Vec<Attempt>,
+    /// Commit markers that speak for the path, to be looked at before it changes.
+    pub(super) commit_markers: Vec<Row>,
     pub(super) node: Option<FileNode>,
     pub(super) renamed: Option<Row>,
     pub(super) step: Step,
@@ -64,6 +66,8 @@ pub(super) enum Step {
     Inspecting { path: RelPath },
     /// What stands at the source.
     Examining,
+    /// What stands at a commit marker that speaks for the path, of which this was seen.
+    LookingAtMarker { seen: Examined, marker: Row },
     /// Whether a removal has to wait for a renamed destination (rule 6.2).
     CheckingHints,
     /// Everything below is being removed.
@@ -128,6 +132,8 @@ pub(super) enum Copied {
 pub(super) enum Asked {
     Claim(RelPath),
     Pass(RelPath),
+    /// A commit marker that speaks for a directory being gone through.
+    PassMarker(RelPath),
     Root,
     Position,
     Barrier,
@@ -155,6 +161,8 @@ pub(super) struct Claims {
     /// Commit markers that are being copied, or are about to be: they may become visible at any
     /// moment.
     pub(super) arriving_markers: BTreeSet<RelPath>,
+    /// Commit markers for which others wait: stale ones go although the guard holds removals.
+    pub(super) hastened_markers: BTreeSet<RelPath>,
     /// Entries handed out while their path was claimed: what is known of each.
     waiting: BTreeMap<RelPath, HandedOut>,
     /// Paths whose claim ended while entries were being handed out: what was handed out of them
@@ -202,6 +210,7 @@ impl Claim {
             file_above: work.file_above.clone(),
             found: work.found.clone(),
             attempts: work.attempts.clone(),
+            commit_markers: work.commit_markers.clone(),
             node: None,
             renamed: None,
             step: Step::Begun,
@@ -323,6 +332,7 @@ impl Migration {
             self.claims.ended_while_taking.insert(path.clone());
         }
         self.claims.arriving_markers.remove(&path);
+        self.claims.hastened_markers.remove(&path);
         self.freed(&path);
         self.note_row_changed(&path);
         match claim.origin {

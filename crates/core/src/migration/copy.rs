@@ -143,6 +143,7 @@ impl Migration {
             Step::Begun
             | Step::Inspecting { .. }
             | Step::Examining
+            | Step::LookingAtMarker { .. }
             | Step::CheckingHints
             | Step::Purging(_)
             | Step::Removing { .. }
@@ -225,6 +226,7 @@ impl Migration {
             | Step::AwaitingGroup { .. }
             | Step::Inspecting { .. }
             | Step::Examining
+            | Step::LookingAtMarker { .. }
             | Step::CheckingHints
             | Step::Purging(_)
             | Step::Removing { .. }

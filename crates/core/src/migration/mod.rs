@@ -25,6 +25,7 @@ mod progress;
 mod relocate;
 mod removal;
 mod side;
+mod stale;
 mod start;
 mod stream;
 mod work;
@@ -220,6 +221,7 @@ impl Migration {
                 Some(
                     claim::Asked::Claim(_)
                     | claim::Asked::Pass(_)
+                    | claim::Asked::PassMarker(_)
                     | claim::Asked::Root
                     | claim::Asked::Poll
                     | claim::Asked::Inventory
@@ -295,6 +297,11 @@ impl Migration {
                 if self.tickets.get(&ticket) == Some(&claim::Asked::Root) {
                     self.asked_by(ticket);
                     self.root_examined(outcome);
+                } else if let Some(claim::Asked::PassMarker(directory)) = self.tickets.get(&ticket)
+                {
+                    let directory = directory.clone();
+                    self.asked_by(ticket);
+                    self.pass_marker_examined(directory, outcome);
                 } else if let Some((path, claim)) = self.answered(ticket) {
                     self.examined(path, claim, outcome, renamed);
                 }

@@ -8,12 +8,13 @@ use bytes::Bytes;
 
 use super::Migration;
 use super::claim::{Asked, Claim, Origin, Step};
+use super::stale::stands_as;
 use crate::commit_marker;
 use crate::config::DirectoryMarkers;
 use crate::effect::Effect;
 use crate::entry::{DirectoryNode, Entry, FileNode, Node, Page};
 use crate::identity::Sameness;
-use crate::input::{Listed, PageJoin, Work};
+use crate::input::{Examined, Listed, PageJoin, Work};
 use crate::number::{Mark, TxId};
 use crate::path::{Namespace, RelPath};
 use crate::record::{Change, Counters, Lane, Reach, Row};
@@ -40,6 +41,15 @@ pub(super) struct Pass {
     tainted: bool,
     /// Not before this time: a lost source.
     hold: bool,
+    /// A page that waits for the look at commit markers that speak for the directory.
+    waits: Option<Box<WaitingPage>>,
+}
+
+#[derive(Debug)]
+struct WaitingPage {
+    page: Page,
+    join: PageJoin,
+    marker: Row,
 }
 
 #[derive(Debug)]
@@ -86,6 +96,7 @@ impl Migration {
             touched: BTreeSet::new(),
             tainted: false,
             hold: false,
+            waits: None,
         };
         self.passes.insert(pending.path.clone(), pass);
         self.list_next(&pending.path);
@@ -173,6 +184,62 @@ impl Migration {
             self.hold_pass_back(directory, &join.stale_commit_markers);
             return;
         }
+        self.look_at_markers_of_page(directory, page, join);
+    }
+
+    /// Looks at the commit markers that speak for the directory, one after the other, if the page
+    /// changes anything; then does its work.
+    fn look_at_markers_of_page(&mut self, directory: RelPath, page: Page, mut join: PageJoin) {
+        if self.page_changes_something(&page, &join)
+            && let Some(marker) = join.commit_markers.pop()
+        {
+            let ticket = self.ask(Asked::PassMarker(directory.clone()));
+            self.ask_marker(ticket, &marker.path);
+            if let Some(pass) = self.passes.get_mut(&directory) {
+                // What happens meanwhile makes the page old.
+                pass.listing = true;
+                pass.waits = Some(Box::new(WaitingPage { page, join, marker }));
+            }
+            return;
+        }
+        self.begin_page(directory, page, join);
+    }
+
+    fn page_changes_something(&self, page: &Page, join: &PageJoin) -> bool {
+        let rows: std::collections::BTreeMap<&RelPath, &Row> =
+            join.rows.iter().map(|row| (&row.path, row)).collect();
+        page.entries.iter().any(|entry| match &entry.node {
+            Node::File(file) => {
+                !rows.get(&entry.path).is_some_and(|row| self.is_unchanged(row, file))
+            }
+            Node::Directory(_) | Node::Special(_) => false,
+        })
+    }
+
+    pub(super) fn pass_marker_examined(&mut self, directory: RelPath, outcome: Examined) {
+        let Some(pass) = self.passes.get_mut(&directory) else { return };
+        let Some(waiting) = pass.waits.take() else { return };
+        pass.listing = false;
+        let WaitingPage { page, join, marker } = *waiting;
+        match outcome {
+            Examined::Failed(failure) => {
+                if let Some(pass) = self.passes.remove(&directory) {
+                    self.fail(directory, pass.claim, failure);
+                }
+            }
+            outcome if !stands_as(&marker, &outcome) => {
+                self.hold_pass_back(directory, &[marker.path]);
+            }
+            Examined::Present(_) | Examined::Absent { .. } if pass.tainted => {
+                self.list_next(&directory);
+            }
+            Examined::Present(_) | Examined::Absent { .. } => {
+                self.look_at_markers_of_page(directory, page, join);
+            }
+        }
+    }
+
+    fn begin_page(&mut self, directory: RelPath, page: Page, join: PageJoin) {
         let Some(pass) = self.passes.get_mut(&directory) else { return };
         pass.met_anything |= !page.entries.is_empty();
         pass.more = page.more;
@@ -325,6 +392,7 @@ impl Migration {
             file_above: None,
             found: lookup.found(&path),
             attempts: lookup.attempts(&path),
+            commit_markers: Vec::new(),
             node: Some(file),
             renamed,
             step: Step::Begun,

@@ -208,6 +208,7 @@ impl Migration {
             Step::Begun
             | Step::Inspecting { .. }
             | Step::Examining
+            | Step::LookingAtMarker { .. }
             | Step::CheckingHints
             | Step::Grouping { .. }
             | Step::AwaitingGroup { .. }
@@ -300,6 +301,7 @@ impl Claim {
             file_above: None,
             found: None,
             attempts: Vec::new(),
+            commit_markers: Vec::new(),
             node: None,
             renamed: None,
             step: Step::Begun,

@@ -58,6 +58,7 @@ impl Migration {
     /// work that is marked again before it ends never ends.
     pub(super) fn hasten(&mut self, marker: &RelPath, waiting: &Claim) {
         if !self.claims.is_busy(marker) && !self.claims.ended_while_taking.contains(marker) {
+            self.claims.hastened_markers.insert(marker.clone());
             self.mark(marker, Reach::Path, Lane::Live, waiting.first, waiting.last);
         }
     }
@@ -90,6 +91,9 @@ impl Migration {
             }
             Step::Purging(purge) => self.purge_evidence(path, claim, purge, outcome),
             Step::Growing(prefix) => self.growth_examined(path, claim, prefix, outcome),
+            Step::LookingAtMarker { seen, marker } => {
+                self.marker_examined(path, claim, seen, &marker, &outcome);
+            }
             Step::Begun
             | Step::Inspecting { .. }
             | Step::Examining
@@ -109,7 +113,14 @@ impl Migration {
         }
     }
 
-    fn look_at(&mut self, path: RelPath, claim: Claim, outcome: Examined) {
+    /// Does what a look at the source asks for.
+    pub(super) fn look_at(&mut self, path: RelPath, mut claim: Claim, outcome: Examined) {
+        if self.changes_something(&path, &claim, &outcome)
+            && let Some(marker) = claim.commit_markers.pop()
+        {
+            self.look_at_marker(path, claim, outcome, marker);
+            return;
+        }
         match outcome {
             Examined::Failed(failure) => self.fail(path, claim, failure),
             Examined::Absent { root_key } => self.meet_absence(path, claim, root_key),
@@ -216,7 +227,8 @@ impl Migration {
         }
         if self.is_commit_marker(&path) && !claim.rows_below {
             // Its siblings wait until it is gone, and renamed destinations may be among them.
-            if claim.removable || self.lets_go_at_once() {
+            let hastened = self.claims.hastened_markers.contains(&path);
+            if claim.removable || hastened || self.lets_go_at_once() {
                 self.remove_own(path, claim, AfterRemoval::Settle);
             } else {
                 self.nominate(path, claim);

@@ -8,7 +8,6 @@ use whimbrel_core::input::{Input, Streamed};
 use whimbrel_core::migration::Migration;
 use whimbrel_core::number::Time;
 use whimbrel_core::path::RelPath;
-use whimbrel_core::record::{Change, Parked};
 use whimbrel_ledger::Ledger;
 
 use super::target_side::Fate;
@@ -143,10 +142,7 @@ impl Run {
 
     /// The process dies, and before it is started again a person confirms what its guard holds.
     pub fn confirm_between_runs(&mut self) {
-        let confirmed = Change::Release(Parked::Guard);
-        if let Some(Err(error)) = self.ledger.as_mut().map(|ledger| ledger.apply(&[&[confirmed]])) {
-            self.problem = Some(format!("confirm: {error}"));
-        }
+        self.confirm_at_rest();
         self.die();
     }
 

@@ -179,6 +179,26 @@ fn rule_7_1_success_has_its_directory_scanned_early() {
     ends_equal(run);
 }
 
+/// A look at a file shows what the job wrote anew before any event told of it: the old sign goes
+/// first all the same.
+#[test]
+fn rule_7_1_stale_success_goes_before_what_a_look_shows_early() {
+    let mut run = run();
+    job(&mut run);
+    until_settled(&mut run);
+    run.source().rewrite_same_size(&path("out/part-0"));
+    let look = held(&mut run, examines("out/part-0"));
+    let poll = held(&mut run, polls);
+    again(&mut run);
+    answered_late(&mut run, look, 1);
+    let put = run.catch_while_holding(poll, 5_000, copies("out/part-0"));
+    if let Some(put) = put {
+        assert_eq!(target_content(&mut run, "out/_SUCCESS"), None, "before {:?}", puts(&put));
+        answered_late(&mut run, put, 1);
+    }
+    ends_equal(run);
+}
+
 /// The directory is removed while its sign is on its way: what it speaks for goes after it, which
 /// no row names yet.
 #[test]

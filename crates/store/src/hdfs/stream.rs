@@ -18,11 +18,12 @@ use crate::source::{Answer, ChangeStream, Memory, Poll};
 /// The shortest pause between two looks.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 /// The longest while there is news, however dear a look is.
-const PAUSE_MAX: Duration = Duration::from_secs(2);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// The longest while nothing happens: such a look costs the NameNode a millisecond or two.
 const PAUSE_IDLE_MAX: Duration = Duration::from_millis(250);
-/// A look may take this share of the NameNode's time: one part of so many.
-const COST_SHARE: u32 = 10;
+/// A pause is so many times as long as the look before it took: a fifth of one of the NameNode's
+/// handlers at most. Every copy waits for one or two looks.
+const COST_SHARE: u32 = 4;
 /// For so long a look that failed is tried again before the caller hears of it. Whoever follows asks
 /// again in any case, and has to know that nothing is followed meanwhile.
 const RETRIES: Duration = Duration::from_secs(3);
