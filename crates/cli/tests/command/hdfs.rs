@@ -1,5 +1,7 @@
 //! HDFS to a real S3 server.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde_json::json;
 use whimbrel_testbed::{Fault, FaultProxy, Hadoop, HadoopOptions, S3Server, VersityGateway};
 
@@ -45,6 +47,7 @@ fn from_hdfs() {
     what_is_refused(&world);
     live_until_quiet(&world);
     live_until_stopped(&world);
+    verify_under_churn_names_no_difference(&world);
     a_lost_namenode_is_told_soon(&world);
     doctor(&world);
 }
@@ -111,6 +114,49 @@ fn live_until_stopped(world: &World) {
     assert_eq!(ended.result()["outcome"], "stopped");
     let verified = place.run(&["verify", "live", "--json"]).expect(0).result();
     assert_eq!(verified["verified_by_checksum"], 3, "{verified}");
+}
+
+/// What a running migration was only behind with was told as missing, extra or different.
+fn verify_under_churn_names_no_difference(world: &World) {
+    let place = world.place(world.hadoop.superuser());
+    let source = world.source();
+    let call = ["migrate", &source, "s3://bucket/churn", "--live", "--name", "churn", "--json"];
+    let child = place.spawn(&call);
+    until("the scan", || {
+        let ended = place.run(&["status", "churn", "--json"]);
+        ended.code == 0 && ended.result()["scanned"] == true
+    });
+    let over = AtomicBool::new(false);
+    let results = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0.. {
+                if over.load(Ordering::Relaxed) {
+                    return;
+                }
+                let path = format!("/data/churn/{}/{}", number % 7, number % 50);
+                world.hadoop.write(&path, &format!("the text of {number}")).unwrap();
+                let gone = format!("/data/churn/{}", (number + 3) % 7);
+                if number % 40 == 39 {
+                    let delete = json!({"operation": "delete", "path": gone, "recursive": true});
+                    world.hadoop.operations(&[delete]).unwrap();
+                }
+            }
+        });
+        let verify = || place.run(&["verify", "churn", "--json"]).result();
+        let results = [verify(), verify(), verify()];
+        over.store(true, Ordering::Relaxed);
+        results
+    });
+    place.run(&["stop", "churn"]).expect(0);
+    let ended = child.ended().expect(143);
+    for result in &results {
+        assert_eq!(result["migration_running"], true, "{result}");
+        for kind in ["missing", "extra", "different", "metadata_different"] {
+            assert_eq!(result[kind], 0, "{kind}: {result}");
+        }
+    }
+    let changes = ended.result()["changes_seen"].as_u64();
+    assert!(changes > Some(100), "{changes:?} changes are no churn");
 }
 
 /// A NameNode that went away was told of after up to 37 s, `status` did not say so, and the lag

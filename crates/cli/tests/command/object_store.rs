@@ -1,8 +1,8 @@
 //! Local to a real S3 server and back.
 
-use whimbrel_testbed::{S3Server, VersityGateway};
+use whimbrel_testbed::{Fault, FaultProxy, S3Server, VersityGateway};
 
-use crate::call::Place;
+use crate::call::{Place, until};
 
 fn place(server: &VersityGateway) -> Place {
     let place = Place::new().with(server.endpoint().environment());
@@ -84,4 +84,39 @@ fn doctor_finds_everything_in_place() {
     assert!(checks > 10, "{}", ended.stdout);
     let left = place.run(&["verify", "source", "s3://bucket/p", "--json"]).expect(5).result();
     assert_eq!(left["extra"], 0, "doctor left something behind");
+}
+
+/// A server that accepts and never answers was told of after minutes where parts of large files
+/// were on their way.
+#[test]
+fn a_hung_object_store_is_told_within_half_a_minute() {
+    let server = VersityGateway::start().unwrap();
+    server.create_bucket("bucket").unwrap();
+    let line = FaultProxy::start(server.endpoint().address).unwrap();
+    let through = vec![("AWS_ENDPOINT_URL_S3", format!("http://{}", line.address()))];
+    let place = place(&server).with(through);
+    let call = ["migrate", "source", "s3://bucket/p", "--live", "--name", "hung", "--json"];
+    let child = place.spawn(&call);
+    let status = || {
+        let ended = place.run(&["status", "hung", "--json"]);
+        if ended.code == 0 { ended.result() } else { serde_json::Value::Null }
+    };
+    until("the scan", || status()["scanned"] == true && status()["lag_seconds"] == 0.0);
+    line.set(Fault::Stall);
+    let lost = jiff::Timestamp::now();
+    place.write("source/larger", vec![5; 64 << 20]);
+    until("the loss", || status()["target_lost_seconds"].as_f64() > Some(4.0));
+    let text = place.run(&["status", "hung"]).expect(0).stdout;
+    assert!(text.contains("the target has not answered for"), "{text}");
+    until("a lag", || status()["lag_seconds"].as_f64() > Some(10.0));
+    line.set(Fault::None);
+    until("its return", || status()["target_lost_seconds"].is_null());
+    until("the copy", || status()["files_copied"] == 4);
+    place.run(&["stop", "hung"]).expect(0);
+    let ended = child.ended().expect(143);
+    let told = ended.lines().into_iter().find(|line| line["kind"] == "target_lost");
+    let told = told.unwrap_or_else(|| panic!("{}", ended.stdout));
+    let after = told["time"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    let seconds = after.duration_since(lost).as_secs_f64();
+    assert!(seconds < 40.0, "told after {seconds} s");
 }
