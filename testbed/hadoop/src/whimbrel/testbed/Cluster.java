@@ -96,7 +96,7 @@ final class Cluster implements AutoCloseable {
     configuration.set("dfs.namenode.heartbeat.recheck-interval", "2000");
     configuration.set("dfs.client.block.write.locateFollowingBlock.initial.delay.ms", "4");
     // DataNodes that share two processors with all the rest report their blocks late.
-    configuration.set("dfs.client.block.write.locateFollowingBlock.retries", "10");
+    configuration.set("dfs.client.block.write.locateFollowingBlock.retries", "12");
     configuration.set("dfs.client.block.write.replace-datanode-on-failure.policy", "NEVER");
     // Users of the tests are no users of the machine.
     configuration.set(
@@ -116,7 +116,7 @@ final class Cluster implements AutoCloseable {
   private Configuration writeClientConfiguration(Map<String, String> settings) throws IOException {
     Configuration site = new Configuration(false);
     site.set("dfs.client.block.write.locateFollowingBlock.initial.delay.ms", "4");
-    site.set("dfs.client.block.write.locateFollowingBlock.retries", "10");
+    site.set("dfs.client.block.write.locateFollowingBlock.retries", "12");
     site.set("dfs.client.block.write.replace-datanode-on-failure.policy", "NEVER");
     site.set("dfs.blocksize", "1048576");
     settings.forEach(site::set);
