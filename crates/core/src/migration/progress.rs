@@ -98,6 +98,7 @@ impl Migration {
             paused: self.paused,
         }
     }
+
     /// Since when the stream is not known to be followed to its end.
     fn stream_behind_since(&self) -> Option<Time> {
         if !self.config.live {
