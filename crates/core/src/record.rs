@@ -271,6 +271,8 @@ pub struct Meta {
     pub scanned: bool,
     /// Sums so far.
     pub counters: Counters,
+    /// Objects that went, by the minute since the Unix epoch: what the guard remembers (rule 5.6).
+    pub losses: Vec<(u64, u64)>,
 }
 
 /// A change of the durable state. The changes of one batch become durable together or not at all
@@ -360,6 +362,8 @@ pub enum Change {
         /// The last name whose work is done; `None` at the start.
         cursor: Option<Bytes>,
     },
+    /// What the guard remembers from now on: `Meta::losses`.
+    Losses(Vec<(u64, u64)>),
     /// An attempt's intent (rule 4.1).
     AttemptOpened(Attempt),
     /// The target named the upload of an attempt.

@@ -63,7 +63,7 @@ pub fn confirm_at_rest(state: &Path) -> Result<u64, EngineError> {
     let mut ledger = at_rest(state)?;
     let held = ledger.summary()?.guarded;
     if held > 0 {
-        ledger.apply(&[&[Change::Release(Parked::Guard)]])?;
+        ledger.apply(&[&[Change::Release(Parked::Guard), Change::Losses(Vec::new())]])?;
     }
     ledger.close()?;
     Ok(held)

@@ -309,7 +309,9 @@ impl Clerk {
                 Input::HintsChecked { ticket, wait: ledger.hints_wait(&path)? }
             }
             Question::CountRemovals { ticket } => {
-                Input::RemovalsCounted { ticket, removals: ledger.removals()? }
+                let scope = &self.view.scope;
+                let removals = ledger.removals(&|row| covers_row(scope, row))?;
+                Input::RemovalsCounted { ticket, removals }
             }
             Question::Densest { ticket, excess } => {
                 Input::Dense { ticket, directories: ledger.densest(excess)? }

@@ -424,13 +424,13 @@ impl Ledger {
     }
 
     /// Rule 5.6: what would go with the entries that are parked as `Removal`: all that stands at
-    /// their paths and below. Reads a count for each of them.
+    /// their paths and below and `counts`. Reads every row of it.
     ///
     /// # Errors
     /// `Closed`, `Damaged`, `Database`.
-    pub fn removals(&self) -> Result<Removals> {
+    pub fn removals(&self, counts: &dyn Fn(&Row) -> bool) -> Result<Removals> {
         self.usable()?;
-        self.state.removals(&self.sql)
+        self.state.removals(&self.sql, counts)
     }
 
     /// Drops hints that serve nobody any more; says how many. Durable at return.

@@ -59,7 +59,8 @@ impl State {
                 self.pending.change(sql, &key, advance).map(drop)
             }
             Change::Coarsen { path, subtree } => self.coarsen(sql, path, *subtree),
-            Change::AttemptOpened(_)
+            Change::Losses(_)
+            | Change::AttemptOpened(_)
             | Change::UploadOpened { .. }
             | Change::PartDone { .. }
             | Change::AttemptDoubtful { .. }

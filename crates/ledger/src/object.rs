@@ -19,6 +19,8 @@ use crate::pending::NameRange;
 
 /// Directories whose numbers are kept in memory.
 const DIRECTORIES_MAX: usize = 50_000;
+/// Rows read at a time while they are counted.
+const COUNTED_PAGE_ROWS: usize = 2_000;
 
 /// Access to the rows.
 #[derive(Debug)]
@@ -179,34 +181,43 @@ impl Objects {
         Ok(has_below && self.directory(sql, path)?.is_some())
     }
 
-    /// Rule 5.6: rows at a path and below it, and how many of them are of files of which no other
-    /// row is.
-    pub(crate) fn removals(&self, sql: &Connection, path: &RelPath) -> Result<Removals> {
+    /// Rule 5.6: rows at a path and below it that count, and how many of them are of files of which
+    /// no other row is.
+    pub(crate) fn removals(
+        &self,
+        sql: &Connection,
+        path: &RelPath,
+        counts: &dyn Fn(&Row) -> bool,
+    ) -> Result<Removals> {
         let mut sum = Removals::default();
-        if let Some(row) = self.get(sql, path)? {
-            let elsewhere = match row.identity.file_key() {
-                Some(file_key) => self.of_file_key(sql, file_key, path)?.is_some(),
-                None => false,
-            };
-            sum = Removals { objects: 1, lost: u64::from(!elsewhere) };
+        if let Some(row) = self.get(sql, path)?.filter(counts) {
+            self.add_removal(sql, &row, &mut sum)?;
         }
         if path.is_root() || self.directory(sql, path)?.is_none() {
             return Ok(sum);
         }
         for span in self.names.below(path) {
-            let counted: (i64, i64) = sql
-                .prepare_cached(
-                    "SELECT count(*), count(*) FILTER (WHERE NOT EXISTS (
-                         SELECT 1 FROM object p WHERE p.file_key = o.file_key
-                             AND (p.directory <> o.directory OR p.name <> o.name)))
-                     FROM directory d JOIN object o ON o.directory = d.id
-                     WHERE d.path >= ?1 AND d.path < ?2",
-                )?
-                .query_row(params![span.from, span.until], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            sum.objects += counted.0.unsigned_abs();
-            sum.lost += counted.1.unsigned_abs();
+            let mut after: Option<Key> = None;
+            loop {
+                let page = self.page(sql, &span, after.as_ref(), None, COUNTED_PAGE_ROWS)?;
+                let Some(last) = page.last() else { break };
+                after = Some(self.names.key(&last.path));
+                for row in page.iter().filter(|row| counts(row)) {
+                    self.add_removal(sql, row, &mut sum)?;
+                }
+            }
         }
         Ok(sum)
+    }
+
+    fn add_removal(&self, sql: &Connection, row: &Row, sum: &mut Removals) -> Result<()> {
+        let elsewhere = match row.identity.file_key() {
+            Some(file_key) => self.of_file_key(sql, file_key, &row.path)?.is_some(),
+            None => false,
+        };
+        sum.objects += 1;
+        sum.lost += u64::from(!elsewhere);
+        Ok(())
     }
 
     /// Rows directly in a directory, ascending.

@@ -10,7 +10,7 @@ use whimbrel_core::identity::Sameness;
 use whimbrel_core::input::{Group, Removals};
 use whimbrel_core::number::TxId;
 use whimbrel_core::path::{Namespace, RelPath};
-use whimbrel_core::record::{AttemptKind, Hint, Lane, Parked, Pending, Reach};
+use whimbrel_core::record::{AttemptKind, Hint, Lane, Parked, Pending, Reach, Row};
 
 use crate::error::Result;
 use crate::found;
@@ -231,7 +231,11 @@ impl State {
 
     /// Rule 5.6: what would go with the entries parked as `Removal`. What is below another of
     /// them is counted with that.
-    pub(crate) fn removals(&self, sql: &Connection) -> Result<Removals> {
+    pub(crate) fn removals(
+        &self,
+        sql: &Connection,
+        counts: &dyn Fn(&Row) -> bool,
+    ) -> Result<Removals> {
         let waits = |entry: &Entry| entry.pending.parked == Some(Parked::Removal);
         let mut sum = Removals::default();
         let mut after: Option<Key> = None;
@@ -242,7 +246,7 @@ impl State {
             for entry in page.iter().filter(|entry| waits(entry)) {
                 let path = &entry.pending.path;
                 if !self.is_below_another(sql, path, &waits)? {
-                    let one = self.objects.removals(sql, path)?;
+                    let one = self.objects.removals(sql, path, counts)?;
                     let extra = found::get(sql, self.names, path)?.is_some();
                     sum.objects += one.objects + u64::from(extra);
                     sum.lost += one.lost + u64::from(extra);

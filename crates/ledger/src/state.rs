@@ -189,6 +189,7 @@ impl State {
                 meta.scanned = false;
             }
             Change::Scanned => meta.scanned = true,
+            Change::Losses(losses) => meta.losses.clone_from(losses),
             Change::Count(counters) => meta.counters.add(counters),
         }
         Ok(())

@@ -475,10 +475,12 @@ fn removals_are_counted_with_what_stands_below() {
         changes.extend(gone(path, 20 + number as u64));
     }
     let mut ledger = ledger(&changes);
-    assert_eq!(ledger.removals().unwrap(), Removals { objects: 4, lost: 3 });
+    assert_eq!(ledger.removals(&|_| true).unwrap(), Removals { objects: 4, lost: 3 });
+    let below_d = |row: &Row| row.path.as_bytes().starts_with(b"d/");
+    assert_eq!(ledger.removals(&below_d).unwrap(), Removals { objects: 3, lost: 2 });
     let summary = ledger.apply(&[&[Change::HoldRemovals { message: "held".to_owned() }]]).unwrap();
     assert_eq!((summary.removals, summary.guarded, summary.failed), (0, 5, 1));
-    assert_eq!(ledger.removals().unwrap(), Removals::default());
+    assert_eq!(ledger.removals(&|_| true).unwrap(), Removals::default());
     ledger.apply(&[&[Change::Release(Parked::Guard)]]).unwrap();
     let (work, _) = ledger.take(Lane::Live, 9, Time(0)).unwrap();
     let released = work.iter().filter(|work| work.pending.removable).count();

@@ -258,8 +258,8 @@ impl Run {
 
     /// A person confirms what is held while nothing runs.
     fn confirm_at_rest(&mut self) {
-        let confirmed = Change::Release(Parked::Guard);
-        if let Some(Err(error)) = self.ledger.as_mut().map(|ledger| ledger.apply(&[&[confirmed]])) {
+        let confirmed = [Change::Release(Parked::Guard), Change::Losses(Vec::new())];
+        if let Some(Err(error)) = self.ledger.as_mut().map(|ledger| ledger.apply(&[&confirmed])) {
             self.problem = Some(format!("confirm: {error}"));
         }
     }
@@ -447,9 +447,9 @@ impl Run {
             Effect::CheckHints { ticket, path } => {
                 ledger.hints_wait(&path).map(|wait| Input::HintsChecked { ticket, wait })
             }
-            Effect::CountRemovals { ticket } => {
-                ledger.removals().map(|removals| Input::RemovalsCounted { ticket, removals })
-            }
+            Effect::CountRemovals { ticket } => ledger
+                .removals(&|_| true)
+                .map(|removals| Input::RemovalsCounted { ticket, removals }),
             Effect::Densest { ticket, excess } => {
                 ledger.densest(excess).map(|directories| Input::Dense { ticket, directories })
             }

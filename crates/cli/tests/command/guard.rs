@@ -84,6 +84,16 @@ fn a_tree_emptied_under_a_live_run_is_held_and_confirmed_through_its_socket() {
     running.ended();
 }
 
+/// What a narrower scope leaves out is not gone.
+#[test]
+fn a_narrower_scope_is_no_mass_deletion() {
+    let place = migrated(&[]);
+    let scope = ["--exclude", "d/1/**", "--exclude", "d/2/**", "--exclude", "d/3/**"];
+    let more = ["--exclude", "d/4/**", "--exclude", "d/5/**"];
+    place.run(&[&CALL[..], &scope, &more].concat()).expect(0);
+    assert_eq!(standing(&place), FILES + 1);
+}
+
 #[test]
 fn extras_that_are_most_of_the_target_are_asked_about() {
     let place = Place::new();

@@ -62,6 +62,12 @@ impl Behind {
 }
 
 impl Guard {
+    /// With what an earlier run remembered.
+    pub(super) fn new(losses: &[(u64, u64)]) -> Self {
+        let losses = Losses { minutes: losses.iter().copied().collect() };
+        Self { losses, ..Self::default() }
+    }
+
     /// Why removals are held.
     pub(super) fn held(&self) -> Option<Failure> {
         self.holding.clone()
@@ -110,7 +116,7 @@ impl Migration {
         let one = Removals { objects: 1, lost: 1 };
         let lets = self.guard.holding.is_none() && !self.is_too_much(one);
         if lets {
-            self.guard.losses.add(self.now, 1);
+            self.note_losses(1);
         }
         lets
     }
@@ -179,8 +185,15 @@ impl Migration {
             self.hold_removals(failure);
             return;
         }
-        self.guard.losses.add(self.now, removals.lost);
+        self.note_losses(removals.lost);
         self.let_removals_go(Parked::Removal);
+    }
+
+    /// Remembered by later runs too: what goes bit by bit may go in many runs.
+    fn note_losses(&mut self, count: u64) {
+        self.guard.losses.add(self.now, count);
+        let losses = self.guard.losses.minutes.iter().copied().collect();
+        self.outbox.change(Change::Losses(losses));
     }
 
     /// Both bounds would be passed.
@@ -241,6 +254,7 @@ impl Migration {
     pub(super) fn confirm_guard(&mut self) {
         self.guard.holding = None;
         self.guard.losses = Losses::default();
+        self.outbox.change(Change::Losses(Vec::new()));
         self.let_removals_go(Parked::Removal);
         self.let_removals_go(Parked::Guard);
     }

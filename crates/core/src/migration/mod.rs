@@ -173,7 +173,7 @@ impl Migration {
             hot: hot::HotPaths::new(),
             set_aside_markers: group::SetAside::default(),
             incomplete_groups: BTreeSet::new(),
-            guard: guard::Guard::default(),
+            guard: guard::Guard::new(&meta.losses),
             foreign: None,
             source_side: side::SideState::default(),
             target_side: side::SideState::default(),

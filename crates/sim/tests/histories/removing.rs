@@ -133,12 +133,19 @@ fn rule_5_5_child_waits_for_the_file_above() {
     ends_equal(run);
 }
 
-/// A run of ten files in `d`, of which at most three may go at once, and half of all within an hour.
-fn guarded(options: Options) -> Run {
+/// Ten files in `d` that stand on the target, of which at most three may go at once, and half of all
+/// within an hour: a live run goes on, another begins.
+fn guarded(live: bool) -> Run {
     let removal_guard = RemovalGuard { count_max: 3, share_max_percent: 50 };
-    let mut run = still(Options { removal_guard, ..options });
+    let mut run = still(Options { removal_guard, live, ..Options::still() });
     for number in 0..10 {
         file(&mut run, &format!("d/{number}"), 5);
+    }
+    if live {
+        until_settled(&mut run);
+    } else {
+        assert_eq!(run.end(), Ok(Finish::Done));
+        run.die();
     }
     run
 }
@@ -146,8 +153,7 @@ fn guarded(options: Options) -> Run {
 /// Mass deletion is held and asked about; copies go on; a word lets it happen.
 #[test]
 fn rule_5_6_guard_holds_removals_and_asks() {
-    let mut run = guarded(Options::still());
-    until_settled(&mut run);
+    let mut run = guarded(true);
     delete(&mut run, "d");
     file(&mut run, "new", 5);
     until_equal(&mut run, "new");
@@ -163,13 +169,7 @@ fn rule_5_6_guard_holds_removals_and_asks() {
 #[test]
 fn rule_5_6_guard_ends_the_run() {
     for live in [true, false] {
-        let mut run = guarded(Options { live, ..Options::still() });
-        if live {
-            until_settled(&mut run);
-        } else {
-            assert_eq!(run.end(), Ok(Finish::Done));
-            run.die();
-        }
+        let mut run = guarded(live);
         delete(&mut run, "d");
         for _ in 0..3 {
             assert!(matches!(run.end(), Ok(Finish::Guard(_))), "live: {live}");
@@ -183,13 +183,7 @@ fn rule_5_6_guard_ends_the_run() {
 #[test]
 fn rule_5_6_guard_counts_before_anything_goes() {
     for live in [true, false] {
-        let mut run = guarded(Options { live, ..Options::still() });
-        if live {
-            until_settled(&mut run);
-        } else {
-            assert_eq!(run.end(), Ok(Finish::Done));
-            run.die();
-        }
+        let mut run = guarded(live);
         for number in 0..9 {
             delete(&mut run, &format!("d/{number}"));
         }
@@ -198,11 +192,25 @@ fn rule_5_6_guard_counts_before_anything_goes() {
     }
 }
 
+/// What goes bit by bit in many runs is counted over all of them.
+#[test]
+fn rule_5_6_guard_remembers_earlier_runs() {
+    let mut run = guarded(false);
+    let mut held = false;
+    for number in 0..10 {
+        delete(&mut run, &format!("d/{number}"));
+        held |= matches!(run.end(), Ok(Finish::Guard(_)));
+        run.die();
+    }
+    assert!(held, "most of the tree is gone");
+    let files = run.target().objects.keys().filter(|path| !path.is_marker()).count();
+    assert!(files >= 4, "{files} are left");
+}
+
 /// New files beside what is held do not let it go.
 #[test]
 fn rule_5_6_guard_holds_on_when_files_come() {
-    let mut run = guarded(Options::still());
-    until_settled(&mut run);
+    let mut run = guarded(true);
     delete(&mut run, "d");
     assert!(run.until(|run| run.core().progress().pending.guarded > 0));
     file(&mut run, "d/new", 6);
@@ -216,8 +224,7 @@ fn rule_5_6_guard_holds_on_when_files_come() {
 /// What is held comes back: there is nothing to ask for any more.
 #[test]
 fn rule_5_6_guard_lets_go_of_what_comes_back() {
-    let mut run = guarded(Options::still());
-    until_settled(&mut run);
+    let mut run = guarded(true);
     delete(&mut run, "d");
     assert!(run.until(|run| run.core().progress().pending.guarded > 0));
     for number in 0..10 {
@@ -229,8 +236,7 @@ fn rule_5_6_guard_lets_go_of_what_comes_back() {
 /// A renamed directory is not lost, however much of the tree it is.
 #[test]
 fn rule_5_6_guard_does_not_count_what_was_renamed() {
-    let mut run = guarded(Options::still());
-    until_settled(&mut run);
+    let mut run = guarded(true);
     rename(&mut run, "d", "e");
     ends_equal(run);
 }
@@ -239,13 +245,7 @@ fn rule_5_6_guard_does_not_count_what_was_renamed() {
 #[test]
 fn rule_5_6_guard_is_confirmed_between_runs() {
     for live in [true, false] {
-        let mut run = guarded(Options { live, ..Options::still() });
-        if live {
-            until_settled(&mut run);
-        } else {
-            assert_eq!(run.end(), Ok(Finish::Done));
-            run.die();
-        }
+        let mut run = guarded(live);
         delete(&mut run, "d");
         assert!(matches!(run.end(), Ok(Finish::Guard(_))), "live: {live}");
         run.confirm_between_runs();
