@@ -126,7 +126,7 @@ pub struct RemovalGuard {
 
 impl Default for RemovalGuard {
     fn default() -> Self {
-        Self { count_max: 100, share_max_percent: 50 }
+        Self { count_max: 1_000, share_max_percent: 50 }
     }
 }
 
