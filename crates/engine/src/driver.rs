@@ -92,9 +92,11 @@ impl Driver {
 
     fn handle(&mut self, first: Input) {
         let now = self.clock.now();
+        tracing::trace!(input = ?first);
         self.core.handle(now, first);
         for _ in 1..INPUTS_MAX {
             let Ok(input) = self.inputs.try_recv() else { return };
+            tracing::trace!(?input);
             self.core.handle(now, input);
         }
     }
@@ -128,6 +130,7 @@ impl Driver {
     }
 
     fn carry_out(&mut self, effect: Effect) {
+        tracing::trace!(?effect);
         match effect {
             Effect::Persist { batch, changes } => {
                 self.desk.ask(Question::Persist { batch, changes });

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
+use whimbrel_core::commit_marker::is_commit_marker;
 use whimbrel_core::number::{Mark, Time, TxId};
 use whimbrel_core::path::RelPath;
 use whimbrel_core::record::{Lane, Parked, Pending, PendingSummary, Reach};
@@ -279,7 +280,9 @@ impl PendingSet {
     }
 
     /// The entry above a path that a mark on it joins: one that waits for a free hand and reaches
-    /// it. A change of content does not join one of metadata alone, which goes last.
+    /// it. A change of content does not join one of metadata alone, which goes last; a commit
+    /// marker that comes to the target does not join the backlog: readers wait for it, and its own
+    /// entry is what has the backlog of its group hastened (rule 7.1).
     pub(crate) fn absorber(
         &self,
         sql: &Connection,
@@ -309,7 +312,11 @@ impl PendingSet {
                 Reach::Directory => distance == 0 && reach == Reach::Path,
                 Reach::Subtree => true,
             };
-            let late = entry.pending.lane == Lane::Metadata && lane != Lane::Metadata;
+            let late = match entry.pending.lane {
+                Lane::Live => false,
+                Lane::Backlog => lane == Lane::Live && is_commit_marker(path),
+                Lane::Metadata => lane != Lane::Metadata,
+            };
             if reaches && !late && entry.absorbs() && !self.claimed.contains(&key) {
                 return Ok(Some(key));
             }

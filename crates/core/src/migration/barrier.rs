@@ -67,6 +67,7 @@ impl Migration {
 
     /// Another history: its transactions may never come to the positions of the old one.
     pub(super) fn forget_positions(&mut self) {
+        self.followed_markers.clear();
         let known = std::mem::take(&mut self.barriers.known);
         self.barriers.waiting.extend(known.into_iter().flat_map(|(_, paths)| paths));
     }

@@ -131,7 +131,7 @@ impl Migration {
             | Step::Inspecting { .. }
             | Step::Examining
             | Step::LookingAtMarker { .. }
-            | Step::CheckingHints
+            | Step::CheckingHints { .. }
             | Step::Purging(_)
             | Step::Removing { .. }
             | Step::Grouping { .. }

@@ -68,8 +68,9 @@ pub(super) enum Step {
     Examining,
     /// What stands at a commit marker that speaks for the path, of which this was seen.
     LookingAtMarker { seen: Examined, marker: Row },
-    /// Whether a removal has to wait for a renamed destination (rule 6.2).
-    CheckingHints,
+    /// Whether a removal has to wait for a renamed destination (rule 6.2); `absent` if the source
+    /// was looked at already.
+    CheckingHints { absent: bool },
     /// Everything below is being removed.
     Purging(Purge),
     /// The path's own objects are being removed.
@@ -264,6 +265,7 @@ impl Migration {
         }
         self.hot.remove(&path);
         self.set_aside_markers.settled(&path);
+        self.followed_markers.remove(&path);
         self.abandon_uploads(&claim);
         match &claim.origin {
             Origin::Work => {

@@ -144,7 +144,7 @@ impl Migration {
             | Step::Inspecting { .. }
             | Step::Examining
             | Step::LookingAtMarker { .. }
-            | Step::CheckingHints
+            | Step::CheckingHints { .. }
             | Step::Purging(_)
             | Step::Removing { .. }
             | Step::Grouping { .. }
@@ -220,14 +220,14 @@ impl Migration {
             }
             Step::Grouping { asks } => {
                 claim.step = Step::Grouping { asks };
-                self.ask_group(path, claim);
+                self.commit_marker_followed(path, claim);
             }
             other @ (Step::Begun
             | Step::AwaitingGroup { .. }
             | Step::Inspecting { .. }
             | Step::Examining
             | Step::LookingAtMarker { .. }
-            | Step::CheckingHints
+            | Step::CheckingHints { .. }
             | Step::Purging(_)
             | Step::Removing { .. }
             | Step::Checksumming(_)

@@ -21,6 +21,7 @@ impl Migration {
         }
         self.gap_open = true;
         self.gap_forgets = false;
+        self.followed_markers.clear();
         if let Some(remedy) = remedy {
             let message = "the source dropped part of its history before it was read";
             self.report_gap(ReportKind::Gap, message, &format!("{REPAIRED}; {remedy}"));

@@ -6,7 +6,9 @@ use super::Migration;
 use super::claim::{AfterRemoval, Asked, Claim, Step};
 use crate::commit_marker;
 use crate::effect::Effect;
+use crate::entry::FileNode;
 use crate::failure::{Failure, FailureKind, Side};
+use crate::identity::{Identity, Sameness};
 use crate::input::Group;
 use crate::number::Time;
 use crate::path::RelPath;
@@ -20,6 +22,37 @@ pub(super) struct SetAside {
     settled: BTreeSet<RelPath>,
     /// Not before this time.
     not_before: Time,
+}
+
+/// Looks at commit markers up to which the stream was followed: what belongs to them is pending.
+/// The same look again, of a marker that waits for its group, waits for no stream.
+#[derive(Debug, Default)]
+pub(super) struct Followed(BTreeMap<RelPath, Identity>);
+
+/// So many are remembered; forgetting them costs waits only.
+const FOLLOWED_MAX: usize = 4_096;
+
+impl Followed {
+    fn insert(&mut self, marker: &RelPath, file: &FileNode) {
+        if self.0.len() >= FOLLOWED_MAX {
+            self.0.clear();
+        }
+        self.0.insert(marker.clone(), file.identity.clone());
+    }
+
+    fn has(&self, marker: &RelPath, file: &FileNode) -> bool {
+        let known = self.0.get(marker);
+        known.is_some_and(|known| known.compare(&file.identity) == Sameness::Same)
+    }
+
+    pub(super) fn remove(&mut self, marker: &RelPath) {
+        self.0.remove(marker);
+    }
+
+    /// Another history, or a part of this one that was not followed.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
 }
 
 /// Pause before an incomplete group is asked for again.
@@ -85,12 +118,24 @@ impl Migration {
             return;
         }
         claim.step = Step::Grouping { asks: 0 };
-        if self.config.live {
+        let followed =
+            claim.node.as_ref().is_some_and(|file| self.followed_markers.has(&path, file));
+        if self.config.live && !followed {
             // The look may show a later state than the stream was followed to, and what belongs to
             // that state is not pending yet.
             self.wait_for_barrier(path.clone());
             self.hold(path, claim);
             return;
+        }
+        self.ask_group(path, claim);
+    }
+
+    /// The stream was followed up to the look at a commit marker.
+    pub(super) fn commit_marker_followed(&mut self, path: RelPath, claim: Claim) {
+        if let Some(file) = &claim.node
+            && !claim.dirty
+        {
+            self.followed_markers.insert(&path, file);
         }
         self.ask_group(path, claim);
     }

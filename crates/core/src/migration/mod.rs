@@ -104,6 +104,7 @@ pub struct Migration {
     spent_uploads: BTreeSet<AttemptNumber>,
     hot: hot::HotPaths,
     set_aside_markers: group::SetAside,
+    followed_markers: group::Followed,
     /// Commit markers whose group is asked for again, and when.
     incomplete_groups: BTreeSet<(Time, RelPath)>,
     guard: guard::Guard,
@@ -172,6 +173,7 @@ impl Migration {
             spent_uploads: BTreeSet::new(),
             hot: hot::HotPaths::new(),
             set_aside_markers: group::SetAside::default(),
+            followed_markers: group::Followed::default(),
             incomplete_groups: BTreeSet::new(),
             guard: guard::Guard::new(&meta.losses),
             foreign: None,

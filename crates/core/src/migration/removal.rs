@@ -1,6 +1,8 @@
 //! Removing from the target, on positive evidence alone (section 5): keys are claimed, then the
 //! source is read, then the objects go; commit markers first (rule 7.1).
 
+use std::ops::RangeInclusive;
+
 use super::Migration;
 use super::claim::{AfterRemoval, Asked, Claim, Copied, Origin, Step};
 use crate::config::Extras;
@@ -23,21 +25,36 @@ pub(super) struct Purge {
     claimed: Vec<RelPath>,
 }
 
+/// Pause of a removal that waits for a renamed destination; a quarter of what it waited already.
+const PAUSE_MILLIS: RangeInclusive<u64> = 200..=1_000;
 /// Rows of one batch.
 const BATCH_ROWS: usize = 500;
 
 impl Migration {
-    /// Asks whether the objects may still be of use to a renamed destination (rule 6.2).
-    pub(super) fn check_hints(&mut self, path: RelPath, mut claim: Claim) {
-        claim.step = Step::CheckingHints;
+    /// Removing it waited for a renamed destination when it was last looked at.
+    pub(super) fn waits_for_hints(&self, path: &RelPath, claim: &Claim) -> bool {
+        let stands = claim.row.is_some() || claim.marker.is_some() || claim.rows_below;
+        stands && !self.is_commit_marker(path)
+    }
+
+    /// Asks whether the objects may still be of use to a renamed destination (rule 6.2): before
+    /// the source is looked at again, which is then for nothing, or after it.
+    pub(super) fn check_hints(&mut self, path: RelPath, mut claim: Claim, absent: bool) {
+        claim.step = Step::CheckingHints { absent };
         let ticket = self.ask(Asked::Claim(path.clone()));
         self.outbox.send_after(Effect::CheckHints { ticket, path: path.clone() });
         self.hold(path, claim);
     }
 
-    pub(super) fn hints_checked(&mut self, path: RelPath, claim: Claim, wait: bool) {
+    pub(super) fn hints_checked(&mut self, path: RelPath, mut claim: Claim, wait: bool) {
+        let absent = matches!(claim.step, Step::CheckingHints { absent: true });
+        claim.step = Step::Begun;
         if wait {
-            self.again(path, claim, 200, true);
+            let waited_millis = self.now.millis_since(claim.seen);
+            let (least, most) = (*PAUSE_MILLIS.start(), *PAUSE_MILLIS.end());
+            self.again(path, claim, (waited_millis / 4).clamp(least, most), true);
+        } else if !absent {
+            self.examine(path, claim);
         } else if !claim.removable {
             self.nominate(path, claim);
         } else if claim.rows_below {
@@ -209,7 +226,7 @@ impl Migration {
             | Step::Inspecting { .. }
             | Step::Examining
             | Step::LookingAtMarker { .. }
-            | Step::CheckingHints
+            | Step::CheckingHints { .. }
             | Step::Grouping { .. }
             | Step::AwaitingGroup { .. }
             | Step::Checksumming(_)

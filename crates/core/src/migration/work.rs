@@ -46,6 +46,10 @@ impl Migration {
             self.inspect(path, claim, attempt);
             return;
         }
+        if work.pending.waiting && self.waits_for_hints(&path, &claim) {
+            self.check_hints(path, claim, false);
+            return;
+        }
         let in_the_way = work.row.is_some() || self.removes_extra(&claim);
         if work.pending.reach == Reach::Path || in_the_way {
             self.examine(path, claim);
@@ -97,7 +101,7 @@ impl Migration {
             Step::Begun
             | Step::Inspecting { .. }
             | Step::Examining
-            | Step::CheckingHints
+            | Step::CheckingHints { .. }
             | Step::Removing { .. }
             | Step::Grouping { .. }
             | Step::AwaitingGroup { .. }
@@ -191,7 +195,8 @@ impl Migration {
             let (first, last) = (claim.first, claim.last);
             let from_pass = claim.reach != Reach::Path;
             self.settle(path.clone(), claim, TxId(0));
-            let lane = if from_pass { Lane::Live } else { Lane::Backlog };
+            // What the scan did not come to yet comes with the scan.
+            let lane = if from_pass || self.scanned { Lane::Live } else { Lane::Backlog };
             self.mark(&path, Reach::Subtree, lane, first, last);
             return;
         }
@@ -235,7 +240,7 @@ impl Migration {
             }
             return;
         }
-        self.check_hints(path, claim);
+        self.check_hints(path, claim, true);
     }
 
     /// What a path of a `Flat` namespace looks like is not to be taken for a sign.

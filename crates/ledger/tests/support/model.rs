@@ -341,6 +341,9 @@ impl Model {
                     && !above.waiting
                     && above.not_before == Time(0)
                     && (above.lane != Lane::Metadata || new.lane == Lane::Metadata)
+                    && !(above.lane == Lane::Backlog
+                        && new.lane == Lane::Live
+                        && is_commit_marker(&new.path))
             })
         });
         match above.and_then(|above| self.entries.get_mut(&above)) {

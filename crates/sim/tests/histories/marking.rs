@@ -179,6 +179,30 @@ fn rule_7_1_success_has_its_directory_scanned_early() {
     ends_equal(run);
 }
 
+/// The job's directory waits for its turn in the scan when the sign comes: the sign is no part of
+/// that, and has its directory hastened.
+#[test]
+fn rule_7_1_success_does_not_join_the_backlog() {
+    let mut run = still(Options { page_entries: 100, ..Options::still() });
+    let others: Vec<String> = (0..60).map(|number| format!("z{number}/file")).collect();
+    for other in &others {
+        file(&mut run, other, 5);
+    }
+    let list = held(&mut run, lists(""));
+    file(&mut run, "out/part-0", 5);
+    let poll = run.catch_while_holding(list, 5_000, polls).expect("the stream is followed");
+    let waits = |run: &whimbrel_sim::Run| pending(run, "out").is_some_and(|it| it.begun.is_none());
+    assert!(run.until(waits), "the directory is a part of the scan");
+    job(&mut run);
+    answered_late(&mut run, poll, 1);
+    let sign = path("out/_SUCCESS");
+    assert!(run.until(|run| run.stands(&sign)));
+    files_stand(&mut run);
+    let scanned = others.iter().filter(|other| run.stands(&path(other))).count();
+    assert!(scanned < others.len() / 2, "{scanned} of {} came before it", others.len());
+    ends_equal(run);
+}
+
 /// A look at a file shows what the job wrote anew before any event told of it: the old sign goes
 /// first all the same.
 #[test]

@@ -1,5 +1,8 @@
 //! Section 6: renaming directories.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
 use whimbrel_core::effect::Effect;
 use whimbrel_sim::Way;
 use whimbrel_sim::options::Options;
@@ -55,6 +58,30 @@ fn rule_6_2_removals_wait_for_the_destination() {
         assert!(target_content(&mut run, name).is_some(), "{name} still stands");
     }
     answered_late(&mut run, listing, 1);
+    ends_equal(run);
+}
+
+/// While they wait, the source is not asked again and again whether they are gone.
+#[test]
+fn rule_6_2_waiting_removals_leave_the_source_alone() {
+    let mut run = run();
+    file(&mut run, "d/a", 5);
+    until_settled(&mut run);
+    rename(&mut run, "d", "z");
+    let listing = held(&mut run, lists("z"));
+    let looks = RefCell::new(BTreeSet::new());
+    let counts = |effect: &Effect| {
+        if let Effect::Examine { ticket, path: of, .. } = effect
+            && *of == path("d")
+        {
+            looks.borrow_mut().insert(*ticket);
+        }
+        false
+    };
+    run.catch_while_holding(listing, 60_000, counts);
+    let looks = looks.into_inner().len();
+    assert!(looks <= 1, "it was looked at {looks} times");
+    assert!(target_content(&mut run, "d/a").is_some(), "it waits");
     ends_equal(run);
 }
 
