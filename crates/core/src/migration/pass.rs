@@ -176,7 +176,7 @@ impl Migration {
             return;
         }
         if let Some(stale) = self.stale_commit_marker(&page, &join) {
-            self.give_pass_up(directory, &stale);
+            self.hold_pass_back(directory, &[stale]);
             return;
         }
         let early = self.commit_marker_arrives_for(&directory);
@@ -259,7 +259,7 @@ impl Migration {
         self.page_job_done(&directory, number);
     }
 
-    /// Looks at `first` before going through the directory: rules 5.5 and 7.1.
+    /// Looks at `first` before going through the directory (rule 5.5).
     fn give_pass_up(&mut self, directory: RelPath, first: &RelPath) {
         let Some(pass) = self.passes.remove(&directory) else { return };
         if *first == directory {
