@@ -169,6 +169,9 @@ pub(super) struct Claims {
     /// Paths whose claim ended while entries were being handed out: what was handed out of them
     /// was joined with older rows.
     pub(super) ended_while_taking: BTreeSet<RelPath>,
+    /// Commit markers that came to stand while entries were being handed out: what was handed out
+    /// was joined without them.
+    pub(super) arrived_while_taking: BTreeSet<RelPath>,
 }
 
 impl Claims {
@@ -333,7 +336,9 @@ impl Migration {
         if self.taking() {
             self.claims.ended_while_taking.insert(path.clone());
         }
-        self.claims.arriving_markers.remove(&path);
+        if self.claims.arriving_markers.remove(&path) {
+            self.note_arrived(&path);
+        }
         self.claims.hastened_markers.remove(&path);
         self.freed(&path);
         self.note_row_changed(&path);

@@ -186,13 +186,27 @@ impl Migration {
         }
     }
 
+    /// A commit marker was written, or may have been: what was joined before knows nothing of it.
+    pub(super) fn note_arrived(&mut self, marker: &RelPath) {
+        if self.taking() {
+            self.claims.arrived_while_taking.insert(marker.clone());
+        }
+        self.taint_passes_of(marker);
+        for above in marker.ancestors() {
+            if let Some(claim) = self.claims.held.get_mut(&above)
+                && let Step::Purging(purge) = &mut claim.step
+            {
+                purge.arrived = true;
+            }
+        }
+    }
+
     /// A commit marker that speaks for the path is about to become visible, though it may be stale
-    /// by then: what it speaks for stays as it is until that is known.
+    /// by then: what it speaks for stays as it is until that is known. Or it became visible after
+    /// the path's work was joined with what stands.
     pub(super) fn commit_marker_arrives_for(&self, path: &RelPath) -> bool {
-        let speaks = |marker: &RelPath| {
-            marker != path && commit_marker::group(marker).is_some_and(|group| group.contains(path))
-        };
-        self.claims.arriving_markers.iter().any(speaks)
+        let arriving = self.claims.arriving_markers.iter();
+        arriving.chain(&self.claims.arrived_while_taking).any(|marker| speaks_for(marker, path))
     }
 
     /// The same for all that stands below a path.
@@ -250,4 +264,9 @@ impl Migration {
             Parked::Failed | Parked::Open | Parked::Removal => self.set_aside(path, claim, failure),
         }
     }
+}
+
+/// A commit marker is a sign for the path, or for the whole directory that stands there.
+pub(super) fn speaks_for(marker: &RelPath, path: &RelPath) -> bool {
+    marker != path && commit_marker::group(marker).is_some_and(|group| group.contains(path))
 }

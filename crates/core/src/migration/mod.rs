@@ -260,9 +260,12 @@ impl Migration {
         self.advance();
     }
 
-    /// The next thing to be done outside.
+    /// The next thing to be done outside. What all inputs since the last call changed is one batch.
     pub fn poll(&mut self) -> Option<Effect> {
-        self.outbox.next()
+        self.outbox.next().or_else(|| {
+            self.outbox.flush();
+            self.outbox.next()
+        })
     }
 
     /// When `Input::Tick` is due at the latest, if nothing else happens before.
@@ -379,6 +382,7 @@ impl Migration {
             self.begin_work(item);
         }
         self.claims.ended_while_taking.clear();
+        self.claims.arrived_while_taking.clear();
     }
 
     /// True while entries are being handed out.
@@ -386,10 +390,9 @@ impl Migration {
         !self.taking.is_empty()
     }
 
-    /// Does everything that can be done now, then closes the batch.
+    /// Does everything that can be done now.
     fn advance(&mut self) {
         if self.phase == Phase::Finished {
-            self.outbox.flush();
             return;
         }
         self.end_doubts();
@@ -413,7 +416,6 @@ impl Migration {
             Phase::Rooting | Phase::Joining | Phase::Finished => {}
         }
         self.consider_finish();
-        self.outbox.flush();
     }
 
     /// Asks for entries of every lane that has some, while there is room. One question at a time:

@@ -36,7 +36,7 @@ impl Outbox {
         self.batches + 1
     }
 
-    /// Closes the batch that is being gathered. True if it may have freed or made work.
+    /// Closes the batch that is being gathered.
     pub(super) fn flush(&mut self) {
         let gated = std::mem::take(&mut self.gated);
         if self.changes.is_empty() {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::Migration;
 use super::claim::{Asked, Claim, Origin, Step};
+use super::group::speaks_for;
 use super::stale::stands_as;
 use crate::commit_marker;
 use crate::config::DirectoryMarkers;
@@ -513,6 +514,13 @@ impl Migration {
             if pass.listing && path.parent().as_ref() == Some(directory) {
                 pass.touched.insert(path.clone());
             }
+        }
+    }
+
+    /// A commit marker came to stand: pages asked for before may be joined without it (rule 7.1).
+    pub(super) fn taint_passes_of(&mut self, marker: &RelPath) {
+        for (directory, pass) in &mut self.passes {
+            pass.tainted |= pass.listing && speaks_for(marker, directory);
         }
     }
 

@@ -20,6 +20,8 @@ use crate::record::{AttemptKind, Change, Counters, Lane, Reach, Row};
 pub(super) struct Purge {
     pub(super) then: AfterRemoval,
     commit_markers: bool,
+    /// A commit marker came to stand below: rows asked for before may lack it.
+    pub(super) arrived: bool,
     after: Option<RelPath>,
     batch: Vec<(AttemptNumber, RelPath)>,
     claimed: Vec<RelPath>,
@@ -69,6 +71,7 @@ impl Migration {
         claim.step = Step::Purging(Purge {
             then,
             commit_markers: true,
+            arrived: false,
             after: None,
             batch: Vec::new(),
             claimed: Vec::new(),
@@ -114,7 +117,7 @@ impl Migration {
         let early = if purge.commit_markers {
             rows.iter().any(busy)
         } else {
-            self.commit_marker_arrives_below(&path)
+            purge.arrived || self.commit_marker_arrives_below(&path)
         };
         if early {
             // A commit marker stands, or may come to stand, for what would go (rule 7.1).

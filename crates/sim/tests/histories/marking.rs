@@ -1,6 +1,7 @@
 //! Section 7: commit markers.
 
 use whimbrel_core::effect::Effect;
+use whimbrel_core::record::Lane;
 use whimbrel_sim::Way;
 use whimbrel_sim::options::Options;
 
@@ -220,6 +221,27 @@ fn rule_7_1_stale_success_goes_before_what_a_look_shows_early() {
         assert_eq!(target_content(&mut run, "out/_SUCCESS"), None, "before {:?}", puts(&put));
         answered_late(&mut run, put, 1);
     }
+    ends_equal(run);
+}
+
+/// The old sign comes to stand while a file of the new job is being handed out, joined with what
+/// stood before.
+#[test]
+fn rule_7_1_success_arrives_while_work_is_handed_out() {
+    let mut run = run();
+    job(&mut run);
+    let put = held(&mut run, copies("out/_SUCCESS"));
+    again(&mut run);
+    answered_late(&mut run, put, 1);
+    let position = held(&mut run, |effect| matches!(effect, Effect::Position { .. }));
+    assert!(run.until_followed());
+    wait(&mut run, 500);
+    let take = held(&mut run, |effect| matches!(effect, Effect::Take { lane: Lane::Live, .. }));
+    answered_late(&mut run, take, 50);
+    answered_late(&mut run, position, 1);
+    let put = held(&mut run, copies("out/part-0"));
+    assert_eq!(target_content(&mut run, "out/_SUCCESS"), None, "the old sign has gone");
+    answered_late(&mut run, put, 1);
     ends_equal(run);
 }
 
