@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use whimbrel_core::config::{DirectoryMarkers, Existing, Extras};
+use whimbrel_core::config::{DirectoryMarkers, Existing, Extras, RemovalGuard};
 use whimbrel_core::metadata::MetadataLevel;
 
 use crate::unit::{self, ByteRate, CallRate, Limit};
@@ -165,6 +165,8 @@ pub struct MigrateArguments {
     #[command(flatten)]
     pub policy: PolicyArguments,
     #[command(flatten)]
+    pub guard: GuardArguments,
+    #[command(flatten)]
     pub write: WriteArguments,
     #[command(flatten)]
     pub limits: RunLimitArguments,
@@ -265,6 +267,33 @@ pub struct PolicyArguments {
     /// Take over what another state of Whimbrel wrote
     #[arg(long)]
     pub adopt: bool,
+}
+
+/// When removals wait for a person.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Guard against mass deletion")]
+pub struct GuardArguments {
+    /// Ask first (exit code 6, whimbrel confirm) when more than N objects and more than the share
+    /// below are gone at the source within an hour; a small tree wants a smaller N; none: never ask
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = unit::count_limit)]
+    pub removals_max: Limit<u64>,
+    /// The share of all objects that goes with it; 0%: N alone decides; none: never ask
+    #[arg(long, value_name = "PERCENT", default_value = "50%", value_parser = unit::share_limit)]
+    pub removals_share_max: Limit<u64>,
+}
+
+impl GuardArguments {
+    /// As the core takes it.
+    pub fn bounds(&self) -> RemovalGuard {
+        let bound = |limit| match limit {
+            Limit::Unlimited => None,
+            Limit::AtMost(number) => Some(number),
+        };
+        RemovalGuard {
+            count_max: bound(self.removals_max),
+            share_max_percent: bound(self.removals_share_max),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Args)]

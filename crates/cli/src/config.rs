@@ -166,12 +166,15 @@ mod tests {
     #[test]
     fn the_same_options_and_flags_win() {
         let config = "bandwidth = \"25MB/s\"\nlive = true\ninclude = [\"a\", \"b/**\"]\n\
-                      transfers = 7\nexisting = \"trust\"\nadopt = false\n";
+                      transfers = 7\nexisting = \"trust\"\nadopt = false\n\
+                      removals-max = 20\nremovals-share-max = \"none\"\n";
         let read = migrate(config, &[]);
         assert_eq!(read.limits.bandwidth.unwrap().bytes_per_second, 25_000_000);
         assert!(read.live && !read.policy.adopt);
         assert_eq!(read.scope.include, ["a", "b/**"]);
         assert_eq!(read.limits.transfers, Some(7));
+        let bounds = read.guard.bounds();
+        assert_eq!((bounds.count_max, bounds.share_max_percent), (Some(20), None));
         let read = migrate(config, &["--bandwidth", "1MB/s", "--include", "c"]);
         assert_eq!(read.limits.bandwidth.unwrap().bytes_per_second, 1_000_000);
         assert_eq!(read.scope.include, ["c"]);
@@ -195,6 +198,7 @@ mod tests {
             ("bandwidth = 2.5", "bandwidth"),
             ("live = \"yes\"", "live"),
             ("live = 1", "live"),
+            ("removals-share-max = 50", "50"),
             ("[limits]\nbandwidth = \"25MB/s\"", "limits"),
             ("config = \"other.toml\"", "config"),
             ("bandwidth = ", "whimbrel.toml"),

@@ -83,6 +83,32 @@ pub fn call_limit(text: &str) -> Result<Limit<CallRate>, String> {
     if text == "unlimited" { Ok(Limit::Unlimited) } else { call_rate(text).map(Limit::AtMost) }
 }
 
+/// A whole number of objects, or `none`.
+pub fn count_limit(text: &str) -> Result<Limit<u64>, String> {
+    match (text, whole(text)) {
+        ("none", _) => Ok(Limit::Unlimited),
+        (_, Some(number)) => Ok(Limit::AtMost(number)),
+        (_, None) => Err(format!("{text:?} is no whole number; write one, like 1000, or none")),
+    }
+}
+
+/// Whole percents like `50%`, or `none`.
+pub fn share_limit(text: &str) -> Result<Limit<u64>, String> {
+    match (text, text.strip_suffix('%').and_then(whole)) {
+        ("none", _) => Ok(Limit::Unlimited),
+        (_, Some(percent @ 0..=100)) => Ok(Limit::AtMost(percent)),
+        (_, Some(_) | None) => {
+            Err(format!("{text:?} is no share; write whole percents from 0% to 100%, or none"))
+        }
+    }
+}
+
+/// A number of digits alone.
+fn whole(text: &str) -> Option<u64> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    if digits { text.parse().ok() } else { None }
+}
+
 /// Reads `500ms`, `30s`, `5m`, `1h`, `2d`.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let wrong =
@@ -178,6 +204,30 @@ mod tests {
             Ok(Limit::AtMost(ByteRate { bytes_per_second: 1_000_000 }))
         );
         assert!(call_limit("Unlimited").is_err());
+    }
+
+    #[test]
+    fn bounds_of_the_guard() {
+        let at_most = |number| Some(Limit::AtMost(number));
+        for (text, count, share) in [
+            ("none", Some(Limit::Unlimited), Some(Limit::Unlimited)),
+            ("1000", at_most(1000), None),
+            ("0", at_most(0), None),
+            ("50%", None, at_most(50)),
+            ("0%", None, at_most(0)),
+            ("100%", None, at_most(100)),
+            ("101%", None, None),
+            ("1,000", None, None),
+            ("+5", None, None),
+            ("0.5", None, None),
+            ("0.5%", None, None),
+            ("%", None, None),
+            ("", None, None),
+            ("None", None, None),
+        ] {
+            assert_eq!(count_limit(text).ok(), count, "{text}");
+            assert_eq!(share_limit(text).ok(), share, "{text}");
+        }
     }
 
     #[test]

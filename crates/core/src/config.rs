@@ -114,19 +114,19 @@ pub enum DirectoryMarkers {
     All,
 }
 
-/// When removals wait for a person: what went within an hour, less what came anew, has to pass
-/// both bounds.
+/// When removals wait for a person: what was lost within an hour, less what came anew, has to pass
+/// both bounds. A bound that there is not is never passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RemovalGuard {
     /// So many objects may always go.
-    pub count_max: u64,
-    /// Percent of everything that stood; 100 switches the guard off.
-    pub share_max_percent: u64,
+    pub count_max: Option<u64>,
+    /// Percent of everything that stood.
+    pub share_max_percent: Option<u64>,
 }
 
 impl Default for RemovalGuard {
     fn default() -> Self {
-        Self { count_max: 1_000, share_max_percent: 50 }
+        Self { count_max: Some(1_000), share_max_percent: Some(50) }
     }
 }
 

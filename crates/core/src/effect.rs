@@ -106,6 +106,8 @@ pub enum Effect {
     CountRemovals {
         /// Answer with this.
         ticket: Ticket,
+        /// What is lost is counted for the hour before it.
+        now: Time,
     },
     /// Write an object from the source's bytes; answered by `Input::Written`, before that by
     /// `Input::UploadOpened` and `Input::PartDone` if it becomes a multipart upload. A multipart

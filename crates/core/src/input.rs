@@ -25,13 +25,17 @@ pub enum Group {
     SetAside(Parked),
 }
 
-/// Objects that would go with removals (rule 5.6).
+/// Objects that would go with removals, and those that went (rule 5.6).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Removals {
-    /// All of them.
+    /// What would go with the entries that wait for the guard.
     pub objects: u64,
     /// Those of files that stand nowhere else: not those that were relocated (rule 6.2).
     pub lost: u64,
+    /// What stands of that which the guard let go.
+    pub leaving: u64,
+    /// What was lost within the hour, and what is about to be with that which leaves.
+    pub went: u64,
 }
 
 /// Something that happened outside.

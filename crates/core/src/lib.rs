@@ -12,6 +12,7 @@ pub mod event;
 pub mod failure;
 pub mod identity;
 pub mod input;
+pub mod losses;
 pub mod metadata;
 pub mod migration;
 pub mod number;

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::identity::Identity;
+use crate::losses::Losses;
 use crate::metadata::Metadata;
 use crate::number::{AttemptNumber, Epoch, Mark, Time, TxId};
 use crate::path::RelPath;
@@ -71,6 +72,15 @@ pub enum Parked {
     Foreign,
 }
 
+/// Who let a removal go (rule 5.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum LetGo {
+    /// The guard: it counts what goes.
+    Guard,
+    /// A person: what goes is meant, and counts for nothing.
+    Person,
+}
+
 /// One entry of what is pending.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pending {
@@ -102,8 +112,8 @@ pub struct Pending {
     pub waiting: bool,
     /// Why it is set aside.
     pub parked: Option<Parked>,
-    /// The guard, or a person, let its removal go (rule 5.6).
-    pub removable: bool,
+    /// Who let its removal go (rule 5.6).
+    pub let_go: Option<LetGo>,
 }
 
 /// A write to the target whose end is not durably known (rule 4.1).
@@ -271,8 +281,9 @@ pub struct Meta {
     pub scanned: bool,
     /// Sums so far.
     pub counters: Counters,
-    /// Objects that went, by the minute since the Unix epoch: what the guard remembers (rule 5.6).
-    pub losses: Vec<(u64, u64)>,
+    /// Objects that the guard let go and that were removed, by the minute since the Unix epoch, as
+    /// far as nothing came in their stead (rule 5.6).
+    pub losses: Losses,
 }
 
 /// A change of the durable state. The changes of one batch become durable together or not at all
@@ -345,9 +356,12 @@ pub enum Change {
         /// Waits for the other end of a rename (rule 6.2).
         waiting: bool,
     },
-    /// Every entry parked for the reason is free to be taken; if that was `Guard` or `Removal`,
-    /// what it stands for may be removed (rule 5.6).
+    /// Every entry parked for the reason is free to be taken; if that was `Removal`, the guard lets
+    /// it go (rule 5.6).
     Release(Parked),
+    /// A person means what the guard holds: every entry parked as `Guard` or `Removal` is let go,
+    /// and what went before counts no more (rule 5.6).
+    Confirmed,
     /// Every entry parked as `Removal` is parked as `Guard` from now on (rule 5.6).
     HoldRemovals {
         /// For people: why.
@@ -362,8 +376,8 @@ pub enum Change {
         /// The last name whose work is done; `None` at the start.
         cursor: Option<Bytes>,
     },
-    /// What the guard remembers from now on: `Meta::losses`.
-    Losses(Vec<(u64, u64)>),
+    /// A file came where none of ours stood: it makes one loss good (rule 5.6).
+    Arrived,
     /// An attempt's intent (rule 4.1).
     AttemptOpened(Attempt),
     /// The target named the upload of an attempt.
@@ -393,6 +407,16 @@ pub enum Change {
     PutRow(Row),
     /// Nothing of ours stands at the path any more. Removes the `Found` of the same path too.
     DropRow(RelPath),
+    /// The object of a path was removed: as `DropRow`. If something stood there, it is counted, in
+    /// `Counters::files_removed` if it was no directory marker.
+    Removed {
+        /// Where.
+        path: RelPath,
+        /// Counts among `Meta::losses` too, unless its file stands elsewhere on the target.
+        loss: bool,
+        /// When.
+        at: Time,
+    },
     /// Something stands at the path, but what is not known any more.
     Distrust(RelPath),
     /// Everything up to here is durably marked (rule 1.1).
@@ -469,10 +493,14 @@ pub struct PendingSummary {
     /// Attempts without a known end.
     pub attempts: u64,
     /// Objects under the target that the source does not have and that were not written by this
-    /// migration.
+    /// migration; not those for which a person decides.
     pub found: u64,
     /// Objects that this migration wrote or adopted.
     pub rows: u64,
+    /// Entries that the guard let go (rule 5.6).
+    pub let_go: u64,
+    /// Objects lost within the hour before the last that was (rule 5.6).
+    pub lost: u64,
     /// Smallest `not_before` of the unparked entries that wait for a time, and of failed ones with
     /// a retry.
     pub next_due: Option<Time>,

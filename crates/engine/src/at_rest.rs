@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use whimbrel_core::path::RelPath;
-use whimbrel_core::record::{Change, Parked};
+use whimbrel_core::record::Change;
 use whimbrel_ledger::{Ledger, Options};
 
 use crate::error::EngineError;
@@ -63,7 +63,7 @@ pub fn confirm_at_rest(state: &Path) -> Result<u64, EngineError> {
     let mut ledger = at_rest(state)?;
     let held = ledger.summary()?.guarded;
     if held > 0 {
-        ledger.apply(&[&[Change::Release(Parked::Guard), Change::Losses(Vec::new())]])?;
+        ledger.apply(&[&[Change::Confirmed]])?;
     }
     ledger.close()?;
     Ok(held)

@@ -154,8 +154,8 @@ impl Driver {
             Effect::CheckHints { ticket, path } => {
                 self.desk.ask(Question::CheckHints { ticket, path });
             }
-            Effect::CountRemovals { ticket } => {
-                self.desk.ask(Question::CountRemovals { ticket });
+            Effect::CountRemovals { ticket, now } => {
+                self.desk.ask(Question::CountRemovals { ticket, now });
             }
             Effect::Densest { ticket, excess } => {
                 self.desk.ask(Question::Densest { ticket, excess });

@@ -66,6 +66,7 @@ pub(crate) enum Question {
     },
     CountRemovals {
         ticket: Ticket,
+        now: Time,
     },
     Densest {
         ticket: Ticket,
@@ -248,11 +249,7 @@ impl Clerk {
     fn count(&self) -> Result<(), LedgerError> {
         let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
         sums.spilled = self.ledger.spilled()?;
-        for change in self.waiting.iter().flat_map(|(_, changes)| changes) {
-            if let Change::Count(counted) = change {
-                sums.counters.add(counted);
-            }
-        }
+        sums.counters = self.ledger.meta()?.counters;
         Ok(())
     }
 
@@ -308,9 +305,9 @@ impl Clerk {
             Question::CheckHints { ticket, path } => {
                 Input::HintsChecked { ticket, wait: ledger.hints_wait(&path)? }
             }
-            Question::CountRemovals { ticket } => {
+            Question::CountRemovals { ticket, now } => {
                 let scope = &self.view.scope;
-                let removals = ledger.removals(&|row| covers_row(scope, row))?;
+                let removals = ledger.removals(now, &|row| covers_row(scope, row))?;
                 Input::RemovalsCounted { ticket, removals }
             }
             Question::Densest { ticket, excess } => {

@@ -63,6 +63,11 @@ pub struct Progress {
     pub failures: u64,
     /// Removals that a guard holds.
     pub guarded: u64,
+    /// The guard's bounds: removals wait for a person once more than so many objects, and more than
+    /// the share below, went within an hour; `None`: never.
+    pub removals_max: Option<u64>,
+    /// Percent of all objects.
+    pub removals_share_max_percent: Option<u64>,
     /// Writes whose end is not known: under way, or of unknown outcome.
     pub attempts: u64,
     /// Writes that ended without an answer, or with their process: a run does not end before each
@@ -175,6 +180,8 @@ impl Meter {
             files_open: seen.pending.open,
             failures: seen.pending.failed,
             guarded: seen.pending.guarded + seen.pending.foreign,
+            removals_max: seen.removal_guard.count_max,
+            removals_share_max_percent: seen.removal_guard.share_max_percent,
             attempts: seen.pending.attempts,
             unknown_outcomes: seen.doubts as u64,
             unknown_outcomes_seconds_max: seen

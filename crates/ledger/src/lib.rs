@@ -424,13 +424,14 @@ impl Ledger {
     }
 
     /// Rule 5.6: what would go with the entries that are parked as `Removal`: all that stands at
-    /// their paths and below and `counts`. Reads every row of it.
+    /// their paths and below and `counts`; and what leaves, and what was lost within the hour before
+    /// `now`. Reads every row of it.
     ///
     /// # Errors
     /// `Closed`, `Damaged`, `Database`.
-    pub fn removals(&self, counts: &dyn Fn(&Row) -> bool) -> Result<Removals> {
+    pub fn removals(&self, now: Time, counts: &dyn Fn(&Row) -> bool) -> Result<Removals> {
         self.usable()?;
-        self.state.removals(&self.sql, counts)
+        self.state.removals(&self.sql, now, counts)
     }
 
     /// Drops hints that serve nobody any more; says how many. Durable at return.

@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 use whimbrel_core::number::{Mark, Time, TxId};
 use whimbrel_core::path::RelPath;
-use whimbrel_core::record::{Change, Lane, Parked, Pending, Reach};
+use whimbrel_core::record::{Change, Lane, LetGo, Parked, Pending, Reach};
 
 use crate::error::Result;
 use crate::key::Key;
@@ -46,7 +46,8 @@ impl State {
                 self.pending.change(sql, &key, hasten).map(drop)
             }
             Change::Reconsider { below, up_to } => self.reconsider(sql, below, *up_to),
-            Change::Release(reason) => self.unpark(sql, *reason),
+            Change::Release(reason) => self.released(sql, *reason),
+            Change::Confirmed => self.confirmed(sql),
             Change::HoldRemovals { message } => self.hold_removals(sql, message),
             Change::Advance { path, begun, cursor } => {
                 let key = self.names.key(path);
@@ -59,7 +60,7 @@ impl State {
                 self.pending.change(sql, &key, advance).map(drop)
             }
             Change::Coarsen { path, subtree } => self.coarsen(sql, path, *subtree),
-            Change::Losses(_)
+            Change::Arrived
             | Change::AttemptOpened(_)
             | Change::UploadOpened { .. }
             | Change::PartDone { .. }
@@ -67,6 +68,7 @@ impl State {
             | Change::AttemptClosed(_)
             | Change::PutRow(_)
             | Change::DropRow(_)
+            | Change::Removed { .. }
             | Change::Distrust(_)
             | Change::Position { .. }
             | Change::History { .. }
@@ -131,14 +133,24 @@ impl State {
             }
             Ok(true)
         })?;
-        idle.iter().try_for_each(|key| self.free(sql, key, false))
+        idle.iter().try_for_each(|key| self.free(sql, key, None))
+    }
+
+    fn released(&mut self, sql: &Connection, reason: Parked) -> Result<()> {
+        let let_go = (reason == Parked::Removal).then_some(LetGo::Guard);
+        self.unpark(sql, reason, let_go)
+    }
+
+    /// A person means what the guard holds, and what it has not looked at yet.
+    fn confirmed(&mut self, sql: &Connection) -> Result<()> {
+        self.unpark(sql, Parked::Removal, Some(LetGo::Person))?;
+        self.unpark(sql, Parked::Guard, Some(LetGo::Person))
     }
 
     /// Everything that is parked for a reason is free.
-    fn unpark(&mut self, sql: &Connection, reason: Parked) -> Result<()> {
+    fn unpark(&mut self, sql: &Connection, reason: Parked, let_go: Option<LetGo>) -> Result<()> {
         let parked = self.pending.parked_for(sql, reason)?;
-        let judged = matches!(reason, Parked::Guard | Parked::Removal);
-        parked.iter().try_for_each(|key| self.free(sql, key, judged))
+        parked.iter().try_for_each(|key| self.free(sql, key, let_go))
     }
 
     fn hold_removals(&mut self, sql: &Connection, message: &str) -> Result<()> {
@@ -151,11 +163,11 @@ impl State {
         Ok(())
     }
 
-    fn free(&mut self, sql: &Connection, key: &Key, removable: bool) -> Result<()> {
+    fn free(&mut self, sql: &Connection, key: &Key, let_go: Option<LetGo>) -> Result<()> {
         let freed = self.pending.change(sql, key, |entry| {
             entry.pending.parked = None;
             entry.pending.not_before = Time(0);
-            entry.pending.removable |= removable;
+            entry.pending.let_go = entry.pending.let_go.max(let_go);
             entry.message = None;
         });
         freed.map(drop)
@@ -216,7 +228,7 @@ impl State {
                         not_before: Time(0),
                         waiting: false,
                         parked: None,
-                        removable: false,
+                        let_go: None,
                         ..joined
                     };
                     sum = Some(Entry::fresh(fresh));
@@ -227,7 +239,7 @@ impl State {
             if any {
                 sum.pending.begun = None;
                 sum.pending.cursor = None;
-                sum.pending.removable = false;
+                sum.pending.let_go = None;
                 sum.pending.lane = sum.pending.lane.max(Lane::Backlog);
                 sum.reach_mark = sum.pending.mark;
             }
@@ -261,7 +273,7 @@ fn fresh(
         not_before: Time(0),
         waiting: false,
         parked: None,
-        removable: false,
+        let_go: None,
     }
 }
 

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
 use whimbrel_core::commit_marker;
 use whimbrel_core::identity::Identity;
-use whimbrel_core::input::Removals;
 use whimbrel_core::path::RelPath;
 use whimbrel_core::record::Row;
 
@@ -21,6 +20,15 @@ use crate::pending::NameRange;
 const DIRECTORIES_MAX: usize = 50_000;
 /// Rows read at a time while they are counted.
 const COUNTED_PAGE_ROWS: usize = 2_000;
+
+/// Rows at a path and below it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Standing {
+    /// All that count.
+    pub objects: u64,
+    /// Those of files that stand nowhere else.
+    pub lost: u64,
+}
 
 /// Access to the rows.
 #[derive(Debug)]
@@ -183,13 +191,13 @@ impl Objects {
 
     /// Rule 5.6: rows at a path and below it that count, and how many of them are of files of which
     /// no other row is.
-    pub(crate) fn removals(
+    pub(crate) fn standing(
         &self,
         sql: &Connection,
         path: &RelPath,
         counts: &dyn Fn(&Row) -> bool,
-    ) -> Result<Removals> {
-        let mut sum = Removals::default();
+    ) -> Result<Standing> {
+        let mut sum = Standing::default();
         if let Some(row) = self.get(sql, path)?.filter(counts) {
             self.add_removal(sql, &row, &mut sum)?;
         }
@@ -210,14 +218,18 @@ impl Objects {
         Ok(sum)
     }
 
-    fn add_removal(&self, sql: &Connection, row: &Row, sum: &mut Removals) -> Result<()> {
-        let elsewhere = match row.identity.file_key() {
-            Some(file_key) => self.of_file_key(sql, file_key, &row.path)?.is_some(),
-            None => false,
-        };
+    fn add_removal(&self, sql: &Connection, row: &Row, sum: &mut Standing) -> Result<()> {
         sum.objects += 1;
-        sum.lost += u64::from(!elsewhere);
+        sum.lost += u64::from(!self.stands_elsewhere(sql, row)?);
         Ok(())
+    }
+
+    /// True if another row is of the same file.
+    pub(crate) fn stands_elsewhere(&self, sql: &Connection, row: &Row) -> Result<bool> {
+        match row.identity.file_key() {
+            Some(file_key) => Ok(self.of_file_key(sql, file_key, &row.path)?.is_some()),
+            None => Ok(false),
+        }
     }
 
     /// Rows directly in a directory, ascending.

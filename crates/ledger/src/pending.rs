@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use whimbrel_core::commit_marker::is_commit_marker;
 use whimbrel_core::number::{Mark, Time, TxId};
 use whimbrel_core::path::RelPath;
-use whimbrel_core::record::{Lane, Parked, Pending, PendingSummary, Reach};
+use whimbrel_core::record::{Lane, LetGo, Parked, Pending, PendingSummary, Reach};
 
 use crate::codec::{self, Kind};
 use crate::error::{LedgerError, Result};
@@ -78,6 +78,11 @@ impl Entry {
     /// anew each time.
     pub(crate) fn coarsens(&self) -> bool {
         coarsens(&self.pending)
+    }
+
+    /// Its removal waits for the guard, or was let go by it (rule 5.6).
+    pub(crate) fn leaves(&self) -> bool {
+        self.pending.parked == Some(Parked::Removal) || goes(&self.pending)
     }
 
     /// Waits for a free hand only: marks below it join it while no pass has begun.
@@ -420,6 +425,21 @@ impl PendingSet {
         Ok(found)
     }
 
+    /// Visits the entries whose removal waits for the guard, or was let go by it.
+    pub(crate) fn visit_leaving(
+        &self,
+        sql: &Connection,
+        visit: &mut dyn FnMut(&Entry) -> Result<()>,
+    ) -> Result<()> {
+        let mut let_go = 0;
+        for entry in self.hot.entries().filter(|entry| entry.leaves()) {
+            let_go += u64::from(goes(&entry.pending));
+            visit(entry)?;
+        }
+        // Those of the table have no index: they are looked for only if there are any.
+        self.cold.visit_leaving(sql, self.counts.let_go > let_go, visit)
+    }
+
     /// True if anything is parked as open or failed.
     pub(crate) fn any_idle(&self) -> bool {
         self.counts.open + self.counts.failed > 0
@@ -594,17 +614,24 @@ fn counter<'a>(counts: &'a mut PendingSummary, pending: &Pending) -> &'a mut u64
 
 fn coarsens(pending: &Pending) -> bool {
     let scan = pending.lane == Lane::Backlog && pending.reach > Reach::Path;
-    pending.parked.is_none() && !pending.waiting && !pending.removable && !scan
+    pending.parked.is_none() && !pending.waiting && pending.let_go.is_none() && !scan
+}
+
+/// The guard let its removal go.
+fn goes(pending: &Pending) -> bool {
+    pending.parked.is_none() && pending.let_go == Some(LetGo::Guard)
 }
 
 fn count(counts: &mut PendingSummary, pending: &Pending) {
     *counter(counts, pending) += 1;
+    counts.let_go += u64::from(goes(pending));
     counts.coarsenable += u64::from(coarsens(pending));
 }
 
 fn uncount(counts: &mut PendingSummary, pending: &Pending) {
     let counter = counter(counts, pending);
     *counter = counter.saturating_sub(1);
+    counts.let_go = counts.let_go.saturating_sub(u64::from(goes(pending)));
     counts.coarsenable = counts.coarsenable.saturating_sub(u64::from(coarsens(pending)));
 }
 

@@ -8,13 +8,12 @@ use rusqlite::Connection;
 use whimbrel_core::commit_marker;
 use whimbrel_core::identity::Sameness;
 use whimbrel_core::input::{Group, Removals};
-use whimbrel_core::number::TxId;
+use whimbrel_core::number::{Time, TxId};
 use whimbrel_core::path::{Namespace, RelPath};
 use whimbrel_core::record::{AttemptKind, Hint, Lane, Parked, Pending, Reach, Row};
 
 use crate::error::Result;
 use crate::found;
-use crate::key::Key;
 use crate::pending::{Entry, NameRange};
 use crate::state::State;
 
@@ -23,8 +22,6 @@ use crate::state::State;
 const HASTENED_MAX: usize = 16;
 /// Entries of a group that are looked at for these: it is asked for four times a second.
 const VISITED_MAX: usize = 4_096;
-/// Parked entries that are read at a time.
-const PARKED_PAGE: usize = 4_096;
 
 impl State {
     /// True if an entry that `counts` is at a path, below it, or above it and reaches it.
@@ -229,30 +226,33 @@ impl State {
         Ok(idle)
     }
 
-    /// Rule 5.6: what would go with the entries parked as `Removal`. What is below another of
-    /// them is counted with that.
+    /// Rule 5.6: what would go with the entries parked as `Removal`, what goes with those that the
+    /// guard let go, and what went. What is below another of them is counted with that.
     pub(crate) fn removals(
         &self,
         sql: &Connection,
+        now: Time,
         counts: &dyn Fn(&Row) -> bool,
     ) -> Result<Removals> {
-        let waits = |entry: &Entry| entry.pending.parked == Some(Parked::Removal);
-        let mut sum = Removals::default();
-        let mut after: Option<Key> = None;
-        loop {
-            let page = self.pending.parked(sql, after.as_ref(), PARKED_PAGE)?;
-            let Some(last) = page.last() else { return Ok(sum) };
-            after = Some(self.names.key(&last.pending.path));
-            for entry in page.iter().filter(|entry| waits(entry)) {
-                let path = &entry.pending.path;
-                if !self.is_below_another(sql, path, &waits)? {
-                    let one = self.objects.removals(sql, path, counts)?;
-                    let extra = found::get(sql, self.names, path)?.is_some();
-                    sum.objects += one.objects + u64::from(extra);
-                    sum.lost += one.lost + u64::from(extra);
-                }
+        let went = self.kept.meta.losses.within_the_hour(now);
+        let mut sum = Removals { went, ..Removals::default() };
+        self.pending.visit_leaving(sql, &mut |entry| {
+            let path = &entry.pending.path;
+            if self.is_below_another(sql, path, &Entry::leaves)? {
+                return Ok(());
             }
-        }
+            let one = self.objects.standing(sql, path, counts)?;
+            let extra = u64::from(found::get(sql, self.names, path)?.is_some());
+            if entry.pending.parked.is_some() {
+                sum.objects += one.objects + extra;
+                sum.lost += one.lost + extra;
+            } else {
+                sum.leaving += one.objects + extra;
+                sum.went += one.lost + extra;
+            }
+            Ok(())
+        })?;
+        Ok(sum)
     }
 
     fn is_below_another(

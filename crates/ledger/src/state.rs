@@ -3,10 +3,11 @@
 use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 use whimbrel_core::identity::Identity;
+use whimbrel_core::losses::Losses;
 use whimbrel_core::metadata::Metadata;
-use whimbrel_core::number::{Mark, TxId};
+use whimbrel_core::number::{Mark, Time, TxId};
 use whimbrel_core::path::{Namespace, RelPath};
-use whimbrel_core::record::{Change, Meta, PendingSummary, Row};
+use whimbrel_core::record::{Change, Counters, Meta, PendingSummary, Row};
 
 use crate::attempt::Attempts;
 use crate::codec::{self, Kind};
@@ -110,7 +111,8 @@ impl State {
         let mut summary = self.pending.summary(sql)?;
         summary.attempts = self.attempts.count();
         summary.rows = self.kept.counts.rows;
-        summary.found = self.kept.counts.found;
+        summary.found = self.kept.counts.found.saturating_sub(summary.foreign);
+        summary.lost = self.kept.meta.losses.last();
         Ok(summary)
     }
 
@@ -147,9 +149,15 @@ impl State {
             | Change::Reconsider { .. }
             | Change::Defer { .. }
             | Change::Release(_)
+            | Change::Confirmed
             | Change::HoldRemovals { .. }
             | Change::Advance { .. }
-            | Change::Coarsen { .. } => return self.apply_to_pending(sql, change),
+            | Change::Coarsen { .. } => {
+                if *change == Change::Confirmed {
+                    meta.losses = Losses::default();
+                }
+                return self.apply_to_pending(sql, change);
+            }
             Change::AttemptOpened(attempt) => {
                 meta.next_attempt = meta.next_attempt.max(attempt.number.next());
                 self.attempts.open(sql, attempt)?;
@@ -163,7 +171,7 @@ impl State {
             }
             Change::AttemptClosed(number) => self.attempts.close(sql, *number)?,
             Change::PutRow(row) => self.put_row(sql, row)?,
-            Change::DropRow(path) => self.drop_row(sql, path)?,
+            Change::DropRow(path) => drop(self.drop_row(sql, path)?),
             Change::Distrust(path) => self.distrust(sql, path)?,
             Change::Position { txid, digest } => {
                 meta.position = Some(*txid);
@@ -189,7 +197,8 @@ impl State {
                 meta.scanned = false;
             }
             Change::Scanned => meta.scanned = true,
-            Change::Losses(losses) => meta.losses.clone_from(losses),
+            Change::Arrived => meta.losses.make_good(),
+            Change::Removed { path, loss, at } => self.removed(sql, path, *loss, *at)?,
             Change::Count(counters) => meta.counters.add(counters),
         }
         Ok(())
@@ -204,19 +213,38 @@ impl State {
     fn put_row(&mut self, sql: &Connection, row: &Row) -> Result<()> {
         let new = self.objects.put(sql, row)?;
         self.kept.counts.rows += u64::from(new);
-        self.drop_found(sql, &row.path)
+        self.drop_found(sql, &row.path).map(drop)
     }
 
-    fn drop_row(&mut self, sql: &Connection, path: &RelPath) -> Result<()> {
-        if self.objects.drop(sql, path)? {
+    /// True if anything was known to stand there.
+    fn drop_row(&mut self, sql: &Connection, path: &RelPath) -> Result<bool> {
+        let stood = self.objects.drop(sql, path)?;
+        if stood {
             self.kept.counts.rows = self.kept.counts.rows.saturating_sub(1);
         }
-        self.drop_found(sql, path)
+        Ok(self.drop_found(sql, path)? || stood)
     }
 
-    fn drop_found(&mut self, sql: &Connection, path: &RelPath) -> Result<()> {
-        if self.kept.counts.found > 0 && found::drop(sql, self.names, path)? {
-            self.kept.counts.found -= 1;
+    fn drop_found(&mut self, sql: &Connection, path: &RelPath) -> Result<bool> {
+        let stood = self.kept.counts.found > 0 && found::drop(sql, self.names, path)?;
+        self.kept.counts.found -= u64::from(stood);
+        Ok(stood)
+    }
+
+    /// A key may be removed twice, while its directory goes: what stood is counted once.
+    fn removed(&mut self, sql: &Connection, path: &RelPath, loss: bool, at: Time) -> Result<()> {
+        let row = if loss { self.objects.get(sql, path)? } else { None };
+        let elsewhere = match &row {
+            Some(row) => self.objects.stands_elsewhere(sql, row)?,
+            None => false,
+        };
+        if !self.drop_row(sql, path)? {
+            return Ok(());
+        }
+        let files_removed = u64::from(!path.is_marker());
+        self.kept.meta.counters.add(&Counters { files_removed, ..Counters::default() });
+        if loss && !elsewhere {
+            self.kept.meta.losses.add(at);
         }
         Ok(())
     }

@@ -13,9 +13,9 @@ use whimbrel_core::metadata::Metadata;
 use whimbrel_core::number::{AttemptNumber, Epoch, Mark, Time, TxId};
 use whimbrel_core::path::{Namespace, RelPath};
 use whimbrel_core::record::{
-    Attempt, AttemptKind, Change, Counters, Lane, Parked, Part, Reach, Row, Upload,
+    Attempt, AttemptKind, Change, Counters, Lane, LetGo, Parked, Part, Reach, Row, Upload,
 };
-use whimbrel_ledger::Ledger;
+use whimbrel_ledger::{Ledger, Options};
 
 fn ledger(changes: &[Change]) -> Ledger {
     let mut ledger = Ledger::open_in_memory(Namespace::Tree).unwrap();
@@ -475,16 +475,60 @@ fn removals_are_counted_with_what_stands_below() {
         changes.extend(gone(path, 20 + number as u64));
     }
     let mut ledger = ledger(&changes);
-    assert_eq!(ledger.removals(&|_| true).unwrap(), Removals { objects: 4, lost: 3 });
+    let waiting = |objects, lost| Removals { objects, lost, ..Removals::default() };
+    assert_eq!(ledger.removals(Time(0), &|_| true).unwrap(), waiting(4, 3));
     let below_d = |row: &Row| row.path.as_bytes().starts_with(b"d/");
-    assert_eq!(ledger.removals(&below_d).unwrap(), Removals { objects: 3, lost: 2 });
+    assert_eq!(ledger.removals(Time(0), &below_d).unwrap(), waiting(3, 2));
     let summary = ledger.apply(&[&[Change::HoldRemovals { message: "held".to_owned() }]]).unwrap();
     assert_eq!((summary.removals, summary.guarded, summary.failed), (0, 5, 1));
-    assert_eq!(ledger.removals(&|_| true).unwrap(), Removals::default());
-    ledger.apply(&[&[Change::Release(Parked::Guard)]]).unwrap();
+    assert_eq!(ledger.removals(Time(0), &|_| true).unwrap(), Removals::default());
+    ledger.apply(&[&[Change::Confirmed]]).unwrap();
+    assert_eq!(ledger.removals(Time(0), &|_| true).unwrap(), Removals::default());
     let (work, _) = ledger.take(Lane::Live, 9, Time(0)).unwrap();
-    let released = work.iter().filter(|work| work.pending.removable).count();
+    let released = work.iter().filter(|work| work.pending.let_go == Some(LetGo::Person)).count();
     assert_eq!(released, 5);
+}
+
+/// What the guard let go counts as going until it went, as lost for an hour then, and only if it
+/// stood and stands nowhere else.
+#[test]
+fn what_was_let_go_is_counted_once() {
+    for hot_entries_max in [0, 100] {
+        let folder = tempfile::tempdir().unwrap();
+        let namespace = Some(Namespace::Tree);
+        let options = Options { namespace, hot_entries_max, ..Options::default() };
+        let mut ledger = Ledger::open(folder.path(), options).unwrap();
+        let gone = |path, txid| [live(path, txid), park(path, txid, Parked::Removal, None)];
+        let stands = [("a", 1), ("b/x", 2), ("b/y", 3), ("c", 4), ("moved", 3)];
+        ledger.apply(&[&stands.map(|(path, file_id)| put(path, file_id))]).unwrap();
+        ledger.apply(&[&gone("a", 1), &gone("b", 2)]).unwrap();
+        ledger.apply(&[&[Change::Release(Parked::Removal)]]).unwrap();
+        ledger.apply(&[&gone("c", 3)]).unwrap();
+        let counted = |ledger: &Ledger, now| ledger.removals(now, &|_| true).unwrap();
+        let expected = Removals { objects: 1, lost: 1, leaving: 3, went: 2 };
+        assert_eq!(counted(&ledger, Time(0)), expected, "{hot_entries_max}");
+
+        let at = Time(600_000);
+        let removed = |path: &str| Change::Removed { path: path.into(), loss: true, at };
+        ledger.apply(&[&["a", "a", "b/x", "b/x", "b/y"].map(removed)]).unwrap();
+        let summary = ledger.apply(&[&[settle("a", 1)]]).unwrap();
+        assert_eq!((summary.lost, summary.let_go), (2, 1));
+        assert_eq!(ledger.meta().unwrap().counters.files_removed, 3);
+        let expected = Removals { objects: 1, lost: 1, leaving: 0, went: 2 };
+        assert_eq!(counted(&ledger, at), expected, "{hot_entries_max}");
+        assert_eq!(counted(&ledger, at.plus_millis(3_700_000)).went, 0);
+        let summary = ledger.apply(&[&[Change::Arrived]]).unwrap();
+        assert_eq!(summary.lost, 1);
+    }
+}
+
+/// Objects for which a person decides are no extras.
+#[test]
+fn refused_objects_are_no_extras() {
+    let mut ledger = ledger(&[Change::FoundAdded(found("a")), Change::FoundAdded(found("b"))]);
+    let refused = [live("a", 1), park("a", 1, Parked::Foreign, None)];
+    assert_eq!(ledger.apply(&[&refused]).unwrap().found, 1);
+    assert_eq!(ledger.apply(&[&[Change::Release(Parked::Foreign)]]).unwrap().found, 2);
 }
 
 #[test]

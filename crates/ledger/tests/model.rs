@@ -85,6 +85,7 @@ fn to_pending() -> impl Strategy<Value = Change> {
             |(path, up_to, not_before, tries, waiting)| Change::Defer {
                 path, up_to, not_before: Time(not_before), tries, waiting }),
         1 => parked().prop_map(Change::Release),
+        1 => Just(Change::Confirmed),
         1 => Just(Change::HoldRemovals { message: "held".to_owned() }),
         1 => path().prop_map(Change::Hasten),
         1 => (path(), up_to()).prop_map(|(below, up_to)| Change::Reconsider { below, up_to }),
@@ -114,6 +115,12 @@ fn to_rest() -> impl Strategy<Value = Change> {
         (select(PATHS), number()).prop_map(|(path, key)| Change::PutRow(row(path, key))),
         path().prop_map(Change::DropRow),
         path().prop_map(Change::Distrust),
+        (path(), any::<bool>(), 0..200_u64).prop_map(|(path, loss, n)| Change::Removed {
+            path,
+            loss,
+            at: Time(n * 60_000)
+        }),
+        Just(Change::Arrived),
         select(PATHS).prop_map(|path| Change::FoundAdded(found(path))),
         (select(PATHS), select(PATHS), 1..20_u64)
             .prop_map(|(from, to, txid)| Change::HintAdded(hint(from, to, txid))),

@@ -119,7 +119,8 @@ impl Options {
         if rng.u8(..4) > 0 {
             return (RemovalGuard::default(), 0);
         }
-        let guard = RemovalGuard { count_max: rng.u64(..4), share_max_percent: rng.u64(10..70) };
+        let (count_max, share_max_percent) = (Some(rng.u64(..4)), Some(rng.u64(10..70)));
+        let guard = RemovalGuard { count_max, share_max_percent };
         (guard, rng.u32(..3))
     }
 

@@ -15,7 +15,7 @@ use whimbrel_core::input::{Examined, Input};
 use whimbrel_core::migration::Migration;
 use whimbrel_core::number::Time;
 use whimbrel_core::path::Namespace;
-use whimbrel_core::record::{Change, Parked, Upload};
+use whimbrel_core::record::{Change, Upload};
 use whimbrel_ledger::{Ledger, LedgerError};
 
 pub use script::Way;
@@ -258,7 +258,7 @@ impl Run {
 
     /// A person confirms what is held while nothing runs.
     fn confirm_at_rest(&mut self) {
-        let confirmed = [Change::Release(Parked::Guard), Change::Losses(Vec::new())];
+        let confirmed = [Change::Confirmed];
         if let Some(Err(error)) = self.ledger.as_mut().map(|ledger| ledger.apply(&[&confirmed])) {
             self.problem = Some(format!("confirm: {error}"));
         }
@@ -447,8 +447,8 @@ impl Run {
             Effect::CheckHints { ticket, path } => {
                 ledger.hints_wait(&path).map(|wait| Input::HintsChecked { ticket, wait })
             }
-            Effect::CountRemovals { ticket } => ledger
-                .removals(&|_| true)
+            Effect::CountRemovals { ticket, now } => ledger
+                .removals(now, &|_| true)
                 .map(|removals| Input::RemovalsCounted { ticket, removals }),
             Effect::Densest { ticket, excess } => {
                 ledger.densest(excess).map(|directories| Input::Dense { ticket, directories })

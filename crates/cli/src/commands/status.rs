@@ -82,6 +82,18 @@ async fn stand(place: &StatePlace) -> Result<Map<String, Value>, CommandError> {
     Ok(stand)
 }
 
+/// When removals wait for a person; `None` if the last run did not say.
+fn guard(stand: &Map<String, Value>) -> Option<String> {
+    let (count, share) = (stand.get("removals_max")?, stand.get("removals_share_max_percent")?);
+    Some(match (count.as_u64(), share.as_u64()) {
+        (Some(count), Some(share)) => {
+            let count = grouped(count);
+            format!("asks when more than {count} objects and {share}% of all go within an hour")
+        }
+        (_, _) => "off".to_owned(),
+    })
+}
+
 fn text(stand: &Map<String, Value>) -> String {
     let word = |name: &str| stand.get(name).and_then(Value::as_str);
     let running = stand.get("running").and_then(Value::as_bool).unwrap_or(false);
@@ -116,6 +128,7 @@ fn text(stand: &Map<String, Value>) -> String {
             lines.push(format!("  {label:<18}{}", grouped(value)));
         }
     }
+    lines.extend(guard(stand).map(|text| format!("  {:<18}{text}", "guard")));
     for (name, label) in [("bytes_copied", "bytes copied"), ("bytes_per_second", "per second")] {
         if let Some(value @ 1..) = stand.get(name).and_then(Value::as_u64) {
             lines.push(format!("  {label:<18}{}", bytes(value)));

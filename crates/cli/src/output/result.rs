@@ -1,6 +1,7 @@
 //! The result of a migration: the last JSON line, or the summary that people read.
 
 use serde_json::{Map, Value};
+use whimbrel_core::config::RemovalGuard;
 use whimbrel_core::record::Counters;
 
 use crate::exit::CommandError;
@@ -48,6 +49,8 @@ pub struct MigrationResult {
     pub files_open: u64,
     /// Paths that a guard holds.
     pub guarded: u64,
+    /// When removals wait for a person.
+    pub guard: RemovalGuard,
     /// Objects that the source does not have.
     pub extras: u64,
     /// Objects of earlier runs that the scope does not cover any more.
@@ -87,6 +90,9 @@ impl MigrationResult {
             fields.insert(format!("{prefix}guarded"), self.guarded.into());
             fields.insert(format!("{prefix}extras"), self.extras.into());
         }
+        fields.insert("removals_max".into(), self.guard.count_max.into());
+        let share = self.guard.share_max_percent;
+        fields.insert("removals_share_max_percent".into(), share.into());
         fields.insert("out_of_scope".into(), self.out_of_scope.into());
         fields.insert("as_of_txid".into(), self.as_of_txid.into());
         fields.insert("lag_seconds".into(), self.lag_seconds.into());

@@ -93,3 +93,75 @@ fn a_narrower_scope_is_no_mass_deletion() {
     place.run(&[&CALL[..], &scope, &more].concat()).expect(0);
     assert_eq!(standing(&place), FILES + 1);
 }
+
+/// A tree of a few files, and a target on which many others stand.
+fn foreign() -> Place {
+    let place = Place::new();
+    for number in 0..20 {
+        place.write(&format!("source/d/{number}"), number.to_string());
+    }
+    for number in 0..FILES {
+        place.write(&format!("target/d/other/{}/{number}", number % 7), number.to_string());
+    }
+    place
+}
+
+#[test]
+fn a_mass_of_extras_is_asked_about_until_somebody_confirms() {
+    for more in [&[][..], &["--live", "--until-quiet", "1s"]] {
+        let place = foreign();
+        let call = [&CALL[..], &["--extras", "remove"], more].concat();
+        for _ in 0..2 {
+            let held = place.run(&call).expect(6);
+            assert_eq!(standing(&place), FILES + 20, "{more:?}");
+            assert!(held.lines().iter().any(|line| line["kind"] == "guard"), "{}", held.stdout);
+        }
+        place.run(&["confirm", "guarded"]).expect(0);
+        assert_eq!(place.run(&call).expect(0).result()["outcome"], "equal");
+        assert_eq!(standing(&place), 20, "{more:?}");
+    }
+}
+
+#[test]
+fn a_mass_of_extras_is_confirmed_through_the_socket() {
+    let place = foreign();
+    let running = place.spawn(&[&CALL[..], &["--extras", "remove", "--live"]].concat());
+    until("all of it is held", || {
+        let status = place.run(&["status", "guarded", "--json"]).result();
+        status["guarded"].as_u64() >= Some(FILES as u64)
+    });
+    assert_eq!(standing(&place), FILES + 20);
+    place.run(&["confirm", "guarded"]).expect(0);
+    until("it is removed", || standing(&place) == 20);
+    place.run(&["stop", "guarded"]).expect(0);
+    running.ended();
+}
+
+/// A person guards a small tree, or wants no guard, by the bounds.
+#[test]
+fn the_bounds_can_be_set() {
+    let few = ["--removals-max", "3"];
+    let without = ["--removals-max", "none"];
+    let larger_share = ["--removals-max", "3", "--removals-share-max", "90%"];
+    for (bounds, code) in [(&few[..], 6), (&without[..], 0), (&larger_share[..], 0), (&[], 0)] {
+        let place = Place::new();
+        for number in 0..10 {
+            place.write(&format!("source/d/{number}"), number.to_string());
+        }
+        place.run(&CALL).expect(0);
+        for number in 0..8 {
+            std::fs::remove_file(place.path(&format!("source/d/{number}"))).unwrap();
+        }
+        place.run(&[&CALL[..], bounds].concat()).expect(code);
+        assert_eq!(standing(&place), if code == 6 { 10 } else { 2 }, "{bounds:?}");
+        let status = place.run(&["status", "guarded", "--json"]).expect(0).result();
+        let shown = (&status["removals_max"], &status["removals_share_max_percent"]);
+        match bounds {
+            ["--removals-max", "none"] => assert!(shown.0.is_null(), "{status}"),
+            ["--removals-max", "3"] => assert_eq!(shown, (&3.into(), &50.into())),
+            [_, _, ..] => assert_eq!(shown, (&3.into(), &90.into())),
+            [] | [_] => assert_eq!(shown, (&1000.into(), &50.into())),
+        }
+    }
+    Place::new().run(&["migrate", "a", "b", "--removals-share-max", "half"]).expect(2);
+}

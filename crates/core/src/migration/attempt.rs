@@ -10,7 +10,7 @@ use crate::input::Standing;
 use crate::metadata::Metadata;
 use crate::number::{AttemptNumber, Time, TxId};
 use crate::path::RelPath;
-use crate::record::{Attempt, AttemptKind, Change, Lane, Reach, Row, Upload};
+use crate::record::{Attempt, AttemptKind, Change, Lane, LetGo, Reach, Row, Upload};
 
 /// Pause between two looks at what a doubtful attempt left.
 const DOUBT_PAUSE_MILLIS: u64 = 5_000;
@@ -181,7 +181,7 @@ impl Migration {
         self.answered_by(crate::failure::Side::Target);
         let row = if at == path { &claim.row } else { &claim.marker };
         let before = row.clone();
-        let row = self.settle_doubt(&at, before.clone(), standing);
+        let row = self.settle_doubt(&claim, &at, before.clone(), standing);
         if before.is_some() && row != before {
             // What was claimed of it holds no more, however long ago it changed at the source.
             self.mark(&path, Reach::Path, Lane::Live, TxId(0), claim.last);
@@ -197,6 +197,7 @@ impl Migration {
 
     fn settle_doubt(
         &mut self,
+        claim: &Claim,
         at: &RelPath,
         row: Option<Row>,
         standing: Option<Standing>,
@@ -204,7 +205,13 @@ impl Migration {
         match (row, standing) {
             (None, None) => None,
             (Some(_), None) => {
-                self.outbox.change(Change::DropRow(at.clone()));
+                let removal = |it: &&Attempt| it.path == *at && it.kind == AttemptKind::Remove;
+                let removed = claim.attempts.iter().filter(removal).any(|it| self.is_over(it));
+                let (path, loss) = (at.clone(), claim.let_go != Some(LetGo::Person));
+                self.outbox.change(match removed {
+                    true => Change::Removed { path, loss, at: self.now },
+                    false => Change::DropRow(path),
+                });
                 None
             }
             (Some(row), Some(standing)) if stands_as_written(&row, &standing) => Some(row),

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::input::{Examined, Standing, Work};
 use crate::number::{AttemptNumber, Epoch, Mark, Time, TxId};
 use crate::path::RelPath;
-use crate::record::{Attempt, Change, Found, Lane, Parked, Reach, Row, Upload};
+use crate::record::{Attempt, Change, Found, Lane, LetGo, Parked, Reach, Row, Upload};
 
 /// Work on one path.
 #[derive(Debug)]
@@ -26,8 +26,8 @@ pub(super) struct Claim {
     /// Marks up to this one are covered by what is read from now on (rule 1.6).
     pub(super) up_to: Mark,
     pub(super) tries: u32,
-    /// The guard let its removal go (rule 5.6).
-    pub(super) removable: bool,
+    /// Who let its removal go (rule 5.6).
+    pub(super) let_go: Option<LetGo>,
     /// The history in which the source is read for it (rule 1.7).
     pub(super) epoch: Epoch,
     /// The source changed here since the claim began.
@@ -205,7 +205,7 @@ impl Claim {
             seen: pending.first_seen,
             up_to,
             tries: pending.tries,
-            removable: pending.removable,
+            let_go: pending.let_go,
             epoch,
             dirty: false,
             row: work.row.clone(),

@@ -3,9 +3,7 @@
 //! would go before any of it does. It lets all of it go, or holds it, and everything gone after
 //! it, until a person confirms.
 
-use std::collections::VecDeque;
-
-use super::claim::{Asked, Claim};
+use super::claim::{Asked, Claim, Step};
 use super::{Migration, Phase};
 use crate::config::Extras;
 use crate::effect::{Effect, Report, ReportKind};
@@ -27,7 +25,6 @@ const SCAN_QUIET_MILLIS: u64 = 2_000;
 /// What the guard knows.
 #[derive(Debug, Default)]
 pub(super) struct Guard {
-    losses: Losses,
     /// What is gone and was not judged yet.
     round: Option<Round>,
     /// The ledger is counting; nothing is added to the round meanwhile.
@@ -62,12 +59,6 @@ impl Behind {
 }
 
 impl Guard {
-    /// With what an earlier run remembered.
-    pub(super) fn new(losses: &[(u64, u64)]) -> Self {
-        let losses = Losses { minutes: losses.iter().copied().collect() };
-        Self { losses, ..Self::default() }
-    }
-
     /// Why removals are held.
     pub(super) fn held(&self) -> Option<Failure> {
         self.holding.clone()
@@ -112,18 +103,20 @@ impl Migration {
 
     /// True if one more may go without having been judged with others: a commit marker, for which
     /// its siblings wait.
-    pub(super) fn lets_go_at_once(&mut self) -> bool {
-        let one = Removals { objects: 1, lost: 1 };
-        let lets = self.guard.holding.is_none() && !self.is_too_much(one);
-        if lets {
-            self.note_losses(1);
-        }
-        lets
+    pub(super) fn lets_go_at_once(&self) -> bool {
+        let goes_alone =
+            |claim: &&Claim| claim.let_go.is_none() && matches!(claim.step, Step::Removing { .. });
+        let others = self.claims.held.values().filter(goes_alone).count() as u64;
+        let went = self.summary.lost + others;
+        let one = Removals { objects: 1, lost: 1, leaving: others, went };
+        self.guard.holding.is_none() && !self.is_too_much(one)
     }
 
-    /// Something new came to the target.
+    /// A file came to the target where none stood.
     pub(super) fn note_arrival(&mut self) {
-        self.guard.losses.make_good();
+        if self.summary.lost > 0 {
+            self.outbox.change(Change::Arrived);
+        }
     }
 
     /// Judges what is gone, if its time has come.
@@ -137,7 +130,7 @@ impl Migration {
         }
         self.guard.counting = true;
         let ticket = self.ask(Asked::Removals);
-        self.outbox.send_after(Effect::CountRemovals { ticket });
+        self.outbox.send_after(Effect::CountRemovals { ticket, now: self.now });
     }
 
     /// Something is gone that was not judged yet.
@@ -185,34 +178,27 @@ impl Migration {
             self.hold_removals(failure);
             return;
         }
-        self.note_losses(removals.lost);
-        self.let_removals_go(Parked::Removal);
-    }
-
-    /// Remembered by later runs too: what goes bit by bit may go in many runs.
-    fn note_losses(&mut self, count: u64) {
-        self.guard.losses.add(self.now, count);
-        let losses = self.guard.losses.minutes.iter().copied().collect();
-        self.outbox.change(Change::Losses(losses));
+        self.let_removals_go(Change::Release(Parked::Removal));
     }
 
     /// Both bounds would be passed.
     fn is_too_much(&self, removals: Removals) -> bool {
         let bounds = self.config.removal_guard;
         let (lost, stood) = self.lost_of(removals);
-        bounds.share_max_percent < 100
-            && lost > bounds.count_max
-            && lost.saturating_mul(100) > stood.saturating_mul(bounds.share_max_percent)
+        let beyond_count = bounds.count_max.is_some_and(|max| lost > max);
+        let beyond_share = |percent: u64| lost.saturating_mul(100) > stood.saturating_mul(percent);
+        beyond_count && bounds.share_max_percent.is_some_and(beyond_share)
     }
 
     /// How many objects went within the hour if these went too, and how many stood before.
     fn lost_of(&self, removals: Removals) -> (u64, u64) {
-        let lost = self.guard.losses.within_the_hour(self.now) + removals.lost;
+        let lost = removals.went + removals.lost;
         let extras = match self.config.extras {
             Extras::Keep => 0,
             Extras::Remove => self.summary.found,
         };
-        let stays = (self.summary.rows + extras).saturating_sub(removals.objects);
+        let goes = removals.objects + removals.leaving;
+        let stays = (self.summary.rows + extras).saturating_sub(goes);
         (lost, stays + lost)
     }
 
@@ -241,8 +227,8 @@ impl Migration {
         }
     }
 
-    fn let_removals_go(&mut self, parked: Parked) {
-        self.outbox.change(Change::Release(parked));
+    fn let_removals_go(&mut self, change: Change) {
+        self.outbox.change(change);
         if let Some(round) = self.guard.round.take() {
             let earlier = self.guard.released.map(|(_, behind)| behind);
             let behind = earlier.map_or(round.behind, |earlier| earlier.join(round.behind));
@@ -253,10 +239,7 @@ impl Migration {
     /// A person means what is held, and what is gone by now.
     pub(super) fn confirm_guard(&mut self) {
         self.guard.holding = None;
-        self.guard.losses = Losses::default();
-        self.outbox.change(Change::Losses(Vec::new()));
-        self.let_removals_go(Parked::Removal);
-        self.let_removals_go(Parked::Guard);
+        self.let_removals_go(Change::Confirmed);
     }
 
     /// The ledger told what is pending: what an earlier run left is judged, or stays held.
@@ -291,42 +274,5 @@ fn held(message: String) -> Failure {
         remedy: "look at the source; if it is meant, say `whimbrel confirm NAME` and, if the run \
                  has ended, start it again"
             .to_owned(),
-    }
-}
-
-/// What went in the last hour and was not made good by what came, by minute.
-#[derive(Debug, Default)]
-struct Losses {
-    minutes: VecDeque<(u64, u64)>,
-}
-
-impl Losses {
-    fn add(&mut self, now: Time, count: u64) {
-        if count == 0 {
-            return;
-        }
-        let minute = now.0 / 60_000;
-        match self.minutes.back_mut() {
-            Some((last, sum)) if *last == minute => *sum += count,
-            Some(_) | None => self.minutes.push_back((minute, count)),
-        }
-        while self.minutes.front().is_some_and(|(first, _)| first + 60 < minute) {
-            self.minutes.pop_front();
-        }
-    }
-
-    /// One object came.
-    fn make_good(&mut self) {
-        if let Some((_, sum)) = self.minutes.back_mut() {
-            *sum -= 1;
-            if *sum == 0 {
-                self.minutes.pop_back();
-            }
-        }
-    }
-
-    fn within_the_hour(&self, now: Time) -> u64 {
-        let minute = now.0 / 60_000;
-        self.minutes.iter().filter(|(at, _)| at + 60 >= minute).map(|(_, sum)| sum).sum()
     }
 }

@@ -175,7 +175,7 @@ impl Migration {
             set_aside_markers: group::SetAside::default(),
             followed_markers: group::Followed::default(),
             incomplete_groups: BTreeSet::new(),
-            guard: guard::Guard::new(&meta.losses),
+            guard: guard::Guard::default(),
             foreign: None,
             source_side: side::SideState::default(),
             target_side: side::SideState::default(),

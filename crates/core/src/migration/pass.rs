@@ -384,7 +384,7 @@ impl Migration {
             seen: context.seen,
             up_to: Mark(0),
             tries: 0,
-            removable: false,
+            let_go: None,
             epoch: self.epoch,
             dirty: false,
             row,

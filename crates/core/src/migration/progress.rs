@@ -1,6 +1,7 @@
 //! Where a migration stands, claiming no more than is durable (section 10).
 
 use super::{Migration, Phase};
+use crate::config::RemovalGuard;
 use crate::number::{Time, TxId};
 use crate::record::{Lane, PendingSummary};
 
@@ -44,6 +45,8 @@ pub struct Progress {
     pub target_lost: Option<Time>,
     /// Paused by a person.
     pub paused: bool,
+    /// When removals wait for a person.
+    pub removal_guard: RemovalGuard,
 }
 
 /// The stream is looked at every few hundred milliseconds. Not heard of for longer, what happens at
@@ -96,6 +99,7 @@ impl Migration {
             source_lost: self.source_side.lost.as_ref().map(|(since, _)| *since),
             target_lost: self.target_side.lost.as_ref().map(|(since, _)| *since),
             paused: self.paused,
+            removal_guard: self.config.removal_guard,
         }
     }
 

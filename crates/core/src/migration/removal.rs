@@ -13,7 +13,7 @@ use crate::identity::Identity;
 use crate::input::{Examined, Written};
 use crate::number::{AttemptNumber, Mark, TxId};
 use crate::path::RelPath;
-use crate::record::{AttemptKind, Change, Counters, Lane, Reach, Row};
+use crate::record::{AttemptKind, Change, Lane, LetGo, Reach, Row};
 
 /// Removing everything of ours below a path, batch by batch.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl Migration {
             self.again(path, claim, (waited_millis / 4).clamp(least, most), true);
         } else if !absent {
             self.examine(path, claim);
-        } else if !claim.removable {
+        } else if claim.let_go.is_none() {
             self.nominate(path, claim);
         } else if claim.rows_below {
             self.begin_purge(path, claim, AfterRemoval::Settle);
@@ -209,13 +209,17 @@ impl Migration {
 
     pub(super) fn removed(&mut self, path: RelPath, mut claim: Claim, outcomes: Vec<Written>) {
         match std::mem::replace(&mut claim.step, Step::Begun) {
-            Step::Removing { then, keys } => match self.note_removals(&claim, keys, outcomes) {
-                Some(failure) => self.fail(path, claim, failure),
-                None => self.after_removal(path, claim, then),
-            },
+            Step::Removing { then, keys } => {
+                // A commit marker that goes first was judged alone.
+                let alone = claim.let_go.is_none() && matches!(then, AfterRemoval::Settle);
+                match self.note_removals(&claim, alone, keys, outcomes) {
+                    Some(failure) => self.fail(path, claim, failure),
+                    None => self.after_removal(path, claim, then),
+                }
+            }
             Step::Purging(mut purge) => {
                 let batch = std::mem::take(&mut purge.batch);
-                let failure = self.note_removals(&claim, batch, outcomes);
+                let failure = self.note_removals(&claim, false, batch, outcomes);
                 for below in std::mem::take(&mut purge.claimed) {
                     self.drop_purge_claim(&below);
                 }
@@ -247,19 +251,18 @@ impl Migration {
     fn note_removals(
         &mut self,
         claim: &Claim,
+        alone: bool,
         items: Vec<(AttemptNumber, RelPath)>,
         outcomes: Vec<Written>,
     ) -> Option<Failure> {
         let mut first_failure = None;
+        let (loss, at) = (alone || claim.let_go == Some(LetGo::Guard), self.now);
         for ((number, path), outcome) in items.into_iter().zip(outcomes) {
             match outcome {
                 Written::Done(_) | Written::Staged { .. } | Written::SourceMoved => {
                     self.answered_by(Side::Target);
-                    self.outbox.change(Change::DropRow(path.clone()));
+                    self.outbox.change(Change::Removed { path: path.clone(), loss, at });
                     self.close_attempt(number);
-                    let files_removed = u64::from(!path.is_marker());
-                    let counted = Counters { files_removed, ..Counters::default() };
-                    self.outbox.change(Change::Count(counted));
                 }
                 Written::Unknown(failure) => {
                     self.doubt_removal(number, &path);
@@ -312,7 +315,7 @@ impl Claim {
             seen: top.seen,
             up_to: Mark(0),
             tries: 0,
-            removable: true,
+            let_go: top.let_go,
             epoch: top.epoch,
             dirty: false,
             row: None,

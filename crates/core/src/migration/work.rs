@@ -208,7 +208,7 @@ impl Migration {
     pub(super) fn clear_way(&mut self, path: RelPath, claim: Claim, then: AfterRemoval) {
         if !claim.rows_below {
             self.remove_own(path, claim, then);
-        } else if claim.removable {
+        } else if claim.let_go.is_some() {
             self.begin_purge(path, claim, then);
         } else {
             self.nominate(path, claim);
@@ -233,7 +233,7 @@ impl Migration {
         if self.is_commit_marker(&path) && !claim.rows_below {
             // Its siblings wait until it is gone, and renamed destinations may be among them.
             let hastened = self.claims.hastened_markers.contains(&path);
-            if claim.removable || hastened || self.lets_go_at_once() {
+            if claim.let_go.is_some() || hastened || self.lets_go_at_once() {
                 self.remove_own(path, claim, AfterRemoval::Settle);
             } else {
                 self.nominate(path, claim);

@@ -328,6 +328,28 @@ impl Cold {
         Ok(found)
     }
 
+    pub(super) fn visit_leaving(
+        &self,
+        sql: &Connection,
+        let_go: bool,
+        visit: &mut dyn FnMut(&Entry) -> Result<()>,
+    ) -> Result<()> {
+        if self.entries == 0 {
+            return Ok(());
+        }
+        let condition = if let_go { "parked IN (0, 4)" } else { "parked > 0 AND parked = 4" };
+        let mut statement =
+            sql.prepare_cached(&format!("SELECT {COLUMNS} FROM pending WHERE {condition}"))?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (_, entry) = read(row)?;
+            if entry.leaves() {
+                visit(&entry)?;
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn parked_for(&self, sql: &Connection, reason: Parked) -> Result<Vec<Key>> {
         self.keys(
             sql,

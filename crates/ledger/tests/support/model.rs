@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use whimbrel_core::commit_marker::is_commit_marker;
 use whimbrel_core::identity::{Identity, Sameness};
+use whimbrel_core::losses::Losses;
 use whimbrel_core::number::{AttemptNumber, Mark, Time, TxId};
 use whimbrel_core::path::RelPath;
 use whimbrel_core::record::{
-    Attempt, AttemptKind, Change, Found, Hint, Lane, Meta, Parked, Pending, PendingSummary, Reach,
-    Row,
+    Attempt, AttemptKind, Change, Found, Hint, Lane, LetGo, Meta, Parked, Pending, PendingSummary,
+    Reach, Row,
 };
 
 /// One pending entry.
@@ -94,13 +95,15 @@ impl Model {
             rows: self.rows.len() as u64,
             ..PendingSummary::default()
         };
+        summary.lost = self.meta.losses.last();
         for Entry { pending, .. } in self.entries.values() {
             match pending.parked {
                 None => {
                     summary.lanes[pending.lane as usize] += 1;
                     let scan = pending.lane == Lane::Backlog && pending.reach > Reach::Path;
                     summary.coarsenable +=
-                        u64::from(!pending.waiting && !pending.removable && !scan);
+                        u64::from(!pending.waiting && pending.let_go.is_none() && !scan);
+                    summary.let_go += u64::from(pending.let_go == Some(LetGo::Guard));
                     let txid = summary.first_txid.unwrap_or(TxId(u64::MAX));
                     summary.first_txid = Some(txid.min(pending.first_txid));
                     let seen = summary.first_seen.unwrap_or(Time(u64::MAX));
@@ -117,6 +120,7 @@ impl Model {
                 summary.next_due = Some(due.min(pending.not_before));
             }
         }
+        summary.found = summary.found.saturating_sub(summary.foreign);
         summary
     }
 
@@ -174,7 +178,7 @@ impl Model {
                     not_before: Time(0),
                     waiting: false,
                     parked: None,
-                    removable: false,
+                    let_go: None,
                 });
             }
             Change::Coarsen { path, subtree } => self.coarsen(&path, subtree),
@@ -226,15 +230,11 @@ impl Model {
                 }
             }
             Change::Release(reason) => {
-                for entry in self.entries.values_mut() {
-                    if entry.pending.parked == Some(reason) {
-                        entry.pending.removable |=
-                            matches!(reason, Parked::Guard | Parked::Removal);
-                        entry.pending.parked = None;
-                        entry.pending.not_before = Time(0);
-                        entry.message = None;
-                    }
-                }
+                self.unpark(&[reason], (reason == Parked::Removal).then_some(LetGo::Guard));
+            }
+            Change::Confirmed => {
+                self.meta.losses = Losses::default();
+                self.unpark(&[Parked::Guard, Parked::Removal], Some(LetGo::Person));
             }
             Change::HoldRemovals { message } => {
                 for entry in self.entries.values_mut() {
@@ -290,6 +290,8 @@ impl Model {
                 self.found.remove(&path);
                 self.rows.remove(&path);
             }
+            Change::Arrived => self.meta.losses.make_good(),
+            Change::Removed { path, loss, at } => self.removed(path, loss, at),
             Change::Distrust(path) => {
                 let row = self.rows.entry(path.clone()).or_insert_with(|| Row {
                     path,
@@ -316,6 +318,31 @@ impl Model {
             }
             Change::Count(counters) => self.meta.counters.add(&counters),
             other => panic!("the model does not know {other:?}"),
+        }
+    }
+
+    fn unpark(&mut self, reasons: &[Parked], let_go: Option<LetGo>) {
+        for entry in self.entries.values_mut() {
+            if entry.pending.parked.is_some_and(|parked| reasons.contains(&parked)) {
+                entry.pending.let_go = entry.pending.let_go.max(let_go);
+                entry.pending.parked = None;
+                entry.pending.not_before = Time(0);
+                entry.message = None;
+            }
+        }
+    }
+
+    fn removed(&mut self, path: RelPath, loss: bool, at: Time) {
+        let found = self.found.remove(&path);
+        let row = self.rows.remove(&path);
+        if found.is_none() && row.is_none() {
+            return;
+        }
+        self.meta.counters.files_removed += u64::from(!path.is_marker());
+        let key = row.and_then(|row| row.identity.file_key());
+        let of_key = |row: &Row| key.is_some() && row.identity.file_key() == key;
+        if loss && !self.rows.values().any(of_key) {
+            self.meta.losses.add(at);
         }
     }
 
@@ -400,7 +427,7 @@ impl Model {
                     && (subtree || child && other.reach == Reach::Path)
                     && other.parked.is_none()
                     && !other.waiting
-                    && !other.removable
+                    && other.let_go.is_none()
                     && !(other.lane == Lane::Backlog && other.reach > Reach::Path)
                     && !entry.claimed
             })
@@ -427,7 +454,7 @@ impl Model {
         }
         if let (Some(own), false) = (self.entries.get_mut(path), joining.is_empty()) {
             own.pending.lane = own.pending.lane.max(Lane::Backlog);
-            own.pending.removable = false;
+            own.pending.let_go = None;
             own.grown = own.pending.mark;
         }
     }

@@ -65,20 +65,20 @@ fn rule_5_2_absence_is_read_again() {
     assert_eq!(run.difference(), None);
 }
 
+/// An object that somebody else put on the target.
+fn foreign() -> Object {
+    let carried = Carried::mode(0o644);
+    Object { content: 1 << 30, length: 3, writer: Writer::Foreign, carried }
+}
+
 /// Only what Whimbrel wrote is removed; other objects are extras.
 #[test]
 fn rule_5_3_extras_stay_unless_asked() {
     for extras in [Extras::Keep, Extras::Remove] {
         let mut run = still(Options { extras, ..Options::still() });
         file(&mut run, "d/a", 5);
-        let foreign = Object {
-            content: 1 << 30,
-            length: 3,
-            writer: Writer::Foreign,
-            carried: Carried::mode(0o644),
-        };
-        run.target().put(path("d/extra"), foreign.clone());
-        run.target().put(path("nowhere/extra"), foreign);
+        run.target().put(path("d/extra"), foreign());
+        run.target().put(path("nowhere/extra"), foreign());
         assert_eq!(run.end(), Ok(Finish::Done));
         let kept = extras == Extras::Keep;
         assert_eq!(run.target().objects.contains_key(&path("d/extra")), kept);
@@ -136,7 +136,7 @@ fn rule_5_5_child_waits_for_the_file_above() {
 /// Ten files in `d` that stand on the target, of which at most three may go at once, and half of all
 /// within an hour: a live run goes on, another begins.
 fn guarded(live: bool) -> Run {
-    let removal_guard = RemovalGuard { count_max: 3, share_max_percent: 50 };
+    let removal_guard = RemovalGuard { count_max: Some(3), share_max_percent: Some(50) };
     let mut run = still(Options { removal_guard, live, ..Options::still() });
     for number in 0..10 {
         file(&mut run, &format!("d/{number}"), 5);
@@ -241,6 +241,42 @@ fn rule_5_6_guard_does_not_count_what_was_renamed() {
     ends_equal(run);
 }
 
+/// What comes back before it was removed was not lost, however often the guard let it go.
+#[test]
+fn rule_5_6_guard_counts_what_was_removed() {
+    let mut run = guarded(true);
+    for _ in 0..6 {
+        for number in 0..3 {
+            delete(&mut run, &format!("d/{number}"));
+        }
+        assert!(run.until(|run| run.core().progress().pending.let_go > 0), "they are let go");
+        for number in 0..3 {
+            file(&mut run, &format!("d/{number}"), 5);
+        }
+        until_settled(&mut run);
+    }
+    assert_eq!(counters(&run).files_removed, 0);
+    delete(&mut run, "d/9");
+    until_settled(&mut run);
+    assert_eq!(target_content(&mut run, "d/9"), None, "nothing is held");
+    assert_eq!(run.core().progress().pending.lost, 1);
+    ends_equal(run);
+}
+
+/// What was confirmed does not count against what goes later.
+#[test]
+fn rule_5_6_guard_forgets_what_was_confirmed() {
+    let mut run = guarded(true);
+    for number in 0..8 {
+        delete(&mut run, &format!("d/{number}"));
+    }
+    assert!(run.until(|run| run.core().progress().pending.guarded > 0));
+    run.say(Input::Confirm);
+    until_settled(&mut run);
+    delete(&mut run, "d/8");
+    ends_equal(run);
+}
+
 /// A word that was given while nothing ran counts in the next run.
 #[test]
 fn rule_5_6_guard_is_confirmed_between_runs() {
@@ -249,6 +285,29 @@ fn rule_5_6_guard_is_confirmed_between_runs() {
         delete(&mut run, "d");
         assert!(matches!(run.end(), Ok(Finish::Guard(_))), "live: {live}");
         run.confirm_between_runs();
+        ends_equal(run);
+    }
+}
+
+/// Foreign objects that are to go are counted with the rest: the run asks, and goes on after a word.
+#[test]
+fn rule_5_6_guard_holds_extras() {
+    for (live, between_runs) in [(false, false), (false, true), (true, false), (true, true)] {
+        let removal_guard = RemovalGuard { count_max: Some(3), share_max_percent: Some(50) };
+        let extras = Extras::Remove;
+        let mut run = still(Options { removal_guard, live, extras, ..Options::still() });
+        file(&mut run, "d/a", 5);
+        for number in 0..10 {
+            run.target().put(path(&format!("d/extra/{number}")), foreign());
+        }
+        assert!(matches!(run.end(), Ok(Finish::Guard(_))), "live: {live}");
+        assert_eq!(run.target().objects.len(), 11, "live: {live}");
+        if between_runs {
+            run.confirm_between_runs();
+        } else {
+            run.die();
+            run.say(Input::Confirm);
+        }
         ends_equal(run);
     }
 }
