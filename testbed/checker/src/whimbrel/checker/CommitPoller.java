@@ -37,6 +37,9 @@ final class CommitPoller {
   private long latestMilliseconds;
   /** From when the last of its files is seen until it is, the longest. */
   private long latestAfterFilesMilliseconds;
+  /** Which that was, and when it was seen. */
+  private String latest = "";
+  private long latestSeen;
 
   CommitPoller(S3Tree tree, PrintStream out) {
     this.tree = tree;
@@ -56,6 +59,7 @@ final class CommitPoller {
     summary.put("markers", markers.size()).put("violations", violations);
     summary.put("latest_seconds", latestMilliseconds / 1000.0);
     summary.put("latest_after_files_seconds", latestAfterFilesMilliseconds / 1000.0);
+    summary.put("latest", latest).put("latest_seen_milliseconds", latestSeen);
     out.println(summary.put("equal", violations == 0));
     return violations == 0;
   }
@@ -115,7 +119,11 @@ final class CommitPoller {
       }
     }
     long late = markerSeen - last;
-    latestAfterFilesMilliseconds = Math.max(latestAfterFilesMilliseconds, late);
+    if (late > latestAfterFilesMilliseconds) {
+      latestAfterFilesMilliseconds = late;
+      latest = marker.key();
+      latestSeen = markerSeen;
+    }
   }
 
   private static String identity(S3Object object) {
@@ -135,6 +143,7 @@ final class CommitPoller {
       violations++;
       ObjectNode line = JSON.createObjectNode().put("type", "violation");
       line.put("marker", marker.key()).put("file", key);
+      line.put("etag", marker.eTag()).put("milliseconds", System.currentTimeMillis());
       out.println(line.put("found", now == null ? "nothing" : now.contentLength() + " bytes"));
     }
   }
