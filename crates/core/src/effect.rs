@@ -257,6 +257,8 @@ pub enum ReportKind {
     Hot,
     /// Foreign objects or another migration's objects stand under the target.
     Foreign,
+    /// A file's newer metadata is in the ledger, and its object carries the older (rule 11.1).
+    LedgerOnly,
     /// The scope does not cover any more what earlier runs brought; it stays on the target.
     OutOfScope {
         /// How many objects; the report's path is one of them.

@@ -30,8 +30,11 @@ pub struct Row {
     pub as_of: TxId,
     /// The history in which `identity` was read; an older one is not believed (rule 1.7).
     pub epoch: Epoch,
-    /// What travels with it, as last written.
+    /// What travels with it, as the source last had it.
     pub metadata: Metadata,
+    /// The object carries older metadata than this, and no copy can bring it the newer: the ledger
+    /// alone has it (rule 11.1).
+    pub ledger_only: bool,
 }
 
 /// How much below a path is pending. A later one covers the earlier ones.
@@ -497,6 +500,8 @@ pub struct PendingSummary {
     pub found: u64,
     /// Objects that this migration wrote or adopted.
     pub rows: u64,
+    /// Those of them of whose metadata the ledger alone has the newest (rule 11.1).
+    pub ledger_only: u64,
     /// Entries that the guard let go (rule 5.6).
     pub let_go: u64,
     /// Objects lost within the hour before the last that was (rule 5.6).

@@ -43,6 +43,7 @@ pub fn status_at_rest(state: &Path) -> Result<Value, EngineError> {
         "unknown_outcomes": summary.attempts,
         "extras": summary.found,
         "objects": summary.rows,
+        "metadata_ledger_only": summary.ledger_only,
     }))
 }
 

@@ -81,6 +81,8 @@ pub struct Progress {
     pub objects: u64,
     /// Those of them that the scope does not cover any more: they stay as they are.
     pub out_of_scope: u64,
+    /// Objects that carry older metadata than their files have; the ledger has the newer.
+    pub metadata_ledger_only: u64,
     /// Copies, directory passes and paths being worked on.
     pub copies: usize,
     /// See above.
@@ -190,6 +192,7 @@ impl Meter {
             extras: seen.pending.found,
             objects: seen.pending.rows,
             out_of_scope: self.out_of_scope.load(Ordering::Relaxed),
+            metadata_ledger_only: seen.pending.ledger_only,
             copies: seen.copies,
             passes: seen.passes,
             claims: seen.claims,

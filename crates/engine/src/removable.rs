@@ -117,6 +117,7 @@ mod tests {
             as_of: TxId(0),
             epoch: Epoch(0),
             metadata: Metadata::default(),
+            ledger_only: false,
         }
     }
 

@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 use whimbrel_core::identity::Identity;
+use whimbrel_core::metadata::Metadata;
 use whimbrel_core::path::RelPath;
 use whimbrel_core::record::{Attempt, Found, Lane, Parked, Pending, Reach, Row};
 use whimbrel_ledger::Story;
@@ -41,6 +42,8 @@ fn row(row: &Row) -> Value {
         "adopted": row.attempt.is_none(),
         "as_of_txid": row.as_of.0,
         "source": source(&row.identity),
+        "metadata_ledger_only": row.ledger_only,
+        "metadata": metadata(&row.metadata),
     })
 }
 
@@ -58,6 +61,26 @@ fn source(identity: &Identity) -> Value {
         Identity::Marker => json!("directory"),
         Identity::Unknown => json!("unknown"),
     }
+}
+
+/// As the source last had it; nothing of what is not known.
+fn metadata(known: &Metadata) -> Value {
+    if *known == Metadata::unknown() {
+        return Value::Null;
+    }
+    let xattrs: Map<String, Value> = known
+        .xattrs
+        .iter()
+        .map(|(name, value)| (name.clone(), json!(STANDARD.encode(value))))
+        .collect();
+    json!({
+        "owner": known.owner,
+        "group": known.group,
+        "mode": format!("{:04o}", known.mode),
+        "modified_ns": known.modified_ns,
+        "acl": known.acl,
+        "xattrs": xattrs,
+    })
 }
 
 fn pending(entry: &Pending) -> Value {

@@ -61,6 +61,7 @@ fn row(path: RelPath, number: u64) -> Row {
             modified_ns: 1_700_000_000_000_000_000,
             ..Metadata::default()
         },
+        ledger_only: false,
     }
 }
 

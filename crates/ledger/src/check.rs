@@ -3,11 +3,12 @@
 use rusqlite::Connection;
 use whimbrel_core::commit_marker;
 use whimbrel_core::path::RelPath;
-use whimbrel_core::record::{Found, Row};
+use whimbrel_core::record::Found;
 
 use crate::codec::{self, Kind};
 use crate::error::{LedgerError, Result};
 use crate::key::{Key, Names};
+use crate::row;
 use crate::state::Kept;
 
 /// The size of the database.
@@ -66,18 +67,19 @@ fn directories(sql: &Connection, names: Names) -> Result<()> {
 
 fn rows(sql: &Connection, names: Names) -> Result<u64> {
     let mut statement = sql.prepare(
-        "SELECT d.path, o.name, o.record, o.file_key, o.commit_marker
+        "SELECT d.path, o.name, o.record, o.file_key, o.commit_marker, o.ledger_only
          FROM object o JOIN directory d ON d.id = o.directory",
     )?;
     let mut rows = statement.query([])?;
     let mut count = 0;
     while let Some(row) = rows.next()? {
         let record = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
-        let stands: Row = codec::decode(Kind::Row, record)?;
+        let stands = row::decode(record)?;
         let file_key = row.get::<_, Option<i64>>(3)?.map(i64::cast_unsigned);
         if names.key(&stands.path) != key(row)?
             || file_key != stands.identity.file_key()
             || row.get::<_, bool>(4)? != commit_marker::is_commit_marker(&stands.path)
+            || row.get::<_, bool>(5)? != stands.ledger_only
         {
             return Err(LedgerError::damaged(format!("the row of {}", stands.path)));
         }

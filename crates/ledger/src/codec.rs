@@ -12,11 +12,13 @@ pub(crate) enum Kind {
     Setting = 2,
     Pending = 3,
     Log = 4,
-    Row = 5,
+    /// A row before it said whether the ledger alone has its newest metadata.
+    FirstRow = 5,
     Attempt = 6,
     Part = 7,
     Hint = 8,
     Found = 9,
+    Row = 10,
 }
 
 const SUM_BYTES: usize = 4;
@@ -28,6 +30,13 @@ pub(crate) fn encode<T: Serialize>(kind: Kind, value: &T) -> Result<Vec<u8>> {
     let sum = checksum(kind, &record[SUM_BYTES..]);
     record[..SUM_BYTES].copy_from_slice(&sum.to_le_bytes());
     Ok(record)
+}
+
+/// Whether a record is of a kind, which its checksum tells.
+pub(crate) fn is_of(kind: Kind, record: &[u8]) -> bool {
+    record
+        .split_first_chunk::<SUM_BYTES>()
+        .is_some_and(|(sum, body)| u32::from_le_bytes(*sum) == checksum(kind, body))
 }
 
 /// The value of a record, if its checksum holds.

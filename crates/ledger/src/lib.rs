@@ -24,7 +24,7 @@
 //! | `state` | one row | namespace, how it was closed, `Meta`, counts of the other tables |
 //! | `setting` | key | text |
 //! | `directory` | id; unique path; parent | none: exists exactly while a row stands below it |
-//! | `object` | directory id, name | `Row`; partial indexes by file key and on commit markers |
+//! | `object` | directory id, name | `Row`; partial indexes by file key, on commit markers, ... |
 //! | `found` | directory path, name | `Found` |
 //! | `pending_log` | sequence | what became of hot pending entries, one record per transaction |
 //! | `pending` | directory path, name | cold pending entries; indexes by lane and mark, ... |
@@ -57,6 +57,7 @@ mod number;
 mod object;
 mod pending;
 mod question;
+mod row;
 mod schema;
 mod setting;
 mod state;

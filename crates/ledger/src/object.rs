@@ -1,7 +1,7 @@
 //! The rows: what stands on the target, by directory and name. A directory has a number exactly as
 //! long as a row stands in it or below it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use crate::codec::{self, Kind};
 use crate::error::{LedgerError, Result};
 use crate::key::{Key, Names, Span};
 use crate::pending::NameRange;
+use crate::row;
 
 /// Directories whose numbers are kept in memory.
 const DIRECTORIES_MAX: usize = 50_000;
@@ -35,11 +36,37 @@ pub(crate) struct Standing {
 pub(crate) struct Objects {
     names: Names,
     numbers: RefCell<HashMap<RelPath, i64>>,
+    /// Rows of whose metadata the ledger alone has the newest.
+    ledger_only: Cell<u64>,
 }
 
 impl Objects {
-    pub(crate) fn new(names: Names) -> Self {
-        Self { names, numbers: RefCell::default() }
+    pub(crate) fn load(sql: &Connection, names: Names) -> Result<Self> {
+        let counted: i64 =
+            sql.query_row("SELECT count(*) FROM object WHERE ledger_only = 1", [], |row| {
+                row.get(0)
+            })?;
+        let ledger_only = Cell::new(counted.cast_unsigned());
+        Ok(Self { names, numbers: RefCell::default(), ledger_only })
+    }
+
+    /// How many rows there are of whose metadata the ledger alone has the newest.
+    pub(crate) fn ledger_only(&self) -> u64 {
+        self.ledger_only.get()
+    }
+
+    /// Counts that a row is put (or dropped: `false`) where another may stand.
+    fn count_ledger_only(&self, sql: &Connection, key: (i64, &[u8]), put: bool) -> Result<()> {
+        let counted = self.ledger_only.get();
+        let stood = counted > 0
+            && sql
+                .prepare_cached(
+                    "SELECT EXISTS (SELECT 1 FROM object
+                         WHERE directory = ?1 AND name = ?2 AND ledger_only = 1)",
+                )?
+                .query_row(params![key.0, key.1], |row| row.get(0))?;
+        self.ledger_only.set(counted + u64::from(put) - u64::from(stood));
+        Ok(())
     }
 
     /// The number of a directory, if a row stands in it or below it.
@@ -87,20 +114,24 @@ impl Objects {
         let record = codec::encode(Kind::Row, row)?;
         let file_key = row.identity.file_key().map(u64::cast_signed);
         let is_marker = commit_marker::is_commit_marker(&row.path);
+        let name = key.name.as_ref();
+        self.count_ledger_only(sql, (directory, name), row.ledger_only)?;
+        let values = params![directory, name, file_key, is_marker, record, row.ledger_only];
         let changed = sql
             .prepare_cached(
-                "UPDATE object SET file_key = ?3, commit_marker = ?4, record = ?5
+                "UPDATE object
+                 SET file_key = ?3, commit_marker = ?4, record = ?5, ledger_only = ?6
                  WHERE directory = ?1 AND name = ?2",
             )?
-            .execute(params![directory, key.name.as_ref(), file_key, is_marker, record])?;
+            .execute(values)?;
         if changed > 0 {
             return Ok(false);
         }
         sql.prepare_cached(
-            "INSERT INTO object (directory, name, file_key, commit_marker, record)
-             VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO object (directory, name, file_key, commit_marker, record, ledger_only)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?
-        .execute(params![directory, key.name.as_ref(), file_key, is_marker, record])?;
+        .execute(values)?;
         Ok(true)
     }
 
@@ -110,6 +141,7 @@ impl Objects {
         let Some(directory) = self.directory(sql, &key.directory)? else {
             return Ok(false);
         };
+        self.count_ledger_only(sql, (directory, key.name.as_ref()), false)?;
         let gone = sql
             .prepare_cached("DELETE FROM object WHERE directory = ?1 AND name = ?2")?
             .execute(params![directory, key.name.as_ref()])?;
@@ -156,7 +188,7 @@ impl Objects {
     }
 
     fn decode(&self, directory: &RelPath, name: &[u8], record: &[u8]) -> Result<Row> {
-        let row: Row = codec::decode(Kind::Row, record)?;
+        let row = row::decode(record)?;
         let key = self.names.key(&row.path);
         if key.directory == *directory && key.name == name {
             return Ok(row);

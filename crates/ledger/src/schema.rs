@@ -10,7 +10,8 @@ use crate::error::{LedgerError, Result};
 const APPLICATION: i64 = 0x5768_696d;
 
 /// The statements that lead from each version to the next; the version is their number.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
 CREATE TABLE state (id INTEGER PRIMARY KEY CHECK (id = 1), record BLOB NOT NULL);
 CREATE TABLE setting (key TEXT PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID;
 
@@ -47,7 +48,12 @@ CREATE TABLE part (
     attempt INTEGER NOT NULL, number INTEGER NOT NULL, record BLOB NOT NULL,
     PRIMARY KEY (attempt, number)) WITHOUT ROWID;
 CREATE TABLE hint (id INTEGER PRIMARY KEY, record BLOB NOT NULL);
-"];
+",
+    "
+ALTER TABLE object ADD COLUMN ledger_only INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX object_ledger_only ON object (directory, name) WHERE ledger_only = 1;
+",
+];
 
 /// Opens the database file, through the named VFS if one is given, without looking into it.
 pub(crate) fn connect(path: &Path, vfs: Option<&str>) -> Result<Connection> {
@@ -120,6 +126,14 @@ fn upgrade(sql: &mut Connection, what: &str, steps: &[&str]) -> Result<()> {
     transaction.pragma_update(None, "application_id", APPLICATION)?;
     transaction.commit()?;
     Ok(())
+}
+
+/// A database of an older version, without records.
+#[cfg(test)]
+pub(crate) fn of_version(version: usize) -> Connection {
+    let mut sql = Connection::open_in_memory().unwrap();
+    upgrade(&mut sql, "test", &STEPS[..version]).unwrap();
+    sql
 }
 
 #[cfg(test)]

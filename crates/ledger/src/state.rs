@@ -85,7 +85,7 @@ impl State {
             names,
             written: kept.clone(),
             kept,
-            objects: Objects::new(names),
+            objects: Objects::load(sql, names)?,
             pending: PendingSet::load(sql, names, hot_max)?,
             attempts: Attempts::load(sql, names)?,
             hints: Hints::load(sql, names)?,
@@ -113,6 +113,7 @@ impl State {
         summary.rows = self.kept.counts.rows;
         summary.found = self.kept.counts.found.saturating_sub(summary.foreign);
         summary.lost = self.kept.meta.losses.last();
+        summary.ledger_only = self.objects.ledger_only();
         Ok(summary)
     }
 
@@ -272,6 +273,7 @@ impl State {
                 as_of: TxId(0),
                 epoch: self.kept.meta.epoch,
                 metadata: Metadata::default(),
+                ledger_only: false,
             },
         };
         let new = self.objects.put(sql, &row)?;

@@ -1,6 +1,9 @@
 use std::fmt::Write;
 
-use whimbrel_core::number::{Mark, TxId};
+use rusqlite::params;
+use whimbrel_core::identity::Identity;
+use whimbrel_core::metadata::Metadata;
+use whimbrel_core::number::{Epoch, Mark, TxId};
 use whimbrel_core::record::{Hint, Reach};
 
 use super::*;
@@ -119,4 +122,50 @@ fn what_memory_does_not_hold_is_spilled_and_counted() {
     let (work, _) = ledger.take(Lane::Live, 99, Time(0)).unwrap();
     let taken: Vec<String> = work.iter().map(|work| work.pending.path.to_string()).collect();
     assert_eq!(taken, (1..=26).map(name).collect::<Vec<_>>());
+}
+
+fn large_row() -> Row {
+    Row {
+        path: "large".into(),
+        identity: Identity::Unknown,
+        length: 6 << 30,
+        crc32c: Some(7),
+        etag: None,
+        version: None,
+        attempt: None,
+        as_of: TxId(3),
+        epoch: Epoch(1),
+        metadata: Metadata { owner: "ann".into(), ..Metadata::default() },
+        ledger_only: false,
+    }
+}
+
+/// A state as version 1 left it, with one row.
+fn first_state() -> Connection {
+    let sql = schema::of_version(1);
+    let mut kept = Kept::new(Namespace::Tree);
+    kept.counts.rows = 1;
+    kept.write(&sql).unwrap();
+    sql.execute("INSERT INTO directory (id, path) VALUES (1, x'')", []).unwrap();
+    sql.execute(
+        "INSERT INTO object (directory, name, commit_marker, record) VALUES (1, ?1, 0, ?2)",
+        params![b"large", row::first_record(large_row())],
+    )
+    .unwrap();
+    sql
+}
+
+#[test]
+fn rows_of_an_older_state_are_read_and_written_anew() {
+    let options = Options { namespace: Some(Namespace::Tree), ..Options::default() };
+    let mut ledger = Ledger::start(first_state(), "a test", options, None).unwrap();
+    assert_eq!(ledger.row(&"large".into()).unwrap(), Some(large_row()));
+    assert_eq!(ledger.summary().unwrap().ledger_only, 0);
+    let newer = Row { ledger_only: true, ..large_row() };
+    ledger.apply(&[&[Change::PutRow(newer.clone())]]).unwrap();
+    ledger.check().unwrap();
+    let ledger = ledger.restart().unwrap();
+    assert_eq!(ledger.row(&"large".into()).unwrap(), Some(newer));
+    let summary = ledger.summary().unwrap();
+    assert_eq!((summary.rows, summary.ledger_only), (1, 1));
 }

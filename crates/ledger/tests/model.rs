@@ -13,7 +13,7 @@ use whimbrel_core::entry::Page;
 use whimbrel_core::input::Group;
 use whimbrel_core::number::{AttemptNumber, Mark, Time, TxId};
 use whimbrel_core::path::{Namespace, RelPath};
-use whimbrel_core::record::{Change, Counters, Lane, Parked, Part, Reach, Upload};
+use whimbrel_core::record::{Change, Counters, Lane, Parked, Part, Reach, Row, Upload};
 use whimbrel_ledger::{Ledger, Options};
 
 const PATHS: &[&str] = &[
@@ -112,7 +112,9 @@ fn to_rest() -> impl Strategy<Value = Change> {
             .prop_map(move |(n, p)| Change::PartDone { number: AttemptNumber(n), part: part(p) }),
         number().prop_map(|n| Change::AttemptClosed(AttemptNumber(n))),
         (select(PATHS), number()).prop_map(|(path, key)| Change::PutRow(row(path, key))),
-        (select(PATHS), number()).prop_map(|(path, key)| Change::PutRow(row(path, key))),
+        (select(PATHS), number()).prop_map(|(path, key)| {
+            Change::PutRow(Row { ledger_only: key.is_multiple_of(2), ..row(path, key) })
+        }),
         path().prop_map(Change::DropRow),
         path().prop_map(Change::Distrust),
         (path(), any::<bool>(), 0..200_u64).prop_map(|(path, loss, n)| Change::Removed {

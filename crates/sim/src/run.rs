@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use fastrand::Rng;
 use whimbrel_core::config::{Config, Extras};
-use whimbrel_core::effect::{CopyJob, Effect, Finish};
+use whimbrel_core::effect::{CopyJob, Effect, Finish, Report};
 use whimbrel_core::failure::{Failure, FailureKind, Side};
 use whimbrel_core::input::{Examined, Input};
 use whimbrel_core::migration::Migration;
@@ -100,6 +100,7 @@ pub struct Run {
     verbose: bool,
     forced: Forced,
     kept: Option<Box<Source>>,
+    reports: Vec<Report>,
 }
 
 /// Runs one seed to its end.
@@ -152,6 +153,7 @@ impl Run {
             verbose,
             forced: Forced::default(),
             kept: None,
+            reports: Vec::new(),
         };
         run.plan_weather();
         Ok(run)
@@ -383,6 +385,7 @@ impl Run {
                     if self.verbose {
                         println!("report {report:?}");
                     }
+                    self.reports.push(report.clone());
                 }
                 Effect::List { .. }
                 | Effect::Examine { .. }

@@ -278,6 +278,7 @@ impl Request {
             guard: self.arguments.guard.bounds(),
             extras: progress.extras,
             out_of_scope: progress.out_of_scope,
+            metadata_ledger_only: progress.metadata_ledger_only,
             as_of_txid: progress.as_of_txid,
             lag_seconds: progress.lag_seconds,
             elapsed_seconds: seconds_before + progress.elapsed_seconds,

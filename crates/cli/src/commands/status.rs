@@ -121,6 +121,7 @@ fn text(stand: &Map<String, Value>) -> String {
         ("failures", "failed"),
         ("files_open", "open"),
         ("out_of_scope", "out of scope"),
+        ("metadata_ledger_only", "in the ledger"),
         ("changes_seen", "changes seen"),
         ("as_of_txid", "as of transaction"),
     ] {

@@ -66,7 +66,8 @@ impl Problems {
             | ReportKind::HistoryChanged
             | ReportKind::Guard
             | ReportKind::Hot
-            | ReportKind::Foreign => None,
+            | ReportKind::Foreign
+            | ReportKind::LedgerOnly => None,
         };
         self.tell(report.path.as_ref(), kind(report), count, &report.failure);
     }
@@ -143,6 +144,7 @@ fn kind(report: &Report) -> &'static str {
         ReportKind::Guard => "guard",
         ReportKind::Hot => "hot",
         ReportKind::Foreign => "foreign",
+        ReportKind::LedgerOnly => "metadata_ledger_only",
         ReportKind::OutOfScope { .. } => "out_of_scope",
     }
 }

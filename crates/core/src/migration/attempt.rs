@@ -232,6 +232,7 @@ impl Migration {
                     as_of: TxId(0),
                     epoch: self.epoch,
                     metadata: Metadata::unknown(),
+                    ledger_only: false,
                 };
                 self.outbox.change(Change::PutRow(surprising.clone()));
                 Some(surprising)

@@ -197,15 +197,40 @@ impl Migration {
         let (Some(row), Some(file)) = (&claim.row, &claim.node) else { return };
         let unchanged = self.is_unchanged(row, file);
         if !unchanged {
+            let told = row.ledger_only;
+            let ledger_only = told || !self.metadata_equal(row, file);
             let renewed = Row {
                 identity: file.identity.clone(),
                 metadata: file.metadata.clone(),
                 epoch: claim.epoch,
+                ledger_only,
                 ..row.clone()
             };
             self.outbox.change(Change::PutRow(renewed));
+            if ledger_only && !told {
+                self.report_ledger_only(&path);
+            }
         }
         self.settle(path, claim, TxId(0));
+    }
+
+    /// Nothing is silent about an object that keeps older metadata than its file has (rule 11.1).
+    pub(super) fn report_ledger_only(&mut self, path: &RelPath) {
+        self.outbox.send(Effect::Report(Report {
+            path: Some(path.clone()),
+            kind: ReportKind::LedgerOnly,
+            failure: Failure {
+                side: Side::Target,
+                kind: FailureKind::Unsupported,
+                message: format!(
+                    "{path} has other owner, group, mode, time or ACL now than its object may \
+                     carry, which is too large to be copied onto itself; the ledger has them"
+                ),
+                remedy: "nothing is wrong with its bytes; whimbrel path shows the metadata, and \
+                         the object carries it once the file is copied anew"
+                    .to_owned(),
+            },
+        }));
     }
 
     /// A copy whose end was not heard of turned out to stand: it counts now.
@@ -244,6 +269,7 @@ impl Migration {
             as_of: TxId(0),
             epoch: claim.epoch,
             metadata,
+            ledger_only: false,
         };
         let counted =
             Counters { files_skipped: 1, unverified: u64::from(!proven), ..Counters::default() };

@@ -338,8 +338,11 @@ impl Migration {
         }
         let bytes = standing.length;
         let row = self.row_of(&path, &claim, attempt, standing, as_of);
-        let stale = self.carries_older_metadata(attempt, bytes);
+        let older = self.carries_older_metadata(attempt);
+        let stale = older && self.can_restamp(bytes);
+        let ledger_only = older && !stale;
         let row = if stale { Row { metadata: Metadata::unknown(), ..row } } else { row };
+        let row = Row { ledger_only, ..row };
         let replaced = claim.found.is_some() && claim.row.is_none();
         let (first, last) = (claim.first, claim.last);
         self.outbox.change(Change::PutRow(row));
@@ -354,16 +357,21 @@ impl Migration {
         if stale {
             self.mark(&path, Reach::Path, Lane::Metadata, first, last);
         }
+        if ledger_only {
+            self.report_ledger_only(&path);
+        }
     }
 
     /// An upload that was gone on with carries what its file had when it was opened, and nobody
     /// remembers that: it is written anew, where that costs no bytes of the source.
-    fn carries_older_metadata(&self, attempt: &Attempt, bytes: u64) -> bool {
+    fn carries_older_metadata(&self, attempt: &Attempt) -> bool {
         attempt.upload.is_some()
             && attempt.doubtful_until.is_some()
             && self.config.metadata != MetadataLevel::None
-            && self.config.metadata_by_copy
-            && bytes <= self.config.copy_bytes_max
+    }
+
+    fn can_restamp(&self, bytes: u64) -> bool {
+        self.config.metadata_by_copy && bytes <= self.config.copy_bytes_max
     }
 
     pub(super) fn row_of(
@@ -385,6 +393,7 @@ impl Migration {
             as_of,
             epoch: claim.epoch,
             metadata: claim.node.as_ref().map(|node| node.metadata.clone()).unwrap_or_default(),
+            ledger_only: false,
         }
     }
 

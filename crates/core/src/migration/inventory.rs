@@ -70,6 +70,7 @@ impl Migration {
                 as_of: TxId(0),
                 epoch: self.epoch,
                 metadata: object.metadata.unwrap_or_default(),
+                ledger_only: false,
             }));
             let directory = path.parent().unwrap_or_default();
             self.mark(&directory, Reach::Path, Lane::Backlog, TxId(0), TxId(0));

@@ -48,6 +48,7 @@ impl Migration {
             as_of: TxId(0),
             epoch: self.epoch,
             metadata: metadata.clone(),
+            ledger_only: false,
         });
         self.outbox.send_after(Effect::PutMarker {
             ticket,

@@ -85,6 +85,7 @@ pub fn row(path: &str, file_id: u64) -> Row {
         as_of: TxId(file_id),
         epoch: Epoch(1),
         metadata: Metadata { owner: "ann".into(), mode: 0o644, ..Metadata::default() },
+        ledger_only: false,
     }
 }
 

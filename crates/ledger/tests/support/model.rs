@@ -93,6 +93,7 @@ impl Model {
             attempts: self.attempts.len() as u64,
             found: self.found.len() as u64,
             rows: self.rows.len() as u64,
+            ledger_only: self.rows.values().filter(|row| row.ledger_only).count() as u64,
             ..PendingSummary::default()
         };
         summary.lost = self.meta.losses.last();

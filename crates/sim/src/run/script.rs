@@ -2,7 +2,7 @@
 //! becomes of an effect, is decided by the one who wrote the history.
 
 use fastrand::Rng;
-use whimbrel_core::effect::{Effect, Finish};
+use whimbrel_core::effect::{Effect, Finish, Report};
 use whimbrel_core::failure::Side;
 use whimbrel_core::input::{Input, Streamed};
 use whimbrel_core::migration::Migration;
@@ -61,6 +61,11 @@ impl Run {
     /// What is durable.
     pub fn ledger(&self) -> Option<&Ledger> {
         self.ledger.as_ref()
+    }
+
+    /// What people were told.
+    pub fn reports(&self) -> &[Report] {
+        &self.reports
     }
 
     /// Simulated time.

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use whimbrel_core::effect::Effect;
+use whimbrel_core::effect::{Effect, Finish, ReportKind};
 use whimbrel_core::number::TxId;
-use whimbrel_sim::Way;
+use whimbrel_core::path::RelPath;
 use whimbrel_sim::options::Options;
+use whimbrel_sim::{Run, Way};
 
 use crate::stage::*;
 
@@ -183,6 +184,64 @@ fn rule_11_1_upload_begun_before_a_change_of_metadata() {
     let counters = counters(&run);
     assert_eq!((counters.files_copied, counters.metadata_updated), (1, 1));
     ends_equal(run);
+}
+
+/// The paths of which it was told that the ledger alone has their newest metadata.
+fn told_ledger_only(run: &Run) -> Vec<RelPath> {
+    let of_kind = run.reports().iter().filter(|report| report.kind == ReportKind::LedgerOnly);
+    of_kind.filter_map(|report| report.path.clone()).collect()
+}
+
+/// A file too large to be copied onto itself gets another mode, twice, and a restart between: that
+/// is told once and counted, the ledger has the newest, and the bytes are equal all the same. The
+/// copy of its next state carries everything.
+#[test]
+fn rule_11_1_ledger_alone_has_what_is_too_large_to_be_written_anew() {
+    let mut run = still(Options { copy_bytes_max: 10, ..Options::still() });
+    file(&mut run, "large", 11);
+    file(&mut run, "small", 10);
+    until_settled(&mut run);
+    for (mode, restarts) in [(0o600, true), (0o640, false)] {
+        assert!(run.source().change_mode(&path("large"), mode));
+        assert!(run.source().change_mode(&path("small"), mode));
+        until_settled(&mut run);
+        let row = run.ledger().expect("a ledger").row(&path("large")).expect("it can be read");
+        let row = row.expect("a row");
+        assert_eq!((row.metadata.mode, row.ledger_only), (mode, true));
+        assert_eq!(run.core().progress().pending.ledger_only, 1);
+        if restarts {
+            run.die();
+        }
+    }
+    assert_eq!(told_ledger_only(&run), [path("large")], "told once");
+    assert_eq!((counters(&run).files_copied, counters(&run).metadata_updated), (2, 2));
+    assert!(run.difference().is_some_and(|difference| difference.contains("large has mode")));
+    assert!(run.source().append(&path("large")) && run.source().close(&path("large"), 13));
+    until_equal(&mut run, "large");
+    until_settled(&mut run);
+    assert_eq!(run.core().progress().pending.ledger_only, 0);
+    ends_equal(run);
+}
+
+/// An upload that an earlier run began, of a file too large to be copied onto itself: what it
+/// carries nobody remembers, and that is told.
+#[test]
+fn rule_11_1_large_upload_gone_on_with_is_told() {
+    let options = Options { multipart_bytes: 1, copy_bytes_max: 10, ..Options::still() };
+    let mut run = still(options);
+    file(&mut run, "a", 50);
+    let upload = held(&mut run, copies("a"));
+    answered_late(&mut run, upload, 1_000);
+    wait(&mut run, 100);
+    run.die();
+    assert!(run.source().change_mode(&path("a"), 0o600));
+    let again = held(&mut run, copies("a"));
+    assert!(matches!(&again, Effect::Copy(job) if job.resume.is_some()), "it is gone on with");
+    answered_late(&mut run, again, 1);
+    until_settled(&mut run);
+    assert_eq!(told_ledger_only(&run), [path("a")]);
+    assert_eq!(run.core().progress().pending.ledger_only, 1);
+    assert_eq!(run.end(), Ok(Finish::Done));
 }
 
 /// An ACL that no object can hold: a digest stands there, and the ledger has the whole, also of

@@ -498,6 +498,7 @@ async fn copying_within_the_target_where_it_cannot() {
         as_of: whimbrel_core::number::TxId(0),
         epoch: whimbrel_core::number::Epoch(0),
         metadata: Metadata::default(),
+        ledger_only: false,
     };
     let written =
         bench.carrier.relocate(AttemptNumber(1), &row, &"new".into(), Metadata::default()).await;
