@@ -95,6 +95,8 @@ pub enum Command {
     Status(StatusArguments),
     /// What happened to one path
     Path(PathArguments),
+    /// Write all that is remembered of files and directories, one JSON object per line
+    Export(ExportArguments),
     /// Change the limits of a running migration
     Limit(LimitArguments),
     /// Let a running migration take no new work; changes are still noted
@@ -412,6 +414,25 @@ pub struct StatusArguments {
     /// Its state folder, where it was given one
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct ExportArguments {
+    /// The migration's name
+    pub name: String,
+    /// The form of the records
+    #[arg(long, value_enum, default_value = "jsonl")]
+    pub format: ExportFormat,
+    /// Its state folder, where it was given one
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+}
+
+/// The form in which records are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// One JSON object per line.
+    Jsonl,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -4,6 +4,7 @@ pub mod act;
 pub mod completions;
 pub mod doctor;
 pub mod dry_run;
+pub mod export;
 pub mod migrate;
 pub mod path;
 pub mod status;

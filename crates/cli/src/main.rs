@@ -104,6 +104,7 @@ async fn execute(cli: Cli) -> Result<u8, CommandError> {
         }
         Command::Status(arguments) => commands::status::run(&arguments, json).await,
         Command::Path(arguments) => commands::path::run(&arguments, json).await,
+        Command::Export(arguments) => commands::export::run(&arguments, json).await,
         Command::Limit(arguments) => act::limit(&arguments, json).await,
         Command::Pause(arguments) => {
             act::order(&arguments, Request::Pause {}, "takes no new work", json).await

@@ -8,7 +8,9 @@ use crate::event::StreamReply;
 use crate::failure::Failure;
 use crate::number::{AttemptNumber, TxId};
 use crate::path::RelPath;
-use crate::record::{Attempt, Found, Parked, Part, Pending, PendingSummary, Row, Upload};
+use crate::record::{
+    Attempt, DirectoryRecord, Found, Parked, Part, Pending, PendingSummary, Row, Upload,
+};
 
 /// How much of what a commit marker speaks for is on the target (rule 7.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -229,6 +231,11 @@ pub struct PageJoin {
     pub rows: Vec<Row>,
     /// Names of child directories below which something of ours stands, ascending.
     pub directories: Vec<Bytes>,
+    /// Directories directly in it as they were last seen, ascending; whether something of ours
+    /// stands below them or not.
+    pub directory_records: Vec<DirectoryRecord>,
+    /// There is such a record of the directory itself.
+    pub own_record: bool,
     /// Children that are pending, ascending.
     pub pending: Vec<RelPath>,
     /// Children with attempts whose end is not known, ascending (rule 1.3).

@@ -37,6 +37,18 @@ pub struct Row {
     pub ledger_only: bool,
 }
 
+/// A directory of the source as it was last seen (rule 11.2). Its metadata is kept here whether it
+/// has a marker on the target or not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DirectoryRecord {
+    /// Where.
+    pub path: RelPath,
+    /// Inode number; local: mixed with the device.
+    pub file_key: u64,
+    /// Owner, group, mode, time and ACL.
+    pub metadata: Metadata,
+}
+
 /// How much below a path is pending. A later one covers the earlier ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Reach {
@@ -422,6 +434,15 @@ pub enum Change {
     },
     /// Something stands at the path, but what is not known any more.
     Distrust(RelPath),
+    /// A directory stands at the source.
+    PutDirectory(DirectoryRecord),
+    /// What was known of the directory at the path does not hold any more.
+    DropDirectory {
+        /// The path.
+        path: RelPath,
+        /// Nor does what was known of those below it.
+        below: bool,
+    },
     /// Everything up to here is durably marked (rule 1.1).
     Position {
         /// The position.

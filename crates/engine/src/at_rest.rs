@@ -70,7 +70,7 @@ pub fn confirm_at_rest(state: &Path) -> Result<u64, EngineError> {
     Ok(held)
 }
 
-fn at_rest(state: &Path) -> Result<Ledger, EngineError> {
+pub(crate) fn at_rest(state: &Path) -> Result<Ledger, EngineError> {
     if !State::stands(state) {
         return Err(EngineError::local(
             format!("there is no migration in {}", state.display()),

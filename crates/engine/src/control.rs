@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use whimbrel_core::path::RelPath;
 
 use crate::error::EngineError;
+use crate::export::{self, ExportCursor};
 use crate::ledger_thread::LedgerDesk;
 use crate::limit::Limits;
 use crate::progress::Progress;
@@ -112,6 +113,12 @@ pub enum Request {
         path: Option<String>,
         /// The same where it is not UTF-8.
         path_base64: Option<String>,
+    },
+    /// A page of all that the ledger keeps: answered with `records`, and with `next` to ask for the
+    /// rest, null at the end.
+    Export {
+        /// Where to go on.
+        after: Option<ExportCursor>,
     },
     /// Changes limits, per second; 0: none; left out: as it is.
     Limit {
@@ -275,6 +282,7 @@ impl Desk {
                 Some(path) => self.story(path).await,
                 None => refusal("give path or path_base64".to_owned()),
             },
+            Request::Export { after } => self.export(after).await,
             Request::Limit { bandwidth_bytes, source_calls, target_requests } => {
                 let limits = &self.limits;
                 for (limit, asked) in [
@@ -312,6 +320,14 @@ impl Desk {
                 self.control.give(Order::Confirm);
                 json!({ "ok": true, "confirmed": summary.guarded })
             }
+            Some(Err(error)) => refusal(error.to_string()),
+            None => refusal("the run is ending".to_owned()),
+        }
+    }
+
+    async fn export(&self, after: Option<ExportCursor>) -> Value {
+        match self.ledger.query(move |ledger| export::page(ledger, after.as_ref())).await {
+            Some(Ok((records, next))) => json!({ "ok": true, "records": records, "next": next }),
             Some(Err(error)) => refusal(error.to_string()),
             None => refusal("the run is ending".to_owned()),
         }

@@ -362,6 +362,7 @@ fn cut_work(scope: &Scope, mut work: Work) -> Work {
 fn cut_join(scope: &Scope, directory: &RelPath, join: &mut PageJoin) {
     join.rows.retain(|row| covers_row(scope, row));
     join.directories.retain(|name| covers_any(scope, &directory.join(name)));
+    join.directory_records.retain(|record| covers_any(scope, &record.path));
     join.pending.retain(|path| covers_path(scope, path));
     join.attempts.retain(|attempt| covers_path(scope, &attempt.path));
     join.found.retain(|found| covers_path(scope, &found.path));

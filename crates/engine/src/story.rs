@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use whimbrel_core::identity::Identity;
 use whimbrel_core::metadata::Metadata;
 use whimbrel_core::path::RelPath;
-use whimbrel_core::record::{Attempt, Found, Lane, Parked, Pending, Reach, Row};
+use whimbrel_core::record::{Attempt, DirectoryRecord, Found, Lane, Parked, Pending, Reach, Row};
 use whimbrel_ledger::Story;
 
 /// One path's story as JSON.
@@ -14,6 +14,7 @@ pub(crate) fn told(path: &RelPath, story: &Story) -> Value {
     let mut told = named(path);
     told.insert("object".to_owned(), json!(story.row.as_ref().map(row)));
     told.insert("marker".to_owned(), json!(story.marker.as_ref().map(row)));
+    told.insert("directory".to_owned(), json!(story.directory.as_ref().map(directory)));
     told.insert("pending".to_owned(), json!(story.pending.as_ref().map(pending)));
     told.insert("pending_above".to_owned(), json!(story.pending_above.as_ref().map(pending)));
     told.insert("message".to_owned(), json!(story.message));
@@ -23,7 +24,7 @@ pub(crate) fn told(path: &RelPath, story: &Story) -> Value {
     Value::Object(told)
 }
 
-fn named(path: &RelPath) -> Map<String, Value> {
+pub(crate) fn named(path: &RelPath) -> Map<String, Value> {
     let mut fields = Map::new();
     fields.insert("path".to_owned(), json!(path.to_string()));
     if path.as_text().is_none() {
@@ -47,7 +48,7 @@ fn row(row: &Row) -> Value {
     })
 }
 
-fn source(identity: &Identity) -> Value {
+pub(crate) fn source(identity: &Identity) -> Value {
     match identity {
         Identity::Hdfs { file_id, length, modified_ms, .. } => {
             json!({ "file_id": file_id, "length": length, "modified_ms": modified_ms })
@@ -63,8 +64,12 @@ fn source(identity: &Identity) -> Value {
     }
 }
 
+fn directory(seen: &DirectoryRecord) -> Value {
+    json!({ "file_key": seen.file_key, "metadata": metadata(&seen.metadata) })
+}
+
 /// As the source last had it; nothing of what is not known.
-fn metadata(known: &Metadata) -> Value {
+pub(crate) fn metadata(known: &Metadata) -> Value {
     if *known == Metadata::unknown() {
         return Value::Null;
     }
@@ -131,6 +136,6 @@ fn attempt(attempt: &Attempt) -> Value {
     })
 }
 
-fn hex(crc32c: u32) -> String {
+pub(crate) fn hex(crc32c: u32) -> String {
     format!("{crc32c:08x}")
 }

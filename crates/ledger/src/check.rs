@@ -6,10 +6,14 @@ use whimbrel_core::path::RelPath;
 use whimbrel_core::record::Found;
 
 use crate::codec::{self, Kind};
+use crate::directory_record;
 use crate::error::{LedgerError, Result};
 use crate::key::{Key, Names};
 use crate::row;
-use crate::state::Kept;
+use crate::state::{DIRECTORIES, Kept, number};
+
+/// Records of directories read at a time.
+const RECORDS_PAGE: usize = 2_000;
 
 /// The size of the database.
 pub(crate) fn bytes(sql: &Connection) -> Result<i64> {
@@ -30,6 +34,8 @@ pub(crate) fn thorough(sql: &Connection, kept: &Kept) -> Result<()> {
     directories(sql, names)?;
     expect(kept.counts.rows, rows(sql, names)?, "rows")?;
     expect(kept.counts.found, found(sql, names)?, "found objects")?;
+    let directories = directory_records(sql, names)?;
+    expect(number(sql, DIRECTORIES)?, directories, "records of directories")?;
     expect(kept.counts.settings, settings(sql)?, "settings")
 }
 
@@ -101,6 +107,17 @@ fn found(sql: &Connection, names: Names) -> Result<u64> {
         count += 1;
     }
     Ok(count)
+}
+
+fn directory_records(sql: &Connection, names: Names) -> Result<u64> {
+    let mut count = 0;
+    let mut after: Option<Key> = None;
+    loop {
+        let page = directory_record::page(sql, names, after.as_ref(), RECORDS_PAGE)?;
+        let Some(last) = page.last() else { return Ok(count) };
+        after = Some(names.key(&last.path));
+        count += page.len() as u64;
+    }
 }
 
 fn settings(sql: &Connection) -> Result<u64> {

@@ -19,6 +19,7 @@ pub(crate) enum Kind {
     Hint = 8,
     Found = 9,
     Row = 10,
+    Directory = 11,
 }
 
 const SUM_BYTES: usize = 4;

@@ -9,6 +9,7 @@ use whimbrel_core::input::{PageJoin, Work};
 use whimbrel_core::path::{Namespace, RelPath};
 use whimbrel_core::record::{Lane, Row};
 
+use crate::directory_record;
 use crate::error::Result;
 use crate::found;
 use crate::pending::{Entry, NameRange};
@@ -206,6 +207,11 @@ impl State {
         };
         Ok(PageJoin {
             directories: self.objects.child_directories(sql, directory, &range)?,
+            directory_records: match self.directories.now {
+                0 => Vec::new(),
+                _ => directory_record::children(sql, self.names, directory, &range)?,
+            },
+            own_record: directory_record::get(sql, self.names, directory)?.is_some(),
             pending: self.pending.children(sql, directory, &range)?,
             attempts: self.attempts.children(directory, &range),
             found,

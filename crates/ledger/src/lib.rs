@@ -25,6 +25,7 @@
 //! | `setting` | key | text |
 //! | `directory` | id; unique path; parent | none: exists exactly while a row stands below it |
 //! | `object` | directory id, name | `Row`; partial indexes by file key, on commit markers, ... |
+//! | `directory_record` | directory path, name | `DirectoryRecord`: every directory of the source |
 //! | `found` | directory path, name | `Found` |
 //! | `pending_log` | sequence | what became of hot pending entries, one record per transaction |
 //! | `pending` | directory path, name | cold pending entries; indexes by lane and mark, ... |
@@ -46,6 +47,7 @@
 mod attempt;
 mod check;
 mod codec;
+mod directory_record;
 mod error;
 mod folder;
 mod found;
@@ -69,7 +71,9 @@ use whimbrel_core::entry::Page;
 use whimbrel_core::input::{Group, PageJoin, Removals, Work};
 use whimbrel_core::number::{Time, TxId};
 use whimbrel_core::path::{Namespace, RelPath};
-use whimbrel_core::record::{Attempt, Change, Found, Lane, Meta, Pending, PendingSummary, Row};
+use whimbrel_core::record::{
+    Attempt, Change, DirectoryRecord, Found, Lane, Meta, Pending, PendingSummary, Row,
+};
 
 pub use error::{LedgerError, Result};
 use folder::Folder;
@@ -107,6 +111,8 @@ pub struct Story {
     pub row: Option<Row>,
     /// What stands at the path's marker.
     pub marker: Option<Row>,
+    /// The directory at the path, as the source last had it.
+    pub directory: Option<DirectoryRecord>,
     /// What is pending at exactly this path.
     pub pending: Option<Pending>,
     /// Why it is parked.
@@ -377,6 +383,21 @@ impl Ledger {
         self.page(&RelPath::root(), after, None, false, limit)
     }
 
+    /// Directories of the source as they were last seen, by the bytes of their directories and
+    /// names, after a path.
+    ///
+    /// # Errors
+    /// `Closed`, `Damaged`, `Database`.
+    pub fn directories_after(
+        &self,
+        after: Option<&RelPath>,
+        limit: usize,
+    ) -> Result<Vec<DirectoryRecord>> {
+        self.usable()?;
+        let after = after.map(|after| self.state.names.key(after));
+        directory_record::page(&self.sql, self.state.names, after.as_ref(), limit)
+    }
+
     fn page(
         &self,
         under: &RelPath,
@@ -527,6 +548,7 @@ impl Ledger {
         Ok(Story {
             row: objects.get(&self.sql, path)?,
             marker,
+            directory: directory_record::get(&self.sql, *names, path)?,
             message: entry.as_ref().and_then(|entry| entry.message.clone()),
             pending: entry.map(|entry| entry.pending),
             pending_above: self.state.reaching_from_above(&self.sql, path)?,

@@ -70,6 +70,8 @@ impl State {
             | Change::DropRow(_)
             | Change::Removed { .. }
             | Change::Distrust(_)
+            | Change::PutDirectory(_)
+            | Change::DropDirectory { .. }
             | Change::Position { .. }
             | Change::History { .. }
             | Change::RootPinned(_)

@@ -53,6 +53,11 @@ CREATE TABLE hint (id INTEGER PRIMARY KEY, record BLOB NOT NULL);
 ALTER TABLE object ADD COLUMN ledger_only INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX object_ledger_only ON object (directory, name) WHERE ledger_only = 1;
 ",
+    "
+CREATE TABLE directory_record (
+    directory BLOB NOT NULL, name BLOB NOT NULL, record BLOB NOT NULL,
+    PRIMARY KEY (directory, name)) WITHOUT ROWID;
+",
 ];
 
 /// Opens the database file, through the named VFS if one is given, without looking into it.

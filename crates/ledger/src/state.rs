@@ -11,6 +11,7 @@ use whimbrel_core::record::{Change, Counters, Meta, PendingSummary, Row};
 
 use crate::attempt::Attempts;
 use crate::codec::{self, Kind};
+use crate::directory_record;
 use crate::error::{LedgerError, Result};
 use crate::found;
 use crate::hint::Hints;
@@ -21,6 +22,15 @@ use crate::setting;
 
 /// The setting that counts what was moved from memory to the table of what is pending.
 const SPILLED: &str = "spilled";
+/// The setting that counts the records of directories: what vanished is missed.
+pub(crate) const DIRECTORIES: &str = "directories";
+
+/// A count that is kept as a setting.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeptCount {
+    pub now: u64,
+    written: u64,
+}
 
 /// What is kept once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +84,8 @@ pub(crate) struct State {
     pub hints: Hints,
     /// Pending entries that were moved to the table since the migration began.
     pub spilled: u64,
+    /// Records of directories.
+    pub directories: KeptCount,
 }
 
 impl State {
@@ -81,6 +93,7 @@ impl State {
         let kept = Kept::read(sql)?
             .ok_or_else(|| LedgerError::damaged("the record of the migration is gone"))?;
         let names = Names(kept.namespace);
+        let directories = number(sql, DIRECTORIES)?;
         let mut state = Self {
             names,
             written: kept.clone(),
@@ -89,7 +102,8 @@ impl State {
             pending: PendingSet::load(sql, names, hot_max)?,
             attempts: Attempts::load(sql, names)?,
             hints: Hints::load(sql, names)?,
-            spilled: spilled(sql)?,
+            spilled: number(sql, SPILLED)?,
+            directories: KeptCount { now: directories, written: directories },
         };
         state.count();
         if state.kept.counts != state.written.counts {
@@ -123,6 +137,10 @@ impl State {
         if spilled > 0 {
             self.spilled += spilled;
             self.put_setting(sql, SPILLED, &self.spilled.to_string())?;
+        }
+        if self.directories.now != self.directories.written {
+            self.put_setting(sql, DIRECTORIES, &self.directories.now.to_string())?;
+            self.directories.written = self.directories.now;
         }
         self.count();
         if self.kept != self.written {
@@ -174,6 +192,16 @@ impl State {
             Change::PutRow(row) => self.put_row(sql, row)?,
             Change::DropRow(path) => drop(self.drop_row(sql, path)?),
             Change::Distrust(path) => self.distrust(sql, path)?,
+            Change::PutDirectory(seen) => {
+                let new = directory_record::put(sql, self.names, seen)?;
+                self.directories.now += u64::from(new);
+            }
+            Change::DropDirectory { path, below } => {
+                if self.directories.now > 0 {
+                    let gone = directory_record::drop(sql, self.names, path, *below)? as u64;
+                    self.directories.now = self.directories.now.saturating_sub(gone);
+                }
+            }
             Change::Position { txid, digest } => {
                 meta.position = Some(*txid);
                 meta.digest = *digest;
@@ -282,7 +310,8 @@ impl State {
     }
 }
 
-fn spilled(sql: &Connection) -> Result<u64> {
-    let Some(text) = setting::get(sql, SPILLED)? else { return Ok(0) };
-    text.parse().map_err(|_| LedgerError::damaged(format!("the setting {SPILLED}")))
+/// A number that is kept as a setting.
+pub(crate) fn number(sql: &Connection, key: &str) -> Result<u64> {
+    let Some(text) = setting::get(sql, key)? else { return Ok(0) };
+    text.parse().map_err(|_| LedgerError::damaged(format!("the setting {key}")))
 }

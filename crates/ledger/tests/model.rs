@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use support::model::Model;
-use support::{attempt, found, hint, row};
+use support::{attempt, directory, found, hint, row};
 use whimbrel_core::entry::Page;
 use whimbrel_core::input::Group;
 use whimbrel_core::number::{AttemptNumber, Mark, Time, TxId};
@@ -116,6 +116,9 @@ fn to_rest() -> impl Strategy<Value = Change> {
             Change::PutRow(Row { ledger_only: key.is_multiple_of(2), ..row(path, key) })
         }),
         path().prop_map(Change::DropRow),
+        (select(PATHS), number())
+            .prop_map(|(path, key)| Change::PutDirectory(directory(path, key))),
+        (path(), any::<bool>()).prop_map(|(path, below)| Change::DropDirectory { path, below }),
         path().prop_map(Change::Distrust),
         (path(), any::<bool>(), 0..200_u64).prop_map(|(path, loss, n)| Change::Removed {
             path,
@@ -153,6 +156,7 @@ fn same(ledger: &Ledger, model: &Model) {
         assert_eq!(story.message.as_ref(), entry.and_then(|entry| entry.message.as_ref()));
         assert_eq!(story.row.as_ref(), model.rows.get(&path));
         assert_eq!(story.found.as_ref(), model.found.get(&path));
+        assert_eq!(story.directory.as_ref(), model.directories.get(&path));
         assert_eq!(ledger.hints_wait(&path).unwrap(), model.hints_wait(&path), "{path}");
         for txid in [3, 9, 15] {
             let marker = RelPath::from("none");
@@ -166,6 +170,13 @@ fn same(ledger: &Ledger, model: &Model) {
     let mut rows: Vec<_> = model.rows.values().cloned().collect();
     rows.sort_by_key(|row| row.path.split());
     assert_eq!(ledger.rows_after(None, 99).unwrap(), rows);
+    let mut directories: Vec<_> = model.directories.values().cloned().collect();
+    directories.sort_by_key(|record| record.path.split());
+    assert_eq!(ledger.directories_after(None, 99).unwrap(), directories);
+    let second = directories.get(1..).unwrap_or_default();
+    let first = directories.first().map(|record| &record.path);
+    assert_eq!(ledger.directories_after(first, 99).unwrap(), second);
+    ledger.check().unwrap();
     let parked = ledger.parked(None, 99).unwrap();
     let count = model.entries.values().filter(|entry| entry.pending.parked.is_some()).count();
     assert_eq!(parked.len(), count);
@@ -183,6 +194,8 @@ fn same_pages(ledger: &Ledger, model: &Model) {
         assert!(join.pending.iter().eq(pending), "{directory}");
         assert!(join.rows.iter().eq(model.rows.values().filter(|row| child(&row.path))));
         assert!(join.found.iter().eq(model.found.values().filter(|found| child(&found.path))));
+        let directories = model.directories.values().filter(|record| child(&record.path));
+        assert!(join.directory_records.iter().eq(directories), "{directory}");
         let below: std::collections::BTreeSet<&[u8]> = model
             .rows
             .keys()

@@ -1,9 +1,12 @@
 //! What must be true, whatever happened on the way.
 
+use std::collections::BTreeMap;
+
+use whimbrel_core::entry::Node;
 use whimbrel_core::identity::Identity;
 use whimbrel_core::migration::Progress;
 use whimbrel_core::path::RelPath;
-use whimbrel_core::record::{Part, Upload};
+use whimbrel_core::record::{DirectoryRecord, Part, Upload};
 use whimbrel_ledger::Ledger;
 
 use crate::world::source::{Content, Source};
@@ -65,6 +68,28 @@ pub fn differences(source: &Source, target: &Target, kept: bool) -> Option<Strin
         .iter()
         .filter(|(_, object)| !kept || matches!(object.writer, Writer::Ours(_)))
         .find_map(|(path, object)| extra(source, &files, path, object.content))
+}
+
+/// O1 for what directories carry themselves: the ledger has it of each of the source's, and of
+/// nothing else (rule 11.2).
+pub fn directory_differences(source: &Source, ledger: &Ledger) -> Option<String> {
+    let mut kept: BTreeMap<RelPath, DirectoryRecord> = ledger
+        .directories_after(None, 10_000)
+        .ok()?
+        .into_iter()
+        .map(|record| (record.path.clone(), record))
+        .collect();
+    let mut directories = source.paths();
+    directories.push(RelPath::root());
+    for path in directories {
+        let Some(Node::Directory(stands)) = source.stat(&path) else { continue };
+        match kept.remove(&path) {
+            Some(record) if record.metadata == stands.metadata => {}
+            Some(record) => return Some(format!("the ledger has {record:?} of directory {path}")),
+            None => return Some(format!("the ledger has nothing of directory {path}")),
+        }
+    }
+    kept.into_keys().next().map(|path| format!("the ledger keeps a directory {path}"))
 }
 
 /// O2: a row whose identity is known and whose path is neither pending nor doubtful stands on the
@@ -161,7 +186,7 @@ fn doubtful(ledger: &Ledger, path: &RelPath) -> bool {
 
 fn extra(
     source: &Source,
-    files: &std::collections::BTreeMap<RelPath, Option<(Content, u64, u32)>>,
+    files: &BTreeMap<RelPath, Option<(Content, u64, u32)>>,
     path: &RelPath,
     content: Content,
 ) -> Option<String> {

@@ -50,7 +50,10 @@ pub fn operate(source: &mut Source, options: &Options, rng: &mut Rng) {
         }
         19 | 20 => {
             let mode = 0o600 + rng.u32(..0o100);
-            source.change_mode(&any_file(source, rng).unwrap_or(path), mode);
+            let file = any_file(source, rng).unwrap_or(path);
+            let directory =
+                file.parent().filter(|parent| !parent.is_root() && mode.is_multiple_of(3));
+            source.change_mode(&directory.unwrap_or(file), mode);
         }
         _ => replace_tree(source, &path, rng),
     }

@@ -545,7 +545,9 @@ impl Run {
         let problem = self.problem.take().or_else(|| match &self.finished {
             Some(Finish::Done) => {
                 let kept = self.options.extras == Extras::Keep;
+                let ledger = self.ledger.as_ref();
                 oracle::differences(&self.source, &self.target, kept)
+                    .or_else(|| oracle::directory_differences(&self.source, ledger?))
             }
             Some(other) => Some(format!("ended by {other:?}")),
             None => Some("never ended".to_owned()),

@@ -48,20 +48,19 @@ fn is_known(story: &Map<String, Value>) -> bool {
         None => false,
     };
     let is_root = story.get("path").and_then(Value::as_str) == Some("");
-    is_root || ["object", "marker", "found", "pending", "attempts"].iter().any(told)
+    is_root || ["object", "marker", "directory", "found", "pending", "attempts"].iter().any(told)
 }
 
 fn text(story: &Map<String, Value>) -> String {
     let path = story.get("path").and_then(Value::as_str).unwrap_or_default();
     let mut lines = vec![printable(if path.is_empty() { "(the source root)" } else { path })];
     if !is_known(story) {
-        let unknown =
-            "unknown: never seen, or removed, or a directory without an object of its own";
-        lines.push(format!("  {unknown}"));
+        lines.push("  unknown: never seen, or removed".to_owned());
     }
     for (name, title) in [
         ("object", "stands on the target"),
         ("marker", "its directory marker stands on the target"),
+        ("directory", "is a directory at the source"),
         ("found", "stands on the target, written by others"),
         ("pending", "is pending"),
         ("pending_above", "is pending with what lies above it"),

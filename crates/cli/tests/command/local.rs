@@ -1,6 +1,9 @@
 //! Local to local: the whole way without a server.
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
+
+use serde_json::Value;
 
 use crate::call::{Place, until};
 
@@ -221,6 +224,56 @@ fn another_migration_is_refused_in_the_same_state() {
     small_tree(&place);
     place.run(&["migrate", "source", "target", "--state", "s"]).expect(0);
     place.run(&["migrate", "source", "elsewhere", "--state", "s"]).expect(2);
+}
+
+/// Every line of an export, by kind and path.
+fn exported(place: &Place, name: &str) -> std::collections::BTreeMap<(String, String), Value> {
+    let told = place.run(&["export", name]).expect(0).stdout;
+    let records = told.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let key = |record: &Value| {
+        let text = |field: &str| record[field].as_str().unwrap().to_owned();
+        (text("kind"), text("path"))
+    };
+    records.map(|record| (key(&record), record)).collect()
+}
+
+#[test]
+fn export_tells_files_and_directories() {
+    let place = Place::new();
+    small_tree(&place);
+    let mode = |mode| std::fs::Permissions::from_mode(mode);
+    std::fs::set_permissions(place.path("source/d/e"), mode(0o1750)).unwrap();
+    let child = place.spawn(&["migrate", "source", "target", "--live", "--name", "live"]);
+    let kept = |path: &str, field: &str| {
+        let records = exported(&place, "live");
+        let (kind, path) = path.split_once(' ').unwrap();
+        let record = records.get(&(kind.to_owned(), path.to_owned()));
+        record.map_or(Value::Null, |record| record["metadata"][field].clone())
+    };
+    until("the first copy", || place.path("target/d/e/c").exists());
+    until("its record", || kept("file d/e/c", "mode") != Value::Null);
+    assert_eq!(kept("directory d/e", "mode"), "1750");
+    std::fs::set_permissions(place.path("source/d"), mode(0o700)).unwrap();
+    until("the change", || kept("directory d", "mode") == "0700");
+    let story = place.run(&["path", "live", "d", "--json"]).expect(0).result();
+    assert_eq!(story["directory"]["metadata"]["mode"], "0700", "{story}");
+    place.run(&["stop", "live"]).expect(0);
+    child.ended_within(SOON).expect(143);
+
+    let records = exported(&place, "live");
+    let of_kind = |kind: &str| -> Vec<&str> {
+        let of_kind = records.keys().filter(|(each, _)| each == kind);
+        of_kind.map(|(_, path)| path.as_str()).collect()
+    };
+    assert_eq!(of_kind("directory"), ["", "d", "d/e", "empty"]);
+    assert_eq!(of_kind("file"), ["a", "d/b.txt", "d/e/c"]);
+    let file = &records[&("file".to_owned(), "a".to_owned())];
+    let crc32c = format!("{:08x}", crc32c::crc32c(b"one"));
+    assert_eq!((&file["length"], &file["crc32c"]), (&3.into(), &crc32c.into()), "{file}");
+    assert_eq!((&file["verified"], &file["metadata_ledger_only"]), (&true.into(), &false.into()));
+    let told = place.run(&["export", "live", "--json"]).expect(0);
+    assert_eq!(told.result()["records"], records.len(), "a result follows");
+    assert_eq!(told.lines()[0]["type"], "record");
 }
 
 #[test]

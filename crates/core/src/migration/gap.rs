@@ -108,6 +108,7 @@ impl Migration {
     pub(super) fn mark_everything(&mut self, first: TxId, last: TxId) {
         let root = RelPath::root();
         self.file_keys_matter = true;
+        self.distrust_directory(&root, false);
         self.mark(&root, Reach::Subtree, Lane::Backlog, first, last);
         let (from, to) = (root.clone(), root);
         self.outbox.change(Change::HintAdded(Hint { from, to, txid: last }));

@@ -11,6 +11,7 @@ mod barrier;
 mod bring;
 mod claim;
 mod copy;
+mod directory;
 mod finish;
 mod gap;
 mod group;
@@ -87,9 +88,10 @@ pub struct Migration {
     /// Entries handed out and neither settled, set aside nor given back.
     works: usize,
     passes: BTreeMap<RelPath, pass::Pass>,
-    /// Directories whose pass ended and whose marker is looked at next. What stands in them at the
-    /// source may be out of scope: they are not gone through again for it.
-    gone_through: BTreeSet<RelPath>,
+    /// Directories whose pass ended and that are looked at themselves next, and whether anything
+    /// was met in them. What stands in them at the source may be out of scope: they are not gone
+    /// through again for it.
+    gone_through: BTreeMap<RelPath, bool>,
     queue: copy::CopyQueue,
     copies_in_flight: usize,
     barriers: barrier::Barriers,
@@ -156,7 +158,7 @@ impl Migration {
             claims: claim::Claims::default(),
             works: 0,
             passes: BTreeMap::new(),
-            gone_through: BTreeSet::new(),
+            gone_through: BTreeMap::new(),
             queue: copy::CopyQueue::default(),
             copies_in_flight: 0,
             barriers: barrier::Barriers::default(),

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::Migration;
 use super::claim::{Asked, Claim, Origin, Step};
+use super::directory::is_of;
 use super::group::speaks_for;
 use super::stale::stands_as;
 use crate::commit_marker;
@@ -18,7 +19,7 @@ use crate::identity::Sameness;
 use crate::input::{Examined, Listed, PageJoin, Work};
 use crate::number::{Mark, TxId};
 use crate::path::{Namespace, RelPath};
-use crate::record::{Change, Counters, Lane, Reach, Row};
+use crate::record::{Change, Counters, DirectoryRecord, Lane, Reach, Row};
 
 /// A directory being gone through.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub(super) struct Pass {
     pages: VecDeque<PageWork>,
     next_page: u64,
     met_anything: bool,
+    /// Nothing is known of the directory itself.
+    unknown: bool,
     /// Direct children that changed, or whose work ended, since the listing was asked for: the
     /// page's word on them is old.
     touched: BTreeSet<RelPath>,
@@ -89,6 +92,7 @@ impl Migration {
             claim: Claim::of_work(work, up_to, self.epoch),
             begun,
             met_anything: after.is_some(),
+            unknown: false,
             after,
             listing: false,
             more: true,
@@ -243,6 +247,7 @@ impl Migration {
     fn begin_page(&mut self, directory: RelPath, page: Page, join: PageJoin) {
         let Some(pass) = self.passes.get_mut(&directory) else { return };
         pass.met_anything |= !page.entries.is_empty();
+        pass.unknown |= !join.own_record;
         pass.more = page.more;
         let last = page.entries.last().map(|entry| entry.path.split().1);
         if self.config.namespace == Namespace::Flat {
@@ -312,6 +317,7 @@ impl Migration {
         let (lane, reach) = (pass.claim.lane, pass.claim.reach);
         let context = PageContext { first, last, seen, lane, reach };
         let mut listed: BTreeSet<RelPath> = BTreeSet::new();
+        let mut listed_directories: BTreeSet<RelPath> = BTreeSet::new();
         let mut lookup = Lookup::new(join);
         for entry in page.entries {
             listed.insert(entry.path.clone());
@@ -323,6 +329,13 @@ impl Migration {
                     self.meet_file(path, file, row, stale, &context, &mut lookup, &origin);
                 }
                 Node::Directory(child) => {
+                    let known = lookup.directory_records.get(&path);
+                    if touched.contains(&path) {
+                        self.doubt_directory(&path, &child, known, &context);
+                    } else {
+                        self.keep_directory(&path, &child, known);
+                    }
+                    listed_directories.insert(path.clone());
                     let known = lookup.directories.contains(path.name());
                     self.meet_directory(&path, &child, row.is_some(), known, &context);
                 }
@@ -332,6 +345,12 @@ impl Migration {
             }
         }
         self.nominate_absent(directory, &listed, &lookup, &context);
+        for path in lookup.directory_records.keys() {
+            let nominated = lookup.directories.contains(path.name());
+            if !nominated && !listed_directories.contains(path) {
+                self.mark(path, Reach::Subtree, Lane::Live, first, last);
+            }
+        }
     }
 
     #[allow(clippy::too_many_arguments, reason = "one row of the merge; all of it is looked at")]
@@ -400,6 +419,20 @@ impl Migration {
         };
         self.page_job_begun(directory, *page);
         self.bring(path, claim);
+    }
+
+    /// A listing that may be older than what is known, or newer: the directory is looked at itself.
+    fn doubt_directory(
+        &mut self,
+        path: &RelPath,
+        child: &DirectoryNode,
+        known: Option<&DirectoryRecord>,
+        context: &PageContext,
+    ) {
+        if self.keeps_directories() && !known.is_some_and(|known| is_of(known, child)) {
+            self.distrust_directory(path, false);
+            self.mark(path, Reach::Path, Lane::Metadata, context.first, context.last);
+        }
     }
 
     fn meet_directory(
@@ -483,7 +516,7 @@ impl Migration {
     }
 
     /// The whole directory is done. An empty one is looked at again on its own, for its
-    /// marker or what travels with it.
+    /// marker or what travels with it, and so is one of which nothing is known itself.
     fn finish_pass(&mut self, directory: &RelPath) {
         let Some(pass) = self.passes.remove(directory) else { return };
         self.works -= 1;
@@ -494,12 +527,15 @@ impl Migration {
             up_to: pass.begun,
             as_of: TxId(0),
         });
-        let wanted = self.config.namespace == Namespace::Tree
-            && !directory.is_root()
-            && (all || !pass.met_anything);
-        if wanted {
-            let (first, last) = (pass.claim.first, pass.claim.last);
-            self.gone_through.insert(directory.clone());
+        let marked = !directory.is_root() && (all || !pass.met_anything);
+        let unknown = pass.unknown && self.keeps_directories();
+        if self.config.namespace == Namespace::Tree && (marked || unknown) {
+            // Without a marker nothing of it is on the target: what is claimed of the target does
+            // not wait for it.
+            let beyond = self.applied().next();
+            let (first, last) =
+                if marked { (pass.claim.first, pass.claim.last) } else { (beyond, beyond) };
+            self.gone_through.insert(directory.clone(), pass.met_anything);
             self.mark(directory, Reach::Path, Lane::Live, first, last);
         }
         self.freed(directory);
@@ -556,6 +592,7 @@ impl PageContext {
 struct Lookup {
     rows: std::collections::BTreeMap<RelPath, Row>,
     directories: BTreeSet<Bytes>,
+    directory_records: std::collections::BTreeMap<RelPath, DirectoryRecord>,
     pending: BTreeSet<RelPath>,
     found: std::collections::BTreeMap<RelPath, crate::record::Found>,
     attempts: Vec<crate::record::Attempt>,
@@ -567,6 +604,11 @@ impl Lookup {
         Self {
             rows: join.rows.into_iter().map(|row| (row.path.clone(), row)).collect(),
             directories: join.directories.into_iter().collect(),
+            directory_records: join
+                .directory_records
+                .into_iter()
+                .map(|record| (record.path.clone(), record))
+                .collect(),
             pending: join.pending.into_iter().collect(),
             found: join.found.into_iter().map(|found| (found.path.clone(), found)).collect(),
             attempts: join.attempts,

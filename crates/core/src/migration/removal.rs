@@ -282,7 +282,12 @@ impl Migration {
 
     fn after_removal(&mut self, path: RelPath, mut claim: Claim, then: AfterRemoval) {
         match then {
-            AfterRemoval::Settle => self.settle(path, claim, TxId(0)),
+            AfterRemoval::Settle => {
+                if !claim.dirty {
+                    self.forget_directories(&path);
+                }
+                self.settle(path, claim, TxId(0));
+            }
             AfterRemoval::Again => self.again(path, claim, 0, false),
             AfterRemoval::Park(failure) => {
                 claim.row = None;

@@ -159,10 +159,15 @@ impl Migration {
                     waiting: false,
                 });
             }
-            Event::Closed(path) | Event::Truncated(path) | Event::DirectoryMade(path) => {
+            Event::Closed(path) | Event::Truncated(path) => {
+                self.mark_live(path, Reach::Path, txid);
+            }
+            Event::DirectoryMade(path) => {
+                self.distrust_directory(path, false);
                 self.mark_live(path, Reach::Path, txid);
             }
             Event::MetadataChanged(path) => {
+                self.distrust_directory(path, false);
                 self.mark(path, Reach::Path, Lane::Metadata, txid, txid);
             }
             Event::Removed(path) => {
@@ -175,6 +180,7 @@ impl Migration {
                     self.mark_parent(from, txid);
                 }
                 if let Some(to) = to {
+                    self.distrust_directory(to, true);
                     self.mark_live(to, Reach::Subtree, txid);
                 }
                 if let (Some(from), Some(to)) = (from, to) {

@@ -162,6 +162,9 @@ impl Migration {
             return;
         }
         self.reconsider_below(&path, claim.reach, claim.up_to);
+        if claim.reach != Reach::Path {
+            self.forget_directories(&path);
+        }
         if claim.rows_below || claim.marker.is_some() {
             self.clear_way(path, claim, AfterRemoval::Again);
             return;
@@ -189,8 +192,9 @@ impl Migration {
             self.remove_own(path, claim, AfterRemoval::Again);
             return;
         }
+        self.keep_looked_at(&path, &claim, &node);
         let gone_through = self.gone_through.remove(&path);
-        let unknown = node.empty == Some(false) && !claim.rows_below && !gone_through;
+        let unknown = node.empty == Some(false) && !claim.rows_below && gone_through.is_none();
         if claim.reach != Reach::Path || unknown {
             let (first, last) = (claim.first, claim.last);
             let from_pass = claim.reach != Reach::Path;
@@ -200,7 +204,7 @@ impl Migration {
             self.mark(&path, Reach::Subtree, lane, first, last);
             return;
         }
-        let empty = if gone_through { Some(true) } else { node.empty };
+        let empty = if gone_through == Some(false) { Some(true) } else { node.empty };
         self.consider_marker(path, claim, DirectoryNode { empty, ..node });
     }
 
@@ -227,6 +231,9 @@ impl Migration {
             && claim.attempts.is_empty()
             && !self.removes_extra(&claim);
         if nothing_of_ours {
+            if !claim.dirty {
+                self.forget_directories(&path);
+            }
             self.settle(path, claim, TxId(0));
             return;
         }

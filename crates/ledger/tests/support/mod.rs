@@ -7,7 +7,9 @@ use whimbrel_core::identity::Identity;
 use whimbrel_core::metadata::Metadata;
 use whimbrel_core::number::{AttemptNumber, Epoch, Mark, Time, TxId};
 use whimbrel_core::path::RelPath;
-use whimbrel_core::record::{Attempt, AttemptKind, Change, Found, Hint, Lane, Parked, Reach, Row};
+use whimbrel_core::record::{
+    Attempt, AttemptKind, Change, DirectoryRecord, Found, Hint, Lane, Parked, Reach, Row,
+};
 
 /// A mark with one transaction, seen at ten times its number.
 pub fn mark(path: &str, reach: Reach, lane: Lane, number: u64) -> Change {
@@ -87,6 +89,11 @@ pub fn row(path: &str, file_id: u64) -> Row {
         metadata: Metadata { owner: "ann".into(), mode: 0o644, ..Metadata::default() },
         ledger_only: false,
     }
+}
+
+pub fn directory(path: &str, file_key: u64) -> DirectoryRecord {
+    let metadata = Metadata { mode: 0o1777, ..Metadata::default() };
+    DirectoryRecord { path: path.into(), file_key, metadata }
 }
 
 pub fn marker(directory: &str) -> Row {

@@ -10,8 +10,8 @@ use whimbrel_core::losses::Losses;
 use whimbrel_core::number::{AttemptNumber, Mark, Time, TxId};
 use whimbrel_core::path::RelPath;
 use whimbrel_core::record::{
-    Attempt, AttemptKind, Change, Found, Hint, Lane, LetGo, Meta, Parked, Pending, PendingSummary,
-    Reach, Row,
+    Attempt, AttemptKind, Change, DirectoryRecord, Found, Hint, Lane, LetGo, Meta, Parked, Pending,
+    PendingSummary, Reach, Row,
 };
 
 /// One pending entry.
@@ -30,6 +30,7 @@ pub struct Model {
     pub entries: BTreeMap<RelPath, Entry>,
     pub rows: BTreeMap<RelPath, Row>,
     pub found: BTreeMap<RelPath, Found>,
+    pub directories: BTreeMap<RelPath, DirectoryRecord>,
     pub attempts: BTreeMap<AttemptNumber, Attempt>,
     pub hints: BTreeSet<Hint>,
     pub meta: Meta,
@@ -282,6 +283,13 @@ impl Model {
             }
             Change::AttemptClosed(number) => {
                 self.attempts.remove(&number);
+            }
+            Change::PutDirectory(seen) => {
+                self.directories.insert(seen.path.clone(), seen);
+            }
+            Change::DropDirectory { path, below } => {
+                self.directories
+                    .retain(|other, _| path != *other && !(below && path.contains(other)));
             }
             Change::PutRow(row) => {
                 self.found.remove(&row.path);

@@ -145,6 +145,12 @@ impl Run {
         self.crash();
     }
 
+    /// The next run begins after this one has ended.
+    pub fn begin_again(&mut self) {
+        self.finished = None;
+        self.crash();
+    }
+
     /// The process dies, and before it is started again a person confirms what its guard holds.
     pub fn confirm_between_runs(&mut self) {
         self.confirm_at_rest();
@@ -167,7 +173,8 @@ impl Run {
 
     /// What differs between the source and the target now.
     pub fn difference(&self) -> Option<String> {
-        oracle::differences(&self.source, &self.target, true)
+        let directories = || oracle::directory_differences(&self.source, self.ledger.as_ref()?);
+        oracle::differences(&self.source, &self.target, true).or_else(directories)
     }
 
     /// The target holds these bytes at a path.

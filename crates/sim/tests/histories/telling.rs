@@ -266,6 +266,59 @@ fn rule_11_2_ledger_keeps_what_no_object_holds() {
     ends_equal(run);
 }
 
+fn kept_mode(run: &Run, at: &str) -> Option<u32> {
+    let story = run.ledger().expect("a ledger").story(&path(at)).expect("it can be read");
+    story.directory.map(|directory| directory.metadata.mode)
+}
+
+/// Directories without a marker: the ledger has their metadata from the listing, follows what the
+/// stream tells of it, and keeps it over a rename and until they are gone. No request to the target
+/// comes of it.
+#[test]
+fn rule_11_2_ledger_keeps_what_directories_carry() {
+    let mut run = run();
+    file(&mut run, "d/e/a", 5);
+    file(&mut run, "d/b", 5);
+    assert!(run.source().change_mode(&path("d/e"), 0o1777));
+    until_settled(&mut run);
+    assert_eq!((kept_mode(&run, "d"), kept_mode(&run, "d/e")), (Some(0o644), Some(0o1777)));
+    assert!(run.source().change_mode(&path("d"), 0o700));
+    until_settled(&mut run);
+    assert_eq!(kept_mode(&run, "d"), Some(0o700));
+    assert!(!run.stands(&path("d/")), "it needs no marker");
+    rename(&mut run, "d", "f");
+    until_settled(&mut run);
+    assert_eq!((kept_mode(&run, "f"), kept_mode(&run, "f/e")), (Some(0o700), Some(0o1777)));
+    assert_eq!((kept_mode(&run, "d"), kept_mode(&run, "d/e")), (None, None));
+    delete(&mut run, "f/e");
+    until_settled(&mut run);
+    assert_eq!((kept_mode(&run, "f"), kept_mode(&run, "f/e")), (Some(0o700), None));
+    let counters = counters(&run);
+    assert_eq!((counters.files_copied, counters.markers_written), (2, 0));
+    ends_equal(run);
+}
+
+/// Without a stream the next run finds what became of directories: another mode, gone, or a file
+/// in their place, also where nothing of ours stood below.
+#[test]
+fn rule_11_2_listing_finds_what_became_of_directories() {
+    let mut run = still(Options { live: false, ..Options::still() });
+    file(&mut run, "kept/a", 5);
+    for directory in ["gone", "file"] {
+        assert!(run.source().make_directory(&path(directory)));
+    }
+    assert_eq!(run.end(), Ok(Finish::Done));
+    assert_eq!(kept_mode(&run, "gone"), Some(0o644));
+    assert!(run.source().change_mode(&path("kept"), 0o700));
+    delete(&mut run, "gone");
+    delete(&mut run, "file");
+    file(&mut run, "file", 3);
+    run.begin_again();
+    assert_eq!(run.end(), Ok(Finish::Done));
+    assert_eq!((kept_mode(&run, "kept"), kept_mode(&run, "gone")), (Some(0o700), None));
+    assert_eq!(run.difference(), None);
+}
+
 /// A source that went away in the middle of a look at its stream left the lag at 0, and nothing was
 /// said of it, for as long as its connection lasted.
 #[test]
