@@ -30,6 +30,21 @@ pub enum LedgerError {
         /// The newest version that this program reads.
         known: i64,
     },
+    /// An earlier version wrote this state, and its records are of a form that is not read any more.
+    #[error(
+        "the state in {what} was written by an earlier version of whimbrel (schema {found}, this \
+         program writes {known}), and not all of it can be read: {reason}"
+    )]
+    Older {
+        /// The database.
+        what: String,
+        /// Its version.
+        found: i64,
+        /// The version that this program writes.
+        known: i64,
+        /// The first record that cannot be read.
+        reason: String,
+    },
     /// A database stands there that Whimbrel did not make.
     #[error("{what} is a database of another program")]
     Foreign {
@@ -100,6 +115,10 @@ impl LedgerError {
                 "wait for the other process or stop it; or give another state folder"
             }
             Self::Newer { .. } => "use the newer version of whimbrel that wrote this state",
+            Self::Older { .. } => {
+                "go on with the version of whimbrel that wrote it; or begin anew with another \
+                 --state and --adopt: files that stand unchanged on the target are not copied again"
+            }
             Self::Foreign { .. } => "give another state folder",
             Self::Damaged { .. } => {
                 "check the disk; then restore the state folder from a backup, or start with an \
@@ -122,9 +141,10 @@ impl LedgerError {
     pub fn failure(&self) -> Failure {
         let kind = match self {
             Self::InUse { .. } => FailureKind::Conflict,
-            Self::Newer { .. } | Self::Foreign { .. } | Self::Namespace { .. } => {
-                FailureKind::Refused
-            }
+            Self::Newer { .. }
+            | Self::Older { .. }
+            | Self::Foreign { .. }
+            | Self::Namespace { .. } => FailureKind::Refused,
             Self::Damaged { .. } => FailureKind::Corrupt,
             Self::Full { .. } => FailureKind::Full,
             Self::Denied { .. } => FailureKind::Denied,

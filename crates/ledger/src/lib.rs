@@ -142,7 +142,7 @@ impl Ledger {
     /// close was unclean, and frees what waited for the next start.
     ///
     /// # Errors
-    /// `InUse`, `Newer`, `Foreign`, `Damaged`, `Namespace`, `Full`, `Denied`, `Io`, `Database`.
+    /// `InUse`, `Newer`, `Older`, `Foreign`, `Damaged`, `Namespace`, `Full`, `Denied`, `Io`, `Database`.
     pub fn open(directory: &Path, options: Options) -> Result<Self> {
         let folder = Folder::open(directory)?;
         let path = folder.database();
@@ -174,7 +174,8 @@ impl Ledger {
         options: Options,
         folder: Option<Folder>,
     ) -> Result<Self> {
-        let new = schema::prepare(&mut sql, what)?;
+        let convert = |sql: &Connection, found| State::upgrade(sql, found, options.hot_entries_max);
+        let new = schema::prepare(&mut sql, what, convert)?;
         let asked = options.namespace;
         let kept = match Kept::read(&sql)? {
             Some(kept) => kept,
@@ -611,5 +612,7 @@ fn is_empty(sql: &Connection) -> Result<bool> {
     Ok(!used)
 }
 
+#[cfg(test)]
+mod layout_tests;
 #[cfg(test)]
 mod tests;

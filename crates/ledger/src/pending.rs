@@ -98,7 +98,7 @@ impl Entry {
 
 /// What the log holds of one path. Written from what is borrowed.
 #[derive(Serialize, Deserialize)]
-enum Logged<E, P> {
+pub(crate) enum Logged<E, P> {
     Put(E),
     Gone(P),
 }

@@ -9,8 +9,11 @@ use crate::error::{LedgerError, Result};
 /// Marks a SQLite file as a ledger of Whimbrel ("Whim").
 const APPLICATION: i64 = 0x5768_696d;
 
-/// The statements that lead from each version to the next; the version is their number.
-const STEPS: &[&str] = &[
+/// The statements that lead from each version to the next; the version is their number. Whoever
+/// changes a record adds a step too, an empty one if no table changes, and has `State::upgrade` read
+/// the older record or refuse it: the version is all that tells them apart. `layout_tests.rs` holds
+/// every record to the version that it belongs to.
+pub(crate) const STEPS: &[&str] = &[
     "
 CREATE TABLE state (id INTEGER PRIMARY KEY CHECK (id = 1), record BLOB NOT NULL);
 CREATE TABLE setting (key TEXT PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID;
@@ -58,6 +61,9 @@ CREATE TABLE directory_record (
     directory BLOB NOT NULL, name BLOB NOT NULL, record BLOB NOT NULL,
     PRIMARY KEY (directory, name)) WITHOUT ROWID;
 ",
+    "
+-- Records of pending entries and of the migration grew while version 1 was in use, and with version 3.
+",
 ];
 
 /// Opens the database file, through the named VFS if one is given, without looking into it.
@@ -72,8 +78,13 @@ pub(crate) fn connect(path: &Path, vfs: Option<&str>) -> Result<Connection> {
 }
 
 /// Prepares a connection: durable commits, exclusive use, and the newest schema. Says whether the
-/// database is new. `what` names the database in errors.
-pub(crate) fn prepare(sql: &mut Connection, what: &str) -> Result<bool> {
+/// database is new. `what` names the database in errors; `convert` brings records of the older
+/// version that it is told up to date.
+pub(crate) fn prepare(
+    sql: &mut Connection,
+    what: &str,
+    convert: impl FnOnce(&Connection, i64) -> Result<()>,
+) -> Result<bool> {
     sql.set_prepared_statement_cache_capacity(128);
     // Exclusive before WAL: the index of the log is then kept in memory and no other file is made.
     sql.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
@@ -90,7 +101,7 @@ pub(crate) fn prepare(sql: &mut Connection, what: &str) -> Result<bool> {
     sql.pragma_update(None, "cache_size", -131_072)?;
     sql.pragma_update(None, "temp_store", "MEMORY")?;
     sql.pragma_update(None, "cell_size_check", true)?;
-    upgrade(sql, what, STEPS)?;
+    upgrade(sql, what, STEPS, convert)?;
     compare(sql, STEPS)?;
     Ok(new)
 }
@@ -111,7 +122,12 @@ fn compare(sql: &Connection, steps: &[&str]) -> Result<()> {
     Err(LedgerError::damaged("the tables are not those of the schema"))
 }
 
-fn upgrade(sql: &mut Connection, what: &str, steps: &[&str]) -> Result<()> {
+fn upgrade(
+    sql: &mut Connection,
+    what: &str,
+    steps: &[&str],
+    convert: impl FnOnce(&Connection, i64) -> Result<()>,
+) -> Result<()> {
     let known = i64::try_from(steps.len()).unwrap_or(i64::MAX);
     let found: i64 = sql.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if found > known {
@@ -126,6 +142,15 @@ fn upgrade(sql: &mut Connection, what: &str, steps: &[&str]) -> Result<()> {
     let transaction = sql.transaction()?;
     for step in &steps[done..] {
         transaction.execute_batch(step)?;
+    }
+    if done > 0 {
+        // What cannot be read is left as it is, for the version that wrote it.
+        convert(&transaction, found).map_err(|error| {
+            if let LedgerError::Damaged { what: reason } = error {
+                return LedgerError::Older { what: what.to_owned(), found, known, reason };
+            }
+            error
+        })?;
     }
     transaction.pragma_update(None, "user_version", known)?;
     transaction.pragma_update(None, "application_id", APPLICATION)?;
@@ -149,6 +174,10 @@ mod tests {
     const NEWER: &[&str] = &[OLDER[0], "ALTER TABLE kept ADD COLUMN more INTEGER DEFAULT 8;"];
     const BROKEN: &[&str] = &[OLDER[0], "ALTER TABLE kept RENAME TO moved; nonsense;"];
 
+    fn unchanged(_: &Connection, _: i64) -> Result<()> {
+        Ok(())
+    }
+
     fn version(sql: &Connection) -> i64 {
         sql.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap()
     }
@@ -156,24 +185,38 @@ mod tests {
     #[test]
     fn an_older_schema_is_brought_up_to_date_and_a_newer_one_refused() {
         let mut sql = Connection::open_in_memory().unwrap();
-        upgrade(&mut sql, "test", OLDER).unwrap();
+        upgrade(&mut sql, "test", OLDER, unchanged).unwrap();
         assert_eq!(version(&sql), 1);
-        upgrade(&mut sql, "test", NEWER).unwrap();
+        upgrade(&mut sql, "test", NEWER, unchanged).unwrap();
         assert_eq!(version(&sql), 2);
         compare(&sql, NEWER).unwrap();
         let kept: (i64, i64) = sql
             .query_row("SELECT value, more FROM kept", [], |row| Ok((row.get(0)?, row.get(1)?)))
             .unwrap();
         assert_eq!(kept, (7, 8));
-        let error = upgrade(&mut sql, "test", OLDER).unwrap_err();
+        let error = upgrade(&mut sql, "test", OLDER, unchanged).unwrap_err();
         assert!(matches!(error, LedgerError::Newer { found: 2, known: 1, .. }), "{error:?}");
     }
 
     #[test]
     fn an_upgrade_that_fails_leaves_the_older_schema() {
         let mut sql = Connection::open_in_memory().unwrap();
-        upgrade(&mut sql, "test", OLDER).unwrap();
-        upgrade(&mut sql, "test", BROKEN).unwrap_err();
+        upgrade(&mut sql, "test", OLDER, unchanged).unwrap();
+        upgrade(&mut sql, "test", BROKEN, unchanged).unwrap_err();
+        assert_eq!(version(&sql), 1);
+        compare(&sql, OLDER).unwrap();
+    }
+
+    #[test]
+    fn records_that_cannot_be_brought_up_to_date_leave_the_older_schema() {
+        let mut sql = Connection::open_in_memory().unwrap();
+        upgrade(&mut sql, "test", OLDER, unchanged).unwrap();
+        let unreadable = |_: &Connection, found: i64| {
+            assert_eq!(found, 1);
+            Err(LedgerError::damaged("a record"))
+        };
+        let error = upgrade(&mut sql, "test", NEWER, unreadable).unwrap_err();
+        assert!(matches!(error, LedgerError::Older { found: 1, known: 2, .. }), "{error:?}");
         assert_eq!(version(&sql), 1);
         compare(&sql, OLDER).unwrap();
     }
@@ -181,7 +224,7 @@ mod tests {
     #[test]
     fn tables_of_another_form_are_damage() {
         let mut sql = Connection::open_in_memory().unwrap();
-        upgrade(&mut sql, "test", OLDER).unwrap();
+        upgrade(&mut sql, "test", OLDER, unchanged).unwrap();
         sql.execute_batch("CREATE INDEX stray ON kept (value) WHERE value = 3").unwrap();
         assert!(matches!(compare(&sql, OLDER), Err(LedgerError::Damaged { .. })));
     }

@@ -32,6 +32,9 @@ pub(crate) struct KeptCount {
     written: u64,
 }
 
+/// Above every number that a NameNode gives to a file.
+const HDFS_FILE_IDS: u64 = 1 << 48;
+
 /// What is kept once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Kept {
@@ -111,6 +114,21 @@ impl State {
             return Err(LedgerError::damaged(what));
         }
         Ok(state)
+    }
+
+    /// Brings the records of an older version up to date, as far as they can be read: else it is
+    /// `Damaged`. Part of the caller's transaction.
+    pub(crate) fn upgrade(sql: &Connection, found: i64, hot_max: usize) -> Result<()> {
+        if Kept::read(sql)?.is_none() {
+            return Ok(());
+        }
+        let mut state = Self::load(sql, hot_max)?;
+        if found < 2 {
+            // Local roots were known by device and inode alone; the numbers of HDFS are small.
+            let meta = &mut state.kept.meta;
+            meta.root_key = meta.root_key.filter(|key| *key < HDFS_FILE_IDS);
+        }
+        state.kept.write(sql)
     }
 
     /// Takes over the counts of what is in memory.

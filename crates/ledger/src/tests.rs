@@ -169,3 +169,32 @@ fn rows_of_an_older_state_are_read_and_written_anew() {
     let summary = ledger.summary().unwrap();
     assert_eq!((summary.rows, summary.ledger_only), (1, 1));
 }
+
+/// Records grew while version 1 was in use: such states were refused as damaged.
+#[test]
+fn an_older_state_is_upgraded_or_left_to_the_version_that_wrote_it() {
+    use crate::codec::{self, Kind};
+
+    let folder = tempfile::tempdir().unwrap();
+    let open = || Ledger::open(folder.path(), Options::default());
+    let sql = || Connection::open(folder.path().join(DATABASE)).unwrap();
+    let older = || sql().execute_batch("PRAGMA user_version = 3").unwrap();
+    let mut ledger = open().unwrap();
+    for (pinned, kept) in [(16_385, Some(16_385)), (1 << 60, None)] {
+        ledger.apply(&[&[mark("x", 1), Change::RootPinned(pinned)]]).unwrap();
+        ledger.close().unwrap();
+        older();
+        ledger = open().unwrap();
+        assert_eq!(ledger.meta().unwrap().root_key, kept, "{pinned}");
+        assert!(ledger.pending_entry(&"x".into()).unwrap().is_some());
+    }
+    ledger.close().unwrap();
+    let record = codec::encode(Kind::Log, &(1_i64, vec![(0_u8, "x", 1_u8)])).unwrap();
+    sql().execute("UPDATE pending_log SET record = ?1 WHERE sequence = 1", [record]).unwrap();
+    older();
+    let error = open().unwrap_err();
+    assert!(matches!(error, LedgerError::Older { found: 3, known: 4, .. }), "{error}");
+    assert!(error.remedy().contains("--adopt"), "{error}");
+    let version: i64 = sql().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    assert_eq!(version, 3, "left as it was");
+}
