@@ -48,8 +48,14 @@ What it does is kept in a state folder. The same call again goes on where the la
 after Control-C as after a crash. Files that stand on the target already and are equal are not
 copied again, whoever wrote them.
 
-Globs match the path relative to SOURCE. * and ? stop at /, ** does not: '*.csv' is a file at the
-top, '**/*.csv' one anywhere, 'tmp' or 'tmp/**' a directory with everything below it.";
+A --live run whose SOURCE is renamed, unmounted or made anew waits for ever until the old one is
+back, says so again and again, and takes nothing from what stands there meanwhile.
+
+Globs match the path of a file relative to SOURCE. * and ? stop at /, ** does not. A glob whose
+last name has no wildcard, or that ends in / or /**, means a directory with all below it too:
+  '*.csv'  files at the top          '**/*.csv'  files anywhere
+  'tmp'    tmp and all below it      'tmp/*'     files right in tmp, none further down
+  'tmp*'   files at the top, and nothing in tmp1; 'tmp*/' is tmp1 and tmp2 with all below them";
 
 const VERIFY_EXAMPLES: &str = "\
 Examples:

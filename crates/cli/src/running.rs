@@ -60,7 +60,8 @@ impl Running {
     async fn stand_of(&self, path: &RelPath) -> Option<Stand> {
         // Asked in this order: what was followed by then is pending or done by the answers after it.
         let progress = self.progress().await?;
-        if progress.get("phase").and_then(Value::as_str) != Some("running") {
+        let phase = progress.get("phase").and_then(Value::as_str);
+        if !matches!(phase, Some("running" | "awaiting_outcomes")) {
             return Some(Stand::Moving);
         }
         // Work on a marker is pending at its directory.

@@ -17,6 +17,8 @@ pub struct Config {
     pub until_quiet_millis: Option<u64>,
     /// How the source's names relate to each other.
     pub namespace: Namespace,
+    /// The root in which the source answers (rule 1.5), where it tells.
+    pub root_key: Option<u64>,
     /// What to do with an object that stood there before.
     pub existing: Existing,
     /// Take over objects that another state of Whimbrel wrote.
@@ -137,6 +139,7 @@ impl Default for Config {
             live: false,
             until_quiet_millis: None,
             namespace: Namespace::Tree,
+            root_key: None,
             existing: Existing::default(),
             adopt: false,
             extras: Extras::default(),

@@ -247,8 +247,10 @@ pub enum ReportKind {
     Gap,
     /// The source keeps its history only a short time longer than it takes to follow it.
     HistoryShort,
-    /// The root of the source is not the pinned one; removals wait.
+    /// The root of the source is not the pinned one; everything waits.
     RootChanged,
+    /// It is again.
+    RootBack,
     /// Another history of the source.
     HistoryChanged,
     /// A guard holds removals.

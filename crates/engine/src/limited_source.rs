@@ -60,6 +60,10 @@ impl Source for LimitedSource {
         self.inner.describe()
     }
 
+    fn root_key(&self) -> Option<u64> {
+        self.inner.root_key()
+    }
+
     fn list<'a>(
         &'a self,
         directory: &'a RelPath,

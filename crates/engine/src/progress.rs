@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
-use whimbrel_core::migration::{Migration, Phase};
+use whimbrel_core::migration::{Migration, Phase, Progress as Seen};
 use whimbrel_core::number::Time;
 use whimbrel_core::record::{Counters, PendingSummary};
 use whimbrel_store::target::Target;
@@ -21,7 +21,9 @@ const WINDOW: Duration = Duration::from_secs(10);
 /// A moment's view of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Progress {
-    /// `inventory`, `rooting`, `joining`, `running`, `finished`.
+    /// `inventory`, `rooting`, `joining`, `running`, `finished`; and `awaiting_root` while another
+    /// directory stands at the source's root, `awaiting_outcomes` while nothing is left to do but
+    /// to wait for writes of unknown outcome.
     pub phase: &'static str,
     /// Sums over the whole migration, durable.
     pub counters: Counters,
@@ -95,6 +97,9 @@ pub struct Progress {
     pub paused: bool,
     /// Seconds since the source was lost; `None` while it answers.
     pub source_lost_seconds: Option<f64>,
+    /// Seconds since another directory than the migrated one, or none, stands at the source's root;
+    /// `None` while it is the right one.
+    pub source_root_lost_seconds: Option<f64>,
     /// Seconds since the target was lost; `None` while it answers.
     pub target_lost_seconds: Option<f64>,
     /// Calls to the source's metadata service in this run.
@@ -163,7 +168,7 @@ impl Meter {
         let as_of_txid = transactions(seen.as_of);
         let behind = |as_of: u64| seen.synced.0.saturating_sub(as_of);
         Progress {
-            phase: phase_name(seen.phase),
+            phase: phase_name(&seen),
             counters,
             run: difference(&counters, &self.before),
             spilled,
@@ -199,6 +204,7 @@ impl Meter {
             scanned: seen.scanned,
             paused: seen.paused,
             source_lost_seconds: seen.source_lost.map(since),
+            source_root_lost_seconds: seen.root_lost.map(since),
             target_lost_seconds: seen.target_lost.map(since),
             source_calls: self.counts.source_calls.get(),
             source_bytes: self.counts.source_bytes.get(),
@@ -259,11 +265,14 @@ fn eta(scanned: bool, pending: &PendingSummary, paths_per_second: f64) -> Option
     (scanned && paths_per_second > 0.0).then(|| (left as f64 / paths_per_second).ceil() as u64)
 }
 
-fn phase_name(phase: Phase) -> &'static str {
-    match phase {
+fn phase_name(seen: &Seen) -> &'static str {
+    let idle = seen.pending.lanes == [0; 3] && seen.claims == 0 && seen.passes == 0;
+    match seen.phase {
         Phase::Inventory => "inventory",
         Phase::Rooting => "rooting",
         Phase::Joining => "joining",
+        Phase::Running if seen.root_lost.is_some() => "awaiting_root",
+        Phase::Running if idle && seen.doubts > 0 => "awaiting_outcomes",
         Phase::Running => "running",
         Phase::Finished => "finished",
     }

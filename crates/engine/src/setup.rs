@@ -77,6 +77,7 @@ impl Setup {
         Config {
             migration: self.state.migration().to_owned(),
             namespace: self.source.namespace(),
+            root_key: self.source.root_key(),
             request_lifetime: abilities.request_lifetime,
             copy_bytes_max: abilities.copy_bytes_max,
             metadata_by_copy: abilities.metadata_by_copy,

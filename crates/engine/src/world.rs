@@ -11,7 +11,7 @@ use whimbrel_core::effect::Ticket;
 use whimbrel_core::entry::{FileNode, Node, Page};
 use whimbrel_core::failure::{Failure, FailureKind, Side};
 use whimbrel_core::input::{Examined, Input, Listed};
-use whimbrel_core::path::RelPath;
+use whimbrel_core::path::{Namespace, RelPath};
 use whimbrel_core::record::Found;
 use whimbrel_core::scope::Scope;
 use whimbrel_store::error::StoreError;
@@ -121,10 +121,16 @@ impl World {
     }
 
     async fn examined(&self, path: &RelPath) -> Result<Examined, StoreError> {
-        if let Some(node) = self.source.stat(path).await?
-            && covers(&self.scope, path, &node)
-        {
-            return Ok(Examined::Present(node));
+        match self.source.stat(path).await {
+            Ok(Some(node)) if covers(&self.scope, path, &node) => {
+                return Ok(Examined::Present(node));
+            }
+            Ok(Some(_) | None) => {}
+            // Whatever stands at the root by now: this answer was not given by the pinned one.
+            Err(StoreError::Missing { .. }) if self.source.namespace() == Namespace::Tree => {
+                return Ok(Examined::Absent { root_key: None });
+            }
+            Err(error) => return Err(error),
         }
         // The root is looked at after the answer that rests on it (rule 1.5).
         let look = async || self.root_key().await;

@@ -36,6 +36,10 @@ impl Source for Breaking {
         self.inner.describe()
     }
 
+    fn root_key(&self) -> Option<u64> {
+        self.inner.root_key()
+    }
+
     fn list<'a>(
         &'a self,
         directory: &'a RelPath,

@@ -10,12 +10,13 @@
 mod ground;
 
 use std::fs;
+use std::time::Duration;
 
 use ground::{Ground, content, finished, tree};
 use whimbrel_core::config::Config;
 use whimbrel_core::path::Namespace;
 use whimbrel_core::scope::{DEFAULT_EXCLUSIONS, Scope, ScopeRules};
-use whimbrel_engine::{Control, Ending, ErrorKind, Outcome, Problems, Setup, State, run};
+use whimbrel_engine::{Control, Ending, ErrorKind, Outcome, Problems, Progress, Setup, State, run};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tree_arrives_and_a_second_run_copies_nothing() {
@@ -265,5 +266,73 @@ async fn sparse_files_stay_sparse() {
     for name in ["small", "renamed"] {
         let taken = allocated(ground.target().join(name));
         assert!(taken < 2 << 20, "{name} takes {taken} bytes");
+    }
+}
+
+async fn until(control: &mut Control, fits: impl Fn(&Progress) -> bool) {
+    let waited = tokio::time::timeout(Duration::from_secs(20), async {
+        while !fits(&control.progress()) {
+            assert!(control.changed().await, "it ended: {:?}", control.progress());
+        }
+    });
+    assert!(waited.await.is_ok(), "it does not come to it: {:?}", control.progress());
+}
+
+/// Another directory in the root's place was taken for the root, but for its removals.
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_1_5_another_local_root_is_not_copied_and_the_old_one_goes_on() {
+    let ground = Ground::new();
+    for path in ["d/a", "d/b"] {
+        ground.write(path, path.as_bytes());
+    }
+    let live = Config { live: true, until_quiet_millis: Some(1_000), ..Config::default() };
+    let (mut control, orders) = Control::channel();
+    let running = tokio::spawn(run(ground.setup(live), orders));
+    until(&mut control, |now| now.scanned && now.objects == 3).await;
+    let stood = tree(&ground.target());
+    let away = ground.root.path().join("away");
+    fs::rename(ground.source(), &away).unwrap();
+    ground.write("d/a", b"another root's");
+    ground.write("e/new", b"new");
+    until(&mut control, |now| now.source_root_lost_seconds.is_some()).await;
+    fs::write(away.join("d/c"), b"written meanwhile").unwrap();
+    fs::remove_file(away.join("d/b")).unwrap();
+    ground.write("d/late", b"late");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(tree(&ground.target()), stood);
+    let now = control.progress();
+    assert!(now.lag_seconds > 2.0 && now.source_root_lost_seconds > Some(2.0), "{now:?}");
+    fs::remove_dir_all(ground.source()).unwrap();
+    fs::rename(&away, ground.source()).unwrap();
+    let result = finished(async { running.await.unwrap() }).await;
+    assert_eq!(result.outcome(), Outcome::Equal, "{result:?}");
+    ground.assert_equal();
+    assert_eq!(result.progress.run.files_copied, 3, "{result:?}");
+}
+
+/// File systems give a number that became free again at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_1_5_local_root_removed_and_made_anew() {
+    let ground = Ground::new();
+    ground.write("d/a", b"a");
+    let live = Config { live: true, until_quiet_millis: Some(1_000), ..Config::default() };
+    let (mut control, orders) = Control::channel();
+    let running = tokio::spawn(run(ground.setup(live.clone()), orders));
+    until(&mut control, |now| now.scanned && now.objects == 2).await;
+    let stood = tree(&ground.target());
+    fs::remove_dir_all(ground.source()).unwrap();
+    ground.write("d/a", b"anew");
+    ground.write("new", b"new");
+    until(&mut control, |now| now.source_root_lost_seconds.is_some()).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(tree(&ground.target()), stood);
+    control.stop();
+    let result = finished(async { running.await.unwrap() }).await;
+    assert_eq!(result.ending, Ending::Stopped, "{result:?}");
+    for config in [live, Config::default()] {
+        let refused = ground.migrate(config).await;
+        let Ending::Failed(error) = &refused.ending else { panic!("{refused:?}") };
+        assert_eq!(error.kind(), ErrorKind::Source, "{error}");
+        assert_eq!(tree(&ground.target()), stood);
     }
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use fastrand::Rng;
 use whimbrel_core::config::{Config, Extras};
-use whimbrel_core::effect::{CopyJob, Effect, Finish, Report};
+use whimbrel_core::effect::{CopyJob, Effect, Finish, Report, ReportKind};
 use whimbrel_core::failure::{Failure, FailureKind, Side};
 use whimbrel_core::input::{Examined, Input};
 use whimbrel_core::migration::Migration;
@@ -23,7 +23,7 @@ pub use script::Way;
 use crate::options::Options;
 use crate::oracle::{self, Verdict};
 use crate::program;
-use crate::world::source::{Content, Source};
+use crate::world::source::{Content, ROOT_ID, Source};
 use crate::world::target::{Target, Write};
 
 /// Something that happens at a time.
@@ -49,7 +49,7 @@ enum Happening {
     Stop,
     /// A person confirms what is held.
     Confirm,
-    /// The root is renamed away, or back.
+    /// The root is renamed away (another may take its place), or back.
     MoveRoot(bool),
     /// The source's state is kept, to be restored later.
     Keep,
@@ -97,6 +97,8 @@ pub struct Run {
     trace: u64,
     steps: u64,
     problem: Option<String>,
+    /// How often people were told of what.
+    told: BTreeMap<ReportKind, u64>,
     verbose: bool,
     forced: Forced,
     kept: Option<Box<Source>>,
@@ -150,6 +152,7 @@ impl Run {
             trace: 0,
             steps: 0,
             problem: None,
+            told: BTreeMap::new(),
             verbose,
             forced: Forced::default(),
             kept: None,
@@ -289,7 +292,7 @@ impl Run {
             Happening::Stop => self.core.handle(self.now, Input::Stop),
             Happening::Confirm => self.core.handle(self.now, Input::Confirm),
             Happening::MoveRoot(away) => {
-                self.source.move_root(away);
+                self.move_root(away);
                 self.last_operation = self.now;
             }
             Happening::Keep => self.kept = Some(Box::new(self.source.clone())),
@@ -304,6 +307,20 @@ impl Run {
             Happening::Operate => self.operate(),
             Happening::Crash => self.crash(),
             Happening::Purge => self.source.purge(),
+        }
+    }
+
+    /// Now and then another root stands in its place, with a file of the same name; and now and then
+    /// the first one is asked by its number, wherever it stands.
+    fn move_root(&mut self, away: bool) {
+        if away && self.sequence.is_multiple_of(2) {
+            self.source.found_by_number = self.sequence.is_multiple_of(4);
+            self.source.replace_root();
+            if let Some(path) = self.source.files().into_keys().next() {
+                self.source.write_in_other_root(&path);
+            }
+        } else {
+            self.source.move_root(away);
         }
     }
 
@@ -382,6 +399,7 @@ impl Run {
                     self.happenings.insert((at, self.sequence), Happening::Carry(effect));
                 }
                 Effect::Report(report) => {
+                    *self.told.entry(report.kind).or_default() += 1;
                     if self.verbose {
                         println!("report {report:?}");
                     }
@@ -563,6 +581,8 @@ fn config(options: &Options) -> Config {
     Config {
         migration: "simulated".to_owned(),
         live: options.live,
+        // Never the other one, which may stand there at a start: a run that begins in it is right.
+        root_key: Some(ROOT_ID),
         until_quiet_millis: options.live.then_some(QUIET_MILLIS),
         pending_max: options.pending_max,
         request_lifetime: options.request_lifetime,

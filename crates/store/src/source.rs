@@ -29,6 +29,11 @@ pub trait Source: Send + Sync {
     /// For people: the URL that it was opened for, without secrets.
     fn describe(&self) -> String;
 
+    /// What the root is known by that it was opened at (rule 1.5); `None` where roots are names
+    /// only. Everything that is asked for below the root is answered in this one: while another
+    /// stands in its place, nothing of that one is told, and `stat` of the root tells which it is.
+    fn root_key(&self) -> Option<u64>;
+
     /// The first page of a directory after the name `after`, ascending in byte order of names. A
     /// page covers every name in its range: none is left out. `None`: no directory stands there.
     /// A `Flat` source lists its keys under the root, names holding slashes.
@@ -39,7 +44,8 @@ pub trait Source: Send + Sync {
     ) -> Answer<'a, Option<Page>>;
 
     /// What stands at a path now, with the pinned file; `None`: nothing. Never answered from a
-    /// cache. Never writes an access time.
+    /// cache. Never writes an access time. `StoreError::Missing` of a path below the root: the
+    /// root that was opened does not stand there now.
     fn stat<'a>(&'a self, path: &'a RelPath) -> Answer<'a, Option<Node>>;
 
     /// Bytes of exactly the pinned file (rule 3.1), `range` within its length. Ends with

@@ -39,6 +39,10 @@ impl Source for MovingSource {
         self.inner.describe()
     }
 
+    fn root_key(&self) -> Option<u64> {
+        self.inner.root_key()
+    }
+
     fn list<'a>(
         &'a self,
         directory: &'a RelPath,

@@ -6,7 +6,7 @@ use whimbrel_engine::{Request, status_at_rest};
 use crate::arguments::StatusArguments;
 use crate::control;
 use crate::exit::CommandError;
-use crate::output::progress::{flattened, lost, unknown_outcomes};
+use crate::output::progress::{flattened, lost, root_lost, unknown_outcomes};
 use crate::output::result::{bytes, grouped};
 use crate::output::{self};
 use crate::record::{self, Call, LastResult};
@@ -138,11 +138,14 @@ fn text(stand: &Map<String, Value>) -> String {
     if let Some(lag) = stand.get("lag_seconds").and_then(Value::as_f64) {
         lines.push(format!("  {:<18}{lag:.1} s", "lag"));
     }
-    for side in ["source", "target"] {
-        let seconds = stand.get(&format!("{side}_lost_seconds")).and_then(Value::as_f64);
-        lines.extend(lost(side, seconds).map(|text| format!("  {text}")));
-    }
-    let seconds_max = stand.get("unknown_outcomes_seconds_max").and_then(Value::as_f64);
+    let seconds = |name: &str| stand.get(name).and_then(Value::as_f64);
+    let waits = [
+        lost("source", seconds("source_lost_seconds")),
+        root_lost(seconds("source_root_lost_seconds")),
+        lost("target", seconds("target_lost_seconds")),
+    ];
+    lines.extend(waits.into_iter().flatten().map(|text| format!("  {text}")));
+    let seconds_max = seconds("unknown_outcomes_seconds_max");
     let outcomes = stand.get("unknown_outcomes").and_then(Value::as_u64).unwrap_or_default();
     lines.extend(unknown_outcomes(outcomes, seconds_max).map(|text| format!("  {text}")));
     if let Some(message) = word("message") {

@@ -63,6 +63,7 @@ impl Problems {
             | ReportKind::Gap
             | ReportKind::HistoryShort
             | ReportKind::RootChanged
+            | ReportKind::RootBack
             | ReportKind::HistoryChanged
             | ReportKind::Guard
             | ReportKind::Hot
@@ -140,6 +141,7 @@ fn kind(report: &Report) -> &'static str {
         ReportKind::Gap => "gap",
         ReportKind::HistoryShort => "history_short",
         ReportKind::RootChanged => "root_changed",
+        ReportKind::RootBack => "root_back",
         ReportKind::HistoryChanged => "history_changed",
         ReportKind::Guard => "guard",
         ReportKind::Hot => "hot",

@@ -174,6 +174,7 @@ fn troubles(progress: &Progress) -> impl Iterator<Item = String> {
         count(progress.files_open, "open at the source"),
         count(progress.guarded, "removals wait for whimbrel confirm"),
         lost("source", progress.source_lost_seconds),
+        root_lost(progress.source_root_lost_seconds),
         lost("target", progress.target_lost_seconds),
         unknown_outcomes(progress.unknown_outcomes, progress.unknown_outcomes_seconds_max),
     ]
@@ -184,6 +185,12 @@ fn troubles(progress: &Progress) -> impl Iterator<Item = String> {
 /// A side that does not answer; `None` while it does.
 pub fn lost(side: &str, seconds: Option<f64>) -> Option<String> {
     seconds.map(|seconds| format!("the {side} has not answered for {}", clock(seconds)))
+}
+
+/// Another directory stands at the source's root, or none; `None` while it is the right one.
+pub fn root_lost(seconds: Option<f64>) -> Option<String> {
+    let told = "waits for the source's root, which is gone or another directory since";
+    seconds.map(|seconds| format!("{told} {}", clock(seconds)))
 }
 
 /// What a run waits for before it says that both sides are equal; `None` for nothing.

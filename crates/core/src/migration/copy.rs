@@ -66,7 +66,7 @@ impl Migration {
     /// Starts copies while hands are free.
     pub(super) fn start_copies(&mut self) {
         while self.copies_in_flight < self.config.copies_max && !self.stopping {
-            let held = self.is_held_back(Side::Target) || self.is_held_back(Side::Source);
+            let held = self.is_held_back(Side::Target) || self.waits_for_source();
             if held || self.paused {
                 return;
             }

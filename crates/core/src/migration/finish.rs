@@ -69,7 +69,7 @@ impl Migration {
             && self.passes.is_empty()
             && self.taking.is_empty()
             && !self.gap_open
-            && self.root_retry_at.is_none()
+            && self.root.is_settled()
             && self.outbox.is_durable()
             && self.fresh_summary
             && self.summary.lanes == [0; 3]

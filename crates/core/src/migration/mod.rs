@@ -25,6 +25,7 @@ mod pass;
 mod progress;
 mod relocate;
 mod removal;
+mod root;
 mod side;
 mod stale;
 mod start;
@@ -74,11 +75,7 @@ pub struct Migration {
     next_attempt: AttemptNumber,
     epoch: Epoch,
     stream_epoch: Epoch,
-    root_key: Option<u64>,
-    root_asked: bool,
-    /// Since when the root is not the pinned one.
-    root_lost: Option<Time>,
-    root_retry_at: Option<Time>,
+    root: root::Root,
     position_retry_at: Option<Time>,
     scan_begun: bool,
     scanned: bool,
@@ -146,10 +143,7 @@ impl Migration {
             next_attempt: meta.next_attempt.max(AttemptNumber(1)),
             epoch: meta.epoch,
             stream_epoch: Epoch(0),
-            root_key: meta.root_key,
-            root_asked: false,
-            root_lost: None,
-            root_retry_at: None,
+            root: root::Root::pinned(meta.root_key),
             position_retry_at: None,
             scan_begun: meta.scan_begun,
             scanned: meta.scanned,
@@ -282,9 +276,9 @@ impl Migration {
             self.quiet_deadline(),
             self.incomplete_groups.first().map(|(at, _)| *at),
             self.guard_deadline(),
-            self.root_retry_at,
+            self.root.retry_at,
             self.position_retry_at,
-            self.summary.next_due,
+            self.summary.next_due.filter(|_| self.root.lost.is_none()),
         ]
         .into_iter()
         .flatten()
@@ -423,7 +417,7 @@ impl Migration {
     /// Asks for entries of every lane that has some, while there is room. One question at a time:
     /// an answer belongs to the lane asked last.
     fn take_work(&mut self) {
-        if self.stopping || self.paused || self.taking() {
+        if self.stopping || self.paused || self.taking() || self.root.lost.is_some() {
             return;
         }
         let due = self.summary.next_due.is_some_and(|due| due <= self.now);

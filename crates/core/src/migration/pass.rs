@@ -43,7 +43,7 @@ pub(super) struct Pass {
     touched: BTreeSet<RelPath>,
     /// Something happened to the whole directory since the listing was asked for.
     tainted: bool,
-    /// Not before this time: a lost source.
+    /// A lost source, or a lost root, is waited for.
     hold: bool,
     /// A page that waits for the look at commit markers that speak for the directory.
     waits: Option<Box<WaitingPage>>,
@@ -116,7 +116,7 @@ impl Migration {
 
     /// Asks for the next page if there is room.
     fn list_next(&mut self, directory: &RelPath) {
-        let source_held = self.is_held_back(crate::failure::Side::Source);
+        let source_held = self.waits_for_source();
         let by_file_key = self.file_keys_matter;
         let Some(pass) = self.passes.get_mut(directory) else { return };
         let jobs: usize = pass.pages.iter().map(|page| page.jobs).sum();

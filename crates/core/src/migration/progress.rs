@@ -41,6 +41,8 @@ pub struct Progress {
     pub changes_seen: u64,
     /// A side does not answer since then.
     pub source_lost: Option<Time>,
+    /// The root of the source is not the pinned one since then (rule 1.5).
+    pub root_lost: Option<Time>,
     /// A side does not answer since then.
     pub target_lost: Option<Time>,
     /// Paused by a person.
@@ -84,7 +86,7 @@ impl Migration {
             applied: self.stream.applied,
             synced: self.stream.synced,
             followed: self.stream.followed.filter(|_| !self.gap_open),
-            behind_since: [pending.first_seen, self.stream_behind_since()]
+            behind_since: [pending.first_seen, self.stream_behind_since(), self.root.lost]
                 .into_iter()
                 .flatten()
                 .min(),
@@ -97,6 +99,7 @@ impl Migration {
             scanned: self.scanned,
             changes_seen: self.changes_seen,
             source_lost: self.source_side.lost.as_ref().map(|(since, _)| *since),
+            root_lost: self.root.lost,
             target_lost: self.target_side.lost.as_ref().map(|(since, _)| *since),
             paused: self.paused,
             removal_guard: self.config.removal_guard,

@@ -154,7 +154,7 @@ impl Migration {
     ) {
         let gone = match &outcome {
             Examined::Absent { root_key } => self.root_is_pinned(*root_key),
-            Examined::Present(Node::File(_) | Node::Special(_)) => true,
+            Examined::Present(Node::File(_) | Node::Special(_)) => !path.is_root(),
             Examined::Present(Node::Directory(_)) | Examined::Failed(_) => false,
         };
         if !gone {

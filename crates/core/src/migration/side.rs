@@ -227,6 +227,11 @@ impl Migration {
         self.now < state.retry_at
     }
 
+    /// No path is to be asked for at the source now.
+    pub(super) fn waits_for_source(&self) -> bool {
+        self.root.lost.is_some() || self.is_held_back(Side::Source)
+    }
+
     /// While a side is lost, one piece of work at a time finds out whether it is back.
     pub(super) fn probe_if_lost(&mut self) {
         let now = self.now;

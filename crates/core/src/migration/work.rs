@@ -119,6 +119,10 @@ impl Migration {
 
     /// Does what a look at the source asks for.
     pub(super) fn look_at(&mut self, path: RelPath, mut claim: Claim, outcome: Examined) {
+        if self.is_another_root(&path, &outcome) {
+            self.again(path, claim, 1_000, false);
+            return;
+        }
         if self.changes_something(&path, &claim, &outcome)
             && let Some(marker) = claim.commit_markers.pop()
         {

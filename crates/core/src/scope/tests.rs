@@ -87,6 +87,26 @@ fn exclusion_wins() {
     }
 }
 
+/// As `help migrate` has it.
+#[test]
+fn a_wildcard_in_the_last_name_means_files_unless_a_slash_ends_it() {
+    for (glob, left_out, kept) in [
+        ("tmp", &["tmp", "tmp/a", "tmp/d/a"][..], &["tmp1", "d/tmp"][..]),
+        ("tmp*", &["tmp", "tmp1"], &["tmp1/a", "tmp1/d/a", "d/tmp1"]),
+        ("tmp*/", &["tmp1/a", "tmp1/d/a", "tmp2/a"], &["d/tmp1/a"]),
+        ("tmp/*", &["tmp/a"], &["tmp/d/a"]),
+        ("tmp/**", &["tmp/a", "tmp/d/a"], &["tmp1/a"]),
+    ] {
+        let scope = scope(&[], &[glob]);
+        for (paths, covered) in [(left_out, false), (kept, true)] {
+            for path in paths {
+                assert_eq!(scope.covers_file(&RelPath::from(*path)), covered, "{glob} on {path}");
+            }
+        }
+    }
+    assert!(!scope(&[], &["tmp*/"]).enters(&"tmp1".into()), "it is not even listed");
+}
+
 #[test]
 fn directories_to_enter() {
     for (includes, excludes, directory, enters, covers) in [

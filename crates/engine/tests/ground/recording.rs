@@ -32,6 +32,10 @@ impl Source for Recording {
         self.inner.describe()
     }
 
+    fn root_key(&self) -> Option<u64> {
+        self.inner.root_key()
+    }
+
     fn list<'a>(
         &'a self,
         directory: &'a RelPath,

@@ -149,6 +149,10 @@ impl Source for GatedSource {
         self.inner.describe()
     }
 
+    fn root_key(&self) -> Option<u64> {
+        self.inner.root_key()
+    }
+
     fn list<'a>(
         &'a self,
         directory: &'a RelPath,

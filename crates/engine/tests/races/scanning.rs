@@ -1,6 +1,6 @@
 //! Races of the scan with what happens meanwhile.
 
-use whimbrel_engine::Outcome;
+use whimbrel_engine::{Ending, ErrorKind, Outcome};
 
 use crate::gates::Moment;
 use crate::stage::{Stage, create, delete, mkdirs, rename, rename_over};
@@ -302,6 +302,59 @@ async fn race_23_root_renamed_and_put_back() {
     let result = run.end().await;
     assert_eq!(result.outcome(), Outcome::Equal, "{result:#?}");
     assert_eq!(result.progress.run.files_removed, 0, "{result:#?}");
+    stage.compare(&result).await;
+}
+
+/// Files of the new root were copied under the names of the old one's.
+#[tokio::test(flavor = "multi_thread")]
+async fn race_23_root_deleted_and_made_anew() {
+    let stage = Stage::shared("r23b").await;
+    stage.act([create("d/x", "x"), create("y", "y")]);
+    let mut run = stage.migrated().await;
+    stage.act([delete(""), mkdirs(""), create("d/x", "another"), create("new", "new")]);
+    run.until(|now| now.source_root_lost_seconds.is_some()).await;
+    stage.act([create("d/later", "later"), delete("new")]);
+    // Longer than it has to be quiet before it ends.
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    let now = run.control.progress();
+    assert!(now.lag_seconds > 4.0, "{now:#?}");
+    assert_eq!((now.run.files_copied, now.run.files_removed), (2, 0), "{now:#?}");
+    run.control.stop();
+    let result = run.end().await;
+    assert_eq!(result.ending, Ending::Stopped, "{result:#?}");
+    assert_eq!(result.progress.as_of_txid, now.as_of_txid, "{result:#?}");
+    let result = stage.start().await.end().await;
+    let Ending::Failed(error) = &result.ending else { panic!("{result:#?}") };
+    assert_eq!(error.kind(), ErrorKind::Source, "{error}");
+    for (path, text) in [("d/x", Some("x")), ("y", Some("y")), ("new", None), ("d/later", None)] {
+        let object = stage.object(path).await;
+        assert_eq!(object.as_deref(), text.map(str::as_bytes), "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn race_23_another_root_in_the_place_of_the_old_one_until_it_is_back() {
+    let stage = Stage::shared("r23c").await;
+    stage.act([create("d/x", "x"), create("d/gone", "gone"), create("y", "y")]);
+    let away = stage.outside("away");
+    let mut run = stage.migrated().await;
+    let listing = stage.gate(Moment::Listed, "e");
+    let outer = stage.outside("e");
+    stage.act([create(&format!("{outer}/a"), "a"), rename(&outer, "e")]);
+    listing.reached().await;
+    let root = stage.absolute("");
+    stage.act([rename(&root, &away), mkdirs(""), create("d/x", "another"), create("e/b", "b")]);
+    listing.open();
+    run.until(|now| now.source_root_lost_seconds.is_some()).await;
+    stage.act([create(&format!("{away}/e/c"), "c"), delete(&format!("{away}/d/gone"))]);
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    assert_eq!(stage.object("d/x").await.unwrap(), b"x");
+    assert_eq!(stage.object("d/gone").await.unwrap(), b"gone");
+    assert_eq!((stage.object("e/b").await, stage.object("e/c").await), (None, None));
+    stage.act([delete(""), rename(&away, &root)]);
+    let result = run.end().await;
+    assert_eq!(result.outcome(), Outcome::Equal, "{result:#?}");
+    assert_eq!(result.progress.run.files_removed, 1, "{result:#?}");
     stage.compare(&result).await;
 }
 

@@ -2,7 +2,7 @@
 //! becomes of an effect, is decided by the one who wrote the history.
 
 use fastrand::Rng;
-use whimbrel_core::effect::{Effect, Finish, Report};
+use whimbrel_core::effect::{Effect, Finish, Report, ReportKind};
 use whimbrel_core::failure::Side;
 use whimbrel_core::input::{Input, Streamed};
 use whimbrel_core::migration::Migration;
@@ -155,6 +155,21 @@ impl Run {
     pub fn confirm_between_runs(&mut self) {
         self.confirm_at_rest();
         self.die();
+    }
+
+    /// How the run ended, if it did.
+    pub fn finished(&self) -> Option<&Finish> {
+        self.finished.as_ref()
+    }
+
+    /// How many things happened so far.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// How often people were told of this.
+    pub fn told(&self, kind: ReportKind) -> u64 {
+        self.told.get(&kind).copied().unwrap_or_default()
     }
 
     /// Tells the core something that a person said.

@@ -19,6 +19,9 @@ pub type Content = u64;
 /// Where a digest says of which history it is.
 pub const PAST_SHIFT: u32 = 40;
 
+/// The number of the root that the migration is of.
+pub const ROOT_ID: u64 = 1;
+
 /// Marks bytes that are a mixture of two states.
 const TORN: Content = 1 << 40;
 
@@ -73,7 +76,6 @@ pub struct Source {
     next_id: u64,
     next_content: u64,
     next_blocks: u64,
-    root_id: u64,
     clock_ms: i64,
     /// Every content that ever stood closed at a path (oracle O2).
     history: BTreeMap<RelPath, Vec<Content>>,
@@ -83,6 +85,10 @@ pub struct Source {
     closed_at: BTreeMap<Content, TxId>,
     /// The root stands elsewhere for the time being: whatever is asked for is absent.
     pub root_away: bool,
+    /// What stands in its place then.
+    other_root: Option<u64>,
+    /// What is asked for below the root is answered wherever that stands: it is known by number.
+    pub found_by_number: bool,
     /// Which NameNode is active.
     active: Epoch,
     /// Which history this is: restoring an older state begins another one.
@@ -106,12 +112,13 @@ impl Source {
             next_id: 2,
             next_content: 1,
             next_blocks: 1,
-            root_id: 1,
             clock_ms: 1_000,
             history: BTreeMap::new(),
             touched: BTreeMap::new(),
             closed_at: BTreeMap::new(),
             root_away: false,
+            other_root: None,
+            found_by_number: false,
             active: Epoch(0),
             past: 0,
         }
@@ -138,8 +145,25 @@ impl Source {
     pub fn move_root(&mut self, away: bool) {
         if self.root_away != away {
             self.root_away = away;
+            self.other_root = None;
             self.log(0, vec![Event::RootTouched]);
             self.touched.insert(RelPath::root(), self.txid);
+        }
+    }
+
+    /// Renames the root away and makes another one in its place.
+    pub fn replace_root(&mut self) {
+        self.move_root(true);
+        self.next_id += 1;
+        self.other_root = Some(self.next_id);
+        self.log(0, vec![Event::RootTouched]);
+    }
+
+    /// A file is written below the root that took the place of the first one.
+    pub fn write_in_other_root(&mut self, path: &RelPath) {
+        for event in [Event::Created(path.clone()), Event::Closed(path.clone())] {
+            self.txid = self.txid.next();
+            self.log.push(EventBatch { txid: self.txid, events: vec![event] });
         }
     }
 
@@ -411,20 +435,24 @@ impl Source {
 
     /// The number of the root's directory; `None` if nothing stands there.
     pub fn root_key(&self) -> Option<u64> {
-        (!self.root_away).then_some(self.root_id)
+        if self.root_away { self.other_root } else { Some(ROOT_ID) }
+    }
+
+    fn answers(&self) -> bool {
+        !self.root_away || self.found_by_number
     }
 
     /// What stands at a path.
     pub fn stat(&self, path: &RelPath) -> Option<Node> {
-        if self.root_away {
-            return None;
-        }
         if path.is_root() {
             return Some(Node::Directory(DirectoryNode {
-                file_key: self.root_id,
+                file_key: self.root_key()?,
                 empty: Some(self.nodes.is_empty()),
                 metadata: Metadata::default(),
             }));
+        }
+        if !self.answers() {
+            return None;
         }
         self.nodes.get(path).map(|node| self.node(path, node))
     }
@@ -454,7 +482,7 @@ impl Source {
 
     /// A page of a directory.
     pub fn list(&self, directory: &RelPath, after: Option<&[u8]>, limit: usize) -> Option<Page> {
-        if self.root_away || !self.is_directory(directory) {
+        if !self.answers() || !self.is_directory(directory) {
             return None;
         }
         let mut children: Vec<Entry> = self

@@ -2,7 +2,9 @@
 
 use std::cell::Cell;
 
-use whimbrel_core::effect::Effect;
+use whimbrel_core::effect::{Effect, Finish, ReportKind};
+use whimbrel_core::failure::{FailureKind, Side};
+use whimbrel_core::number::TxId;
 use whimbrel_core::path::RelPath;
 use whimbrel_core::record::Parked;
 use whimbrel_sim::Way;
@@ -145,6 +147,93 @@ fn rule_1_5_changes_while_the_root_stood_elsewhere() {
     file(&mut run, "d/b", 6);
     run.source().move_root(false);
     ends_equal(run);
+}
+
+/// Another directory takes the root's place and is written into, under names of the first one too.
+/// By number the first one goes on answering, and is written into out of sight. Nothing is
+/// believed of either until the first one is back.
+#[test]
+fn rule_1_5_another_root_in_the_old_place() {
+    for found_by_number in [false, true] {
+        let mut run = run();
+        run.source().found_by_number = found_by_number;
+        file(&mut run, "d/a", 5);
+        file(&mut run, "d/b", 5);
+        until_settled(&mut run);
+        let stood = run.target().objects.clone();
+        let as_of = run.core().progress().as_of;
+        run.source().replace_root();
+        run.source().write_in_other_root(&path("d/a"));
+        run.source().write_in_other_root(&path("new"));
+        file(&mut run, "d/c", 5);
+        delete(&mut run, "d/b");
+        assert!(run.until(|run| run.core().progress().root_lost.is_some()), "it is noticed");
+        let lost = run.now();
+        let questions = run.steps();
+        wait(&mut run, 60_000);
+        assert!(run.steps() - questions < 60 * 50, "it waits without asking all the time");
+        let progress = run.core().progress();
+        assert_eq!(progress.root_lost, Some(lost), "it stays so");
+        assert!(progress.as_of <= Some(as_of.map_or(TxId(0), TxId::next)), "{progress:?}");
+        assert!(progress.behind_since.is_some_and(|since| since <= lost), "the lag grows");
+        assert_eq!(run.finished(), None, "what waits is not quiet");
+        assert_eq!(run.target().objects.len(), stood.len(), "nothing is removed or copied");
+        assert_eq!((progress.copies, progress.claims, progress.passes), (0, 0, 0));
+        run.source().move_root(false);
+        ends_equal(run);
+    }
+}
+
+/// What was asked for before the root went is asked for again, and not before it is back.
+#[test]
+fn rule_1_5_root_replaced_under_a_listing() {
+    let mut run = run();
+    run.source().found_by_number = true;
+    file(&mut run, "d/a", 5);
+    until_settled(&mut run);
+    file(&mut run, "e/a", 5);
+    assert!(run.until_followed());
+    let listing = held(&mut run, lists("e"));
+    answered_late(&mut run, listing, 4_000);
+    run.source().replace_root();
+    run.source().write_in_other_root(&path("e/a"));
+    let stood = run.target().objects.len();
+    wait(&mut run, 20_000);
+    assert_eq!(run.target().objects.len(), stood, "nothing is copied");
+    run.source().move_root(false);
+    ends_equal(run);
+}
+
+/// A live run that waits for its root says so again and again, and says when it is back.
+#[test]
+fn rule_1_5_lost_root_is_told_now_and_then() {
+    let mut run = run();
+    file(&mut run, "a", 5);
+    until_settled(&mut run);
+    run.source().replace_root();
+    wait(&mut run, 20 * 60_000);
+    assert_eq!(run.told(ReportKind::RootChanged), 4, "once in five minutes");
+    assert_eq!(run.told(ReportKind::RootBack), 0);
+    run.source().move_root(false);
+    assert!(run.until(|run| run.told(ReportKind::RootBack) == 1));
+    assert_eq!(run.core().progress().root_lost, None);
+    ends_equal(run);
+}
+
+/// Without a stream, and at the start of any run, another root ends it.
+#[test]
+fn rule_1_5_another_root_at_the_start() {
+    for live in [false, true] {
+        let mut run = still(Options { live, ..Options::still() });
+        file(&mut run, "a", 5);
+        assert!(run.until(|run| run.stands(&path("a"))));
+        run.source().replace_root();
+        run.die();
+        assert!(!run.until(|_| false), "it ends");
+        assert!(matches!(run.finished(), Some(Finish::GaveUp(failure))
+            if failure.side == Side::Source && failure.kind == FailureKind::Missing));
+        assert_eq!(run.target().objects.len(), 1, "what stood there stands");
+    }
 }
 
 /// A look says "open"; the close is handled before its answer is.

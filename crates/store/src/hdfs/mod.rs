@@ -65,6 +65,9 @@ pub enum RootKind {
 pub struct HdfsSource {
     client: Client,
     root: Root,
+    /// Of the root that was opened: everything below it is asked for by this number, so that
+    /// another directory in its place answers nothing (rule 1.5).
+    root_id: u64,
     kind: RootKind,
     acl: bool,
     walks: Mutex<VecDeque<(RelPath, Walk)>>,
@@ -98,8 +101,15 @@ impl HdfsSource {
             return Err(encrypted(&settings.url));
         }
         let (root, kind) = root_of(&settings.url, &path, &status)?;
+        let root_id = match &kind {
+            RootKind::Directory => status.file_id,
+            RootKind::File(_) => {
+                let above = client.located_status(root.as_bytes()).await.map_err(failed)?;
+                above.ok_or_else(|| missing(&settings.url))?.file_id
+            }
+        };
         let walks = Mutex::default();
-        Ok(Self { client, root, kind, acl: settings.acl, walks })
+        Ok(Self { client, root, root_id, kind, acl: settings.acl, walks })
     }
 
     /// What the URL names.
@@ -107,12 +117,23 @@ impl HdfsSource {
         &self.kind
     }
 
+    /// The path by which the NameNode is asked: below the root that was opened, wherever that
+    /// stands.
+    fn reached(&self, path: &RelPath) -> Vec<u8> {
+        if self.root.as_bytes() == b"/" {
+            return self.root.absolute(path);
+        }
+        let root = format!("/.reserved/.inodes/{}", self.root_id);
+        Root::new(root.as_bytes()).absolute(path)
+    }
+
     async fn page(
         &self,
         directory: &RelPath,
         after: Option<&[u8]>,
     ) -> Result<Option<Page>, StoreError> {
-        let listing = Listing { client: &self.client, path: self.root.absolute(directory) };
+        let (path, shown) = (self.reached(directory), self.root.absolute(directory));
+        let listing = Listing { client: &self.client, path, shown };
         let walk = self.take_walk(directory);
         let Some((batch, walk)) = order::page(&listing, after, walk).await? else {
             return Ok(None);
@@ -137,7 +158,7 @@ impl HdfsSource {
         if !(self.acl && status.has_acl) {
             return Ok(node::node(status, None));
         }
-        let acl = match self.client.acl_status(&self.root.absolute(path)).await {
+        let acl = match self.client.acl_status(&self.reached(path)).await {
             Ok(acl) => node::acl_text(status.permission, &acl.entries),
             // It went meanwhile; a later look will say so.
             Err(error) if error.kind() == ErrorKind::NotFound => None,
@@ -180,6 +201,10 @@ impl Source for HdfsSource {
         }
     }
 
+    fn root_key(&self) -> Option<u64> {
+        Some(self.root_id)
+    }
+
     fn list<'a>(
         &'a self,
         directory: &'a RelPath,
@@ -190,7 +215,9 @@ impl Source for HdfsSource {
 
     fn stat<'a>(&'a self, path: &'a RelPath) -> Answer<'a, Option<Node>> {
         Box::pin(async move {
-            let status = match self.client.located_status(&self.root.absolute(path)).await {
+            // The root itself is asked for by its name: which one stands there now?
+            let asked = if path.is_root() { self.root.absolute(path) } else { self.reached(path) };
+            let status = match self.client.located_status(&asked).await {
                 Ok(status) => status,
                 // Such a name cannot be there.
                 Err(client::Error::InvalidPath { .. }) => None,
@@ -233,7 +260,7 @@ impl Source for HdfsSource {
 
     fn xattrs<'a>(&'a self, path: &'a RelPath) -> Answer<'a, BTreeMap<String, Vec<u8>>> {
         Box::pin(async move {
-            let xattrs = self.client.xattrs(&self.root.absolute(path)).await;
+            let xattrs = self.client.xattrs(&self.reached(path)).await;
             let xattrs = xattrs.map_err(|error| self.failed(path, error))?;
             let named = xattrs.into_iter().map(|xattr| {
                 let space = space_name(xattr.namespace);
@@ -264,6 +291,8 @@ impl Source for HdfsSource {
 struct Listing<'a> {
     client: &'a Client,
     path: Vec<u8>,
+    /// The same for people.
+    shown: Vec<u8>,
 }
 
 impl Named for FileStatus {
@@ -284,7 +313,7 @@ impl Directory for Listing<'_> {
             Ok(page) => page,
             Err(client::Error::InvalidPath { .. }) => None,
             Err(error) => {
-                return Err(told(&String::from_utf8_lossy(&self.path), Asked::Files, error));
+                return Err(told(&String::from_utf8_lossy(&self.shown), Asked::Files, error));
             }
         };
         // A file lists itself, under an empty name.

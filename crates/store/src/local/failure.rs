@@ -2,6 +2,7 @@
 
 use rustix::io::Errno;
 
+use super::root::ANOTHER_ROOT;
 use crate::error::StoreError;
 
 /// Names without a slash are at most so long on Linux.
@@ -15,7 +16,10 @@ pub(super) fn is_absent(errno: Errno) -> bool {
 
 /// The failure of doing `what` at `path`.
 pub(super) fn failure(what: &str, path: &[u8], errno: Errno) -> StoreError {
-    let message = format!("cannot {what} {}: {errno}", shown(path));
+    let message = match errno {
+        ANOTHER_ROOT => format!("cannot {what} {}: its root is gone, or another", shown(path)),
+        _ => format!("cannot {what} {}: {errno}", shown(path)),
+    };
     let (kind, remedy) = advice(errno);
     let remedy = remedy.to_owned();
     match kind {
@@ -66,6 +70,7 @@ fn advice(errno: Errno) -> (Kind, &'static str) {
         Errno::NAMETOOLONG | Errno::ILSEQ | Errno::INVAL => {
             (Kind::Refused, "the file system cannot hold this name: rename it, or map it")
         }
+        ANOTHER_ROOT => (Kind::Missing, "put the root back that was migrated"),
         Errno::NOENT => (Kind::Missing, "look whether the path is right and mounted"),
         Errno::NOTDIR | Errno::ISDIR | Errno::EXIST | Errno::NOTEMPTY | Errno::LOOP => {
             (Kind::Conflict, "something else stands in the way: move it")

@@ -31,14 +31,13 @@ pub(super) fn file_type(look: &Statx) -> FileType {
 
 /// Tells this state of the file from every other (rule 2.2).
 pub(super) fn identity(look: &Statx) -> Identity {
-    let born = look.stx_mask & StatxFlags::BTIME.bits() != 0;
     Identity::Local {
         device: device(look),
         inode: look.stx_ino,
         length: look.stx_size,
         modified_ns: nanoseconds(&look.stx_mtime),
         changed_ns: nanoseconds(&look.stx_ctime),
-        born_ns: if born { nanoseconds(&look.stx_btime) } else { 0 },
+        born_ns: born_ns(look),
     }
 }
 
@@ -47,10 +46,18 @@ pub(super) fn device(look: &Statx) -> u64 {
     u64::from(look.stx_dev_major) << 32 | u64::from(look.stx_dev_minor)
 }
 
-/// Device and inode in one number, by which a root is known again (rule 1.5).
+/// Device, inode and birth time in one number, by which a root is known again (rule 1.5). Inodes
+/// are reused at once: a directory that is removed and made anew often gets the same one.
 pub(super) fn file_key(look: &Statx) -> u64 {
-    // An odd multiplier loses no bit: two inodes of one device never meet.
-    device(look).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ look.stx_ino
+    // An odd multiplier loses no bit: two inodes of one device and time never meet.
+    let place = device(look).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ look.stx_ino;
+    place ^ born_ns(look).cast_unsigned().wrapping_mul(0xff51_afd7_ed55_8ccd)
+}
+
+/// When it was made; 0 where the file system does not tell.
+fn born_ns(look: &Statx) -> i64 {
+    let told = look.stx_mask & StatxFlags::BTIME.bits() != 0;
+    if told { nanoseconds(&look.stx_btime) } else { 0 }
 }
 
 /// Nanoseconds since the Unix epoch.

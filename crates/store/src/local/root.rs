@@ -7,15 +7,37 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, CWD, Mode, OFlags, access, openat};
 use rustix::io::Errno;
 
+use super::failure::is_absent;
+use super::node;
+
+/// The pinned root is gone, or another stands in its place. No file system answers with this one, so
+/// that "absent below the root" is never mistaken for it, however soon the root is back.
+pub(super) const ANOTHER_ROOT: Errno = Errno::REMCHG;
+
 /// A directory (or a single file) and everything under it.
 #[derive(Clone, Debug)]
 pub(super) struct Root {
     path: PathBuf,
+    /// Nothing below is told of another one that stands at the path (rule 1.5). No handle is kept:
+    /// it would keep the file system from being unmounted.
+    pinned: Option<u64>,
 }
 
 impl Root {
     pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned() }
+        Self { path: path.to_owned(), pinned: None }
+    }
+
+    /// The one that stands at the path now, and no other.
+    pub(super) fn pinned(path: &Path) -> Result<Self, Errno> {
+        let root = Self::new(path);
+        let key = node::file_key(&node::look(root.open()?, b"")?);
+        Ok(Self { pinned: Some(key), ..root })
+    }
+
+    /// What a pinned root is known by.
+    pub(super) fn key(&self) -> Option<u64> {
+        self.pinned
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -45,15 +67,23 @@ impl Root {
         Err(Errno::NOENT)
     }
 
-    /// A handle of the root for looking up only.
+    /// A handle of whatever stands at the root's path, for looking up only.
     pub(super) fn open(&self) -> Result<OwnedFd, Errno> {
         openat(CWD, &self.path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
     }
 
-    /// A handle of a directory for looking up only.
+    /// A handle of a directory for looking up only; `ANOTHER_ROOT` unless the pinned one stands.
     pub(super) fn directory(&self, below: &[u8]) -> Result<OwnedFd, Errno> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let mut handle = openat(CWD, &self.path, flags, Mode::empty())?;
+        let mut handle = match openat(CWD, &self.path, flags, Mode::empty()) {
+            Err(errno) if self.pinned.is_some() && is_absent(errno) => return Err(ANOTHER_ROOT),
+            outcome => outcome?,
+        };
+        if let Some(pinned) = self.pinned
+            && node::file_key(&node::look(&handle, b"")?) != pinned
+        {
+            return Err(ANOTHER_ROOT);
+        }
         for name in components(below)? {
             handle = openat(&handle, name, flags | OFlags::NOFOLLOW, Mode::empty())?;
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,7 +18,7 @@ use super::account::Accounts;
 use super::failure::{failure, io_failure, is_absent};
 use super::listing::Listings;
 use super::reading::{Pieces, send, stream};
-use super::root::{Root, handle_path_of, just_after, open_quietly};
+use super::root::{ANOTHER_ROOT, Root, handle_path_of, just_after, open_quietly};
 use super::watch::LocalWatch;
 use super::{blocking, node};
 use crate::error::StoreError;
@@ -65,9 +66,10 @@ impl LocalSource {
     }
 
     fn opened(path: &Path, shallow: bool) -> Result<Self, StoreError> {
-        let root = Root::new(path);
-        let handle = root.open().map_err(|errno| failure("open", &root.shown(b""), errno))?;
-        let state = fstat(&handle).map_err(|errno| failure("look at", &root.shown(b""), errno))?;
+        let shown = path.as_os_str().as_bytes();
+        let root = Root::pinned(path).map_err(|errno| failure("open", shown, errno))?;
+        let handle = root.open().map_err(|errno| failure("open", shown, errno))?;
+        let state = fstat(&handle).map_err(|errno| failure("look at", shown, errno))?;
         let kind = FileType::from_raw_mode(state.st_mode);
         if !matches!(kind, FileType::Directory | FileType::RegularFile) {
             return Err(StoreError::Refused {
@@ -94,6 +96,10 @@ impl Source for LocalSource {
 
     fn describe(&self) -> String {
         format!("file://{}", self.inner.root.path().display())
+    }
+
+    fn root_key(&self) -> Option<u64> {
+        self.inner.root.key()
     }
 
     fn list<'a>(
@@ -158,7 +164,7 @@ impl Inner {
         };
         match open() {
             Ok(handle) => Ok(Some(handle)),
-            Err(errno) if is_absent(errno) => Ok(None),
+            Err(errno) if is_absent(errno) || errno == ANOTHER_ROOT => Ok(None),
             Err(errno) => Err(self.failed("list", path, errno)),
         }
     }
@@ -205,6 +211,7 @@ impl Inner {
         let (parent, name) = match self.root.parent(path.as_bytes()) {
             Ok(found) => found,
             Err(errno) if is_absent(errno) => return Ok(None),
+            // `Missing`, where it is another root: nothing is known of the path.
             Err(errno) => return Err(self.failed("look at", path, errno)),
         };
         match self.node(&parent, name, path)? {
@@ -260,7 +267,8 @@ impl Inner {
             .parent(path.as_bytes())
             .and_then(|(parent, name)| open_quietly(parent, name, OFlags::empty()));
         opened.map_err(|errno| {
-            if is_absent(errno) { self.moved(path) } else { self.failed("read", path, errno) }
+            let moved = is_absent(errno) || errno == ANOTHER_ROOT;
+            if moved { self.moved(path) } else { self.failed("read", path, errno) }
         })
     }
 
@@ -283,7 +291,7 @@ impl Inner {
         };
         match read() {
             Ok(found) => Ok(found),
-            Err(errno) if is_absent(errno) => Err(self.moved(path)),
+            Err(errno) if is_absent(errno) || errno == ANOTHER_ROOT => Err(self.moved(path)),
             Err(errno) => Err(self.failed("read the attributes of", path, errno)),
         }
     }

@@ -151,6 +151,10 @@ impl Source for S3Source {
         Namespace::Flat
     }
 
+    fn root_key(&self) -> Option<u64> {
+        None
+    }
+
     fn describe(&self) -> String {
         format!("{} at {}", self.url, self.client.endpoint())
     }

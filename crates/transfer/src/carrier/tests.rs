@@ -49,6 +49,10 @@ impl Source for FaultySource {
         "faulty source".into()
     }
 
+    fn root_key(&self) -> Option<u64> {
+        None
+    }
+
     fn list<'a>(&'a self, _: &'a RelPath, _: Option<&'a [u8]>) -> Answer<'a, Option<Page>> {
         Box::pin(async { Ok(None) })
     }

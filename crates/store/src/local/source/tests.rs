@@ -229,6 +229,35 @@ async fn rule_1_5_root_is_known_again() {
     assert_ne!(key(stat(&source, "").await), Some(pinned));
 }
 
+/// Of another root nothing is told, and what the pinned one would say is not known: "absent" would
+/// be believed once that one is back.
+#[tokio::test]
+async fn rule_1_5_nothing_is_told_of_another_root() {
+    let (folder, source) = opened();
+    let (root, away) = (folder.path().join("root"), folder.path().join("away"));
+    fs::write(root.join("kept"), "kept").expect("written");
+    let kept = file(&source, "kept").await;
+    fs::rename(&root, &away).expect("renamed");
+    for other in [false, true] {
+        if other {
+            fs::create_dir(&root).expect("made");
+            fs::write(root.join("kept"), "kept").expect("written");
+        }
+        for path in ["kept", "absent"] {
+            let answer = source.stat(&path.into()).await;
+            assert!(matches!(answer, Err(StoreError::Missing { .. })), "{path}: {answer:?}");
+        }
+        let listed = source.list(&RelPath::root(), None).await;
+        assert!(matches!(listed, Ok(None)), "{listed:?}");
+        let bytes = read(&source, "kept", &kept).await;
+        assert!(matches!(bytes, Err(StoreError::Moved { .. })), "{bytes:?}");
+    }
+    fs::remove_dir_all(&root).expect("removed");
+    fs::rename(&away, &root).expect("renamed");
+    assert_eq!(file(&source, "kept").await, kept);
+    assert_eq!(stat(&source, "absent").await, None);
+}
+
 #[tokio::test]
 async fn a_missing_root_is_said() {
     let error = LocalSource::open(Path::new("/no/such/folder")).expect_err("nothing is there");

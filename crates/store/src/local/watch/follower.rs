@@ -19,7 +19,7 @@ use whimbrel_core::path::RelPath;
 
 use super::super::failure::{failure, is_absent};
 use super::super::names::is_directory;
-use super::super::root::{Root, handle_path, open_quietly};
+use super::super::root::{ANOTHER_ROOT, Root, handle_path, open_quietly};
 use super::journal::Journal;
 use super::tree::Tree;
 use crate::error::StoreError;
@@ -44,6 +44,8 @@ pub(super) struct Follower {
     tree: Tree,
     /// Directories above the root, with the name that leads there (rule 1.5).
     above: HashMap<i32, Vec<u8>>,
+    /// The root's own watch is gone, and with it all below may be: unmounted, or removed.
+    root_unwatched: bool,
     moved: VecDeque<MovedFrom>,
     /// New files, until when their close is waited for.
     created: BTreeMap<RelPath, Instant>,
@@ -82,6 +84,7 @@ impl Follower {
             inotify,
             tree: Tree::default(),
             above: HashMap::new(),
+            root_unwatched: false,
             moved: VecDeque::new(),
             created: BTreeMap::new(),
             changed: BTreeMap::new(),
@@ -118,7 +121,8 @@ impl Follower {
                 }
             }
         }
-        if overflowed {
+        let mounted_again = self.root_unwatched && self.root.directory(b"").is_ok();
+        if overflowed || mounted_again {
             self.start_over()?;
         }
         self.expire();
@@ -132,6 +136,7 @@ impl Follower {
         self.created.clear();
         self.changed.clear();
         self.watch_all()?;
+        self.root_unwatched = false;
         for watch in before {
             if !self.tree.contains(watch) {
                 self.unwatch(watch);
@@ -217,6 +222,7 @@ impl Follower {
     /// The kernel took a watch away: the directory was removed, or its file system unmounted.
     fn watch_ended(&mut self, watch: i32) -> Result<(), StoreError> {
         if self.tree.is_root(watch) {
+            self.root_unwatched = true;
             self.journal.add(Event::RootTouched);
             return Ok(());
         }
@@ -369,7 +375,9 @@ impl Follower {
         }
         let handle = match self.root.directory(path.as_bytes()) {
             Ok(handle) => handle,
-            Err(errno) if is_absent(errno) || errno == Errno::ACCESS => return Ok(false),
+            Err(errno) if is_absent(errno) || matches!(errno, Errno::ACCESS | ANOTHER_ROOT) => {
+                return Ok(false);
+            }
             Err(errno) => return Err(self.failed("watch", errno)),
         };
         self.watch_one(parent, name, handle, path)
