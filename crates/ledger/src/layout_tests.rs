@@ -6,40 +6,42 @@ use std::fmt::Write;
 
 use bytes::Bytes;
 use whimbrel_core::identity::Identity;
+use whimbrel_core::losses::Losses;
 use whimbrel_core::metadata::Metadata;
 use whimbrel_core::number::{AttemptNumber, Epoch, Mark, Time, TxId};
 use whimbrel_core::path::{Namespace, RelPath};
 use whimbrel_core::record::{
-    Attempt, AttemptKind, Counters, Found, Hint, Lane, Meta, Parked, Part, Pending, Reach, Row,
-    Upload,
+    Attempt, AttemptKind, Counters, DirectoryRecord, Found, Hint, Lane, LetGo, Meta, Parked, Part,
+    Pending, Reach, Row, Upload,
 };
 
 use crate::codec::{self, Kind};
 use crate::pending::{Entry, Logged};
+use crate::row;
 use crate::schema::STEPS;
 use crate::state::{Counts, Kept};
 
 /// The version, then every record's kind, length and checksum.
 const LAYOUT: &str = "\
-version 2
-State 46 728f4409
-State 46 8158c299
+version 4
+State 46 79883df4
+State 46 8a5fbb64
 Setting 14 382ee23b
-Pending 34 3abcbed4
-Pending 35 b75d010f
-Pending 35 202cf6ce
-Pending 35 9c52987c
-Pending 35 0b236fbd
-Pending 35 e14233e9
-Pending 34 3abcbed4
-Pending 34 3926f146
-Pending 34 3d8821f0
-Log 295 b527100b
-Row 65 c634a470
-Row 66 019cd522
-Row 68 7c0227f8
-Row 60 e8811fcb
-Row 60 9bbd4b8e
+Pending 35 da0b595b
+Pending 36 90dcf274
+Pending 36 a1ad2644
+Pending 36 f23f5a14
+Pending 36 c34e8e24
+Pending 36 551ba2b4
+Pending 35 da0b595b
+Pending 35 a99b4ff4
+Pending 35 3d2b7405
+Log 304 e68aa6f8
+Row 66 83220edc
+Row 67 747d2951
+Row 69 263592f1
+Row 61 b51f86fb
+Row 61 c1e6b30f
 Attempt 24 c1aeff65
 Attempt 24 a6200264
 Attempt 24 0eb30567
@@ -47,6 +49,8 @@ Attempt 24 693df866
 Part 10 632622aa
 Hint 10 47bbbd10
 Found 59 97a1b9c1
+FirstRow 60 e8811fcb
+Directory 45 ef46795b
 ";
 
 fn identities() -> [Identity; 5] {
@@ -82,7 +86,7 @@ fn metadata() -> Metadata {
     }
 }
 
-fn row(identity: Identity) -> Row {
+fn a_row(identity: Identity) -> Row {
     Row {
         path: "d/f".into(),
         identity,
@@ -94,6 +98,7 @@ fn row(identity: Identity) -> Row {
         as_of: TxId(4),
         epoch: Epoch(5),
         metadata: metadata(),
+        ledger_only: false,
     }
 }
 
@@ -113,7 +118,7 @@ fn entry(reach: Reach, lane: Lane, parked: Option<Parked>) -> Entry {
         not_before: Time(8),
         waiting: true,
         parked,
-        removable: false,
+        let_go: Some(LetGo::Person),
     };
     let marks = [Mark(9), Mark(10), Mark(11)];
     Entry { pending, reach_mark: Mark(12), marks, message: Some("why".to_owned()) }
@@ -166,6 +171,8 @@ fn kept(namespace: Namespace) -> Kept {
         coarsened: 12,
         gaps: 13,
     };
+    let mut losses = Losses::default();
+    losses.add(Time(7 * 60_000));
     let meta = Meta {
         position: Some(TxId(1)),
         digest: 2,
@@ -179,7 +186,7 @@ fn kept(namespace: Namespace) -> Kept {
         inventory_cursor: Some(Bytes::from_static(b"i")),
         scanned: true,
         counters,
-        losses: vec![(7, 8)],
+        losses,
     };
     let counts = Counts {
         rows: 1,
@@ -219,7 +226,7 @@ fn records() -> Vec<(Kind, Vec<u8>)> {
     let log: Vec<Logged<Entry, RelPath>> = log.collect();
     records.push(encoded(Kind::Log, codec::encode(Kind::Log, &(1_i64, log))));
     for identity in identities() {
-        records.push(encoded(Kind::Row, codec::encode(Kind::Row, &row(identity))));
+        records.push(encoded(Kind::Row, codec::encode(Kind::Row, &a_row(identity))));
     }
     for kind in [AttemptKind::Copy, AttemptKind::Relocate, AttemptKind::Marker, AttemptKind::Remove]
     {
@@ -230,6 +237,9 @@ fn records() -> Vec<(Kind, Vec<u8>)> {
     let hint = Hint { from: "a".into(), to: "b".into(), txid: TxId(1) };
     records.push(encoded(Kind::Hint, codec::encode(Kind::Hint, &(1_i64, hint))));
     records.push(encoded(Kind::Found, codec::encode(Kind::Found, &found())));
+    records.push((Kind::FirstRow, row::first_record(a_row(Identity::Marker))));
+    let directory = DirectoryRecord { path: "d".into(), file_key: 1, metadata: metadata() };
+    records.push(encoded(Kind::Directory, codec::encode(Kind::Directory, &directory)));
     records
 }
 
@@ -248,5 +258,5 @@ fn a_record_that_changes_takes_another_schema_version() {
 fn every_kind_of_record_is_held_to_its_version() {
     let kinds = records().into_iter().map(|(kind, _)| kind as u8);
     let kinds: std::collections::BTreeSet<u8> = kinds.collect();
-    assert_eq!(kinds, (Kind::State as u8..=Kind::Found as u8).collect());
+    assert_eq!(kinds, (Kind::State as u8..=Kind::Directory as u8).collect());
 }

@@ -123,7 +123,7 @@ impl State {
             return Ok(());
         }
         let mut state = Self::load(sql, hot_max)?;
-        if found < 2 {
+        if found < 4 {
             // Local roots were known by device and inode alone; the numbers of HDFS are small.
             let meta = &mut state.kept.meta;
             meta.root_key = meta.root_key.filter(|key| *key < HDFS_FILE_IDS);
