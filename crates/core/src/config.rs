@@ -37,6 +37,8 @@ pub struct Config {
     pub request_lifetime: RequestLifetime,
     /// Objects up to so many bytes can be copied within the target; 0: never (rule 6.4).
     pub copy_bytes_max: u64,
+    /// The target minds what is expected to stand at a key, and says who wrote it (rule 4.4).
+    pub conditions: bool,
     /// Metadata can be changed by copying an object onto itself (rule 11.1).
     pub metadata_by_copy: bool,
     /// Copies in flight at most.
@@ -149,6 +151,7 @@ impl Default for Config {
             give_up_after_millis: 3_600_000,
             request_lifetime: RequestLifetime::fixed(60_000),
             copy_bytes_max: 5 << 30,
+            conditions: true,
             metadata_by_copy: true,
             copies_max: 64,
             passes_max: 16,

@@ -125,6 +125,8 @@ pub enum Effect {
         upload: Upload,
         /// CRC32C of the whole.
         crc32c: u32,
+        /// What has to stand there until then.
+        expected: Expected,
     },
     /// Give an upload up; not answered. Aborting fences its late completion (rule 4.3).
     Abort {
@@ -146,6 +148,8 @@ pub enum Effect {
         path: RelPath,
         /// What travels with it.
         metadata: Metadata,
+        /// What has to stand there until then.
+        expected: Expected,
     },
     /// Write a directory marker; answered by `Input::Written`.
     PutMarker {
@@ -157,13 +161,15 @@ pub enum Effect {
         path: RelPath,
         /// What travels with it.
         metadata: Metadata,
+        /// What has to stand there until then.
+        expected: Expected,
     },
     /// Remove objects, in this order; answered by `Input::Removed`.
     Remove {
         /// Answer with this.
         ticket: Ticket,
-        /// What: attempt and path each.
-        items: Vec<(AttemptNumber, RelPath)>,
+        /// What.
+        items: Vec<Removal>,
     },
     /// What stands on the target at a path (rule 4.1); answered by `Input::Inspected`.
     Inspect {
@@ -204,6 +210,29 @@ pub enum Effect {
     Finish(Finish),
 }
 
+/// What the ledger believes to stand at a key: a write that finds something else there takes no
+/// effect and ends as `Written::Unexpected` (rule 4.4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// Whatever stands there.
+    Anything,
+    /// Nothing.
+    Nothing,
+    /// The object with this entity tag.
+    Object(String),
+}
+
+/// One object to be removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removal {
+    /// Which attempt.
+    pub attempt: AttemptNumber,
+    /// Where.
+    pub path: RelPath,
+    /// What goes; anything else stays.
+    pub expected: Expected,
+}
+
 /// One file to be copied.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CopyJob {
@@ -215,6 +244,8 @@ pub struct CopyJob {
     pub path: RelPath,
     /// The pinned file.
     pub node: FileNode,
+    /// What has to stand there until then, if the copy ends as an object.
+    pub expected: Expected,
     /// An upload of the same bytes that was begun before.
     pub resume: Option<Upload>,
     /// A live change, which goes ahead of the backlog.

@@ -292,6 +292,9 @@ pub enum Written {
     },
     /// The source changed under the reading, or is gone; nothing was made visible.
     SourceMoved,
+    /// It did not take effect and will not: something else stands there than was expected, or
+    /// nothing does (rule 4.4).
+    Unexpected(Failure),
     /// The request may have taken effect, or may yet (rule 4.1).
     Unknown(Failure),
     /// It did not take effect and will not.

@@ -83,7 +83,7 @@ pub enum Parked {
     /// Gone at the source; the guard has not looked at its removal yet (rule 5.6).
     Removal,
     /// An object stands in its place that was not written by this migration, and a person decides
-    /// (`--existing refuse`).
+    /// (`--existing refuse`, or it came after the first look at the target).
     Foreign,
 }
 
@@ -187,7 +187,7 @@ pub struct Part {
     pub etag: String,
 }
 
-/// An object that stood under the target before this migration wrote there.
+/// An object under the target that this migration did not write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Found {
     /// Where, as a path of the source.
@@ -204,6 +204,10 @@ pub struct Found {
     pub metadata: Option<Metadata>,
     /// The migration that wrote it, if one did.
     pub migration: Option<String>,
+    /// It came after this migration's first look at the target, and is not written over unless
+    /// that is asked for (rule 4.4). Kept by the ledger beside the other fields.
+    #[serde(skip)]
+    pub late: bool,
 }
 
 /// A rename of which the old end's objects may still be of use (rule 6.1). Removals at or under

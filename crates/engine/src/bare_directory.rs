@@ -7,7 +7,7 @@ use std::sync::{Mutex as Lock, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
-use whimbrel_core::number::AttemptNumber;
+use whimbrel_core::effect::{Expected, Removal};
 use whimbrel_core::path::RelPath;
 use whimbrel_ledger::{Ledger, LedgerError};
 use whimbrel_store::error::StoreError;
@@ -33,9 +33,9 @@ pub(crate) struct Directories {
 
 impl Directories {
     /// Something went below these directories' paths.
-    pub(crate) fn removed(&self, items: &[(AttemptNumber, RelPath)]) {
+    pub(crate) fn removed(&self, items: &[Removal]) {
         let now = Instant::now();
-        self.above().extend(items.iter().filter_map(|(_, path)| Some((path.parent()?, now))));
+        self.above().extend(items.iter().filter_map(|it| Some((it.path.parent()?, now))));
     }
 
     /// True if a look could find something and none is under way.
@@ -116,7 +116,7 @@ impl World {
         }
         let Ok(key) = self.keys.key(&directory.marker()) else { return true };
         // One that is not empty stays, and so does one that cannot be removed.
-        match self.target.remove(&[key]).await {
+        match self.target.remove(&[(key, Expected::Anything)]).await {
             Ok(_) => {
                 let parent = directory.parent().filter(|parent| !parent.is_root());
                 directories.above().extend(parent.map(|parent| (parent, since)));

@@ -71,21 +71,22 @@ impl World {
                 let _lane = self.lanes.transfers.acquire().await;
                 (job.ticket, self.carrier.copy(&job, &self.inputs).await)
             }
-            Effect::Complete { ticket, attempt: _, path, upload, crc32c } => {
+            Effect::Complete { ticket, attempt: _, path, upload, crc32c, expected } => {
                 let _lane = self.lanes.target_calls.acquire().await;
-                (ticket, self.carrier.complete(&path, &upload, crc32c).await)
+                (ticket, self.carrier.complete(&path, &upload, crc32c, &expected).await)
             }
-            Effect::Relocate { ticket, attempt, from, path, metadata } => {
+            Effect::Relocate { ticket, attempt, from, path, metadata, expected } => {
                 let _lane = self.lanes.target_calls.acquire().await;
-                (ticket, self.carrier.relocate(attempt, &from, &path, metadata).await)
+                let copied = self.carrier.relocate(attempt, &from, &path, metadata, &expected);
+                (ticket, copied.await)
             }
-            Effect::PutMarker { ticket, attempt, path, metadata } => {
+            Effect::PutMarker { ticket, attempt, path, metadata, expected } => {
                 let _lane = self.lanes.target_calls.acquire().await;
                 let _alone = match &self.directories {
                     Some(directories) => Some(directories.alone.lock().await),
                     None => None,
                 };
-                (ticket, self.carrier.put_marker(attempt, &path, metadata).await)
+                (ticket, self.carrier.put_marker(attempt, &path, metadata, &expected).await)
             }
             Effect::Remove { ticket, items } => {
                 let _lane = self.lanes.target_calls.acquire().await;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use whimbrel_core::effect::Expected;
 use whimbrel_core::input::Standing;
 use whimbrel_core::record::Part;
 use whimbrel_store::error::StoreError;
@@ -50,10 +51,11 @@ impl Target for LimitedTarget {
         key: &'a [u8],
         body: Vec<Bytes>,
         stamp: &'a Stamp,
+        expected: &'a Expected,
     ) -> Answer<'a, Standing> {
         Box::pin(async move {
             self.request(&body).await;
-            self.inner.put(key, body, stamp).await
+            self.inner.put(key, body, stamp, expected).await
         })
     }
 
@@ -83,10 +85,11 @@ impl Target for LimitedTarget {
         upload: &'a str,
         parts: &'a [Part],
         crc32c: u32,
+        expected: &'a Expected,
     ) -> Answer<'a, Standing> {
         Box::pin(async move {
             self.request(&[]).await;
-            self.inner.complete_upload(key, upload, parts, crc32c).await
+            self.inner.complete_upload(key, upload, parts, crc32c, expected).await
         })
     }
 
@@ -102,17 +105,21 @@ impl Target for LimitedTarget {
         from: &'a CopySource,
         key: &'a [u8],
         stamp: &'a Stamp,
+        expected: &'a Expected,
     ) -> Answer<'a, Standing> {
         Box::pin(async move {
             self.request(&[]).await;
-            self.inner.copy(from, key, stamp).await
+            self.inner.copy(from, key, stamp, expected).await
         })
     }
 
-    fn remove<'a>(&'a self, keys: &'a [Vec<u8>]) -> Answer<'a, Vec<Result<(), StoreError>>> {
+    fn remove<'a>(
+        &'a self,
+        items: &'a [(Vec<u8>, Expected)],
+    ) -> Answer<'a, Vec<Result<(), StoreError>>> {
         Box::pin(async move {
             self.request(&[]).await;
-            self.inner.remove(keys).await
+            self.inner.remove(items).await
         })
     }
 

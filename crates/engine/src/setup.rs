@@ -80,6 +80,7 @@ impl Setup {
             root_key: self.source.root_key(),
             request_lifetime: abilities.request_lifetime,
             copy_bytes_max: abilities.copy_bytes_max,
+            conditions: abilities.conditions.writes,
             metadata_by_copy: abilities.metadata_by_copy,
             copies_max: self.transfers,
             claims_max: claims_max(self.config.pending_max),

@@ -24,7 +24,8 @@ impl Writes {
             Effect::Relocate { attempt, path, .. } => one("relocation", attempt, path),
             Effect::PutMarker { attempt, path, .. } => one("marker", attempt, path),
             Effect::Remove { items, .. } => {
-                Some(Self { operation: "removal", items: items.clone() })
+                let items = items.iter().map(|it| (it.attempt, it.path.clone())).collect();
+                Some(Self { operation: "removal", items })
             }
             Effect::Abort { .. }
             | Effect::Persist { .. }

@@ -228,6 +228,7 @@ impl World {
             crc32c,
             metadata: object.metadata,
             migration: object.migration,
+            late: false,
         }))
     }
 

@@ -3,7 +3,6 @@
 use rusqlite::Connection;
 use whimbrel_core::commit_marker;
 use whimbrel_core::path::RelPath;
-use whimbrel_core::record::Found;
 
 use crate::codec::{self, Kind};
 use crate::directory_record;
@@ -100,7 +99,7 @@ fn found(sql: &Connection, names: Names) -> Result<u64> {
     let mut count = 0;
     while let Some(row) = rows.next()? {
         let record = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
-        let found: Found = codec::decode(Kind::Found, record)?;
+        let found = crate::found::decoded(record)?;
         if names.key(&found.path) != key(row)? {
             return Err(LedgerError::damaged(format!("what was found at {}", found.path)));
         }

@@ -20,6 +20,7 @@ pub(crate) enum Kind {
     Found = 9,
     Row = 10,
     Directory = 11,
+    FoundLate = 12,
 }
 
 const SUM_BYTES: usize = 4;

@@ -14,11 +14,7 @@ pub(crate) fn put(sql: &Connection, names: Names, found: &Found) -> Result<bool>
     let new = !drop(sql, names, &found.path)?;
     let key = names.key(&found.path);
     sql.prepare_cached("INSERT INTO found (directory, name, record) VALUES (?1, ?2, ?3)")?
-        .execute(params![
-            key.directory.as_bytes(),
-            key.name.as_ref(),
-            codec::encode(Kind::Found, found)?
-        ])?;
+        .execute(params![key.directory.as_bytes(), key.name.as_ref(), encoded(found)?])?;
     Ok(new)
 }
 
@@ -38,8 +34,7 @@ pub(crate) fn get(sql: &Connection, names: Names, path: &RelPath) -> Result<Opti
         .prepare_cached("SELECT record FROM found WHERE directory = ?1 AND name = ?2")?
         .query_row(params![key.directory.as_bytes(), key.name.as_ref()], |row| row.get(0))
         .optional()?;
-    let found: Option<Found> =
-        record.map(|record| codec::decode(Kind::Found, &record)).transpose()?;
+    let found: Option<Found> = record.map(|record| decoded(&record)).transpose()?;
     match &found {
         Some(found) if found.path != *path => {
             Err(LedgerError::damaged(format!("what was found at {} stands elsewhere", found.path)))
@@ -70,7 +65,7 @@ pub(crate) fn children(
     while let Some(row) = rows.next()? {
         let name = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
         let record = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
-        let found: Found = codec::decode(Kind::Found, record)?;
+        let found = decoded(record)?;
         if found.path != names.child(directory, name) {
             let what = format!("what was found at {} stands elsewhere", found.path);
             return Err(LedgerError::damaged(what));
@@ -78,4 +73,17 @@ pub(crate) fn children(
         all.push(found);
     }
     Ok(all)
+}
+
+/// Those that came late are told from the others by the kind of their record.
+fn encoded(found: &Found) -> Result<Vec<u8>> {
+    codec::encode(if found.late { Kind::FoundLate } else { Kind::Found }, found)
+}
+
+/// The object of a record.
+pub(crate) fn decoded(record: &[u8]) -> Result<Found> {
+    match codec::decode(Kind::FoundLate, record) {
+        Ok(found) => Ok(Found { late: true, ..found }),
+        Err(_) => codec::decode(Kind::Found, record),
+    }
 }

@@ -70,6 +70,10 @@ pub struct Options {
     pub asks_a_person: bool,
     /// Times that a person confirms whatever is held besides.
     pub confirmations: u32,
+    /// The target minds what is expected to stand at a key.
+    pub conditions: bool,
+    /// Times that somebody else writes to the target, or removes something there.
+    pub intrusions: u32,
 }
 
 impl Options {
@@ -79,6 +83,7 @@ impl Options {
         let pending_max = if rng.u8(..4) == 0 { rng.u64(2..12) } else { 1_000 };
         let percent = |rng: &mut Rng, max: u8| if calm { 0 } else { rng.u8(..=max) };
         let (removal_guard, confirmations) = Self::draw_guard(rng);
+        let (conditions, intrusions) = Self::draw_foreign_writer(rng);
         Self {
             operations: rng.u64(4..120),
             names: rng.usize(2..5),
@@ -108,8 +113,10 @@ impl Options {
             restores: if rng.u8(..5) == 0 { 1 } else { 0 },
             stops: if rng.u8(..3) == 0 { rng.u32(1..3) } else { 0 },
             removal_guard,
-            asks_a_person: removal_guard != RemovalGuard::default(),
+            asks_a_person: removal_guard != RemovalGuard::default() || intrusions > 0,
             confirmations,
+            conditions,
+            intrusions,
         }
     }
 
@@ -122,6 +129,13 @@ impl Options {
         let (count_max, share_max_percent) = (Some(rng.u64(..4)), Some(rng.u64(10..70)));
         let guard = RemovalGuard { count_max, share_max_percent };
         (guard, rng.u32(..3))
+    }
+
+    /// The same.
+    fn draw_foreign_writer(rng: &Rng) -> (bool, u32) {
+        let mut rng = Rng::with_seed(rng.get_seed().rotate_left(17));
+        let intrusions = if rng.u8(..3) == 0 { rng.u32(1..8) } else { 0 };
+        (rng.u8(..4) > 0, intrusions)
     }
 
     /// No weather at all: for histories that are written down.
@@ -156,6 +170,9 @@ impl Options {
             removal_guard: RemovalGuard::default(),
             asks_a_person: false,
             confirmations: 0,
+            // Conditions would spare most histories what they are told for.
+            conditions: false,
+            intrusions: 0,
         }
     }
 }

@@ -40,6 +40,9 @@ pub const PERIOD_STEPS: u64 = 97;
 pub fn differences(source: &Source, target: &Target, kept: bool) -> Option<String> {
     for (path, file) in source.files() {
         let Some((content, length, mode)) = file else { continue };
+        if target.disturbed.contains(&path) {
+            continue;
+        }
         match target.objects.get(&path) {
             None => return Some(format!("{path} is missing")),
             Some(object) if object.content != content || object.length != length => {
@@ -67,6 +70,7 @@ pub fn differences(source: &Source, target: &Target, kept: bool) -> Option<Strin
         .objects
         .iter()
         .filter(|(_, object)| !kept || matches!(object.writer, Writer::Ours(_)))
+        .filter(|(path, _)| !target.disturbed.contains(*path))
         .find_map(|(path, object)| extra(source, &files, path, object.content))
 }
 
@@ -104,7 +108,8 @@ pub fn untrue_row(
     // A row of an older history is believed by nobody (rule 1.7).
     let believed = ledger.meta().is_ok_and(|meta| meta.epoch == row.epoch);
     let known = believed && !matches!(row.identity, Identity::Unknown | Identity::Marker);
-    if !known || row.path.is_marker() || is_moving(ledger, path) {
+    let disturbed = target.disturbed.contains(path);
+    if !known || disturbed || row.path.is_marker() || is_moving(ledger, path) {
         return None;
     }
     match target.objects.get(path) {
@@ -134,6 +139,7 @@ pub fn false_claim(
     let aside = |path: &RelPath| {
         parked.iter().any(|(entry, _)| entry.path.contains(path))
             || is_moving(ledger, path)
+            || target.disturbed.contains(path)
             || source.last_touch(path) > as_of
     };
     let files = source.files();
@@ -169,6 +175,7 @@ pub fn early_commit_marker(
             && path.parent().as_ref() == Some(&group)
             && source.last_touch(path) <= closed
             && !doubtful(ledger, path)
+            && !target.disturbed.contains(path)
             && target.objects.get(path).is_none_or(|object| object.content != *content)
     });
     late.map(|(path, _)| format!("{marker} is visible before {path}"))

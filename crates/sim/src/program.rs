@@ -73,6 +73,21 @@ pub fn furnish(source: &Source, options: &Options, rng: &mut Rng) -> Target {
     target
 }
 
+/// Somebody else writes over a key of the source, makes one, or removes one.
+pub fn intrude(source: &Source, target: &mut Target, options: &Options, rng: &mut Rng) {
+    if rng.u8(..3) == 0 {
+        let ours = |path: &&RelPath| !path.is_marker();
+        let standing: Vec<RelPath> = target.objects.keys().filter(ours).cloned().collect();
+        if let Some(path) = rng.choice(standing) {
+            target.take_away(&path);
+        }
+        return;
+    }
+    let file = any_file(source, rng).filter(|_| rng.u8(..4) > 0);
+    let path = file.unwrap_or_else(|| any_path(options, rng));
+    target.intrude(path, FOREIGN + rng.u64(100..1_000));
+}
+
 /// Closes what is still open, so that everything can be compared.
 pub fn settle(source: &mut Source) {
     let open: Vec<RelPath> = source

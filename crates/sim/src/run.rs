@@ -8,14 +8,14 @@ mod target_side;
 use std::collections::BTreeMap;
 
 use fastrand::Rng;
-use whimbrel_core::config::{Config, Extras};
+use whimbrel_core::config::{Config, Existing, Extras};
 use whimbrel_core::effect::{CopyJob, Effect, Finish, Report, ReportKind};
 use whimbrel_core::failure::{Failure, FailureKind, Side};
 use whimbrel_core::input::{Examined, Input};
 use whimbrel_core::migration::Migration;
 use whimbrel_core::number::Time;
 use whimbrel_core::path::Namespace;
-use whimbrel_core::record::{Change, Upload};
+use whimbrel_core::record::{Change, Parked, Upload};
 use whimbrel_ledger::{Ledger, LedgerError};
 
 pub use script::Way;
@@ -24,7 +24,7 @@ use crate::options::Options;
 use crate::oracle::{self, Verdict};
 use crate::program;
 use crate::world::source::{Content, ROOT_ID, Source};
-use crate::world::target::{Target, Write};
+use crate::world::target::{Applied, Target, Write};
 
 /// Something that happens at a time.
 #[derive(Debug)]
@@ -49,6 +49,8 @@ enum Happening {
     Stop,
     /// A person confirms what is held.
     Confirm,
+    /// Somebody else writes to the target, or removes something there.
+    Intrude,
     /// The root is renamed away (another may take its place), or back.
     MoveRoot(bool),
     /// The source's state is kept, to be restored later.
@@ -126,7 +128,9 @@ impl Run {
         for _ in 0..options.head_start {
             program::operate(&mut source, &options, &mut rng);
         }
-        let target = program::furnish(&source, &options, &mut rng);
+        let mut target = program::furnish(&source, &options, &mut rng);
+        target.conditions = options.conditions;
+        target.told = (options.existing == Existing::Replace, options.extras == Extras::Remove);
         let mut ledger =
             Ledger::open_in_memory(Namespace::Tree).map_err(|error| error.to_string())?;
         let now = Time(1_000_000);
@@ -166,6 +170,10 @@ impl Run {
         let horizon = self.options.operations * self.options.latency_max * 2 + 200;
         for number in 1..=u64::from(self.options.confirmations) {
             self.at(horizon * number / 3, Happening::Confirm);
+        }
+        for _ in 0..self.options.intrusions {
+            let at = self.rng.u64(..horizon);
+            self.at(at, Happening::Intrude);
         }
         for _ in 0..self.options.crashes {
             let at = self.rng.u64(..horizon);
@@ -222,6 +230,7 @@ impl Run {
         if self.finished.is_some() && self.goes_on() {
             if let Some(Finish::Guard(_)) = self.finished.take() {
                 self.confirm_at_rest();
+                self.clear_away();
             }
             self.crash();
             self.drain();
@@ -269,6 +278,28 @@ impl Run {
         }
     }
 
+    /// Somebody else writes to the target, or removes something there. What comes before the first
+    /// look at the target is another story.
+    fn intrude(&mut self) {
+        let looked = self.ledger.as_ref().and_then(|ledger| ledger.meta().ok());
+        if looked.is_none_or(|meta| !meta.inventory_done) {
+            return;
+        }
+        program::intrude(&self.source, &mut self.target, &self.options, &mut self.rng);
+    }
+
+    /// A person removes foreign objects that are held. What is not known to the ledger stays known
+    /// to us as disturbed.
+    fn clear_away(&mut self) {
+        let parked = self.ledger.as_ref().and_then(|ledger| ledger.parked(None, 10_000).ok());
+        for (entry, _) in parked.into_iter().flatten() {
+            if entry.parked == Some(Parked::Foreign) {
+                self.target.objects.remove(&entry.path);
+                self.target.disturbed.remove(&entry.path);
+            }
+        }
+    }
+
     fn tick(&mut self, deadline: Time) {
         self.now = self.now.max(deadline);
         self.core.handle(self.now, Input::Tick);
@@ -289,6 +320,7 @@ impl Run {
             Happening::Land(write) => {
                 self.apply(write);
             }
+            Happening::Intrude => self.intrude(),
             Happening::Stop => self.core.handle(self.now, Input::Stop),
             Happening::Confirm => self.core.handle(self.now, Input::Confirm),
             Happening::MoveRoot(away) => {
@@ -353,6 +385,7 @@ impl Run {
                 | Happening::Purge
                 | Happening::Stop
                 | Happening::Confirm
+                | Happening::Intrude
                 | Happening::MoveRoot(_)
                 | Happening::Keep
                 | Happening::Restore => true,
@@ -518,17 +551,19 @@ impl Run {
     }
 
     /// Lets a write take effect, and looks at what readers of the target see now.
-    fn apply(&mut self, write: Write) -> bool {
+    fn apply(&mut self, write: Write) -> Applied {
         let key = match &write {
-            Write::Put(path, _) | Write::Complete(_, path, _) => Some(path.clone()),
-            Write::Remove(_) => None,
+            Write::Put(path, ..) | Write::Complete(_, path, ..) => Some(path.clone()),
+            Write::Remove(..) => None,
         };
-        let took_effect = self.target.apply(write);
+        let applied = self.target.apply(write);
+        let trampled = self.target.trampled.take();
+        self.problem = self.problem.take().or(trampled);
         if let (Some(path), Some(ledger), true) = (key, &self.ledger, self.history_is_told()) {
             let early = oracle::early_commit_marker(&self.source, &self.target, ledger, &path);
             self.problem = self.problem.take().or(early);
         }
-        took_effect
+        applied
     }
 
     /// Rows that a batch wrote are true.
@@ -587,6 +622,7 @@ fn config(options: &Options) -> Config {
         pending_max: options.pending_max,
         request_lifetime: options.request_lifetime,
         copy_bytes_max: options.copy_bytes_max,
+        conditions: options.conditions,
         copies_max: 4,
         passes_max: 3,
         claims_max: 16,

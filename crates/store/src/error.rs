@@ -25,6 +25,10 @@ pub enum StoreError {
     /// Something else stands in the way.
     #[error("{message}")]
     Conflict { message: String, remedy: String },
+    /// Something else stands at a key than was expected there, or nothing does (rule 4.4): the
+    /// write took no effect.
+    #[error("{message}")]
+    Unexpected { message: String },
     /// No space left.
     #[error("{message}")]
     Full { message: String, remedy: String },
@@ -52,7 +56,7 @@ impl StoreError {
             Self::Denied { .. } => FailureKind::Denied,
             Self::Missing { .. } => FailureKind::Missing,
             Self::Refused { .. } => FailureKind::Refused,
-            Self::Conflict { .. } => FailureKind::Conflict,
+            Self::Conflict { .. } | Self::Unexpected { .. } => FailureKind::Conflict,
             Self::Full { .. } => FailureKind::Full,
             Self::Corrupt { .. } => FailureKind::Corrupt,
             Self::Moved { .. } => FailureKind::Moved,
@@ -72,7 +76,7 @@ impl StoreError {
             | Self::Full { remedy, .. }
             | Self::Corrupt { remedy, .. }
             | Self::Unsupported { remedy, .. } => remedy,
-            Self::Moved { .. } | Self::Unknown { .. } => "",
+            Self::Moved { .. } | Self::Unknown { .. } | Self::Unexpected { .. } => "",
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use whimbrel_core::config::RequestLifetime;
+use whimbrel_core::effect::Expected;
 use whimbrel_core::failure::FailureKind;
 use whimbrel_core::input::Standing;
 use whimbrel_core::metadata::Metadata;
@@ -14,7 +15,9 @@ use crate::source::{Answer, ByteStream};
 
 /// Where the objects go. Keys are the target's own: prefix and mapping are applied by the caller.
 /// Nothing is tried twice in here: a write whose outcome is not known ends with
-/// `StoreError::Unknown`, and the caller decides (rule 4.1).
+/// `StoreError::Unknown`, and the caller decides (rule 4.1). What makes something visible, or
+/// removes it, names what is expected to stand at its key; where something else stands it takes no
+/// effect and ends with `StoreError::Unexpected` (rule 4.4). Directories are not compared.
 pub trait Target: Send + Sync {
     /// For people: the URL that it was opened for, without secrets.
     fn describe(&self) -> String;
@@ -27,8 +30,13 @@ pub trait Target: Send + Sync {
 
     /// Writes one object from memory. At return it is durable as the target understands it, and
     /// its CRC32C was checked by the target where it can.
-    fn put<'a>(&'a self, key: &'a [u8], body: Vec<Bytes>, stamp: &'a Stamp)
-    -> Answer<'a, Standing>;
+    fn put<'a>(
+        &'a self,
+        key: &'a [u8],
+        body: Vec<Bytes>,
+        stamp: &'a Stamp,
+        expected: &'a Expected,
+    ) -> Answer<'a, Standing>;
 
     /// Begins a multipart upload; the answer names it.
     fn open_upload<'a>(&'a self, key: &'a [u8], stamp: &'a Stamp) -> Answer<'a, String>;
@@ -49,6 +57,7 @@ pub trait Target: Send + Sync {
         upload: &'a str,
         parts: &'a [Part],
         crc32c: u32,
+        expected: &'a Expected,
     ) -> Answer<'a, Standing>;
 
     /// Gives an upload up: no late completion can take effect (rule 4.3). Fine if it is gone.
@@ -62,10 +71,14 @@ pub trait Target: Send + Sync {
         from: &'a CopySource,
         key: &'a [u8],
         stamp: &'a Stamp,
+        expected: &'a Expected,
     ) -> Answer<'a, Standing>;
 
     /// Removes objects in order; fine if nothing stands there. One outcome per key.
-    fn remove<'a>(&'a self, keys: &'a [Vec<u8>]) -> Answer<'a, Vec<Result<(), StoreError>>>;
+    fn remove<'a>(
+        &'a self,
+        items: &'a [(Vec<u8>, Expected)],
+    ) -> Answer<'a, Vec<Result<(), StoreError>>>;
 
     /// What stands at a key, with stored checksum and user metadata; `None` if nothing.
     fn inspect<'a>(&'a self, key: &'a [u8]) -> Answer<'a, Option<Object>>;
@@ -99,6 +112,8 @@ pub struct Abilities {
     /// `Object::crc32c` was checked by the store and cannot stay behind when the bytes change.
     /// False where it is a note beside the bytes: good enough to find what to copy, no proof.
     pub checksums_kept: bool,
+    /// Where it minds what is expected to stand at a key (rule 4.4).
+    pub conditions: Conditions,
     /// Objects carry user metadata and can be given new metadata by `copy` onto themselves.
     pub metadata_by_copy: bool,
     /// Directory markers are objects (object stores); else directories are made.
@@ -106,6 +121,27 @@ pub struct Abilities {
     /// How long a write may still take effect after its call ended without an answer, or after its
     /// process died (rule 4.2); zero where none outlives its process.
     pub request_lifetime: RequestLifetime,
+}
+
+/// Which writes mind what is expected to stand at their key. Others are not to be given anything
+/// else than `Expected::Anything`: their caller may look at the key before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Conditions {
+    /// `put`; and `inspect` says who wrote an object. Without it none of the others counts.
+    pub writes: bool,
+    /// `complete_upload`.
+    pub uploads: bool,
+    /// `copy` to another key. Onto its own, a copy names what stands there.
+    pub copies: bool,
+    /// `remove`.
+    pub removals: bool,
+}
+
+impl Conditions {
+    /// All of them, or none.
+    pub fn all(minded: bool) -> Self {
+        Self { writes: minded, uploads: minded, copies: minded, removals: minded }
+    }
 }
 
 /// What every write carries.

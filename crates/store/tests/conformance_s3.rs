@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, reason = "a test says what it found by failing")]
 
 use bytes::Bytes;
+use whimbrel_core::effect::Expected;
 use whimbrel_store::conformance::{
     Row, SourceWrite, TargetFacts, broken, check_source, check_target,
 };
@@ -88,7 +89,7 @@ async fn write(target: &S3Target, order: SourceWrite<'_>) -> Result<bool, String
         }
         SourceWrite::Directory(_) => return Ok(false),
         SourceWrite::Remove(path) => {
-            let keys = [[b"in/", path].concat()];
+            let keys = [([b"in/", path].concat(), Expected::Anything)];
             let outcomes = target.remove(&keys).await.map_err(text)?;
             return outcomes
                 .into_iter()
@@ -102,7 +103,11 @@ async fn write(target: &S3Target, order: SourceWrite<'_>) -> Result<bool, String
         return Ok(false);
     }
     let stamp = Stamp::default();
-    target.put(&key, vec![Bytes::from(body)], &stamp).await.map(|_| true).map_err(text)
+    target
+        .put(&key, vec![Bytes::from(body)], &stamp, &Expected::Anything)
+        .await
+        .map(|_| true)
+        .map_err(text)
 }
 
 fn source_keeps(server: &dyn S3Server) {

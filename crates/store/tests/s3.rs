@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
+use whimbrel_core::effect::Expected;
 use whimbrel_core::entry::{FileNode, Node};
 use whimbrel_core::failure::FailureKind;
 use whimbrel_core::metadata::Metadata;
@@ -77,7 +78,9 @@ async fn keys(target: &S3Target, prefix: &[u8]) -> Vec<String> {
 
 /// What every server must do alike.
 async fn whole_life_of_objects(target: &S3Target) {
-    let small = target.put(b"p/a", vec![Bytes::from("he"), Bytes::from("llo")], &stamp(1)).await;
+    let small = target
+        .put(b"p/a", vec![Bytes::from("he"), Bytes::from("llo")], &stamp(1), &Expected::Anything)
+        .await;
     let small = small.unwrap();
     assert_eq!(small.crc32c, Some(0x9a71_bb4c));
     let found = target.inspect(b"p/a").await.unwrap().unwrap();
@@ -95,7 +98,10 @@ async fn whole_life_of_objects(target: &S3Target) {
         parts.insert(0, target.put_part(b"p/large", &upload, number, body).await.unwrap());
     }
     let crc = crc32c::crc32c(&pieces.concat());
-    let large = target.complete_upload(b"p/large", &upload, &parts, crc).await.unwrap();
+    let large = target
+        .complete_upload(b"p/large", &upload, &parts, crc, &Expected::Anything)
+        .await
+        .unwrap();
     let found = target.inspect(b"p/large").await.unwrap().unwrap();
     assert_eq!((found.length, found.crc32c), (5 * MIB as u64 + 1000, Some(crc)));
     assert_eq!((found.attempt, found.etag), (Some(2), large.etag));
@@ -108,11 +114,11 @@ async fn whole_life_of_objects(target: &S3Target) {
 
     copies(target, small.etag).await;
 
-    target.put(b"p/d/", Vec::new(), &stamp(6)).await.unwrap();
+    target.put(b"p/d/", Vec::new(), &stamp(6), &Expected::Anything).await.unwrap();
     assert_eq!(keys(target, b"p/").await, ["p/a", "p/b", "p/d/", "p/large"]);
     assert_eq!(target.inspect(b"p/d/").await.unwrap().unwrap().length, 0);
-    let all: Vec<Vec<u8>> =
-        ["p/a", "p/b", "p/d/", "p/large", "p/none"].map(|k| k.as_bytes().to_vec()).into();
+    let all = ["p/a", "p/b", "p/d/", "p/large", "p/none"]
+        .map(|key| (key.as_bytes().to_vec(), Expected::Anything));
     let outcomes = target.remove(&all).await.unwrap();
     assert!(outcomes.len() == 5 && outcomes.iter().all(Result::is_ok), "{outcomes:?}");
     assert_eq!(keys(target, b"p/").await, Vec::<String>::new());
@@ -127,16 +133,46 @@ async fn copies(target: &S3Target, etag: Option<String>) {
         length: 5,
         crc32c: Some(0x9a71_bb4c),
     };
-    let copy = target.copy(&from, b"p/b", &stamp(4)).await.unwrap();
+    let copy = target.copy(&from, b"p/b", &stamp(4), &Expected::Anything).await.unwrap();
     assert_eq!(copy.crc32c, Some(0x9a71_bb4c));
     let found = target.inspect(b"p/b").await.unwrap().unwrap();
     assert_eq!((found.attempt, found.crc32c), (Some(4), Some(0x9a71_bb4c)));
     let other = CopySource { etag: Some("\"0123\"".to_owned()), ..from.clone() };
-    let refused = target.copy(&other, b"p/c", &stamp(5)).await;
+    let refused = target.copy(&other, b"p/c", &stamp(5), &Expected::Anything).await;
     assert!(matches!(refused, Err(StoreError::Conflict { .. })), "{refused:?}");
     let gone = CopySource { key: b"p/none".to_vec(), ..from };
-    let refused = target.copy(&gone, b"p/c", &stamp(5)).await;
+    let refused = target.copy(&gone, b"p/c", &stamp(5), &Expected::Anything).await;
     assert!(matches!(refused, Err(StoreError::Conflict { .. })), "{refused:?}");
+}
+
+/// Writes that find something else than they expect take no effect (rule 4.4).
+async fn conditions(target: &S3Target) {
+    let minded = target.abilities().conditions;
+    assert!(minded.writes, "{minded:?}");
+    let body = |text: &'static str| vec![Bytes::from(text)];
+    let unexpected =
+        |outcome: &Result<_, StoreError>| matches!(outcome, Err(StoreError::Unexpected { .. }));
+    let key = b"p/minded";
+    let first = target.put(key, body("1"), &stamp(1), &Expected::Nothing).await.unwrap();
+    let again = target.put(key, body("2"), &stamp(2), &Expected::Nothing).await;
+    assert!(unexpected(&again), "{again:?}");
+    let ours = Expected::Object(first.etag.unwrap());
+    let second = target.put(key, body("3"), &stamp(3), &ours).await.unwrap();
+    let late = target.put(key, body("4"), &stamp(4), &ours).await;
+    assert!(unexpected(&late), "{late:?}");
+    let gone = target.put(b"p/gone", body("5"), &stamp(5), &ours).await;
+    assert!(unexpected(&gone), "{gone:?}");
+    if minded.uploads {
+        let upload = target.open_upload(key, &stamp(6)).await.unwrap();
+        let part = target.put_part(key, &upload, 1, body("6")).await.unwrap();
+        let crc = crc32c::crc32c(b"6");
+        let done = target.complete_upload(key, &upload, &[part], crc, &ours).await;
+        assert!(unexpected(&done), "{done:?}");
+        target.abort_upload(key, &upload).await.unwrap();
+    }
+    assert_eq!(target.inspect(key).await.unwrap().unwrap().etag, second.etag);
+    assert_eq!(content(target, key).await, b"3");
+    target.remove(&[(key.to_vec(), Expected::Anything)]).await.unwrap();
 }
 
 #[test]
@@ -167,8 +203,9 @@ fn versitygw_as_a_target() {
         assert!(target.abilities().metadata_by_copy);
         assert_eq!(target.abilities().copy_bytes_max, 5 << 30, "its ranges' checksums are wrong");
         whole_life_of_objects(&target).await;
-        target.put(b"p/x", Vec::new(), &stamp(1)).await.unwrap();
-        let below = target.put(b"p/x/y", Vec::new(), &stamp(1)).await;
+        conditions(&target).await;
+        target.put(b"p/x", Vec::new(), &stamp(1), &Expected::Anything).await.unwrap();
+        let below = target.put(b"p/x/y", Vec::new(), &stamp(1), &Expected::Anything).await;
         assert!(matches!(below, Err(StoreError::Conflict { .. })), "{below:?}");
     });
 }
@@ -184,7 +221,7 @@ fn leftovers_of_a_killed_probe_are_swept() {
         let [own, old] = ["p/.whimbrel-probe-m1.1/plain", "p/.whimbrel-probe-m2.1/x"];
         let [young, other] = ["p/.whimbrel-probe-m2.2/x", "p/.whimbrel-probed"];
         for key in [own, old, young, other] {
-            target.put(key.as_bytes(), Vec::new(), &stamp(1)).await.unwrap();
+            target.put(key.as_bytes(), Vec::new(), &stamp(1), &Expected::Anything).await.unwrap();
         }
         let file = File::open(server.data_directory().join("bucket").join(old)).unwrap();
         file.set_modified(SystemTime::now() - Duration::from_secs(3700)).unwrap();
@@ -243,9 +280,12 @@ fn keys_as_a_source() {
         let settings = |url| settings(server.endpoint(), url);
         let target = S3Target::open(&settings("s3://bucket/in")).await.unwrap();
         for key in ["in/b/c", "in/a", "in/é"] {
-            target.put(key.as_bytes(), vec![Bytes::from(key)], &stamp(1)).await.unwrap();
+            target
+                .put(key.as_bytes(), vec![Bytes::from(key)], &stamp(1), &Expected::Anything)
+                .await
+                .unwrap();
         }
-        target.put(b"in2", vec![Bytes::from("2")], &stamp(1)).await.unwrap();
+        target.put(b"in2", vec![Bytes::from("2")], &stamp(1), &Expected::Anything).await.unwrap();
         let source = S3Source::open(&settings("s3a://bucket/in/")).await.unwrap();
         let page = source.list(&RelPath::root(), None).await.unwrap().unwrap();
         let names: Vec<_> = page.entries.iter().map(|entry| entry.path.to_string()).collect();
@@ -275,7 +315,10 @@ async fn read_and_change(source: &S3Source, target: &S3Target, path: &RelPath, f
     assert_eq!(read(6..6).await.unwrap().concat(), b"");
     let crc = source.stored_checksum(path, file, file.identity.length()).await.unwrap();
     assert_eq!(crc, Some(crc32c::crc32c(b"in/b/c")));
-    target.put(b"in/b/c", vec![Bytes::from("other")], &stamp(2)).await.unwrap();
+    target
+        .put(b"in/b/c", vec![Bytes::from("other")], &stamp(2), &Expected::Anything)
+        .await
+        .unwrap();
     let moved = read(0..6).await;
     assert!(matches!(moved, Err(StoreError::Moved { .. })), "{moved:?}");
     let moved = source.stored_checksum(path, file, file.identity.length()).await;

@@ -1,9 +1,11 @@
 //! One source and one target, and the single pieces of work between them.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
+use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc::UnboundedSender;
-use whimbrel_core::effect::CopyJob;
+use whimbrel_core::effect::{CopyJob, Expected, Removal};
 use whimbrel_core::failure::{Failure, Side};
 use whimbrel_core::input::{Input, Standing, Written};
 use whimbrel_core::metadata::{Metadata, MetadataLevel};
@@ -13,10 +15,16 @@ use whimbrel_core::record::{Row, Upload};
 use whimbrel_store::error::StoreError;
 use whimbrel_store::key::KeyMap;
 use whimbrel_store::source::Source;
-use whimbrel_store::target::{CopySource, Stamp, Target};
+use whimbrel_store::target::{CopySource, Object, Stamp, Target};
 
 use crate::memory::Memory;
 use crate::outcome::{Ended, verified};
+
+/// Keys of one batch of removals that are looked at at the same time.
+const LOOKS_IN_FLIGHT: usize = 16;
+
+/// A key with what is expected to stand there.
+type KeyToRemove = (Vec<u8>, Expected);
 
 /// What holds for every piece of work of a run.
 #[derive(Clone, Debug)]
@@ -74,8 +82,14 @@ impl Carrier {
     }
 
     /// Makes an object of a staged upload.
-    pub async fn complete(&self, path: &RelPath, upload: &Upload, crc32c: u32) -> Written {
-        self.completed(path, upload, crc32c).await.unwrap_or_else(Written::from)
+    pub async fn complete(
+        &self,
+        path: &RelPath,
+        upload: &Upload,
+        crc32c: u32,
+        expected: &Expected,
+    ) -> Written {
+        self.completed(path, upload, crc32c, expected).await.unwrap_or_else(Written::from)
     }
 
     async fn completed(
@@ -83,10 +97,14 @@ impl Carrier {
         path: &RelPath,
         upload: &Upload,
         crc32c: u32,
+        expected: &Expected,
     ) -> Result<Written, Ended> {
         let key = self.key(path)?;
         let length = upload.parts.iter().map(|part| part.length).sum();
-        let answer = self.target.complete_upload(&key, &upload.id, &upload.parts, crc32c).await;
+        let minded = self.target.abilities().conditions.uploads;
+        let expected = &self.look_first(&key, expected, minded).await?;
+        let (id, parts) = (&upload.id, &upload.parts);
+        let answer = self.target.complete_upload(&key, id, parts, crc32c, expected).await;
         Ok(Written::Done(verified(answer.map_err(Ended::writing)?, length, Some(crc32c))?))
     }
 
@@ -102,8 +120,9 @@ impl Carrier {
         from: &Row,
         path: &RelPath,
         metadata: Metadata,
+        expected: &Expected,
     ) -> Written {
-        self.relocated(attempt, from, path, metadata).await.unwrap_or_else(Written::from)
+        self.relocated(attempt, from, path, metadata, expected).await.unwrap_or_else(Written::from)
     }
 
     async fn relocated(
@@ -112,6 +131,7 @@ impl Carrier {
         from: &Row,
         path: &RelPath,
         metadata: Metadata,
+        expected: &Expected,
     ) -> Result<Written, Ended> {
         let key = self.key(path)?;
         let source = CopySource {
@@ -122,7 +142,10 @@ impl Carrier {
             crc32c: from.crc32c,
         };
         let stamp = self.stamp(attempt, path, metadata).await?;
-        let standing = self.target.copy(&source, &key, &stamp).await.map_err(Ended::writing)?;
+        let minded = self.target.abilities().conditions.copies;
+        let expected = &self.look_first(&key, expected, minded).await?;
+        let copied = self.target.copy(&source, &key, &stamp, expected).await;
+        let standing = copied.map_err(Ended::writing)?;
         Ok(Written::Done(verified(standing, from.length, from.crc32c)?))
     }
 
@@ -132,8 +155,9 @@ impl Carrier {
         attempt: AttemptNumber,
         path: &RelPath,
         metadata: Metadata,
+        expected: &Expected,
     ) -> Written {
-        self.marked(attempt, path, metadata).await.unwrap_or_else(Written::from)
+        self.marked(attempt, path, metadata, expected).await.unwrap_or_else(Written::from)
     }
 
     async fn marked(
@@ -141,21 +165,25 @@ impl Carrier {
         attempt: AttemptNumber,
         path: &RelPath,
         metadata: Metadata,
+        expected: &Expected,
     ) -> Result<Written, Ended> {
         let key = self.key(path)?;
         let directory = path.parent().unwrap_or_default();
         let stamp = self.stamp(attempt, &directory, metadata).await?;
-        let standing = self.target.put(&key, Vec::new(), &stamp).await.map_err(Ended::writing)?;
+        let put = self.target.put(&key, Vec::new(), &stamp, expected).await;
+        let standing = put.map_err(Ended::writing)?;
         Ok(Written::Done(verified(standing, 0, None)?))
     }
 
     /// Removes objects in order; one outcome each.
-    pub async fn remove(&self, items: &[(AttemptNumber, RelPath)]) -> Vec<Written> {
-        // A path without a key was never written: nothing of it can stand there.
-        let keys: Vec<Option<Vec<u8>>> =
-            items.iter().map(|(_, path)| self.keys.key(path).ok()).collect();
-        let asked: Vec<Vec<u8>> = keys.iter().flatten().cloned().collect();
+    pub async fn remove(&self, items: &[Removal]) -> Vec<Written> {
+        let looks: Vec<_> = items.iter().map(|item| self.removable(item)).collect();
+        let looks: Vec<Result<Option<KeyToRemove>, Ended>> =
+            stream::iter(looks).buffered(LOOKS_IN_FLIGHT).collect().await;
+        let asked: Vec<KeyToRemove> =
+            looks.iter().filter_map(|look| look.as_ref().ok()?.clone()).collect();
         let answers = match self.target.remove(&asked).await {
+            _ if asked.is_empty() => Vec::new(),
             Ok(answers) => answers,
             Err(error) => vec![Err(error); asked.len()],
         };
@@ -163,17 +191,45 @@ impl Carrier {
             message: format!("{} did not say what became of a removal", self.target.describe()),
         };
         let mut answers = answers.into_iter();
-        let answer = |key: Option<Vec<u8>>| match key {
-            Some(_) => answers.next().unwrap_or_else(|| Err(missing())),
-            None => Ok(()),
+        let answer = |look| match look {
+            Ok(Some(_)) => answers.next().unwrap_or_else(|| Err(missing())).map_err(Ended::writing),
+            Ok(None) => Ok(()),
+            Err(ended) => Err(ended),
         };
-        keys.into_iter()
-            .map(answer)
-            .map(|answer| match answer {
-                Ok(()) => Written::Done(Standing::default()),
-                Err(error) => Ended::writing(error).into(),
-            })
-            .collect()
+        let done = |()| Written::Done(Standing::default());
+        looks.into_iter().map(answer).map(|it| it.map_or_else(Written::from, done)).collect()
+    }
+
+    /// What is to be asked of the target, if something may stand there. A path without a key was
+    /// never written: nothing of it can.
+    async fn removable(&self, item: &Removal) -> Result<Option<KeyToRemove>, Ended> {
+        let Ok(key) = self.keys.key(&item.path) else { return Ok(None) };
+        if item.expected == Expected::Anything || self.target.abilities().conditions.removals {
+            return Ok(Some((key, item.expected.clone())));
+        }
+        let found = self.target.inspect(&key).await.map_err(Ended::preparing)?;
+        match found {
+            None => Ok(None),
+            Some(object) => {
+                let expected = compared(&item.path, &item.expected, Some(&object))?;
+                Ok(Some((key, expected)))
+            }
+        }
+    }
+
+    /// Where the target does not mind what is expected, the key is looked at right before: what
+    /// comes between the look and the write is not noticed.
+    async fn look_first(
+        &self,
+        key: &[u8],
+        expected: &Expected,
+        minded: bool,
+    ) -> Result<Expected, Ended> {
+        if minded || *expected == Expected::Anything {
+            return Ok(expected.clone());
+        }
+        let found = self.target.inspect(key).await.map_err(Ended::preparing)?;
+        compared(&String::from_utf8_lossy(key), expected, found.as_ref())
     }
 
     /// What stands on the target at a path.
@@ -209,6 +265,24 @@ impl Carrier {
         };
         Ok(Stamp { migration: self.options.migration.clone(), attempt: attempt.0, metadata })
     }
+}
+
+/// What is left to expect once the key was looked at.
+fn compared(
+    what: &impl Display,
+    expected: &Expected,
+    found: Option<&Object>,
+) -> Result<Expected, Ended> {
+    let as_expected = match (expected, found) {
+        (Expected::Anything, _) | (Expected::Nothing, None) => true,
+        (Expected::Object(etag), Some(object)) => object.etag.as_ref() == Some(etag),
+        (Expected::Nothing, Some(_)) | (Expected::Object(_), None) => false,
+    };
+    if as_expected {
+        return Ok(Expected::Anything);
+    }
+    let message = format!("{what}: what stands there is not what was expected");
+    Err(Ended::writing(StoreError::Unexpected { message }))
 }
 
 #[cfg(test)]

@@ -41,7 +41,8 @@ impl Carrier {
         let stamp = self.stamp(job.attempt, &job.path, metadata).await?;
         let body = self.body(job, 0..length).await?;
         check_source(job, body.crc32c)?;
-        let standing = self.target.put(key, body.pieces, &stamp).await.map_err(Ended::writing)?;
+        let put = self.target.put(key, body.pieces, &stamp, &job.expected).await;
+        let standing = put.map_err(Ended::writing)?;
         Ok(Written::Done(verified(standing, length, Some(body.crc32c))?))
     }
 

@@ -11,6 +11,8 @@ pub(crate) enum Ended {
     Moved,
     /// Nothing took effect, and nothing will.
     Failed(Failure),
+    /// Nothing took effect, for something else stands there than was expected (rule 4.4).
+    Unexpected(Failure),
     /// A request may have taken effect, or may yet (rule 4.1).
     Unknown(Failure),
 }
@@ -25,6 +27,7 @@ impl Ended {
             | StoreError::Denied { .. }
             | StoreError::Refused { .. }
             | StoreError::Conflict { .. }
+            | StoreError::Unexpected { .. }
             | StoreError::Full { .. }
             | StoreError::Corrupt { .. }
             | StoreError::Unsupported { .. }
@@ -36,6 +39,8 @@ impl Ended {
     pub(crate) fn writing(error: StoreError) -> Self {
         if error.outcome_unknown() {
             Self::Unknown(error.into_failure(Side::Target))
+        } else if matches!(error, StoreError::Unexpected { .. }) {
+            Self::Unexpected(error.into_failure(Side::Target))
         } else {
             Self::Failed(error.into_failure(Side::Target))
         }
@@ -52,6 +57,7 @@ impl From<Ended> for Written {
         match ended {
             Ended::Moved => Self::SourceMoved,
             Ended::Failed(failure) => Self::Failed(failure),
+            Ended::Unexpected(failure) => Self::Unexpected(failure),
             Ended::Unknown(failure) => Self::Unknown(failure),
         }
     }

@@ -56,6 +56,7 @@ pub(crate) fn parts(
 #[cfg(test)]
 mod tests {
     use whimbrel_core::config::RequestLifetime;
+    use whimbrel_store::target::Conditions;
 
     use super::*;
 
@@ -69,6 +70,7 @@ mod tests {
             parts_max: 10_000,
             copy_bytes_max: 5 << 30,
             checksums_kept: true,
+            conditions: Conditions::all(true),
             metadata_by_copy: true,
             markers: true,
             request_lifetime: RequestLifetime::fixed(60_000),

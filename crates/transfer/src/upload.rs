@@ -150,6 +150,7 @@ fn worth_another_try(error: &StoreError) -> bool {
         | StoreError::Missing { .. }
         | StoreError::Refused { .. }
         | StoreError::Conflict { .. }
+        | StoreError::Unexpected { .. }
         | StoreError::Full { .. }
         | StoreError::Moved { .. }
         | StoreError::Unsupported { .. } => false,

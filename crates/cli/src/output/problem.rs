@@ -86,7 +86,7 @@ impl Problems {
             Parked::Guard => ("guard", "look at it, then say whimbrel confirm"),
             Parked::Removal => ("removal", "start again: it was about to be removed"),
             Parked::Foreign => {
-                ("foreign", "choose --existing check, replace or trust, or another target")
+                ("foreign", "move it away, or choose another --existing; then start again")
             }
         };
         let failure = Failure {

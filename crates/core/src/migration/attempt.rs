@@ -10,7 +10,7 @@ use crate::input::Standing;
 use crate::metadata::Metadata;
 use crate::number::{AttemptNumber, Time, TxId};
 use crate::path::RelPath;
-use crate::record::{Attempt, AttemptKind, Change, Lane, LetGo, Reach, Row, Upload};
+use crate::record::{Attempt, AttemptKind, Change, Lane, Reach, Row, Upload};
 
 /// Pause between two looks at what a doubtful attempt left.
 const DOUBT_PAUSE_MILLIS: u64 = 5_000;
@@ -61,7 +61,7 @@ impl Migration {
         self.now.plus_millis(self.config.request_lifetime.of(bytes))
     }
 
-    fn doubt_until(&mut self, until: Time, number: AttemptNumber, path: &RelPath) {
+    pub(super) fn doubt_until(&mut self, until: Time, number: AttemptNumber, path: &RelPath) {
         self.outbox.change(Change::AttemptDoubtful { number, until });
         self.doubts.insert((until, number, path.clone()));
     }
@@ -147,7 +147,7 @@ impl Migration {
         claim.attempts.iter().find(|it| self.is_over(it)).map(|attempt| attempt.path.clone())
     }
 
-    fn is_over(&self, attempt: &Attempt) -> bool {
+    pub(super) fn is_over(&self, attempt: &Attempt) -> bool {
         attempt.doubtful_until.is_some_and(|until| until <= self.now)
             && (attempt.upload.is_none() || self.spent_uploads.contains(&attempt.number))
     }
@@ -181,7 +181,9 @@ impl Migration {
         self.answered_by(crate::failure::Side::Target);
         let row = if at == path { &claim.row } else { &claim.marker };
         let before = row.clone();
-        let row = self.settle_doubt(&claim, &at, before.clone(), standing);
+        let over = claim.attempts.iter().any(|it| it.path == at && self.is_over(it));
+        let held = self.holds_marker(&claim, &at, standing.as_ref());
+        let row = self.settle_doubt(&mut claim, &at, before.clone(), standing);
         if before.is_some() && row != before {
             // What was claimed of it holds no more, however long ago it changed at the source.
             self.mark(&path, Reach::Path, Lane::Live, TxId(0), claim.last);
@@ -192,52 +194,52 @@ impl Migration {
             claim.marker = row;
         }
         self.close_expired(&mut claim, &at);
-        self.again(path, claim, 0, false);
+        if held {
+            self.hold_foreign(path, claim);
+        } else if over {
+            self.again(path, claim, 0, false);
+        } else {
+            self.examine(path, claim);
+        }
     }
 
     fn settle_doubt(
         &mut self,
-        claim: &Claim,
+        claim: &mut Claim,
         at: &RelPath,
         row: Option<Row>,
         standing: Option<Standing>,
     ) -> Option<Row> {
-        match (row, standing) {
-            (None, None) => None,
-            (Some(_), None) => {
-                let removal = |it: &&Attempt| it.path == *at && it.kind == AttemptKind::Remove;
-                let removed = claim.attempts.iter().filter(removal).any(|it| self.is_over(it));
-                let (path, loss) = (at.clone(), claim.let_go != Some(LetGo::Person));
-                self.outbox.change(match removed {
-                    true => Change::Removed { path, loss, at: self.now },
-                    false => Change::DropRow(path),
-                });
-                None
-            }
-            (Some(row), Some(standing)) if stands_as_written(&row, &standing) => Some(row),
-            (row, Some(standing)) => {
-                let foreign = row.is_none()
-                    && standing.migration.as_deref() != Some(self.config.migration.as_str());
-                if foreign {
-                    return None;
-                }
-                let surprising = Row {
-                    path: at.clone(),
-                    identity: Identity::Unknown,
-                    length: standing.length,
-                    crc32c: standing.crc32c,
-                    etag: standing.etag,
-                    version: standing.version,
-                    attempt: standing.attempt,
-                    as_of: TxId(0),
-                    epoch: self.epoch,
-                    metadata: Metadata::unknown(),
-                    ledger_only: false,
-                };
-                self.outbox.change(Change::PutRow(surprising.clone()));
-                Some(surprising)
-            }
+        let Some(standing) = standing else {
+            self.note_nothing_stands(claim, at, row.is_some());
+            return None;
+        };
+        if self.is_foreign(row.as_ref(), &standing) {
+            let foreign = self.note_foreign(claim, at, row.is_some(), standing);
+            return if self.config.conditions { foreign } else { row };
         }
+        let standing_row = match row {
+            Some(row) if stands_as_written(&row, &standing) => return Some(row),
+            // Somebody gave our bytes another class or encryption.
+            Some(row) if is_the_same_write(&row, &standing) => {
+                Row { etag: standing.etag, version: standing.version, ..row }
+            }
+            Some(_) | None => Row {
+                path: at.clone(),
+                identity: Identity::Unknown,
+                length: standing.length,
+                crc32c: standing.crc32c,
+                etag: standing.etag,
+                version: standing.version,
+                attempt: standing.attempt,
+                as_of: TxId(0),
+                epoch: self.epoch,
+                metadata: Metadata::unknown(),
+                ledger_only: false,
+            },
+        };
+        self.outbox.change(Change::PutRow(standing_row.clone()));
+        Some(standing_row)
     }
 
     fn close_expired(&mut self, claim: &mut Claim, at: &RelPath) {
@@ -253,8 +255,17 @@ impl Migration {
 
 /// The object is the one that the row speaks of.
 fn stands_as_written(row: &Row, standing: &Standing) -> bool {
+    let same_tag = row.etag == standing.etag;
     match (row.attempt, standing.attempt) {
-        (Some(ours), Some(theirs)) => ours == theirs,
-        (_, _) => row.etag.is_some() && row.etag == standing.etag,
+        (Some(ours), Some(theirs)) => ours == theirs && same_tag,
+        (_, _) => row.etag.is_some() && same_tag,
     }
+}
+
+fn is_the_same_write(row: &Row, standing: &Standing) -> bool {
+    row.attempt.is_some()
+        && row.attempt == standing.attempt
+        && row.length == standing.length
+        && row.crc32c.is_some()
+        && row.crc32c == standing.crc32c
 }

@@ -11,11 +11,17 @@ use crate::identity::{Identity, Sameness};
 use crate::metadata::MetadataLevel;
 use crate::number::TxId;
 use crate::path::RelPath;
-use crate::record::{Change, Counters, Found, Lane, Parked, Reach, Row};
+use crate::record::{Change, Counters, Found, Lane, Reach, Row};
 
 impl Migration {
     /// Decides how a closed file gets to the target.
-    pub(super) fn bring(&mut self, path: RelPath, claim: Claim) {
+    pub(super) fn bring(&mut self, path: RelPath, mut claim: Claim) {
+        if self.is_to_be_looked_at_again(&claim) {
+            claim.found_seen = true;
+            let at = path.clone();
+            self.inspect(path, claim, at);
+            return;
+        }
         let Some(file) = &claim.node else {
             self.again(path, claim, 100, false);
             return;
@@ -35,7 +41,7 @@ impl Migration {
                 Adoption::Ask => self.prove(path, claim, Proof::Adopt),
                 Adoption::Take => self.adopt(path, claim, false),
                 Adoption::Replace => self.bring_anew(path, claim),
-                Adoption::Refuse => self.hold_foreign(path, claim),
+                Adoption::Hold => self.hold_foreign(path, claim),
             }
             return;
         }
@@ -169,6 +175,9 @@ impl Migration {
             {
                 self.relocate(path, claim);
             }
+            Proof::Adopt if claim.found.as_ref().is_some_and(|found| found.late) => {
+                self.hold_foreign(path, claim);
+            }
             Proof::Renew | Proof::Adopt => self.bring_anew(path, claim),
             Proof::Relocate => self.queue_copy(path, claim),
         }
@@ -243,9 +252,10 @@ impl Migration {
         let equal_length = found.length == file.identity.length();
         match self.config.existing {
             Existing::Replace => Adoption::Replace,
-            Existing::Refuse => Adoption::Refuse,
+            Existing::Refuse => Adoption::Hold,
             Existing::Trust if equal_length => Adoption::Take,
             Existing::Check if equal_length && found.crc32c.is_some() => Adoption::Ask,
+            Existing::Trust | Existing::Check if found.late => Adoption::Hold,
             Existing::Trust | Existing::Check => Adoption::Replace,
         }
     }
@@ -281,23 +291,6 @@ impl Migration {
             self.mark(&path, Reach::Path, Lane::Metadata, first, last);
         }
     }
-
-    /// `--existing refuse`: a person decides.
-    fn hold_foreign(&mut self, path: RelPath, claim: Claim) {
-        let failure = Failure {
-            side: Side::Target,
-            kind: FailureKind::Conflict,
-            message: format!("{path} stands on the target already and was not written by Whimbrel"),
-            remedy: "choose --existing check, replace or trust, or another target".to_owned(),
-        };
-        self.outbox.send(Effect::Report(Report {
-            path: Some(path.clone()),
-            kind: ReportKind::Foreign,
-            failure: failure.clone(),
-        }));
-        self.foreign.get_or_insert(failure.clone());
-        self.park(path, claim, Parked::Foreign, None, failure.message);
-    }
 }
 
 /// What happens to a foreign object at a key of the source.
@@ -309,5 +302,5 @@ enum Adoption {
     /// Written over.
     Replace,
     /// A person decides.
-    Refuse,
+    Hold,
 }

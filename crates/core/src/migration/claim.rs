@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Migration;
 use super::hot::Prefix;
 use super::removal::Purge;
-use crate::effect::Ticket;
+use crate::effect::{Removal, Ticket};
 use crate::entry::FileNode;
 use crate::failure::Failure;
 use crate::input::{Examined, Standing, Work};
-use crate::number::{AttemptNumber, Epoch, Mark, Time, TxId};
+use crate::number::{Epoch, Mark, Time, TxId};
 use crate::path::RelPath;
 use crate::record::{Attempt, Change, Found, Lane, LetGo, Parked, Reach, Row, Upload};
 
@@ -38,6 +38,8 @@ pub(super) struct Claim {
     /// A file of ours stands at this ancestor.
     pub(super) file_above: Option<RelPath>,
     pub(super) found: Option<Found>,
+    /// It was looked at since the claim began (rule 4.4).
+    pub(super) found_seen: bool,
     pub(super) attempts: Vec<Attempt>,
     /// Commit markers that speak for the path, to be looked at before it changes.
     pub(super) commit_markers: Vec<Row>,
@@ -74,7 +76,7 @@ pub(super) enum Step {
     /// Everything below is being removed.
     Purging(Purge),
     /// The path's own objects are being removed.
-    Removing { then: AfterRemoval, keys: Vec<(AttemptNumber, RelPath)> },
+    Removing { then: AfterRemoval, keys: Vec<Removal> },
     /// Whether a commit marker's group is complete (rule 7.1).
     Grouping { asks: u32 },
     /// It was not, so many times; it is asked again in a moment.
@@ -213,6 +215,7 @@ impl Claim {
             rows_below: work.rows_below,
             file_above: work.file_above.clone(),
             found: work.found.clone(),
+            found_seen: false,
             attempts: work.attempts.clone(),
             commit_markers: work.commit_markers.clone(),
             node: None,

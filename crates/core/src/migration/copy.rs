@@ -95,6 +95,7 @@ impl Migration {
             attempt: attempt.number,
             path: path.clone(),
             node,
+            expected: self.expected(&claim),
             resume: attempt.upload.clone(),
             live,
         };
@@ -167,6 +168,9 @@ impl Migration {
             Written::SourceMoved => {
                 self.give_attempt_up(&attempt, None);
                 self.look_again(path, claim, attempt.started);
+            }
+            Written::Unexpected(failure) => {
+                self.meet_unexpected(path, claim, &attempt, &failure);
             }
             Written::Unknown(failure) => {
                 self.doubt(&attempt);
@@ -284,6 +288,7 @@ impl Migration {
     ) {
         let ticket = self.ask(Asked::Claim(path.clone()));
         let number = attempt.number;
+        let expected = self.expected(&claim);
         claim.step = Step::Completing { attempt, as_of, crc32c };
         self.outbox.send_after(Effect::Complete {
             ticket,
@@ -291,6 +296,7 @@ impl Migration {
             path: path.clone(),
             upload,
             crc32c,
+            expected,
         });
         self.hold(path, claim);
     }
@@ -308,6 +314,9 @@ impl Migration {
             Written::Done(standing) => {
                 let standing = Standing { crc32c: Some(crc32c), ..standing };
                 self.file_arrived(path, claim, &attempt, standing, as_of);
+            }
+            Written::Unexpected(failure) => {
+                self.meet_unexpected(path, claim, &attempt, &failure);
             }
             Written::Unknown(failure) => {
                 self.doubt(&attempt);

@@ -37,6 +37,7 @@ impl Migration {
         let attempt = self.open_attempt(&marker, AttemptKind::Marker, Identity::Marker);
         let ticket = self.ask(Asked::Claim(path.clone()));
         let metadata = node.metadata;
+        let expected = self.expected_of(claim.marker.as_ref().map(|row| &row.etag));
         claim.marker = Some(Row {
             path: marker.clone(),
             identity: Identity::Marker,
@@ -55,6 +56,7 @@ impl Migration {
             attempt: attempt.number,
             path: marker,
             metadata,
+            expected,
         });
         claim.step = Step::WritingMarker { attempt };
         self.hold(path, claim);
@@ -84,6 +86,9 @@ impl Migration {
                 } else {
                     self.settle(path, claim, TxId(0));
                 }
+            }
+            (Written::Unexpected(failure), _) => {
+                self.meet_unexpected(path, claim, &attempt, &failure);
             }
             (Written::Unknown(failure), _) => {
                 self.doubt(&attempt);

@@ -13,6 +13,7 @@ mod claim;
 mod copy;
 mod directory;
 mod finish;
+mod foreign;
 mod gap;
 mod group;
 mod guard;
@@ -109,6 +110,8 @@ pub struct Migration {
     guard: guard::Guard,
     /// Why objects that stood there before wait for a person.
     foreign: Option<Failure>,
+    /// Paths where a foreign object was told of in this run.
+    foreign_told: BTreeSet<RelPath>,
     source_side: side::SideState,
     target_side: side::SideState,
     summary: PendingSummary,
@@ -173,6 +176,7 @@ impl Migration {
             incomplete_groups: BTreeSet::new(),
             guard: guard::Guard::default(),
             foreign: None,
+            foreign_told: BTreeSet::new(),
             source_side: side::SideState::default(),
             target_side: side::SideState::default(),
             summary: PendingSummary::default(),

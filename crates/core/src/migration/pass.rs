@@ -411,6 +411,7 @@ impl Migration {
             rows_below: false,
             file_above: None,
             found: lookup.found(&path),
+            found_seen: false,
             attempts: lookup.attempts(&path),
             commit_markers: Vec::new(),
             node: Some(file),

@@ -3,7 +3,7 @@
 
 use super::Migration;
 use super::claim::{Asked, Claim, Step};
-use crate::effect::Effect;
+use crate::effect::{Effect, Expected};
 use crate::failure::{Failure, FailureKind};
 use crate::identity::Identity;
 use crate::input::{Standing, Written};
@@ -42,6 +42,8 @@ impl Migration {
             return;
         };
         let metadata = node.metadata.clone();
+        // A copy of an object onto itself names what stands there as what it copies.
+        let expected = if from.path == path { Expected::Anything } else { self.expected(&claim) };
         let identity = node.identity.clone();
         let attempt = self.open_attempt(&path, AttemptKind::Relocate, identity);
         let ticket = self.ask(Asked::Claim(path.clone()));
@@ -51,6 +53,7 @@ impl Migration {
             from: from.clone(),
             path: path.clone(),
             metadata,
+            expected,
         });
         self.note_arriving(&path);
         claim.step = Step::Relocating { attempt, from };
@@ -68,6 +71,9 @@ impl Migration {
         self.end_loan(&from.path);
         match outcome {
             Written::Done(standing) => self.copy_within_done(path, claim, &attempt, from, standing),
+            Written::Unexpected(failure) => {
+                self.meet_unexpected(path, claim, &attempt, &failure);
+            }
             Written::Unknown(failure) => {
                 self.doubt(&attempt);
                 self.fail(path, claim, failure);

@@ -6,12 +6,12 @@ use std::ops::RangeInclusive;
 use super::Migration;
 use super::claim::{AfterRemoval, Asked, Claim, Copied, Origin, Step};
 use crate::config::Extras;
-use crate::effect::Effect;
+use crate::effect::{Effect, Expected, Removal};
 use crate::entry::Node;
 use crate::failure::{Failure, Side};
 use crate::identity::Identity;
 use crate::input::{Examined, Written};
-use crate::number::{AttemptNumber, Mark, TxId};
+use crate::number::{Mark, TxId};
 use crate::path::RelPath;
 use crate::record::{AttemptKind, Change, Lane, LetGo, Reach, Row};
 
@@ -23,8 +23,8 @@ pub(super) struct Purge {
     /// A commit marker came to stand below: rows asked for before may lack it.
     pub(super) arrived: bool,
     after: Option<RelPath>,
-    batch: Vec<(AttemptNumber, RelPath)>,
-    claimed: Vec<RelPath>,
+    batch: Vec<Removal>,
+    claimed: Vec<(RelPath, Expected)>,
 }
 
 /// Pause of a removal that waits for a renamed destination; a quarter of what it waited already.
@@ -133,8 +133,9 @@ impl Migration {
                 self.mark(&row.path, Reach::Path, Lane::Live, first, last);
                 continue;
             }
+            let expected = self.expected_of(Some(&row.etag));
             let below = Claim::below(&claim, row);
-            purge.claimed.push(below.0.clone());
+            purge.claimed.push((below.0.clone(), expected));
             self.hold(below.0, below.1);
         }
         claim.dirty = false;
@@ -158,7 +159,7 @@ impl Migration {
             Examined::Present(Node::Directory(_)) | Examined::Failed(_) => false,
         };
         if !gone {
-            for below in std::mem::take(&mut purge.claimed) {
+            for (below, _) in std::mem::take(&mut purge.claimed) {
                 self.drop_purge_claim(&below);
             }
             match outcome {
@@ -169,9 +170,9 @@ impl Migration {
             }
             return;
         }
-        for below in &purge.claimed {
-            let attempt = self.open_attempt(below, AttemptKind::Remove, Identity::Unknown);
-            purge.batch.push((attempt.number, below.clone()));
+        for (below, expected) in &purge.claimed {
+            let removal = self.open_removal(below, expected.clone());
+            purge.batch.push(removal);
         }
         let ticket = self.ask(Asked::Claim(path.clone()));
         let items = purge.batch.clone();
@@ -182,29 +183,36 @@ impl Migration {
 
     /// Removes the objects at the path itself and at its marker.
     pub(super) fn remove_own(&mut self, path: RelPath, mut claim: Claim, then: AfterRemoval) {
-        let mut targets: Vec<RelPath> = Vec::new();
+        let mut targets: Vec<(RelPath, Expected)> = Vec::new();
         let gone = matches!(then, AfterRemoval::Settle);
         let doubtful = |at: &RelPath| claim.attempts.iter().any(|attempt| attempt.path == *at);
-        if claim.row.is_some() || (gone && doubtful(&path)) || self.removes_extra(&claim) {
-            targets.push(path.clone());
+        let left_alone = self.config.conditions && claim.found.is_some();
+        let of_an_attempt = gone && doubtful(&path) && !left_alone;
+        if claim.row.is_some() || of_an_attempt || self.removes_extra(&claim) {
+            targets.push((path.clone(), self.expected(&claim)));
         }
         let marker = path.marker();
         if claim.marker.is_some() || (gone && doubtful(&marker)) {
-            targets.push(marker);
+            let expected = self.expected_of(claim.marker.as_ref().map(|row| &row.etag));
+            targets.push((marker, expected));
         }
         if targets.is_empty() {
             self.after_removal(path, claim, then);
             return;
         }
         let mut keys = Vec::new();
-        for target in targets {
-            let attempt = self.open_attempt(&target, AttemptKind::Remove, Identity::Unknown);
-            keys.push((attempt.number, target));
+        for (target, expected) in targets {
+            keys.push(self.open_removal(&target, expected));
         }
         let ticket = self.ask(Asked::Claim(path.clone()));
         self.outbox.send_after(Effect::Remove { ticket, items: keys.clone() });
         claim.step = Step::Removing { then, keys };
         self.hold(path, claim);
+    }
+
+    fn open_removal(&mut self, path: &RelPath, expected: Expected) -> Removal {
+        let attempt = self.open_attempt(path, AttemptKind::Remove, Identity::Unknown);
+        Removal { attempt: attempt.number, path: path.clone(), expected }
     }
 
     pub(super) fn removed(&mut self, path: RelPath, mut claim: Claim, outcomes: Vec<Written>) {
@@ -220,7 +228,7 @@ impl Migration {
             Step::Purging(mut purge) => {
                 let batch = std::mem::take(&mut purge.batch);
                 let failure = self.note_removals(&claim, false, batch, outcomes);
-                for below in std::mem::take(&mut purge.claimed) {
+                for (below, _) in std::mem::take(&mut purge.claimed) {
                     self.drop_purge_claim(&below);
                 }
                 claim.step = Step::Purging(purge);
@@ -252,17 +260,22 @@ impl Migration {
         &mut self,
         claim: &Claim,
         alone: bool,
-        items: Vec<(AttemptNumber, RelPath)>,
+        items: Vec<Removal>,
         outcomes: Vec<Written>,
     ) -> Option<Failure> {
         let mut first_failure = None;
         let (loss, at) = (alone || claim.let_go == Some(LetGo::Guard), self.now);
-        for ((number, path), outcome) in items.into_iter().zip(outcomes) {
+        for (item, outcome) in items.into_iter().zip(outcomes) {
+            let (number, path) = (item.attempt, item.path);
             match outcome {
                 Written::Done(_) | Written::Staged { .. } | Written::SourceMoved => {
                     self.answered_by(Side::Target);
                     self.outbox.change(Change::Removed { path: path.clone(), loss, at });
                     self.close_attempt(number);
+                }
+                Written::Unexpected(_) => {
+                    self.look_at_once(number, &path);
+                    self.mark(&path, Reach::Path, Lane::Live, claim.first, claim.last);
                 }
                 Written::Unknown(failure) => {
                     self.doubt_removal(number, &path);
@@ -328,6 +341,7 @@ impl Claim {
             rows_below: false,
             file_above: None,
             found: None,
+            found_seen: false,
             attempts: Vec::new(),
             commit_markers: Vec::new(),
             node: None,

@@ -10,6 +10,7 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use whimbrel_core::config::RequestLifetime;
+use whimbrel_core::effect::Expected;
 use whimbrel_core::entry::{FileNode, Node, Page};
 use whimbrel_core::input::Standing;
 use whimbrel_core::number::TxId;
@@ -269,7 +270,7 @@ impl GatedTarget {
         held.reached.add_permits(1);
         tokio::spawn(async move {
             held.opened.acquire().await.unwrap().forget();
-            inner.put(&key, body, &stamp).await.unwrap();
+            inner.put(&key, body, &stamp, &Expected::Anything).await.unwrap();
             held.passed.add_permits(1);
         });
         StoreError::Unknown { message: "the answer is lost".to_owned() }
@@ -295,6 +296,7 @@ impl Target for GatedTarget {
         key: &'a [u8],
         body: Vec<Bytes>,
         stamp: &'a Stamp,
+        expected: &'a Expected,
     ) -> Answer<'a, Standing> {
         Box::pin(async move {
             let subject = self.subject(key);
@@ -302,7 +304,7 @@ impl Target for GatedTarget {
                 return Err(self.land_later(held, key, body, stamp));
             }
             self.gates.pass(Moment::Writing, &subject).await;
-            let standing = self.inner.put(key, body, stamp).await;
+            let standing = self.inner.put(key, body, stamp, expected).await;
             self.gates.pass(Moment::Written, &subject).await;
             standing
         })
@@ -328,8 +330,9 @@ impl Target for GatedTarget {
         upload: &'a str,
         parts: &'a [Part],
         crc32c: u32,
+        expected: &'a Expected,
     ) -> Answer<'a, Standing> {
-        self.inner.complete_upload(key, upload, parts, crc32c)
+        self.inner.complete_upload(key, upload, parts, crc32c, expected)
     }
 
     fn abort_upload<'a>(&'a self, key: &'a [u8], upload: &'a str) -> Answer<'a, ()> {
@@ -341,19 +344,23 @@ impl Target for GatedTarget {
         from: &'a CopySource,
         key: &'a [u8],
         stamp: &'a Stamp,
+        expected: &'a Expected,
     ) -> Answer<'a, Standing> {
         Box::pin(async move {
             self.gates.pass(Moment::Copying, &self.subject(key)).await;
-            self.inner.copy(from, key, stamp).await
+            self.inner.copy(from, key, stamp, expected).await
         })
     }
 
-    fn remove<'a>(&'a self, keys: &'a [Vec<u8>]) -> Answer<'a, Vec<Result<(), StoreError>>> {
+    fn remove<'a>(
+        &'a self,
+        items: &'a [(Vec<u8>, Expected)],
+    ) -> Answer<'a, Vec<Result<(), StoreError>>> {
         Box::pin(async move {
-            for key in keys {
+            for (key, _) in items {
                 self.gates.pass(Moment::Removing, &self.subject(key)).await;
             }
-            self.inner.remove(keys).await
+            self.inner.remove(items).await
         })
     }
 

@@ -1,7 +1,7 @@
 //! The target's side: what the core has it do, and what it is told of that.
 
 use bytes::Bytes;
-use whimbrel_core::effect::{CopyJob, Effect, Ticket};
+use whimbrel_core::effect::{CopyJob, Effect, Expected, Removal, Ticket};
 use whimbrel_core::failure::{Failure, FailureKind, Side};
 use whimbrel_core::input::{Input, Standing, Written};
 use whimbrel_core::number::AttemptNumber;
@@ -11,7 +11,7 @@ use whimbrel_core::record::{Found, Row, Upload};
 use super::{Happening, LATE_MILLIS_MAX, Run, checksum, unavailable};
 use crate::oracle;
 use crate::world::source::Content;
-use crate::world::target::{Carried, Object, Write, Writer};
+use crate::world::target::{Applied, Carried, Object, Write, Writer};
 
 /// How a request to the target ends.
 #[derive(Clone, Copy, Debug)]
@@ -30,25 +30,28 @@ impl Run {
     pub(super) fn carry_target(&mut self, effect: Effect) {
         match effect {
             Effect::Copy(job) => self.carry_copy(job),
-            Effect::Complete { ticket, attempt, path, upload, crc32c } => {
+            Effect::Complete { ticket, attempt, path, upload, crc32c, expected } => {
                 let Some((content, length)) = oracle::parts_of(&upload) else { return };
                 debug_assert_eq!(crc32c, checksum(content));
                 let (writer, carried) = (Writer::Ours(attempt), Carried::mode(0));
                 let object = Object { content, length, writer, carried };
-                let write = Write::Complete(upload.id, path, object.clone());
+                let write = Write::Complete(upload.id, path, object.clone(), expected);
                 self.write(ticket, write, object);
             }
             Effect::Abort { upload_id, .. } => {
                 self.target.uploads.remove(&upload_id);
             }
-            Effect::Relocate { ticket, attempt, from, path, metadata } => {
+            Effect::Relocate { ticket, attempt, from, path, metadata, expected } => {
                 let carried = Carried::of(&metadata);
-                self.carry_relocate(ticket, attempt, from, path, carried);
+                // What a copy onto itself copies is looked at when it takes effect.
+                let named = from.etag.clone().filter(|_| from.path == path);
+                let expected = named.map_or(expected, Expected::Object);
+                self.carry_relocate(ticket, attempt, from, (path, carried), expected);
             }
-            Effect::PutMarker { ticket, attempt, path, metadata } => {
+            Effect::PutMarker { ticket, attempt, path, metadata, expected } => {
                 let (writer, carried) = (Writer::Ours(attempt), Carried::of(&metadata));
                 let object = Object { content: 0, length: 0, writer, carried };
-                self.write(ticket, Write::Put(path, object.clone()), object);
+                self.write(ticket, Write::Put(path, object.clone(), expected), object);
             }
             Effect::Remove { ticket, items } => self.carry_remove(ticket, items),
             Effect::Inspect { ticket, path } => {
@@ -96,7 +99,8 @@ impl Run {
         let carried = Carried::of(&job.node.metadata);
         if length < self.options.multipart_bytes {
             let object = Object { content, length, writer: Writer::Ours(job.attempt), carried };
-            self.write(job.ticket, Write::Put(job.path, object.clone()), object);
+            let write = Write::Put(job.path, object.clone(), job.expected);
+            self.write(job.ticket, write, object);
             return;
         }
         let id = match &job.resume {
@@ -146,36 +150,35 @@ impl Run {
         ticket: Ticket,
         attempt: AttemptNumber,
         from: Row,
-        path: RelPath,
-        carried: Carried,
+        (path, carried): (RelPath, Carried),
+        expected: Expected,
     ) {
         let there = self.target.objects.get(&from.path);
         let named = there.filter(|object| Some(object.etag()) == from.etag).cloned();
         match named {
             Some(object) => {
                 let object = Object { writer: Writer::Ours(attempt), carried, ..object };
-                self.write(ticket, Write::Put(path, object.clone()), object);
+                self.write(ticket, Write::Put(path, object.clone(), expected), object);
             }
             None => {
-                let kind = FailureKind::Conflict;
-                let outcome = Written::Failed(Failure { kind, ..unavailable(Side::Target) });
+                let outcome = Written::Failed(conflict());
                 self.soon(Happening::Tell(Input::Written { ticket, outcome }));
             }
         }
     }
 
-    fn carry_remove(&mut self, ticket: Ticket, items: Vec<(AttemptNumber, RelPath)>) {
+    fn carry_remove(&mut self, ticket: Ticket, items: Vec<Removal>) {
         let outcomes = items
             .into_iter()
-            .map(|(_, path)| match self.fate() {
+            .map(|item| match self.fate() {
                 Fate::Fails => Written::Failed(unavailable(Side::Target)),
                 Fate::Refuses => Written::Failed(refused()),
-                Fate::Heard => {
-                    self.apply(Write::Remove(path));
-                    Written::Done(Standing::default())
-                }
+                Fate::Heard => match self.apply(Write::Remove(item.path, item.expected)) {
+                    Applied::Unexpected => Written::Unexpected(conflict()),
+                    Applied::Done | Applied::NoUpload => Written::Done(Standing::default()),
+                },
                 Fate::Unheard(late) => {
-                    self.land(Write::Remove(path), late);
+                    self.land(Write::Remove(item.path, item.expected), late);
                     Written::Unknown(unavailable(Side::Target))
                 }
             })
@@ -204,16 +207,17 @@ impl Run {
             Fate::Refuses => Written::Failed(refused()),
             Fate::Heard => {
                 let path = match &write {
-                    Write::Put(path, _) | Write::Complete(_, path, _) | Write::Remove(path) => {
-                        path.clone()
-                    }
+                    Write::Put(path, ..)
+                    | Write::Complete(_, path, ..)
+                    | Write::Remove(path, _) => path.clone(),
                 };
-                if self.apply(write) {
-                    let there = self.target.objects.get(&path).map(standing);
-                    Written::Done(there.unwrap_or_else(|| standing(&object)))
-                } else {
-                    let kind = FailureKind::Conflict;
-                    Written::Failed(Failure { kind, ..unavailable(Side::Target) })
+                match self.apply(write) {
+                    Applied::Done => {
+                        let there = self.target.objects.get(&path).map(standing);
+                        Written::Done(there.unwrap_or_else(|| standing(&object)))
+                    }
+                    Applied::NoUpload => Written::Failed(conflict()),
+                    Applied::Unexpected => Written::Unexpected(conflict()),
                 }
             }
             Fate::Unheard(late) => {
@@ -231,6 +235,10 @@ impl Run {
             self.at(late, Happening::Land(write));
         }
     }
+}
+
+fn conflict() -> Failure {
+    Failure { kind: FailureKind::Conflict, ..unavailable(Side::Target) }
 }
 
 fn refused() -> Failure {
@@ -260,6 +268,7 @@ fn found(path: &RelPath, object: &Object) -> Found {
         crc32c: Some(checksum(object.content)),
         metadata: None,
         migration: migration_of(object),
+        late: false,
     }
 }
 

@@ -1,9 +1,10 @@
 //! An object store: writes take effect at once, late, or not at all, whatever their sender was
 //! told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use whimbrel_core::effect::Expected;
 use whimbrel_core::metadata::Metadata;
 use whimbrel_core::number::AttemptNumber;
 use whimbrel_core::path::RelPath;
@@ -73,49 +74,123 @@ pub enum Writer {
     Foreign,
 }
 
-/// A write.
+/// A write, with what has to stand at its key until then.
 #[derive(Clone, Debug)]
 pub enum Write {
     /// An object.
-    Put(RelPath, Object),
+    Put(RelPath, Object, Expected),
     /// A removal.
-    Remove(RelPath),
+    Remove(RelPath, Expected),
     /// An upload is completed; nothing happens if it was given up. Its object carries what it was
     /// opened with.
-    Complete(String, RelPath, Object),
+    Complete(String, RelPath, Object, Expected),
+}
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It took effect.
+    Done,
+    /// The upload is not there.
+    NoUpload,
+    /// Something else stands there than was expected.
+    Unexpected,
 }
 
 /// The store.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Target {
     /// By key.
     pub objects: BTreeMap<RelPath, Object>,
     /// Uploads that can be completed, with what their objects will carry.
     pub uploads: BTreeMap<String, Carried>,
+    /// It minds what is expected.
+    pub conditions: bool,
+    /// Where somebody else wrote or removed since our last write took effect.
+    pub disturbed: BTreeSet<RelPath>,
+    /// Writes and removals may take foreign objects along: somebody said so.
+    pub told: (bool, bool),
+    /// A foreign object that was written over or removed although nobody said so (rule 4.4).
+    pub trampled: Option<String>,
+}
+
+impl Default for Target {
+    fn default() -> Self {
+        Self {
+            objects: BTreeMap::new(),
+            uploads: BTreeMap::new(),
+            conditions: true,
+            disturbed: BTreeSet::new(),
+            told: (false, false),
+            trampled: None,
+        }
+    }
 }
 
 impl Target {
-    /// Lets a write take effect. False: an upload that is not there.
-    pub fn apply(&mut self, write: Write) -> bool {
+    /// Lets a write take effect.
+    pub fn apply(&mut self, write: Write) -> Applied {
+        let (path, expected, allowed) = match &write {
+            Write::Put(path, _, expected) | Write::Complete(_, path, _, expected) => {
+                (path.clone(), expected, self.told.0)
+            }
+            Write::Remove(path, expected) => (path.clone(), expected, self.told.1),
+        };
+        if let Write::Complete(upload, ..) = &write
+            && !self.uploads.contains_key(upload)
+        {
+            return Applied::NoUpload;
+        }
+        if !self.is_as_expected(&write, &path, expected) {
+            return Applied::Unexpected;
+        }
+        let foreign = self.disturbed.remove(&path)
+            && self.objects.get(&path).is_some_and(|object| object.writer == Writer::Foreign);
+        if foreign && self.conditions && !allowed {
+            let what = format!("{path} of a foreign writer goes by {write:?}");
+            self.trampled.get_or_insert(what);
+        }
         match write {
-            Write::Put(path, object) => {
-                self.put(path, object);
-                true
-            }
-            Write::Remove(path) => {
+            Write::Put(path, object, _) => self.put(path, object),
+            Write::Remove(path, _) => {
                 self.objects.remove(&path);
-                true
             }
-            Write::Complete(upload, path, object) => {
-                let Some(carried) = self.uploads.remove(&upload) else { return false };
+            Write::Complete(upload, path, object, _) => {
+                let Some(carried) = self.uploads.remove(&upload) else { return Applied::NoUpload };
                 self.put(path, Object { carried, ..object });
-                true
             }
+        }
+        Applied::Done
+    }
+
+    fn is_as_expected(&self, write: &Write, path: &RelPath, expected: &Expected) -> bool {
+        let there = self.objects.get(path);
+        match expected {
+            _ if !self.conditions => true,
+            Expected::Anything => true,
+            Expected::Nothing => there.is_none(),
+            // What is gone is removed already.
+            Expected::Object(_) if there.is_none() => matches!(write, Write::Remove(..)),
+            Expected::Object(etag) => there.is_some_and(|object| object.etag() == *etag),
         }
     }
 
     /// Puts an object that stands there before the run.
     pub fn put(&mut self, path: RelPath, object: Object) {
         self.objects.insert(path, object);
+    }
+
+    /// Somebody else writes there.
+    pub fn intrude(&mut self, path: RelPath, content: Content) {
+        self.disturbed.insert(path.clone());
+        let (writer, carried) = (Writer::Foreign, Carried::mode(0o644));
+        self.put(path, Object { content, length: 7, writer, carried });
+    }
+
+    /// Somebody else removes what stands there.
+    pub fn take_away(&mut self, path: &RelPath) {
+        if self.objects.remove(path).is_some() {
+            self.disturbed.insert(path.clone());
+        }
     }
 }

@@ -8,6 +8,7 @@
 )]
 
 mod copying;
+mod foreign;
 mod joining;
 mod marking;
 mod removing;

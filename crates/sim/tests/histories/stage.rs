@@ -105,7 +105,7 @@ pub fn copies(at: &'static str) -> impl Fn(&Effect) -> bool {
 pub fn removes(at: &'static str) -> impl Fn(&Effect) -> bool {
     move |effect| {
         matches!(effect, Effect::Remove { items, .. }
-            if items.iter().any(|(_, of)| *of == path(at)))
+            if items.iter().any(|item| item.path == path(at)))
     }
 }
 

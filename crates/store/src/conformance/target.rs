@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use whimbrel_core::effect::Expected;
 use whimbrel_core::metadata::Metadata;
 
 use super::{Outcome, Row, Verdict, drained, ensure, good, hostile_names, row, shown, upload};
@@ -47,13 +48,21 @@ pub(super) struct Suite<'a> {
     facts: &'a TargetFacts,
 }
 
+/// To be removed whatever they hold.
+fn whatever(keys: &[Vec<u8>]) -> Vec<(Vec<u8>, Expected)> {
+    keys.iter().map(|key| (key.clone(), Expected::Anything)).collect()
+}
+
 impl Suite<'_> {
     pub(super) fn key(&self, name: &str) -> Vec<u8> {
         [self.facts.prefix.as_slice(), name.as_bytes()].concat()
     }
 
     pub(super) async fn put(&self, key: &[u8], body: &[u8]) -> Result<Object, String> {
-        let standing = good("put", self.target.put(key, pieces(body), &stamp_of(1)).await)?;
+        let standing = good(
+            "put",
+            self.target.put(key, pieces(body), &stamp_of(1), &Expected::Anything).await,
+        )?;
         let expected = crc32c::crc32c(body);
         ensure(standing.length == body.len() as u64 || key.ends_with(b"/"), || {
             format!("put answers a length of {}", standing.length)
@@ -131,7 +140,7 @@ impl Suite<'_> {
         if let Err(error) = self.target.admit(key) {
             return refusal(error);
         }
-        match self.target.put(key, pieces(body), &stamp_of(1)).await {
+        match self.target.put(key, pieces(body), &stamp_of(1), &Expected::Anything).await {
             Ok(_) => Ok(Verdict::Kept),
             Err(error) => refusal(error),
         }
@@ -189,7 +198,7 @@ impl Suite<'_> {
     async fn metadata(&self) -> Outcome {
         let key = self.key("metadata");
         let stamp = Stamp { attempt: 4711, metadata: Some(metadata()), ..stamp_of(0) };
-        good("put", self.target.put(&key, pieces(b"m"), &stamp).await)?;
+        good("put", self.target.put(&key, pieces(b"m"), &stamp, &Expected::Anything).await)?;
         let object = self.stands(&key, b"m").await?;
         ensure(object.attempt == Some(4711), || format!("attempt {:?}", object.attempt))?;
         let migration = object.migration.as_deref();
@@ -206,7 +215,7 @@ impl Suite<'_> {
         let much =
             Metadata { xattrs: BTreeMap::from([("user.much".to_owned(), value)]), ..metadata() };
         let stamp = Stamp { metadata: Some(much.clone()), ..stamp_of(1) };
-        good("put", self.target.put(&key, pieces(b"m"), &stamp).await)?;
+        good("put", self.target.put(&key, pieces(b"m"), &stamp, &Expected::Anything).await)?;
         let object = self.stands(&key, b"m").await?;
         ensure(stamp::agrees(&object.user_metadata, &much), || {
             format!("neither it nor its digest stands: {:?}", object.user_metadata)
@@ -221,7 +230,12 @@ impl Suite<'_> {
         let (from, to) = (self.key("copy/from"), self.key("copy/to/there"));
         let object = self.put(&from, b"copied").await?;
         let stamp = Stamp { metadata: Some(metadata()), ..stamp_of(2) };
-        good("copy", self.target.copy(&source_of(&object, b"copied"), &to, &stamp).await)?;
+        good(
+            "copy",
+            self.target
+                .copy(&source_of(&object, b"copied"), &to, &stamp, &Expected::Anything)
+                .await,
+        )?;
         let copy = self.stands(&to, b"copied").await?;
         ensure(copy.attempt == Some(2), || format!("attempt {:?}", copy.attempt))?;
         ensure(copy.metadata == stamp.metadata, || "the metadata is another".to_owned())?;
@@ -236,7 +250,10 @@ impl Suite<'_> {
         let (from, to) = (self.key("stale/from"), self.key("stale/to"));
         let object = self.put(&from, b"old content").await?;
         self.put(&from, b"new content").await?;
-        let copied = self.target.copy(&source_of(&object, b"old content"), &to, &stamp_of(2)).await;
+        let copied = self
+            .target
+            .copy(&source_of(&object, b"old content"), &to, &stamp_of(2), &Expected::Anything)
+            .await;
         match copied {
             Err(StoreError::Conflict { .. }) => self.stands_not(&to).await?,
             // A target that keeps versions can copy the old one.
@@ -255,7 +272,12 @@ impl Suite<'_> {
         let key = self.key("metadata-copy");
         let object = self.put(&key, b"stays").await?;
         let stamp = Stamp { metadata: Some(metadata()), ..stamp_of(9) };
-        good("copy", self.target.copy(&source_of(&object, b"stays"), &key, &stamp).await)?;
+        good(
+            "copy",
+            self.target
+                .copy(&source_of(&object, b"stays"), &key, &stamp, &Expected::Anything)
+                .await,
+        )?;
         let after = self.stands(&key, b"stays").await?;
         ensure(after.attempt == Some(9), || format!("attempt {:?}", after.attempt))?;
         ensure(after.metadata == stamp.metadata, || {
@@ -268,12 +290,15 @@ impl Suite<'_> {
         let keys: Vec<Vec<u8>> =
             (0..1234).map(|number| self.key(&format!("many/{number:05}"))).collect();
         for key in &keys {
-            good("put", self.target.put(key, pieces(b"x"), &stamp_of(1)).await)?;
+            good(
+                "put",
+                self.target.put(key, pieces(b"x"), &stamp_of(1), &Expected::Anything).await,
+            )?;
         }
         ensure(self.list(&self.key("many/")).await? == keys, || "the listing differs".to_owned())?;
         let mut going: Vec<Vec<u8>> = keys[..999].to_vec();
         going.insert(500, self.key("many/never was"));
-        let outcomes = good("remove", self.target.remove(&going).await)?;
+        let outcomes = good("remove", self.target.remove(&whatever(&going)).await)?;
         ensure(outcomes.len() == going.len(), || format!("{} outcomes", outcomes.len()))?;
         for outcome in outcomes {
             good("remove", outcome)?;
@@ -315,12 +340,14 @@ impl Suite<'_> {
         let listed = self.list(&self.key("marker/")).await?;
         ensure(listed == std::slice::from_ref(&key), || format!("listed: {listed:?}"))?;
         self.put(&self.key("marker/directory/child"), b"x").await?;
-        for outcome in good("remove", self.target.remove(std::slice::from_ref(&key)).await)? {
+        for outcome in
+            good("remove", self.target.remove(&whatever(std::slice::from_ref(&key))).await)?
+        {
             good("remove", outcome)?;
         }
         self.stands(&self.key("marker/directory/child"), b"x").await?;
         let going = [self.key("marker/directory/child"), key.clone()];
-        for outcome in good("remove", self.target.remove(&going).await)? {
+        for outcome in good("remove", self.target.remove(&whatever(&going)).await)? {
             good("remove", outcome)?;
         }
         self.stands_not(&key).await?;

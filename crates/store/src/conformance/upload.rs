@@ -1,6 +1,7 @@
 //! The contract of multipart uploads.
 
 use bytes::Bytes;
+use whimbrel_core::effect::Expected;
 use whimbrel_core::record::Part;
 
 use super::target::{Suite, pieces, stamp_of};
@@ -61,8 +62,10 @@ impl Suite<'_> {
         self.stands_not(&key).await?;
         let whole = bodies.concat();
         let crc32c = crc32c::crc32c(&whole);
-        let standing =
-            good("complete", self.target.complete_upload(&key, &upload, &parts, crc32c).await)?;
+        let standing = good(
+            "complete",
+            self.target.complete_upload(&key, &upload, &parts, crc32c, &Expected::Anything).await,
+        )?;
         ensure(standing.crc32c.is_none_or(|found| found == crc32c), || {
             "answers another CRC32C".to_owned()
         })?;
@@ -76,7 +79,8 @@ impl Suite<'_> {
         let bodies = self.body();
         let (upload, parts) = self.sent(&key, &bodies).await?;
         let wrong = !crc32c::crc32c(&bodies.concat());
-        let answer = self.target.complete_upload(&key, &upload, &parts, wrong).await;
+        let answer =
+            self.target.complete_upload(&key, &upload, &parts, wrong, &Expected::Anything).await;
         ensure(answer.is_err(), || "it was taken".to_owned())?;
         self.stands_not(&key).await?;
         good("abort", self.target.abort_upload(&key, &upload).await)?;
@@ -90,8 +94,12 @@ impl Suite<'_> {
         let (upload, parts) = self.sent(&key, &bodies).await?;
         let whole = bodies.concat();
         let crc32c = crc32c::crc32c(&whole);
-        good("complete", self.target.complete_upload(&key, &upload, &parts, crc32c).await)?;
-        let again = self.target.complete_upload(&key, &upload, &parts, crc32c).await;
+        good(
+            "complete",
+            self.target.complete_upload(&key, &upload, &parts, crc32c, &Expected::Anything).await,
+        )?;
+        let again =
+            self.target.complete_upload(&key, &upload, &parts, crc32c, &Expected::Anything).await;
         self.stands(&key, &whole).await?;
         match again {
             Ok(_) => Ok(Verdict::Kept),
@@ -107,7 +115,8 @@ impl Suite<'_> {
         let late = self.target.put_part(&key, &upload, 2, vec![Bytes::from_static(b"late")]).await;
         ensure(late.is_err(), || "a late part was taken".to_owned())?;
         let crc32c = crc32c::crc32c(&bodies.concat());
-        let late = self.target.complete_upload(&key, &upload, &parts, crc32c).await;
+        let late =
+            self.target.complete_upload(&key, &upload, &parts, crc32c, &Expected::Anything).await;
         ensure(late.is_err(), || "a late completion was taken".to_owned())?;
         self.stands_not(&key).await?;
         good("abort", self.target.abort_upload(&key, &upload).await)?;
@@ -122,7 +131,10 @@ impl Suite<'_> {
         self.stands(&key, b"before").await?;
         let whole = bodies.concat();
         let crc32c = crc32c::crc32c(&whole);
-        good("complete", self.target.complete_upload(&key, &upload, &parts, crc32c).await)?;
+        good(
+            "complete",
+            self.target.complete_upload(&key, &upload, &parts, crc32c, &Expected::Anything).await,
+        )?;
         self.stands(&key, &whole).await?;
         Ok(Verdict::Kept)
     }

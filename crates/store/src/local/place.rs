@@ -1,15 +1,16 @@
 //! The place of a key in a target's tree.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{AtFlags, Mode, OFlags, fsync, mkdirat, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, fsync, mkdirat, openat, renameat, unlinkat};
 use rustix::io::Errno;
+use whimbrel_core::effect::Expected;
 
-use super::failure::{NAME_BYTES_MAX, failure, shown};
+use super::failure::{NAME_BYTES_MAX, failure, is_absent, shown};
 use super::root::{Root, components, open_quietly};
 use super::stage::STAGE_PREFIX;
 use super::wanted::Wanted;
-use super::{names, node};
+use super::{names, node, seal};
 use crate::error::StoreError;
 
 /// A directory may go between making it and using it; then it is made again, so many times.
@@ -97,43 +98,86 @@ fn walk(root: &Root, path: &[u8]) -> Result<OwnedFd, Errno> {
     Ok(handle)
 }
 
-/// Puts a finished file under its name, over what stands there, and makes that durable. Empty
-/// directories in its way go; anything else under the name is a conflict.
-pub(super) fn install(
-    root: &Root,
-    stage: &OwnedFd,
-    draft: &str,
-    path: &[u8],
-    wanted: &Wanted,
-) -> Result<(OwnedFd, Vec<u8>), StoreError> {
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        let (directory, name) = holder(root, path)?;
-        let leave = wanted.leave(path)?;
-        let renamed = renameat(stage, draft, &directory, name);
-        drop(leave);
-        match renamed {
-            Ok(()) => {
-                fsync(&directory).map_err(|errno| StoreError::Unknown {
-                    message: format!("{}: not known to be durable: {errno}", shown(path)),
-                })?;
-                return Ok((directory, name.to_vec()));
+/// Where a file is to stand.
+pub(super) struct Place<'a> {
+    pub(super) key: &'a [u8],
+    /// What stands there until then (rule 4.4).
+    pub(super) expected: &'a Expected,
+    pub(super) wanted: &'a Wanted,
+}
+
+impl Place<'_> {
+    /// Puts a finished file under its name, over what stands there, and makes that durable. Empty
+    /// directories in its way go; anything else under the name is a conflict.
+    pub(super) fn install(
+        &self,
+        root: &Root,
+        stage: &OwnedFd,
+        draft: &str,
+    ) -> Result<(OwnedFd, Vec<u8>), StoreError> {
+        let path = self.key;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let (directory, name) = holder(root, path)?;
+            let leave = self.wanted.leave(path)?;
+            self.check(&directory, name)?;
+            let renamed = renameat(stage, draft, &directory, name);
+            drop(leave);
+            match renamed {
+                Ok(()) => {
+                    fsync(&directory).map_err(|errno| StoreError::Unknown {
+                        message: format!("{}: not known to be durable: {errno}", shown(path)),
+                    })?;
+                    return Ok((directory, name.to_vec()));
+                }
+                Err(Errno::NOENT) if tries < TRIES => {}
+                Err(Errno::ISDIR | Errno::EXIST | Errno::NOTEMPTY) if tries < TRIES => {
+                    clear(&directory, name).map_err(|errno| match errno {
+                        Errno::NOTEMPTY | Errno::EXIST => StoreError::Conflict {
+                            message: format!(
+                                "{} is a directory with files",
+                                shown(&root.shown(path))
+                            ),
+                            remedy: "its files go first; if they are not the source's, move them"
+                                .to_owned(),
+                        },
+                        other => failure("replace", &root.shown(path), other),
+                    })?;
+                }
+                Err(errno) => return Err(failure("write", &root.shown(path), errno)),
             }
-            Err(Errno::NOENT) if tries < TRIES => {}
-            Err(Errno::ISDIR | Errno::EXIST | Errno::NOTEMPTY) if tries < TRIES => {
-                clear(&directory, name).map_err(|errno| match errno {
-                    Errno::NOTEMPTY | Errno::EXIST => StoreError::Conflict {
-                        message: format!("{} is a directory with files", shown(&root.shown(path))),
-                        remedy: "its files go first; if they are not the source's, move them"
-                            .to_owned(),
-                    },
-                    other => failure("replace", &root.shown(path), other),
-                })?;
-            }
-            Err(errno) => return Err(failure("write", &root.shown(path), errno)),
         }
     }
+
+    /// `Unexpected` if the file under the name is not the expected one; a directory is another
+    /// matter.
+    pub(super) fn check(&self, directory: impl AsFd, name: &[u8]) -> Result<(), StoreError> {
+        if *self.expected == Expected::Anything {
+            return Ok(());
+        }
+        let found = match node::look(directory, name) {
+            Ok(look) if node::file_type(&look) == FileType::Directory => return Ok(()),
+            Ok(look) => Some(seal::etag(&look)),
+            Err(errno) if is_absent(errno) => None,
+            Err(errno) => return Err(failure("look at", self.key, errno)),
+        };
+        let as_expected = match (self.expected, &found) {
+            (Expected::Anything, _) | (Expected::Nothing, None) => true,
+            (Expected::Object(etag), Some(found)) => etag == found,
+            (Expected::Nothing, Some(_)) | (Expected::Object(_), None) => false,
+        };
+        if as_expected {
+            return Ok(());
+        }
+        let what = if found.is_some() { "another file stands there" } else { "it is gone" };
+        Err(StoreError::Unexpected { message: format!("{}: {what}", shown(self.key)) })
+    }
+}
+
+/// Anything stands under the name.
+pub(super) fn stands(directory: impl AsFd, name: &[u8]) -> bool {
+    node::look(directory, name).is_ok()
 }
 
 /// Removes a directory that holds nothing but empty directories; at the first thing that is none
@@ -148,7 +192,7 @@ fn clear(parent: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
         .and_then(|names| names.page(b"", usize::MAX));
     for child in listed.map_err(|_| Errno::IO)?.names {
         let look = node::look(&directory, &child)?;
-        if node::file_type(&look) != rustix::fs::FileType::Directory {
+        if node::file_type(&look) != FileType::Directory {
             return Err(Errno::NOTEMPTY);
         }
         clear(&directory, &child)?;

@@ -1,5 +1,7 @@
 //! Tries out what a target's file system makes of names.
 
+use rustix::fs::{XattrFlags, fsetxattr};
+
 use super::failure::failure;
 use super::stage::Stage;
 use crate::error::StoreError;
@@ -26,4 +28,15 @@ pub(super) fn check_names(stage: &Stage, root: &[u8]) -> Result<(), StoreError> 
         }
     }
     Ok(())
+}
+
+/// Whether files keep attributes, without which they do not say who wrote them.
+pub(super) fn keeps_attributes(stage: &Stage, root: &[u8]) -> Result<bool, StoreError> {
+    let failed = |errno| failure("write below", root, errno);
+    let opened = stage.open().map_err(failed)?;
+    let name = "probe-attributes";
+    let file = opened.create(name).map_err(failed)?;
+    let kept = fsetxattr(&file, "user.whimbrel.probe", b"x", XattrFlags::empty()).is_ok();
+    opened.remove(name.as_bytes()).map_err(failed)?;
+    Ok(kept)
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use rustix::fs::{AtFlags, FileType, OFlags, fsync, unlinkat};
 use rustix::io::Errno;
 use whimbrel_core::config::RequestLifetime;
+use whimbrel_core::effect::Expected;
 use whimbrel_core::input::Standing;
 use whimbrel_core::number::AttemptNumber;
 use whimbrel_core::record::Part;
@@ -15,6 +16,7 @@ use whimbrel_core::record::Part;
 use super::account::Accounts;
 use super::failure::{failure, io_failure, is_absent, shown};
 use super::listing::Listings;
+use super::place::Place;
 use super::reading::{Pieces, send, stream};
 use super::root::{Root, open_quietly};
 use super::stage::{Draft, Stage};
@@ -22,7 +24,7 @@ use super::wanted::Wanted;
 use super::{blocking, copying, node, order, place, probe, seal, sparse, upload};
 use crate::error::StoreError;
 use crate::source::{Answer, ByteStream};
-use crate::target::{Abilities, CopySource, Object, ObjectPage, Stamp, Target};
+use crate::target::{Abilities, Conditions, CopySource, Object, ObjectPage, Stamp, Target};
 
 /// With parts of 16 MiB: 16 TiB, the largest file of ext4.
 const PARTS_MAX: u32 = 1 << 20;
@@ -53,6 +55,8 @@ struct Inner {
     stage: Stage,
     listings: Listings,
     accounts: Accounts,
+    /// The file system keeps attributes, so that files say who wrote them.
+    attributes: bool,
 }
 
 impl LocalTarget {
@@ -62,44 +66,51 @@ impl LocalTarget {
     pub fn open(path: &Path, migration: &str, keep: &[String]) -> Result<Self, StoreError> {
         let whole = Root::new(path).shown(b"");
         std::fs::create_dir_all(path).map_err(|error| io_failure("make", &whole, &error))?;
-        let target = Self::standing(path, migration)?;
-        let stage = &target.inner.stage;
+        let (root, root_key) = Self::pinned(path)?;
+        let stage = Stage::new(root.clone(), migration);
         stage.sweep(keep).map_err(|errno| failure("open", &whole, errno))?;
-        probe::check_names(stage, &whole)?;
-        Ok(target)
+        probe::check_names(&stage, &whole)?;
+        let attributes = probe::keeps_attributes(&stage, &whole)?;
+        Ok(Self::rooted(root, Some(root_key), stage, attributes))
     }
 
     /// Opens the tree at `path`, which must stand there, to look at it: nothing is made, removed or
     /// tried out, and no rights to write are needed.
     pub fn look_at(path: &Path) -> Result<Self, StoreError> {
-        Self::standing(path, LOOKING)
+        let (root, root_key) = Self::pinned(path)?;
+        Ok(Self::looking(root, Some(root_key)))
     }
 
     /// The same where `open` may still have to make the directory: until then it looks empty.
     /// `Denied` if it could not be made.
     pub fn look_ahead(path: &Path) -> Result<Self, StoreError> {
-        match Self::standing(path, LOOKING) {
+        match Self::look_at(path) {
             Err(StoreError::Missing { .. }) => {
                 let root = Root::new(path);
                 root.may_be_made().map_err(|errno| failure("make", &root.shown(b""), errno))?;
-                Ok(Self::rooted(root, None, LOOKING))
+                Ok(Self::looking(root, None))
             }
             outcome => outcome,
         }
     }
 
-    fn standing(path: &Path, migration: &str) -> Result<Self, StoreError> {
+    /// The root with its device and inode.
+    fn pinned(path: &Path) -> Result<(Root, u64), StoreError> {
         let root = Root::new(path);
         let failed = |errno| failure("open", &root.shown(b""), errno);
         let handle = root.directory(b"").map_err(failed)?;
         let root_key = node::file_key(&node::look(&handle, b"").map_err(failed)?);
-        Ok(Self::rooted(root, Some(root_key), migration))
+        Ok((root, root_key))
     }
 
-    fn rooted(root: Root, root_key: Option<u64>, migration: &str) -> Self {
-        let stage = Stage::new(root.clone(), migration);
+    fn looking(root: Root, root_key: Option<u64>) -> Self {
+        let stage = Stage::new(root.clone(), LOOKING);
+        Self::rooted(root, root_key, stage, false)
+    }
+
+    fn rooted(root: Root, root_key: Option<u64>, stage: Stage, attributes: bool) -> Self {
         let (listings, accounts) = (Listings::new(true), Accounts::default());
-        let inner = Inner { root, root_key, stage, listings, accounts };
+        let inner = Inner { root, root_key, stage, listings, accounts, attributes };
         Self { inner: Arc::new(inner) }
     }
 
@@ -135,6 +146,7 @@ impl Target for LocalTarget {
             parts_max: PARTS_MAX,
             copy_bytes_max: u64::MAX,
             checksums_kept: false,
+            conditions: Conditions::all(self.inner.attributes),
             metadata_by_copy: true,
             markers: false,
             request_lifetime: RequestLifetime::default(),
@@ -150,9 +162,13 @@ impl Target for LocalTarget {
         key: &'a [u8],
         body: Vec<Bytes>,
         stamp: &'a Stamp,
+        expected: &'a Expected,
     ) -> Answer<'a, Standing> {
-        let (key, stamp) = (key.to_vec(), stamp.clone());
-        self.work(move |inner, wanted| inner.put(&key, &body, &stamp, wanted))
+        let (key, stamp, expected) = (key.to_vec(), stamp.clone(), expected.clone());
+        self.work(move |inner, wanted| {
+            let place = Place { key: &key, expected: &expected, wanted };
+            inner.put(&place, &body, &stamp)
+        })
     }
 
     fn open_upload<'a>(&'a self, key: &'a [u8], stamp: &'a Stamp) -> Answer<'a, String> {
@@ -180,9 +196,14 @@ impl Target for LocalTarget {
         upload: &'a str,
         parts: &'a [Part],
         crc32c: u32,
+        expected: &'a Expected,
     ) -> Answer<'a, Standing> {
         let (key, upload, parts) = (key.to_vec(), upload.to_owned(), parts.to_vec());
-        self.work(move |inner, wanted| inner.complete(&key, &upload, &parts, crc32c, wanted))
+        let expected = expected.clone();
+        self.work(move |inner, wanted| {
+            let place = Place { key: &key, expected: &expected, wanted };
+            inner.complete(&place, &upload, &parts, crc32c)
+        })
     }
 
     fn abort_upload<'a>(&'a self, key: &'a [u8], upload: &'a str) -> Answer<'a, ()> {
@@ -195,14 +216,22 @@ impl Target for LocalTarget {
         from: &'a CopySource,
         key: &'a [u8],
         stamp: &'a Stamp,
+        expected: &'a Expected,
     ) -> Answer<'a, Standing> {
         let (from, key, stamp) = (from.clone(), key.to_vec(), stamp.clone());
-        self.work(move |inner, wanted| inner.copy(&from, &key, &stamp, wanted))
+        let expected = expected.clone();
+        self.work(move |inner, wanted| {
+            let place = Place { key: &key, expected: &expected, wanted };
+            inner.copy(&from, &place, &stamp)
+        })
     }
 
-    fn remove<'a>(&'a self, keys: &'a [Vec<u8>]) -> Answer<'a, Vec<Result<(), StoreError>>> {
-        let keys = keys.to_vec();
-        self.work(move |inner, wanted| Ok(inner.remove(&keys, wanted)))
+    fn remove<'a>(
+        &'a self,
+        items: &'a [(Vec<u8>, Expected)],
+    ) -> Answer<'a, Vec<Result<(), StoreError>>> {
+        let items = items.to_vec();
+        self.work(move |inner, wanted| Ok(inner.remove(&items, wanted)))
     }
 
     fn inspect<'a>(&'a self, key: &'a [u8]) -> Answer<'a, Option<Object>> {
@@ -247,11 +276,11 @@ impl Inner {
 
     fn put(
         &self,
-        key: &[u8],
+        place: &Place<'_>,
         body: &[Bytes],
         stamp: &Stamp,
-        wanted: &Wanted,
     ) -> Result<Standing, StoreError> {
+        let key = place.key;
         place::check(key)?;
         if let Some(path) = key.strip_suffix(b"/") {
             if body.iter().any(|piece| !piece.is_empty()) {
@@ -260,7 +289,7 @@ impl Inner {
                     remedy: "map it elsewhere or leave it out".to_owned(),
                 });
             }
-            return self.make_directory(path, stamp, wanted);
+            return self.make_directory(path, stamp, place.wanted);
         }
         let opened = self.stage.open().map_err(|errno| self.failed("write", key, errno))?;
         let draft =
@@ -270,23 +299,23 @@ impl Inner {
         sparse::write(&draft.file, pieces(), 0, length)
             .map_err(|error| io_failure("write", &self.root.shown(key), &error))?;
         let crc32c = pieces().fold(0, crc32c::crc32c_append);
-        self.finish(key, draft, opened.folder(), stamp, crc32c, wanted)
+        self.finish(place, draft, opened.folder(), stamp, crc32c)
     }
 
     /// Stamps a file whose bytes are there, makes it durable and puts it under its name.
     fn finish(
         &self,
-        key: &[u8],
+        place: &Place<'_>,
         draft: Draft<'_>,
         folder: &OwnedFd,
         stamp: &Stamp,
         crc32c: u32,
-        wanted: &Wanted,
     ) -> Result<Standing, StoreError> {
+        let key = place.key;
         seal::seal(&draft.file, stamp, crc32c, None, &self.accounts)
             .and_then(|()| fsync(&draft.file))
             .map_err(|errno| self.failed("write", key, errno))?;
-        let (directory, name) = place::install(&self.root, folder, &draft.name, key, wanted)?;
+        let (directory, name) = place.install(&self.root, folder, &draft.name)?;
         draft.keep();
         self.standing(&directory, &name, key, stamp, crc32c)
     }
@@ -332,12 +361,12 @@ impl Inner {
 
     fn complete(
         &self,
-        key: &[u8],
+        place: &Place<'_>,
         upload: &str,
         parts: &[Part],
         crc32c: u32,
-        wanted: &Wanted,
     ) -> Result<Standing, StoreError> {
+        let key = place.key;
         let length = upload::check_parts(key, parts, crc32c)?;
         let Some(stamp) = upload::stamp(&self.stage, key, upload)? else {
             return self.completed_before(key, upload, crc32c);
@@ -359,7 +388,7 @@ impl Inner {
         seal::seal(&file, &stamp, crc32c, Some(upload), &self.accounts)
             .and_then(|()| fsync(&file))
             .map_err(|errno| self.failed("complete", key, errno))?;
-        let (directory, name) = place::install(&self.root, opened.folder(), upload, key, wanted)?;
+        let (directory, name) = place.install(&self.root, opened.folder(), upload)?;
         // The bytes stand; what was written down beside them is of no use any more.
         let _ = upload::abort(&self.stage, key, upload);
         self.standing(&directory, &name, key, &stamp, crc32c)
@@ -387,18 +416,18 @@ impl Inner {
     fn copy(
         &self,
         from: &CopySource,
-        key: &[u8],
+        place: &Place<'_>,
         stamp: &Stamp,
-        wanted: &Wanted,
     ) -> Result<Standing, StoreError> {
+        let key = place.key;
         place::check(key)?;
         if let Some(path) = key.strip_suffix(b"/") {
-            return self.make_directory(path, stamp, wanted);
+            return self.make_directory(path, stamp, place.wanted);
         }
         let source = copying::open(&self.root, from)?;
         if from.key == key {
             let crc32c = source.crc32c(from)?;
-            let _leave = wanted.leave(key)?;
+            let _leave = place.wanted.leave(key)?;
             seal::unlock(&source.file)
                 .and_then(|()| seal::seal(&source.file, stamp, crc32c, None, &self.accounts))
                 .and_then(|()| fsync(&source.file))
@@ -413,14 +442,18 @@ impl Inner {
         source.copy_into(&draft.file, key)?;
         let crc32c = source.crc32c(from)?;
         source.check(from)?;
-        self.finish(key, draft, opened.folder(), stamp, crc32c, wanted)
+        self.finish(place, draft, opened.folder(), stamp, crc32c)
     }
 
-    fn remove(&self, keys: &[Vec<u8>], wanted: &Wanted) -> Vec<Result<(), StoreError>> {
+    fn remove(
+        &self,
+        items: &[(Vec<u8>, Expected)],
+        wanted: &Wanted,
+    ) -> Vec<Result<(), StoreError>> {
         let mut touched = std::collections::BTreeSet::new();
-        let mut outcomes: Vec<Result<(), StoreError>> = Vec::with_capacity(keys.len());
-        for key in keys {
-            let outcome = self.remove_one(key, wanted);
+        let mut outcomes: Vec<Result<(), StoreError>> = Vec::with_capacity(items.len());
+        for (key, expected) in items {
+            let outcome = self.remove_one(&Place { key, expected, wanted });
             if matches!(outcome, Ok(true)) {
                 let path = key.strip_suffix(b"/").unwrap_or(key);
                 let above = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
@@ -448,15 +481,22 @@ impl Inner {
     }
 
     /// True if something was removed.
-    fn remove_one(&self, key: &[u8], wanted: &Wanted) -> Result<bool, StoreError> {
+    fn remove_one(&self, place: &Place<'_>) -> Result<bool, StoreError> {
+        let key = place.key;
         place::check(key)?;
         let (path, flags) = match key.strip_suffix(b"/") {
             Some(path) => (path, AtFlags::REMOVEDIR),
             None => (key, AtFlags::empty()),
         };
-        let _leave = wanted.leave(key)?;
-        let removed =
-            self.root.parent(path).and_then(|(parent, name)| unlinkat(parent, name, flags));
+        let _leave = place.wanted.leave(key)?;
+        let parent = self.root.parent(path);
+        if let Ok((parent, name)) = &parent
+            && flags.is_empty()
+            && place::stands(parent, name)
+        {
+            place.check(parent, name)?;
+        }
+        let removed = parent.and_then(|(parent, name)| unlinkat(parent, name, flags));
         match removed {
             Ok(()) => Ok(true),
             Err(errno) if is_absent(errno) => Ok(false),

@@ -1,5 +1,6 @@
 //! Tries out what a server can do, with objects of its own under the target prefix.
 
+mod conditions;
 mod copying;
 mod leftovers;
 mod naming;
@@ -79,6 +80,7 @@ impl Probe<'_> {
         self.copies(&plain).await?;
         let large = self.multipart().await?;
         self.wrong_whole_checksum().await?;
+        self.conditional_uploads().await?;
         if let Some(large) = large {
             self.part_copies(&large).await?;
         }
@@ -174,26 +176,6 @@ impl Probe<'_> {
             Err(error) if is_silence(&error) => Err(told(&self.folder, Effect::Reads, &error)),
             Err(_) => Ok(None),
         }
-    }
-
-    async fn conditions(&mut self) -> Result<(), StoreError> {
-        let key = self.key("plain");
-        let crc = Crc32c::of(CONTENT.as_bytes());
-        let again = self.put(&key, Bytes::from(CONTENT), crc, &Condition::Absent).await;
-        let found = match again {
-            Ok(_) => problem(
-                FailureKind::Unsupported,
-                "If-None-Match is ignored",
-                "Nobody else may write under the target during the migration: it would not be \
-                 noticed at once.",
-            ),
-            Err(error) if is_silence(&error) => {
-                return Err(told(&self.folder, Effect::Reads, &error));
-            }
-            Err(_) => None,
-        };
-        self.note("conditional writes", found);
-        Ok(())
     }
 
     async fn removal(&mut self, plain: &Object) -> Result<(), StoreError> {

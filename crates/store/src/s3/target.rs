@@ -6,13 +6,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream;
 use whimbrel_core::config::RequestLifetime;
+use whimbrel_core::effect::Expected;
 use whimbrel_core::input::Standing;
 use whimbrel_core::number::AttemptNumber;
 use whimbrel_core::record;
 use whimbrel_s3::{
-    Body, Client, Condition, Crc32c, DELETE_KEYS_MAX, Deletion, GetRequest, Kind, ListRequest,
-    ObjectHead, ObjectOptions, PART_BYTES_MAX, PART_BYTES_MIN, PARTS_MAX, Part, Stored, Whole,
-    WriteOptions, fits_xml,
+    Body, Client, Condition, Crc32c, DELETE_KEYS_MAX, Deletion, Error, GetRequest, Kind,
+    ListRequest, ObjectHead, ObjectOptions, PART_BYTES_MAX, PART_BYTES_MIN, PARTS_MAX, Part,
+    Stored, Whole, WriteOptions, fits_xml,
 };
 
 use super::S3Settings;
@@ -21,7 +22,9 @@ use super::names::Names;
 use crate::error::StoreError;
 use crate::source::{Answer, ByteStream};
 use crate::stamp;
-use crate::target::{Abilities, CopySource, Finding, Object, ObjectPage, Stamp, Target};
+use crate::target::{
+    Abilities, Conditions, CopySource, Finding, Object, ObjectPage, Stamp, Target,
+};
 
 /// Objects up to so many bytes are written by one request. Larger ones would make the time longer
 /// for which a lost request can take effect, and a lost answer would cost more bytes.
@@ -55,6 +58,10 @@ pub(super) struct Facts {
     pub takes_whole_length: bool,
     /// A CRC32C given for the whole of an upload is compared and kept.
     pub keeps_whole_checksum: bool,
+    /// Conditions on writes are minded.
+    pub conditional_writes: bool,
+    /// Conditions on the completion of uploads are minded.
+    pub conditional_uploads: bool,
 }
 
 impl Default for Facts {
@@ -66,6 +73,8 @@ impl Default for Facts {
             part_copies: false,
             takes_whole_length: true,
             keeps_whole_checksum: true,
+            conditional_writes: false,
+            conditional_uploads: false,
         }
     }
 }
@@ -131,14 +140,16 @@ impl S3Target {
         key: &[u8],
         body: Vec<Bytes>,
         stamp: &Stamp,
+        expected: &Expected,
     ) -> Result<Standing, StoreError> {
         let crc = checksum(&body);
         let body = Body::from(body);
         let length = body.len();
         let options = self.options(key, stamp);
         let client = &self.client;
-        let stored = client.put_object(key, body, Some(crc), &options, &Condition::Always).await;
-        let stored = stored.map_err(|error| told(&name(key), Effect::Writes, &error))?;
+        let condition = condition(expected);
+        let stored = client.put_object(key, body, Some(crc), &options, &condition).await;
+        let stored = stored.map_err(|error| not_written(key, expected, &error))?;
         Ok(standing(&stored, length, Some(crc.0), stamp))
     }
 
@@ -165,6 +176,7 @@ impl S3Target {
         upload: &str,
         parts: &[record::Part],
         crc32c: u32,
+        expected: &Expected,
     ) -> Result<Standing, StoreError> {
         let facts = self.facts();
         let length = parts.iter().map(|part| part.length).sum();
@@ -179,9 +191,9 @@ impl S3Target {
             crc32c: facts.keeps_whole_checksum.then_some(Crc32c(crc32c)),
             bytes: facts.takes_whole_length.then_some(length),
         };
-        let always = &Condition::Always;
-        let stored = self.client.complete_multipart(key, upload, &parts, &whole, always).await;
-        let stored = stored.map_err(|error| told(&name(key), Effect::Writes, &error))?;
+        let condition = condition(expected);
+        let stored = self.client.complete_multipart(key, upload, &parts, &whole, &condition).await;
+        let stored = stored.map_err(|error| not_written(key, expected, &error))?;
         Ok(Standing {
             length,
             etag: stored.etag,
@@ -350,6 +362,26 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
+fn condition(expected: &Expected) -> Condition {
+    match expected {
+        Expected::Anything => Condition::Always,
+        Expected::Nothing => Condition::Absent,
+        Expected::Object(etag) => Condition::Matches(etag.clone()),
+    }
+}
+
+/// A refused condition is told from other conflicts; S3 says of an object that is gone that there
+/// is no such key.
+fn not_written(key: &[u8], expected: &Expected, error: &Error) -> StoreError {
+    let refused = matches!(error, Error::Refused { status: 412, .. })
+        || error.code() == Some("PreconditionFailed");
+    let gone = matches!(expected, Expected::Object(_)) && error.code() == Some("NoSuchKey");
+    if *expected != Expected::Anything && (refused || gone) {
+        return StoreError::Unexpected { message: format!("{}: {error}", name(key)) };
+    }
+    told(&name(key), Effect::Writes, error)
+}
+
 /// A key in messages.
 pub(super) fn name(key: &[u8]) -> String {
     String::from_utf8_lossy(key)
@@ -381,6 +413,12 @@ impl Target for S3Target {
                 (true, true) => PART_BYTES_MAX * u64::from(PARTS_MAX),
             },
             checksums_kept: true,
+            conditions: Conditions {
+                writes: facts.conditional_writes,
+                uploads: facts.conditional_uploads,
+                copies: false,
+                removals: false,
+            },
             metadata_by_copy: facts.self_copies,
             markers: true,
             request_lifetime: RequestLifetime {
@@ -400,8 +438,9 @@ impl Target for S3Target {
         key: &'a [u8],
         body: Vec<Bytes>,
         stamp: &'a Stamp,
+        expected: &'a Expected,
     ) -> Answer<'a, Standing> {
-        Box::pin(self.write_whole(key, body, stamp))
+        Box::pin(self.write_whole(key, body, stamp, expected))
     }
 
     fn open_upload<'a>(&'a self, key: &'a [u8], stamp: &'a Stamp) -> Answer<'a, String> {
@@ -428,8 +467,9 @@ impl Target for S3Target {
         upload: &'a str,
         parts: &'a [record::Part],
         crc32c: u32,
+        expected: &'a Expected,
     ) -> Answer<'a, Standing> {
-        Box::pin(self.put_together(key, upload, parts, crc32c))
+        Box::pin(self.put_together(key, upload, parts, crc32c, expected))
     }
 
     fn abort_upload<'a>(&'a self, key: &'a [u8], upload: &'a str) -> Answer<'a, ()> {
@@ -447,12 +487,17 @@ impl Target for S3Target {
         from: &'a CopySource,
         key: &'a [u8],
         stamp: &'a Stamp,
+        _: &'a Expected,
     ) -> Answer<'a, Standing> {
         Box::pin(super::copy::run(self, from, key, stamp))
     }
 
-    fn remove<'a>(&'a self, keys: &'a [Vec<u8>]) -> Answer<'a, Vec<Result<(), StoreError>>> {
-        Box::pin(async move { Ok(self.remove_all(keys).await) })
+    fn remove<'a>(
+        &'a self,
+        items: &'a [(Vec<u8>, Expected)],
+    ) -> Answer<'a, Vec<Result<(), StoreError>>> {
+        let keys: Vec<Vec<u8>> = items.iter().map(|(key, _)| key.clone()).collect();
+        Box::pin(async move { Ok(self.remove_all(&keys).await) })
     }
 
     fn inspect<'a>(&'a self, key: &'a [u8]) -> Answer<'a, Option<Object>> {

@@ -16,7 +16,7 @@ use whimbrel_core::identity::Identity;
 use whimbrel_core::path::Namespace;
 use whimbrel_core::record::Part;
 use whimbrel_store::source::{Answer, ByteStream, ChangeStream};
-use whimbrel_store::target::{Abilities, Object, ObjectPage};
+use whimbrel_store::target::{Abilities, Conditions, ObjectPage};
 
 use super::*;
 
@@ -114,6 +114,8 @@ struct FaultyTarget {
     part_errors: Mutex<VecDeque<StoreError>>,
     remove_errors: Mutex<VecDeque<Option<StoreError>>>,
     wrong_crc: bool,
+    /// It compares nothing, and `a` stands there with the tag `e`.
+    looked_at: bool,
 }
 
 impl FaultyTarget {
@@ -143,6 +145,7 @@ impl Target for FaultyTarget {
             parts_max: 10_000,
             copy_bytes_max: 0,
             checksums_kept: true,
+            conditions: Conditions::all(!self.looked_at),
             metadata_by_copy: false,
             markers: true,
             request_lifetime: RequestLifetime::fixed(60_000),
@@ -162,6 +165,7 @@ impl Target for FaultyTarget {
         key: &'a [u8],
         body: Vec<Bytes>,
         stamp: &'a Stamp,
+        _: &'a Expected,
     ) -> Answer<'a, Standing> {
         Box::pin(async move {
             if let Some(error) = &self.put_error {
@@ -209,6 +213,7 @@ impl Target for FaultyTarget {
         _: &'a str,
         parts: &'a [Part],
         crc32c: u32,
+        _: &'a Expected,
     ) -> Answer<'a, Standing> {
         Box::pin(async move {
             let held = self.parts.lock().unwrap();
@@ -228,23 +233,34 @@ impl Target for FaultyTarget {
         Box::pin(async { Ok(()) })
     }
 
-    fn copy<'a>(&'a self, _: &'a CopySource, _: &'a [u8], _: &'a Stamp) -> Answer<'a, Standing> {
+    fn copy<'a>(
+        &'a self,
+        _: &'a CopySource,
+        _: &'a [u8],
+        _: &'a Stamp,
+        _: &'a Expected,
+    ) -> Answer<'a, Standing> {
         Box::pin(async {
             let message = "cannot copy".to_owned();
             Err(StoreError::Unsupported { message, remedy: String::new() })
         })
     }
 
-    fn remove<'a>(&'a self, keys: &'a [Vec<u8>]) -> Answer<'a, Vec<Result<(), StoreError>>> {
+    fn remove<'a>(
+        &'a self,
+        items: &'a [(Vec<u8>, Expected)],
+    ) -> Answer<'a, Vec<Result<(), StoreError>>> {
         Box::pin(async move {
             let mut errors = self.remove_errors.lock().unwrap();
             let outcome = |_| errors.pop_front().flatten().map_or(Ok(()), Err);
-            Ok(keys.iter().map(outcome).collect())
+            Ok(items.iter().map(outcome).collect())
         })
     }
 
     fn inspect<'a>(&'a self, _: &'a [u8]) -> Answer<'a, Option<Object>> {
-        Box::pin(async { Ok(None) })
+        let standing = Object { etag: Some("e".into()), ..Object::default() };
+        let standing = self.looked_at.then_some(standing);
+        Box::pin(async { Ok(standing) })
     }
 
     fn list<'a>(&'a self, _: &'a [u8], _: Option<&'a [u8]>) -> Answer<'a, ObjectPage> {
@@ -292,6 +308,7 @@ impl Bench {
             attempt: AttemptNumber(7),
             path: path.into(),
             node,
+            expected: Expected::Nothing,
             resume: None,
             live: false,
         }
@@ -340,7 +357,7 @@ async fn large_file_is_staged_and_completed() {
         assert!(events.contains(&Input::PartDone { attempt, part: part.clone() }));
     }
     assert!(bench.target.objects.lock().unwrap().is_empty(), "staged is not visible");
-    let written = bench.carrier.complete(&"big".into(), &upload, crc32c).await;
+    let written = bench.carrier.complete(&"big".into(), &upload, crc32c, &Expected::Nothing).await;
     assert!(matches!(written, Written::Done(_)), "{written:?}");
     let objects = bench.target.objects.lock().unwrap();
     assert_eq!(objects[b"prefix/big".as_slice()].0, content(0..length));
@@ -479,8 +496,12 @@ async fn every_removal_has_its_own_outcome() {
         ..FaultyTarget::default()
     };
     let bench = bench(source(0), target);
-    let items: Vec<(AttemptNumber, RelPath)> =
-        (1..=3).map(|number| (AttemptNumber(number), "a".into())).collect();
+    let item = |number| Removal {
+        attempt: AttemptNumber(number),
+        path: "a".into(),
+        expected: Expected::Anything,
+    };
+    let items: Vec<Removal> = (1..=3).map(item).collect();
     let outcomes = bench.carrier.remove(&items).await;
     assert!(matches!(
         outcomes.as_slice(),
@@ -504,8 +525,25 @@ async fn copying_within_the_target_where_it_cannot() {
         metadata: Metadata::default(),
         ledger_only: false,
     };
-    let written =
-        bench.carrier.relocate(AttemptNumber(1), &row, &"new".into(), Metadata::default()).await;
+    let written = bench
+        .carrier
+        .relocate(AttemptNumber(1), &row, &"new".into(), Metadata::default(), &Expected::Nothing)
+        .await;
     let Written::Failed(failure) = written else { panic!("{written:?}") };
     assert_eq!(failure.kind, FailureKind::Unsupported);
+}
+
+/// Where the target does not compare what it removes, the carrier looks first (rule 4.4).
+#[tokio::test]
+async fn rule_4_4_what_is_not_minded_is_looked_at_first() {
+    let target = FaultyTarget { looked_at: true, ..FaultyTarget::default() };
+    let bench = bench(source(0), target);
+    let item = |expected| Removal { attempt: AttemptNumber(1), path: "a".into(), expected };
+    let ours = item(Expected::Object("e".into()));
+    let items = [ours, item(Expected::Object("other".into())), item(Expected::Nothing)];
+    let outcomes = bench.carrier.remove(&items).await;
+    assert!(matches!(
+        outcomes.as_slice(),
+        [Written::Done(_), Written::Unexpected(_), Written::Unexpected(_)]
+    ));
 }

@@ -19,7 +19,14 @@ fn stamp(attempt: u64) -> Stamp {
 }
 
 async fn put(target: &LocalTarget, key: &str, body: &'static str) -> Result<Standing, StoreError> {
-    target.put(key.as_bytes(), vec![Bytes::from_static(body.as_bytes())], &stamp(1)).await
+    target
+        .put(
+            key.as_bytes(),
+            vec![Bytes::from_static(body.as_bytes())],
+            &stamp(1),
+            &Expected::Anything,
+        )
+        .await
 }
 
 #[tokio::test]
@@ -33,7 +40,10 @@ async fn owner_mode_and_time_are_set() {
         ..Metadata::default()
     };
     let stamp = Stamp { metadata: Some(metadata.clone()), ..stamp(3) };
-    target.put(b"d/f", vec![Bytes::from_static(b"x")], &stamp).await.expect("written");
+    target
+        .put(b"d/f", vec![Bytes::from_static(b"x")], &stamp, &Expected::Anything)
+        .await
+        .expect("written");
     let data = fs::metadata(folder.path().join("root/d/f")).expect("stands");
     assert_eq!((data.mtime(), data.mtime_nsec()), (-2, 500_000_000));
     if rustix::process::geteuid().is_root() {
@@ -57,7 +67,7 @@ async fn set_id_bits_of_strangers_are_dropped() {
         ..Metadata::default()
     };
     let stamp = Stamp { metadata: Some(metadata), ..stamp(3) };
-    target.put(b"f", vec![], &stamp).await.expect("written");
+    target.put(b"f", vec![], &stamp, &Expected::Anything).await.expect("written");
     let data = fs::metadata(folder.path().join("root/f")).expect("stands");
     assert_eq!(data.mode() & 0o7777, 0o755);
 }
@@ -85,7 +95,7 @@ async fn nothing_leads_out_of_the_root() {
     assert!(matches!(outcome, Err(StoreError::Conflict { .. })), "{outcome:?}");
     put(&target, "file", "good").await.expect("the link itself is replaced");
     assert_eq!(target.inspect(b"link/f").await.expect("an answer"), None);
-    target.remove(&[b"link/f".to_vec()]).await.expect("an answer");
+    target.remove(&[(b"link/f".to_vec(), Expected::Anything)]).await.expect("an answer");
     for key in ["../outside/f", "a/../../outside/f", "/f", "a\0b", ".whimbrel-tmp-m/f"] {
         let outcome = put(&target, key, "bad").await;
         assert!(matches!(outcome, Err(StoreError::Refused { .. })), "{key}: {outcome:?}");
@@ -102,7 +112,9 @@ async fn a_file_where_a_directory_stood() {
     put(&target, "a/b/c", "x").await.expect("written");
     let outcome = put(&target, "a", "y").await;
     assert!(matches!(outcome, Err(StoreError::Conflict { .. })), "{outcome:?}");
-    target.remove(&[b"a/b/c".to_vec()]).await.expect("an answer")[0].as_ref().expect("removed");
+    target.remove(&[(b"a/b/c".to_vec(), Expected::Anything)]).await.expect("an answer")[0]
+        .as_ref()
+        .expect("removed");
     put(&target, "a", "y").await.expect("written");
     assert_eq!(fs::read_to_string(folder.path().join("root/a")).expect("reads"), "y");
 }
@@ -133,7 +145,10 @@ async fn uploads_outlive_the_process_and_other_leftovers_do_not() {
     let second = target.put_part(b"big", &kept, 2, tail).await.expect("sent");
     let crc32c = crc32c::crc32c_combine(first.crc32c, second.crc32c, 4);
     let parts = [first, second];
-    let standing = target.complete_upload(b"big", &kept, &parts, crc32c).await.expect("complete");
+    let standing = target
+        .complete_upload(b"big", &kept, &parts, crc32c, &Expected::Anything)
+        .await
+        .expect("complete");
     assert_eq!(standing.attempt, Some(AttemptNumber(5)));
     assert!(!folder_of_m.exists());
     assert!(root.join(".whimbrel-tmp-another/1-1-1").exists());
@@ -149,7 +164,7 @@ async fn rule_4_2_dropped_question_has_no_late_effect() {
         let key = format!("f{number}");
         let body = vec![Bytes::from(vec![b'x'; 100_000])];
         let stamp = stamp(1);
-        let asked = target.put(key.as_bytes(), body, &stamp);
+        let asked = target.put(key.as_bytes(), body, &stamp, &Expected::Anything);
         let waited = std::time::Duration::from_micros(number * 40);
         if tokio::time::timeout(waited, asked).await.is_err() {
             let at_once = root.join(&key).exists();
@@ -224,7 +239,7 @@ async fn a_full_disk_is_said_and_leaves_nothing() {
     }
     let target = LocalTarget::open(folder.path(), "m", &[]).expect("opens");
     let body = vec![Bytes::from(vec![7; 2 * 1024 * 1024])];
-    let outcome = target.put(b"f", body, &stamp(1)).await;
+    let outcome = target.put(b"f", body, &stamp(1), &Expected::Anything).await;
     let left = fs::read_dir(folder.path()).expect("lists").count();
     let small = put(&target, "f", "fits").await;
     drop(target);
@@ -294,4 +309,28 @@ proptest! {
             Ok(())
         })?;
     }
+}
+
+/// What stands under the name is compared right before the rename and the removal (rule 4.4).
+#[tokio::test]
+async fn rule_4_4_another_file_stays_where_it_stands() {
+    let (folder, target) = opened();
+    assert!(target.abilities().conditions.writes, "this file system keeps attributes");
+    let body = || vec![Bytes::from_static(b"x")];
+    let unexpected =
+        |outcome: Result<_, StoreError>| matches!(outcome, Err(StoreError::Unexpected { .. }));
+    let first = target.put(b"f", body(), &stamp(1), &Expected::Nothing).await.expect("new");
+    let ours = Expected::Object(first.etag.expect("a tag"));
+    assert!(unexpected(target.put(b"f", body(), &stamp(2), &Expected::Nothing).await));
+    fs::write(folder.path().join("root/f"), "somebody else's").expect("written");
+    assert!(unexpected(target.put(b"f", body(), &stamp(3), &ours).await));
+    let object = target.inspect(b"f").await.expect("an answer").expect("it stands");
+    assert_eq!((object.migration, object.attempt), (None, None), "it is not ours any more");
+    let outcomes = target.remove(&[(b"f".to_vec(), ours.clone())]).await.expect("an answer");
+    assert!(matches!(outcomes[..], [Err(StoreError::Unexpected { .. })]), "{outcomes:?}");
+    fs::remove_file(folder.path().join("root/f")).expect("removed");
+    assert!(unexpected(target.put(b"f", body(), &stamp(4), &ours).await));
+    let outcomes = target.remove(&[(b"f".to_vec(), ours)]).await.expect("an answer");
+    assert!(matches!(outcomes[..], [Ok(())]), "what is gone is removed already");
+    target.put(b"f", body(), &stamp(5), &Expected::Nothing).await.expect("free again");
 }

@@ -1,0 +1,213 @@
+//! Foreign writers on the target (rule 4.4).
+
+use whimbrel_core::config::Existing;
+use whimbrel_core::effect::{Effect, Expected, Finish};
+use whimbrel_core::record::Parked;
+use whimbrel_sim::options::Options;
+use whimbrel_sim::world::target::{Carried, Object, Writer};
+use whimbrel_sim::{Run, Way};
+
+use crate::stage::*;
+
+const FOREIGN: u64 = 1 << 31;
+
+fn minding() -> Options {
+    Options { conditions: true, ..Options::still() }
+}
+
+/// Ends for a person's word, and the foreign object is as it was.
+fn ends_held(run: &mut Run, at: &str) {
+    let end = run.end();
+    assert!(matches!(end, Ok(Finish::Guard(_))), "{end:?}");
+    assert_eq!(target_content(run, at), Some(FOREIGN), "it stays");
+    let parked = pending(run, at).and_then(|entry| entry.parked);
+    assert_eq!(parked, Some(Parked::Foreign));
+}
+
+fn intrude(run: &mut Run, at: &str) {
+    run.target().intrude(path(at), FOREIGN);
+}
+
+fn completes(effect: &Effect) -> bool {
+    matches!(effect, Effect::Complete { .. })
+}
+
+/// Somebody writes over what we wrote; then the file changes at the source.
+#[test]
+fn rule_4_4_foreign_object_is_not_written_over() {
+    let mut run = still(minding());
+    file(&mut run, "a", 5);
+    file(&mut run, "b", 5);
+    until_settled(&mut run);
+    intrude(&mut run, "a");
+    file(&mut run, "a", 6);
+    file(&mut run, "b", 6);
+    until_equal(&mut run, "b");
+    ends_held(&mut run, "a");
+}
+
+/// Somebody writes between the first look at the target and the first write.
+#[test]
+fn rule_4_4_foreign_object_came_before_the_first_write() {
+    let mut run = still(minding());
+    file(&mut run, "a", 5);
+    let put = held(&mut run, copies("a"));
+    intrude(&mut run, "a");
+    answered_late(&mut run, put, 1);
+    ends_held(&mut run, "a");
+}
+
+/// The same while a large file's parts are sent.
+#[test]
+fn rule_4_4_foreign_object_came_before_a_completion() {
+    let mut run = still(Options { multipart_bytes: 1, ..minding() });
+    file(&mut run, "a", 50);
+    let completion = held(&mut run, completes);
+    intrude(&mut run, "a");
+    answered_late(&mut run, completion, 1);
+    ends_held(&mut run, "a");
+    assert!(run.target().uploads.is_empty(), "no upload is left (rule 4.3)");
+}
+
+/// The same at the new key of a file that is copied within the target.
+#[test]
+fn rule_4_4_foreign_object_came_before_a_relocation() {
+    let mut run = still(minding());
+    file(&mut run, "a", 5);
+    until_settled(&mut run);
+    rename(&mut run, "a", "b");
+    let copy = held(&mut run, relocates("b"));
+    intrude(&mut run, "b");
+    answered_late(&mut run, copy, 1);
+    ends_held(&mut run, "b");
+    assert_eq!(target_content(&mut run, "a"), None, "the old key is ours");
+}
+
+/// New metadata is not given to somebody else's object either.
+#[test]
+fn rule_4_4_foreign_object_is_not_restamped() {
+    let mut run = still(minding());
+    file(&mut run, "a", 5);
+    until_settled(&mut run);
+    intrude(&mut run, "a");
+    assert!(run.source().change_mode(&path("a"), 0o600));
+    ends_held(&mut run, "a");
+}
+
+/// What somebody else put there has the source's bytes: it is adopted.
+#[test]
+fn rule_4_4_equal_foreign_object_is_adopted() {
+    let mut run = still(minding());
+    file(&mut run, "a", 5);
+    let put = held(&mut run, copies("a"));
+    let content = source_content(&mut run, "a").expect("closed");
+    let (writer, carried) = (Writer::Foreign, Carried::mode(0));
+    run.target().put(path("a"), Object { content, length: 5, writer, carried });
+    answered_late(&mut run, put, 1);
+    until_settled(&mut run);
+    let counters = counters(&run);
+    assert_eq!((counters.files_copied, counters.files_skipped), (0, 1));
+    ends_equal(run);
+}
+
+/// A person said so.
+#[test]
+fn rule_4_4_foreign_object_is_replaced_when_told() {
+    let mut run = still(Options { existing: Existing::Replace, ..minding() });
+    file(&mut run, "a", 5);
+    until_settled(&mut run);
+    intrude(&mut run, "a");
+    file(&mut run, "a", 6);
+    until_equal(&mut run, "a");
+    ends_equal(run);
+}
+
+/// The file goes, and somebody else's object at its key stays.
+#[test]
+fn rule_4_4_foreign_object_is_not_removed() {
+    for at in ["a", "d/a"] {
+        let mut run = still(minding());
+        file(&mut run, at, 5);
+        until_settled(&mut run);
+        intrude(&mut run, at);
+        delete(&mut run, if at == "a" { "a" } else { "d" });
+        assert_eq!(run.end(), Ok(Finish::Done), "an extra does not keep it from being equal");
+        assert_eq!(target_content(&mut run, at), Some(FOREIGN), "{at} stays");
+        let row = run.ledger().expect("a ledger").row(&path(at)).expect("it can be read");
+        assert_eq!(row, None, "nothing of ours is there");
+    }
+}
+
+/// Somebody removes what we wrote: it is no conflict.
+#[test]
+fn rule_4_4_vanished_object_is_written_again() {
+    let mut run = still(minding());
+    file(&mut run, "a", 5);
+    until_settled(&mut run);
+    run.target().take_away(&path("a"));
+    file(&mut run, "a", 6);
+    until_equal(&mut run, "a");
+    ends_equal(run);
+}
+
+/// Our own write took effect unheard: the condition of the next one fails, and it is taken in.
+#[test]
+fn rule_4_4_own_unheard_write_is_no_foreign_one() {
+    let mut run = still(minding());
+    file(&mut run, "a", 5);
+    let put = held(&mut run, copies("a"));
+    run.release(put, Way::Unheard(0));
+    let again = held(&mut run, copies("a"));
+    let Effect::Copy(job) = &again else { panic!("a copy") };
+    assert_eq!(job.expected, Expected::Nothing);
+    answered_late(&mut run, again, 1);
+    until_settled(&mut run);
+    assert_eq!(counters(&run).files_copied, 1);
+    ends_equal(run);
+}
+
+/// A late write of ours finds a newer one in its place and does not land.
+#[test]
+fn rule_4_4_late_write_does_not_land_over_a_newer_one() {
+    let mut run = still(minding());
+    file(&mut run, "a", 5);
+    let put = held(&mut run, copies("a"));
+    run.release(put, Way::Unheard(3_000));
+    file(&mut run, "a", 6);
+    until_equal(&mut run, "a");
+    let content = source_content(&mut run, "a").expect("closed");
+    assert!(!run.until(|run| !run.holds(&path("a"), content)), "it stays");
+    ends_equal(run);
+}
+
+/// A person moves the foreign object away; the next run copies the file.
+#[test]
+fn rule_4_4_held_key_is_looked_at_again_by_the_next_run() {
+    let mut run = still(minding());
+    file(&mut run, "a", 5);
+    let put = held(&mut run, copies("a"));
+    intrude(&mut run, "a");
+    answered_late(&mut run, put, 1);
+    ends_held(&mut run, "a");
+    run.die();
+    ends_held(&mut run, "a");
+    run.target().take_away(&path("a"));
+    run.die();
+    until_equal(&mut run, "a");
+    ends_equal(run);
+}
+
+/// Without conditions nothing of it is noticed, and the docs say so.
+#[test]
+fn rule_4_4_without_conditions_nothing_is_sent() {
+    let mut run = run();
+    file(&mut run, "a", 5);
+    until_settled(&mut run);
+    intrude(&mut run, "a");
+    file(&mut run, "a", 6);
+    let put = held(&mut run, copies("a"));
+    let Effect::Copy(job) = &put else { panic!("a copy") };
+    assert_eq!(job.expected, Expected::Anything);
+    answered_late(&mut run, put, 1);
+    ends_equal(run);
+}
