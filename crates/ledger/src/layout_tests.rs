@@ -49,6 +49,7 @@ Attempt 24 693df866
 Part 10 632622aa
 Hint 10 47bbbd10
 Found 59 97a1b9c1
+FoundLate 59 7b18fe3b
 FirstRow 60 e8811fcb
 Directory 45 ef46795b
 ";
@@ -209,6 +210,7 @@ fn found() -> Found {
         crc32c: Some(2),
         metadata: Some(metadata()),
         migration: Some("m".to_owned()),
+        late: false,
     }
 }
 
@@ -237,6 +239,8 @@ fn records() -> Vec<(Kind, Vec<u8>)> {
     let hint = Hint { from: "a".into(), to: "b".into(), txid: TxId(1) };
     records.push(encoded(Kind::Hint, codec::encode(Kind::Hint, &(1_i64, hint))));
     records.push(encoded(Kind::Found, codec::encode(Kind::Found, &found())));
+    let late = codec::encode(Kind::FoundLate, &Found { late: true, ..found() });
+    records.push(encoded(Kind::FoundLate, late));
     records.push((Kind::FirstRow, row::first_record(a_row(Identity::Marker))));
     let directory = DirectoryRecord { path: "d".into(), file_key: 1, metadata: metadata() };
     records.push(encoded(Kind::Directory, codec::encode(Kind::Directory, &directory)));
@@ -258,5 +262,5 @@ fn a_record_that_changes_takes_another_schema_version() {
 fn every_kind_of_record_is_held_to_its_version() {
     let kinds = records().into_iter().map(|(kind, _)| kind as u8);
     let kinds: std::collections::BTreeSet<u8> = kinds.collect();
-    assert_eq!(kinds, (Kind::State as u8..=Kind::Directory as u8).collect());
+    assert_eq!(kinds, (Kind::State as u8..=Kind::FoundLate as u8).collect());
 }

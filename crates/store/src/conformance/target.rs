@@ -397,6 +397,7 @@ fn refusal(error: StoreError) -> Outcome {
         | StoreError::Full { .. }
         | StoreError::Corrupt { .. }
         | StoreError::Moved { .. }
+        | StoreError::Unexpected { .. }
         | StoreError::Unsupported { .. }
         | StoreError::Unknown { .. } => Err(format!("{error} ({:?})", error.kind())),
     }
