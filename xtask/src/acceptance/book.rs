@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::Command;
@@ -16,7 +17,12 @@ pub struct Book {
     path: PathBuf,
     lines: Vec<Value>,
     commit: String,
+    sources: String,
 }
+
+/// What the command is built from. Documents, tests and the testbed may change between two runs of
+/// a series.
+const SOURCES: [&str; 4] = ["crates/*/src", "Cargo.lock", ":!crates/sim", ":!crates/testbed"];
 
 impl Book {
     /// Opens `docs/acceptance/NAME.jsonl`.
@@ -28,13 +34,14 @@ impl Book {
             Err(error) => return Err(format!("{}: {error}", path.display()).into()),
         };
         let lines = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
-        Ok(Self { path, lines, commit: commit()? })
+        let (commit, sources) = (commit()?, sources()?);
+        Ok(Self { path, lines, commit, sources })
     }
 
-    /// Whether this commit has passed the same call already.
+    /// Whether the command of these sources has passed the same call already.
     pub fn has_passed(&self, call: &Value) -> bool {
         self.lines.iter().any(|line| {
-            line["commit"] == json!(self.commit)
+            line["sources"] == json!(self.sources)
                 && line["call"] == *call
                 && line["passed"] == json!(true)
         })
@@ -42,7 +49,7 @@ impl Book {
 
     /// Appends what was measured.
     pub fn add(&mut self, call: &Value, measured: &Value) -> Result<(), Box<dyn Error>> {
-        let mut line = json!({"commit": self.commit, "call": call});
+        let mut line = json!({"commit": self.commit, "sources": self.sources, "call": call});
         if let (Some(line), Some(measured)) = (line.as_object_mut(), measured.as_object()) {
             line.extend(measured.clone());
         }
@@ -57,13 +64,25 @@ impl Book {
     }
 }
 
-/// What was measured: the sources as they are, which may be no commit.
+/// The commit, and whether it is what was measured.
 fn commit() -> Result<String, Box<dyn Error>> {
-    let mut describe = Command::new("git");
-    describe.current_dir(workspace()).args(["rev-parse", "--short=12", "HEAD"]);
-    let commit = output(&mut describe)?.trim().to_owned();
-    let mut status = Command::new("git");
-    status.current_dir(workspace()).args(["status", "--porcelain", "--", "crates"]);
-    let changed = !output(&mut status)?.is_empty();
+    let commit = git(&["rev-parse", "--short=12", "HEAD"])?.trim().to_owned();
+    let changed = !git(&["status", "--porcelain", "--", "crates"])?.is_empty();
     Ok(if changed { format!("{commit}-changed") } else { commit })
+}
+
+/// What was measured: a number for the sources as they are, which may be no commit.
+fn sources() -> Result<String, Box<dyn Error>> {
+    let mut hasher = DefaultHasher::new();
+    let listed = git(&[&["ls-files", "-z", "--"], &SOURCES[..]].concat())?;
+    for name in listed.split_terminator('\0') {
+        let text = std::fs::read(workspace().join(name)).map_err(|e| format!("{name}: {e}"))?;
+        (name, text).hash(&mut hasher);
+    }
+    Ok(format!("{:016x}", hasher.finish()))
+}
+
+fn git(arguments: &[&str]) -> Result<String, Box<dyn Error>> {
+    let mut git = Command::new("git");
+    output(git.current_dir(workspace()).args(arguments))
 }
