@@ -40,11 +40,7 @@ impl State {
                     entry.message = None;
                 })
             }
-            Change::Hasten(path) => {
-                let key = self.names.key(path);
-                let hasten = |entry: &mut Entry| entry.pending.lane = Lane::Live;
-                self.pending.change(sql, &key, hasten).map(drop)
-            }
+            Change::Hasten(path) => self.hasten(sql, path),
             Change::Reconsider { below, up_to } => self.reconsider(sql, below, *up_to),
             Change::Release(reason) => self.released(sql, *reason),
             Change::Confirmed => self.confirmed(sql),
@@ -83,6 +79,11 @@ impl State {
             | Change::Scanned
             | Change::Count(_) => Ok(()),
         }
+    }
+
+    fn hasten(&mut self, sql: &Connection, path: &RelPath) -> Result<()> {
+        let hasten = |entry: &mut Entry| entry.pending.lane = Lane::Live;
+        self.pending.change(sql, &self.names.key(path), hasten).map(drop)
     }
 
     fn mark(&mut self, sql: &Connection, new: Pending) -> Result<()> {

@@ -7,7 +7,7 @@ use whimbrel_core::losses::Losses;
 use whimbrel_core::metadata::Metadata;
 use whimbrel_core::number::{Mark, Time, TxId};
 use whimbrel_core::path::{Namespace, RelPath};
-use whimbrel_core::record::{Change, Counters, Meta, PendingSummary, Row};
+use whimbrel_core::record::{Change, Counters, DirectoryRecord, Meta, PendingSummary, Row};
 
 use crate::attempt::Attempts;
 use crate::codec::{self, Kind};
@@ -210,16 +210,8 @@ impl State {
             Change::PutRow(row) => self.put_row(sql, row)?,
             Change::DropRow(path) => drop(self.drop_row(sql, path)?),
             Change::Distrust(path) => self.distrust(sql, path)?,
-            Change::PutDirectory(seen) => {
-                let new = directory_record::put(sql, self.names, seen)?;
-                self.directories.now += u64::from(new);
-            }
-            Change::DropDirectory { path, below } => {
-                if self.directories.now > 0 {
-                    let gone = directory_record::drop(sql, self.names, path, *below)? as u64;
-                    self.directories.now = self.directories.now.saturating_sub(gone);
-                }
-            }
+            Change::PutDirectory(seen) => self.put_directory(sql, seen)?,
+            Change::DropDirectory { path, below } => self.drop_directory(sql, path, *below)?,
             Change::Position { txid, digest } => {
                 meta.position = Some(*txid);
                 meta.digest = *digest;
@@ -255,6 +247,20 @@ impl State {
     pub(crate) fn saw(&mut self, mark: Mark) {
         let next = &mut self.kept.meta.next_mark;
         *next = (*next).max(Mark(mark.0.saturating_add(1)));
+    }
+
+    fn put_directory(&mut self, sql: &Connection, seen: &DirectoryRecord) -> Result<()> {
+        let new = directory_record::put(sql, self.names, seen)?;
+        self.directories.now += u64::from(new);
+        Ok(())
+    }
+
+    fn drop_directory(&mut self, sql: &Connection, path: &RelPath, below: bool) -> Result<()> {
+        if self.directories.now > 0 {
+            let gone = directory_record::drop(sql, self.names, path, below)? as u64;
+            self.directories.now = self.directories.now.saturating_sub(gone);
+        }
+        Ok(())
     }
 
     fn put_row(&mut self, sql: &Connection, row: &Row) -> Result<()> {

@@ -301,18 +301,7 @@ impl Model {
             }
             Change::Arrived => self.meta.losses.make_good(),
             Change::Removed { path, loss, at } => self.removed(path, loss, at),
-            Change::Distrust(path) => {
-                let row = self.rows.entry(path.clone()).or_insert_with(|| Row {
-                    path,
-                    length: 0,
-                    as_of: TxId(0),
-                    epoch: self.meta.epoch,
-                    metadata: whimbrel_core::metadata::Metadata::default(),
-                    ..super::row("", 0)
-                });
-                row.identity = Identity::Unknown;
-                (row.crc32c, row.etag, row.version, row.attempt) = (None, None, None, None);
-            }
+            Change::Distrust(path) => self.distrust(path),
             Change::HintDropped(hint) => {
                 let known = |other: &Hint| {
                     other.from == hint.from && other.to == hint.to && other.txid <= hint.txid
@@ -328,6 +317,19 @@ impl Model {
             Change::Count(counters) => self.meta.counters.add(&counters),
             other => panic!("the model does not know {other:?}"),
         }
+    }
+
+    fn distrust(&mut self, path: RelPath) {
+        let row = self.rows.entry(path.clone()).or_insert_with(|| Row {
+            path,
+            length: 0,
+            as_of: TxId(0),
+            epoch: self.meta.epoch,
+            metadata: whimbrel_core::metadata::Metadata::default(),
+            ..super::row("", 0)
+        });
+        row.identity = Identity::Unknown;
+        (row.crc32c, row.etag, row.version, row.attempt) = (None, None, None, None);
     }
 
     fn unpark(&mut self, reasons: &[Parked], let_go: Option<LetGo>) {
