@@ -53,6 +53,8 @@ fn laws_of_the_core() -> Result<(), Box<dyn Error>> {
 
 /// Licences, bans and sources; the advisory database is not asked.
 fn look_dependencies_over() -> Result<(), Box<dyn Error>> {
+    // Those of other platforms too, which a build does not fetch.
+    run(cargo().args(["fetch", "--locked"]))?;
     let deny = cargo_deny()?;
     let mut check = std::process::Command::new(deny);
     check.current_dir(crate::process::workspace());

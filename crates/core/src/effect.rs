@@ -14,6 +14,17 @@ use crate::record::{Change, Lane, Row, Upload};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
+/// What is asked for to be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removable {
+    /// Rows of commit markers (rule 7.1).
+    CommitMarkers,
+    /// Other rows.
+    Others,
+    /// Foreign objects.
+    Found,
+}
+
 /// One thing to be done outside.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
@@ -67,7 +78,7 @@ pub enum Effect {
         /// How many of its bytes; at most all.
         length: u64,
     },
-    /// Rows at and under a path in path order, to be removed; answered by `Input::Rows`.
+    /// What is to be removed at and under a path, in path order; answered by `Input::Rows`.
     Rows {
         /// Answer with this.
         ticket: Ticket,
@@ -75,9 +86,9 @@ pub enum Effect {
         under: RelPath,
         /// After this path.
         after: Option<RelPath>,
-        /// Only commit markers (rule 7.1), or only others.
-        commit_markers: bool,
-        /// Without the path's own row.
+        /// Which of it.
+        which: Removable,
+        /// Without the path's own object.
         strictly_below: bool,
         /// At most so many.
         limit: usize,

@@ -27,6 +27,15 @@ pub enum Group {
     SetAside(Parked),
 }
 
+/// An object that is to be removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Going {
+    /// Where.
+    pub path: RelPath,
+    /// As far as is known.
+    pub etag: Option<String>,
+}
+
 /// Objects that would go with removals, and those that went (rule 5.6).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Removals {
@@ -81,12 +90,12 @@ pub enum Input {
         /// CRC32C of the pinned bytes.
         outcome: Result<u32, Failure>,
     },
-    /// Rows to be removed.
+    /// What is to be removed.
     Rows {
         /// Of which question.
         ticket: Ticket,
         /// In path order, with what is pending for each left out.
-        rows: Vec<Row>,
+        objects: Vec<Going>,
     },
     /// The state of a commit marker's group.
     Group {
@@ -197,6 +206,8 @@ pub struct Work {
     pub file_above: Option<RelPath>,
     /// A foreign object at the path.
     pub found: Option<Found>,
+    /// Foreign objects below the path, of an entry that reaches them.
+    pub found_below: bool,
     /// Attempts on the path or its marker whose end is not known.
     pub attempts: Vec<Attempt>,
     /// Commit markers of the same directory that stand on the target and are pending themselves
@@ -242,6 +253,8 @@ pub struct PageJoin {
     pub attempts: Vec<Attempt>,
     /// Foreign objects, ascending.
     pub found: Vec<Found>,
+    /// Names of child directories below which foreign objects stand, ascending.
+    pub found_directories: Vec<Bytes>,
     /// Rows elsewhere with the file keys of listed files, in no order (rule 6.1).
     pub renamed: Vec<Row>,
     /// A file of ours stands at the directory's own path or above it (rule 5.5).

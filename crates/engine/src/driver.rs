@@ -138,12 +138,12 @@ impl Driver {
             Effect::Take { lane, limit, now } => {
                 self.desk.ask(Question::Take { lane, limit, now });
             }
-            Effect::Rows { ticket, under, after, commit_markers, strictly_below, limit } => {
+            Effect::Rows { ticket, under, after, which, strictly_below, limit } => {
                 self.desk.ask(Question::Rows(RowsQuestion {
                     ticket,
                     under,
                     after,
-                    commit_markers,
+                    which,
                     strictly_below,
                     limit,
                 }));

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
-use whimbrel_core::effect::Ticket;
+use whimbrel_core::effect::{Removable, Ticket};
 use whimbrel_core::entry::{Node, Page};
 use whimbrel_core::input::{Examined, Input, Listed, PageJoin, Work};
 use whimbrel_core::number::{Time, TxId};
@@ -21,7 +21,7 @@ use whimbrel_ledger::{Ledger, LedgerError};
 
 use crate::covered::covers_any;
 use crate::error::EngineError;
-use crate::removable::{covers_path, covers_row, rows};
+use crate::removable::{any_found, covers_path, covers_row, removable};
 
 /// How long a batch waits for others to become durable with.
 const COMMIT_WAIT: Duration = Duration::from_millis(2);
@@ -83,7 +83,7 @@ pub(crate) struct RowsQuestion {
     pub(crate) ticket: Ticket,
     pub(crate) under: RelPath,
     pub(crate) after: Option<RelPath>,
-    pub(crate) commit_markers: bool,
+    pub(crate) which: Removable,
     pub(crate) strictly_below: bool,
     pub(crate) limit: usize,
 }
@@ -164,6 +164,8 @@ pub(crate) struct View {
     pub(crate) scope: Scope,
     /// Directories are real: they are removed after what they hold.
     pub(crate) children_first: bool,
+    /// Foreign objects that the source does not have are removed.
+    pub(crate) extras_go: bool,
 }
 
 struct Clerk {
@@ -295,9 +297,9 @@ impl Clerk {
                 Input::Examined { ticket, outcome: Examined::Present(node), renamed }
             }
             Question::Rows(asked) => {
-                let View { scope, children_first } = &self.view;
-                let rows = rows(ledger, scope, *children_first, &asked)?;
-                Input::Rows { ticket: asked.ticket, rows }
+                let View { scope, children_first, .. } = &self.view;
+                let objects = removable(ledger, scope, *children_first, &asked)?;
+                Input::Rows { ticket: asked.ticket, objects }
             }
             Question::Group { ticket, path, group, up_to } => {
                 Input::Group { ticket, group: ledger.group(&path, &group, up_to)? }
@@ -306,8 +308,9 @@ impl Clerk {
                 Input::HintsChecked { ticket, wait: ledger.hints_wait(&path)? }
             }
             Question::CountRemovals { ticket, now } => {
-                let scope = &self.view.scope;
-                let removals = ledger.removals(now, &|row| covers_row(scope, row))?;
+                let View { scope, extras_go, .. } = &self.view;
+                let goes = |path: &RelPath| *extras_go && covers_path(scope, path);
+                let removals = ledger.removals(now, &|row| covers_row(scope, row), &goes)?;
                 Input::RemovalsCounted { ticket, removals }
             }
             Question::Densest { ticket, excess } => {
@@ -331,7 +334,11 @@ impl Clerk {
             let scope = &self.view.scope;
             let (work, left): (Vec<Work>, Vec<Work>) =
                 work.into_iter().partition(|work| covers_path(scope, &work.pending.path));
-            let work: Vec<Work> = work.into_iter().map(|work| cut_work(scope, work)).collect();
+            let mut work: Vec<Work> = work.into_iter().map(|work| cut_work(scope, work)).collect();
+            for work in work.iter_mut().filter(|work| work.found_below) {
+                work.found_below =
+                    self.view.extras_go && any_found(&self.ledger, scope, &work.pending.path)?;
+            }
             if left.is_empty() {
                 return Ok((work, summary));
             }
@@ -366,6 +373,7 @@ fn cut_join(scope: &Scope, directory: &RelPath, join: &mut PageJoin) {
     join.pending.retain(|path| covers_path(scope, path));
     join.attempts.retain(|attempt| covers_path(scope, &attempt.path));
     join.found.retain(|found| covers_path(scope, &found.path));
+    join.found_directories.retain(|name| covers_any(scope, &directory.join(name)));
     join.file_above = join.file_above.take().filter(|above| scope.covers_file(above));
     join.stale_commit_markers.retain(|marker| scope.covers_file(marker));
     join.commit_markers.retain(|row| covers_row(scope, row));

@@ -1,7 +1,9 @@
-//! Which rows are handed out to be removed, and in which order.
+//! What is handed out to be removed, and in which order.
 
+use whimbrel_core::effect::Removable;
+use whimbrel_core::input::Going;
 use whimbrel_core::path::RelPath;
-use whimbrel_core::record::Row;
+use whimbrel_core::record::{Found, Row};
 use whimbrel_core::scope::Scope;
 use whimbrel_ledger::{Ledger, LedgerError};
 
@@ -14,20 +16,68 @@ const PAGE_ROWS: usize = 2_000;
 /// The answer to `Effect::Rows`. What the scope does not cover (any more) is left out: it stays on
 /// the target. Where directories are real (`children_first`) they come after everything else,
 /// those without children first, because only an empty one can be removed.
-pub(crate) fn rows(
+pub(crate) fn removable(
     ledger: &Ledger,
     scope: &Scope,
     children_first: bool,
     asked: &RowsQuestion,
+) -> Result<Vec<Going>, LedgerError> {
+    let commit_markers = match asked.which {
+        Removable::CommitMarkers => true,
+        Removable::Others => false,
+        Removable::Found => {
+            let found = found(ledger, scope, &asked.under, asked.after.clone(), asked.limit)?;
+            let going = |found: Found| Going { path: found.path, etag: found.etag };
+            return Ok(found.into_iter().map(going).collect());
+        }
+    };
+    let rows = rows(ledger, scope, children_first, commit_markers, asked)?;
+    Ok(rows.into_iter().map(|row| Going { path: row.path, etag: row.etag }).collect())
+}
+
+/// True if a foreign object that the scope covers stands below a path.
+pub(crate) fn any_found(
+    ledger: &Ledger,
+    scope: &Scope,
+    under: &RelPath,
+) -> Result<bool, LedgerError> {
+    Ok(!found(ledger, scope, under, None, PAGE_ROWS)?.is_empty())
+}
+
+/// The next foreign objects below a path that the scope covers.
+fn found(
+    ledger: &Ledger,
+    scope: &Scope,
+    under: &RelPath,
+    mut after: Option<RelPath>,
+    limit: usize,
+) -> Result<Vec<Found>, LedgerError> {
+    loop {
+        let mut page = ledger.found_below(under, after.as_ref(), limit)?;
+        after = page.last().map(|last| last.path.clone());
+        page.retain(|found| covers_path(scope, &found.path));
+        if !page.is_empty() || after.is_none() {
+            return Ok(page);
+        }
+    }
+}
+
+fn rows(
+    ledger: &Ledger,
+    scope: &Scope,
+    children_first: bool,
+    commit_markers: bool,
+    asked: &RowsQuestion,
 ) -> Result<Vec<Row>, LedgerError> {
-    let mut pages = Pages { ledger, asked, after: asked.after.clone(), limit: asked.limit };
+    let after = asked.after.clone();
+    let mut pages = Pages { ledger, asked, commit_markers, after, limit: asked.limit };
     while let Some(mut page) = pages.next()? {
         page.retain(|row| covers_row(scope, row) && !(children_first && row.path.is_marker()));
         if !page.is_empty() {
             return Ok(page);
         }
     }
-    if !children_first || asked.commit_markers {
+    if !children_first || commit_markers {
         return Ok(Vec::new());
     }
     childless(ledger, scope, asked)
@@ -55,7 +105,8 @@ fn childless(
 ) -> Result<Vec<Row>, LedgerError> {
     let mut found = Vec::new();
     let mut last: Option<Row> = None;
-    let mut pages = Pages { ledger, asked, after: None, limit: PAGE_ROWS };
+    let (after, limit) = (None, PAGE_ROWS);
+    let mut pages = Pages { ledger, asked, commit_markers: false, after, limit };
     while let Some(page) = pages.next()? {
         for row in page {
             let childless = last.take_if(|last| !holds(last, &row));
@@ -78,15 +129,16 @@ fn holds(marker: &Row, row: &Row) -> bool {
 struct Pages<'a> {
     ledger: &'a Ledger,
     asked: &'a RowsQuestion,
+    commit_markers: bool,
     after: Option<RelPath>,
     limit: usize,
 }
 
 impl Pages<'_> {
     fn next(&mut self) -> Result<Option<Vec<Row>>, LedgerError> {
-        let RowsQuestion { under, commit_markers, strictly_below, .. } = self.asked;
-        let after = self.after.as_ref();
-        let page = self.ledger.rows(under, after, *commit_markers, *strictly_below, self.limit)?;
+        let RowsQuestion { under, strictly_below, .. } = self.asked;
+        let (after, commit_markers) = (self.after.as_ref(), self.commit_markers);
+        let page = self.ledger.rows(under, after, commit_markers, *strictly_below, self.limit)?;
         let Some(last) = page.last() else { return Ok(None) };
         self.after = Some(last.path.clone());
         Ok(Some(page))
@@ -130,18 +182,18 @@ mod tests {
             ticket: Ticket(1),
             under: "d".into(),
             after: None,
-            commit_markers: false,
+            which: Removable::Others,
             strictly_below: true,
             limit: 2,
         };
         let mut order = Vec::new();
         loop {
-            let page = rows(&ledger, scope, children_first, &asked).unwrap();
+            let page = removable(&ledger, scope, children_first, &asked).unwrap();
             let Some(last) = page.last() else { return order };
             asked.after = Some(last.path.clone());
-            order.extend(page.iter().map(|row| row.path.to_string()));
+            order.extend(page.iter().map(|going| going.path.to_string()));
             let dropped: Vec<Change> =
-                page.into_iter().map(|row| Change::DropRow(row.path)).collect();
+                page.into_iter().map(|going| Change::DropRow(going.path)).collect();
             ledger.apply(&[&dropped]).unwrap();
         }
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
-use whimbrel_core::config::{Config, Existing};
+use whimbrel_core::config::{Config, Existing, Extras};
 use whimbrel_core::effect::Finish;
 use whimbrel_core::failure::Side;
 use whimbrel_core::input::Input;
@@ -206,7 +206,8 @@ impl Parts {
         let sums = Arc::new(Mutex::new(sums));
         let answers = input_sender.clone();
         let children_first = !self.target.abilities().markers;
-        let view = View { scope: self.scope.clone(), children_first };
+        let extras_go = config.extras == Extras::Remove;
+        let view = View { scope: self.scope.clone(), children_first, extras_go };
         let thread = LedgerThread::start(ledger, view, sums.clone(), answers, failed_sender)
             .map_err(|error| {
                 EngineError::local(format!("no thread for the ledger: {error}"), "free memory")

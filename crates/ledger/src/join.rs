@@ -7,7 +7,7 @@ use whimbrel_core::entry::{Node, Page};
 use whimbrel_core::identity::Identity;
 use whimbrel_core::input::{PageJoin, Work};
 use whimbrel_core::path::{Namespace, RelPath};
-use whimbrel_core::record::{Lane, Row};
+use whimbrel_core::record::{Lane, Reach, Row};
 
 use crate::directory_record;
 use crate::error::Result;
@@ -49,6 +49,10 @@ impl State {
             0 => None,
             _ => found::get(sql, self.names, path)?,
         };
+        // What an entry does not reach is pending by itself, or was not made so.
+        let found_below = entry.pending.reach > Reach::Path
+            && self.kept.counts.found > 0
+            && found::any_below(sql, self.names, path)?;
         let on_marker = marker_path.iter().flat_map(|marker| self.attempts.on(marker));
         let attempts = self.attempts.on(path).chain(on_marker).cloned().collect();
         let mut stale_commit_markers = self.stale_commit_markers(sql, path, shared)?;
@@ -60,6 +64,7 @@ impl State {
             marker,
             file_above,
             found,
+            found_below,
             attempts,
             stale_commit_markers,
             commit_markers,
@@ -201,9 +206,12 @@ impl State {
         let range = NameRange { after, last: last.as_deref() };
         let rows = self.objects.children(sql, directory, &range)?;
         let renamed = if by_file_key { self.renamed(sql, page, &rows)? } else { Vec::new() };
-        let found = match self.kept.counts.found {
-            0 => Vec::new(),
-            _ => found::children(sql, self.names, directory, &range)?,
+        let (found, found_directories) = match self.kept.counts.found {
+            0 => (Vec::new(), Vec::new()),
+            _ => (
+                found::children(sql, self.names, directory, &range)?,
+                found::child_directories(sql, self.names, directory, &range)?,
+            ),
         };
         Ok(PageJoin {
             directories: self.objects.child_directories(sql, directory, &range)?,
@@ -215,6 +223,7 @@ impl State {
             pending: self.pending.children(sql, directory, &range)?,
             attempts: self.attempts.children(directory, &range),
             found,
+            found_directories,
             renamed,
             file_above: self.objects.file_at_or_above(sql, directory, &mut HashMap::new())?,
             stale_commit_markers: self.stale_commit_markers_of_pass(sql, directory)?,

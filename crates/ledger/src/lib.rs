@@ -375,6 +375,21 @@ impl Ledger {
         self.page(under, after, Some(commit_markers), strictly_below, limit)
     }
 
+    /// Foreign objects strictly below a path, by the bytes of their directories and names.
+    /// The order goes on after `after`.
+    ///
+    /// # Errors
+    /// `Closed`, `Damaged`, `Database`.
+    pub fn found_below(
+        &self,
+        under: &RelPath,
+        after: Option<&RelPath>,
+        limit: usize,
+    ) -> Result<Vec<Found>> {
+        self.usable()?;
+        found::below(&self.sql, self.state.names, under, after, limit)
+    }
+
     /// All rows, in the order of [`Self::rows`].
     ///
     /// # Errors
@@ -447,14 +462,19 @@ impl Ledger {
     }
 
     /// Rule 5.6: what would go with the entries that are parked as `Removal`: all that stands at
-    /// their paths and below and `counts`; and what leaves, and what was lost within the hour before
+    /// their paths and below and `counts`, foreign objects that `counts_found` among it; and what leaves, and what was lost within the hour before
     /// `now`. Reads every row of it.
     ///
     /// # Errors
     /// `Closed`, `Damaged`, `Database`.
-    pub fn removals(&self, now: Time, counts: &dyn Fn(&Row) -> bool) -> Result<Removals> {
+    pub fn removals(
+        &self,
+        now: Time,
+        counts: &dyn Fn(&Row) -> bool,
+        counts_found: &dyn Fn(&RelPath) -> bool,
+    ) -> Result<Removals> {
         self.usable()?;
-        self.state.removals(&self.sql, now, counts)
+        self.state.removals(&self.sql, now, counts, counts_found)
     }
 
     /// Drops hints that serve nobody any more; says how many. Durable at return.

@@ -22,6 +22,8 @@ use crate::state::State;
 const HASTENED_MAX: usize = 16;
 /// Entries of a group that are looked at for these: it is asked for four times a second.
 const VISITED_MAX: usize = 4_096;
+/// Foreign objects read at a time while they are counted.
+const COUNTED_PAGE_OBJECTS: usize = 2_000;
 
 impl State {
     /// True if an entry that `counts` is at a path, below it, or above it and reaches it.
@@ -233,6 +235,7 @@ impl State {
         sql: &Connection,
         now: Time,
         counts: &dyn Fn(&Row) -> bool,
+        counts_found: &dyn Fn(&RelPath) -> bool,
     ) -> Result<Removals> {
         let went = self.kept.meta.losses.within_the_hour(now);
         let mut sum = Removals { went, ..Removals::default() };
@@ -242,17 +245,38 @@ impl State {
                 return Ok(());
             }
             let one = self.objects.standing(sql, path, counts)?;
-            let extra = u64::from(found::get(sql, self.names, path)?.is_some());
+            let extras = self.found_standing(sql, path, counts_found)?;
             if entry.pending.parked.is_some() {
-                sum.objects += one.objects + extra;
-                sum.lost += one.lost + extra;
+                sum.objects += one.objects + extras;
+                sum.lost += one.lost + extras;
             } else {
-                sum.leaving += one.objects + extra;
-                sum.went += one.lost + extra;
+                sum.leaving += one.objects + extras;
+                sum.went += one.lost + extras;
             }
             Ok(())
         })?;
         Ok(sum)
+    }
+
+    /// Foreign objects at a path and below it that count.
+    fn found_standing(
+        &self,
+        sql: &Connection,
+        path: &RelPath,
+        counts: &dyn Fn(&RelPath) -> bool,
+    ) -> Result<u64> {
+        if self.kept.counts.found == 0 {
+            return Ok(0);
+        }
+        let own = found::get(sql, self.names, path)?.filter(|found| counts(&found.path));
+        let mut sum = u64::from(own.is_some());
+        let mut after: Option<RelPath> = None;
+        loop {
+            let page = found::below(sql, self.names, path, after.as_ref(), COUNTED_PAGE_OBJECTS)?;
+            let Some(last) = page.last() else { return Ok(sum) };
+            after = Some(last.path.clone());
+            sum += page.iter().filter(|found| counts(&found.path)).count() as u64;
+        }
     }
 
     fn is_below_another(

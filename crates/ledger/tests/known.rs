@@ -476,14 +476,14 @@ fn removals_are_counted_with_what_stands_below() {
     }
     let mut ledger = ledger(&changes);
     let waiting = |objects, lost| Removals { objects, lost, ..Removals::default() };
-    assert_eq!(ledger.removals(Time(0), &|_| true).unwrap(), waiting(4, 3));
+    assert_eq!(ledger.removals(Time(0), &|_| true, &|_| true).unwrap(), waiting(4, 3));
     let below_d = |row: &Row| row.path.as_bytes().starts_with(b"d/");
-    assert_eq!(ledger.removals(Time(0), &below_d).unwrap(), waiting(3, 2));
+    assert_eq!(ledger.removals(Time(0), &below_d, &|_| true).unwrap(), waiting(3, 2));
     let summary = ledger.apply(&[&[Change::HoldRemovals { message: "held".to_owned() }]]).unwrap();
     assert_eq!((summary.removals, summary.guarded, summary.failed), (0, 5, 1));
-    assert_eq!(ledger.removals(Time(0), &|_| true).unwrap(), Removals::default());
+    assert_eq!(ledger.removals(Time(0), &|_| true, &|_| true).unwrap(), Removals::default());
     ledger.apply(&[&[Change::Confirmed]]).unwrap();
-    assert_eq!(ledger.removals(Time(0), &|_| true).unwrap(), Removals::default());
+    assert_eq!(ledger.removals(Time(0), &|_| true, &|_| true).unwrap(), Removals::default());
     let (work, _) = ledger.take(Lane::Live, 9, Time(0)).unwrap();
     let released = work.iter().filter(|work| work.pending.let_go == Some(LetGo::Person)).count();
     assert_eq!(released, 5);
@@ -504,7 +504,7 @@ fn what_was_let_go_is_counted_once() {
         ledger.apply(&[&gone("a", 1), &gone("b", 2)]).unwrap();
         ledger.apply(&[&[Change::Release(Parked::Removal)]]).unwrap();
         ledger.apply(&[&gone("c", 3)]).unwrap();
-        let counted = |ledger: &Ledger, now| ledger.removals(now, &|_| true).unwrap();
+        let counted = |ledger: &Ledger, now| ledger.removals(now, &|_| true, &|_| true).unwrap();
         let expected = Removals { objects: 1, lost: 1, leaving: 3, went: 2 };
         assert_eq!(counted(&ledger, Time(0)), expected, "{hot_entries_max}");
 

@@ -106,8 +106,7 @@ impl Options {
             job_percent: if rng.bool() { rng.u8(..30) } else { 0 },
             found: if rng.u8(..3) == 0 { rng.u32(1..12) } else { 0 },
             existing: if rng.bool() { Existing::Check } else { Existing::Replace },
-            // Coarsening forgets that found objects were to be looked at one by one.
-            extras: if rng.bool() || pending_max < 1_000 { Extras::Keep } else { Extras::Remove },
+            extras: if rng.bool() { Extras::Keep } else { Extras::Remove },
             adopt: true,
             root_moves: if rng.u8(..5) == 0 { rng.u32(1..3) } else { 0 },
             restores: if rng.u8(..5) == 0 { 1 } else { 0 },

@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 
 use fastrand::Rng;
 use whimbrel_core::config::{Config, Existing, Extras};
-use whimbrel_core::effect::{CopyJob, Effect, Finish, Report, ReportKind};
+use whimbrel_core::effect::{CopyJob, Effect, Finish, Removable, Report, ReportKind};
 use whimbrel_core::failure::{Failure, FailureKind, Side};
-use whimbrel_core::input::{Examined, Input};
+use whimbrel_core::input::{Examined, Going, Input};
 use whimbrel_core::migration::Migration;
 use whimbrel_core::number::Time;
-use whimbrel_core::path::Namespace;
+use whimbrel_core::path::{Namespace, RelPath};
 use whimbrel_core::record::{Change, Parked, Upload};
 use whimbrel_ledger::{Ledger, LedgerError};
 
@@ -492,18 +492,22 @@ impl Run {
             Effect::Take { lane, limit, now } => {
                 ledger.take(lane, limit, now).map(|(work, summary)| Input::Taken { work, summary })
             }
-            Effect::Rows { ticket, under, after, commit_markers, strictly_below, limit } => ledger
-                .rows(&under, after.as_ref(), commit_markers, strictly_below, limit)
-                .map(|rows| Input::Rows { ticket, rows }),
+            Effect::Rows { ticket, under, after, which, strictly_below, limit } => {
+                removable(ledger, &under, after.as_ref(), which, strictly_below, limit)
+                    .map(|objects| Input::Rows { ticket, objects })
+            }
             Effect::Group { ticket, path, group, up_to } => {
                 ledger.group(&path, &group, up_to).map(|group| Input::Group { ticket, group })
             }
             Effect::CheckHints { ticket, path } => {
                 ledger.hints_wait(&path).map(|wait| Input::HintsChecked { ticket, wait })
             }
-            Effect::CountRemovals { ticket, now } => ledger
-                .removals(now, &|_| true)
-                .map(|removals| Input::RemovalsCounted { ticket, removals }),
+            Effect::CountRemovals { ticket, now } => {
+                let extras_go = self.options.extras == Extras::Remove;
+                ledger
+                    .removals(now, &|_| true, &|_| extras_go)
+                    .map(|removals| Input::RemovalsCounted { ticket, removals })
+            }
             Effect::Densest { ticket, excess } => {
                 ledger.densest(excess).map(|directories| Input::Dense { ticket, directories })
             }
@@ -608,6 +612,28 @@ impl Run {
         match problem {
             Some(problem) => Verdict::failed(seed, problem, self.trace),
             None => Verdict { seed, problem: None, trace: self.trace, steps: self.steps },
+        }
+    }
+}
+
+fn removable(
+    ledger: &Ledger,
+    under: &RelPath,
+    after: Option<&RelPath>,
+    which: Removable,
+    strictly_below: bool,
+    limit: usize,
+) -> Result<Vec<Going>, LedgerError> {
+    let rows = |commit_markers| {
+        let rows = ledger.rows(under, after, commit_markers, strictly_below, limit)?;
+        Ok(rows.into_iter().map(|row| Going { path: row.path, etag: row.etag }).collect())
+    };
+    match which {
+        Removable::CommitMarkers => rows(true),
+        Removable::Others => rows(false),
+        Removable::Found => {
+            let found = ledger.found_below(under, after, limit)?;
+            Ok(found.into_iter().map(|it| Going { path: it.path, etag: it.etag }).collect())
         }
     }
 }

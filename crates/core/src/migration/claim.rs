@@ -40,6 +40,8 @@ pub(super) struct Claim {
     pub(super) found: Option<Found>,
     /// It was looked at since the claim began (rule 4.4).
     pub(super) found_seen: bool,
+    /// Foreign objects stand below, and the entry reaches them.
+    pub(super) found_below: bool,
     pub(super) attempts: Vec<Attempt>,
     /// Commit markers that speak for the path, to be looked at before it changes.
     pub(super) commit_markers: Vec<Row>,
@@ -216,6 +218,7 @@ impl Claim {
             file_above: work.file_above.clone(),
             found: work.found.clone(),
             found_seen: false,
+            found_below: work.found_below,
             attempts: work.attempts.clone(),
             commit_markers: work.commit_markers.clone(),
             node: None,

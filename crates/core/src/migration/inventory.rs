@@ -50,15 +50,13 @@ impl Migration {
         }
     }
 
-    /// Remembers what stands there. Where extras are to go, each is looked at once: what the source
-    /// does not have is removed. A directory's marker is taken over for that, as what we would
-    /// have written.
+    /// Remembers what stands there. Where extras are to go, the scan meets each and removes what the
+    /// source does not have. A directory's marker is taken over for that, as what we would have
+    /// written.
     fn take_stock(&mut self, object: Found) {
         let path = object.path.clone();
         let tree = self.config.namespace == Namespace::Tree;
-        if self.config.extras == Extras::Keep {
-            self.outbox.change(Change::FoundAdded(object));
-        } else if tree && path.is_marker() {
+        if self.config.extras == Extras::Remove && tree && path.is_marker() {
             self.outbox.change(Change::PutRow(Row {
                 path: path.clone(),
                 identity: Identity::Marker,
@@ -76,7 +74,6 @@ impl Migration {
             self.mark(&directory, Reach::Path, Lane::Backlog, TxId(0), TxId(0));
         } else {
             self.outbox.change(Change::FoundAdded(object));
-            self.mark(&path, Reach::Path, Lane::Backlog, TxId(0), TxId(0));
         }
     }
 

@@ -316,9 +316,9 @@ impl Migration {
                     self.checksummed(path, claim, outcome);
                 }
             }
-            Input::Rows { ticket, rows } => {
+            Input::Rows { ticket, objects } => {
                 if let Some((path, claim)) = self.answered(ticket) {
-                    self.purge_rows(path, claim, rows);
+                    self.purge_objects(path, claim, objects);
                 }
             }
             Input::Group { ticket, group } => {

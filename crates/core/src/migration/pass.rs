@@ -12,7 +12,7 @@ use super::directory::is_of;
 use super::group::speaks_for;
 use super::stale::stands_as;
 use crate::commit_marker;
-use crate::config::DirectoryMarkers;
+use crate::config::{DirectoryMarkers, Extras};
 use crate::effect::Effect;
 use crate::entry::{DirectoryNode, Entry, FileNode, Node, Page};
 use crate::identity::Sameness;
@@ -318,7 +318,7 @@ impl Migration {
         let context = PageContext { first, last, seen, lane, reach };
         let mut listed: BTreeSet<RelPath> = BTreeSet::new();
         let mut listed_directories: BTreeSet<RelPath> = BTreeSet::new();
-        let mut lookup = Lookup::new(join);
+        let mut lookup = Lookup::new(join, self.config.extras);
         for entry in page.entries {
             listed.insert(entry.path.clone());
             let row = lookup.row(&entry.path);
@@ -337,7 +337,8 @@ impl Migration {
                     }
                     listed_directories.insert(path.clone());
                     let known = lookup.directories.contains(path.name());
-                    self.meet_directory(&path, &child, row.is_some(), known, &context);
+                    let in_the_way = row.is_some() || lookup.extras.contains(&path);
+                    self.meet_directory(&path, &child, in_the_way, known, &context);
                 }
                 Node::Special(_) => {
                     self.mark(&path, Reach::Path, Lane::Live, first, last);
@@ -370,7 +371,8 @@ impl Migration {
         if unchanged {
             self.count_on_page(directory, *page, |counted| counted.files_skipped += 1);
         }
-        if lookup.directories.contains(path.name()) {
+        let name = path.name();
+        if lookup.directories.contains(name) || lookup.extras_below.contains(name) {
             // Whatever its own row says: what stands below it goes first (rule 5.5).
             self.mark(&path, Reach::Subtree, Lane::Live, context.first, context.last);
             return;
@@ -412,6 +414,7 @@ impl Migration {
             file_above: None,
             found: lookup.found(&path),
             found_seen: false,
+            found_below: false,
             attempts: lookup.attempts(&path),
             commit_markers: Vec::new(),
             node: Some(file),
@@ -440,11 +443,11 @@ impl Migration {
         &mut self,
         path: &RelPath,
         child: &DirectoryNode,
-        file_of_ours: bool,
+        in_the_way: bool,
         known: bool,
         context: &PageContext,
     ) {
-        if file_of_ours {
+        if in_the_way {
             self.mark(path, Reach::Path, Lane::Live, context.first, context.last);
         }
         let descend = context.reach == Reach::Subtree || !known;
@@ -455,7 +458,8 @@ impl Migration {
         }
     }
 
-    /// What the ledger knows and the page does not list is looked at (rules 1.3 and 5.2).
+    /// What the ledger knows and the page does not list is looked at (rules 1.3 and 5.2), and so are
+    /// extras that are to go (rule 5.3).
     fn nominate_absent(
         &mut self,
         directory: &RelPath,
@@ -473,6 +477,18 @@ impl Migration {
             let path = directory.join(name);
             if !listed.contains(&path) {
                 self.mark(&path, Reach::Subtree, Lane::Live, context.first, context.last);
+            }
+        }
+        let lane = context.lane_below().min(Lane::Backlog);
+        for path in lookup.extras.iter().filter(|path| **path != own_marker) {
+            if !listed.contains(path) {
+                self.mark(path, Reach::Path, lane, context.first, context.last);
+            }
+        }
+        for name in &lookup.extras_below {
+            let path = directory.join(name);
+            if !listed.contains(&path) {
+                self.mark(&path, Reach::Subtree, lane, context.first, context.last);
             }
         }
     }
@@ -596,13 +612,26 @@ struct Lookup {
     directory_records: std::collections::BTreeMap<RelPath, DirectoryRecord>,
     pending: BTreeSet<RelPath>,
     found: std::collections::BTreeMap<RelPath, crate::record::Found>,
+    /// Where foreign objects stand that go if the source has nothing there.
+    extras: BTreeSet<RelPath>,
+    /// Names of directories below which such stand.
+    extras_below: BTreeSet<Bytes>,
     attempts: Vec<crate::record::Attempt>,
     renamed: Vec<Row>,
 }
 
 impl Lookup {
-    fn new(join: PageJoin) -> Self {
+    fn new(join: PageJoin, extras: Extras) -> Self {
+        let (extras, extras_below) = match extras {
+            Extras::Keep => (BTreeSet::new(), BTreeSet::new()),
+            Extras::Remove => (
+                join.found.iter().map(|found| found.path.clone()).collect(),
+                join.found_directories.into_iter().collect(),
+            ),
+        };
         Self {
+            extras,
+            extras_below,
             rows: join.rows.into_iter().map(|row| (row.path.clone(), row)).collect(),
             directories: join.directories.into_iter().collect(),
             directory_records: join

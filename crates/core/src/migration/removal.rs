@@ -6,20 +6,20 @@ use std::ops::RangeInclusive;
 use super::Migration;
 use super::claim::{AfterRemoval, Asked, Claim, Copied, Origin, Step};
 use crate::config::Extras;
-use crate::effect::{Effect, Expected, Removal};
+use crate::effect::{Effect, Expected, Removable, Removal};
 use crate::entry::Node;
 use crate::failure::{Failure, Side};
 use crate::identity::Identity;
-use crate::input::{Examined, Written};
+use crate::input::{Examined, Going, Written};
 use crate::number::{Mark, TxId};
 use crate::path::RelPath;
-use crate::record::{AttemptKind, Change, Lane, LetGo, Reach, Row};
+use crate::record::{AttemptKind, Change, Lane, LetGo, Reach};
 
 /// Removing everything of ours below a path, batch by batch.
 #[derive(Debug)]
 pub(super) struct Purge {
     pub(super) then: AfterRemoval,
-    commit_markers: bool,
+    which: Removable,
     /// A commit marker came to stand below: rows asked for before may lack it.
     pub(super) arrived: bool,
     after: Option<RelPath>,
@@ -29,8 +29,8 @@ pub(super) struct Purge {
 
 /// Pause of a removal that waits for a renamed destination; a quarter of what it waited already.
 const PAUSE_MILLIS: RangeInclusive<u64> = 200..=1_000;
-/// Rows of one batch.
-const BATCH_ROWS: usize = 500;
+/// Objects of one batch.
+const BATCH_OBJECTS: usize = 500;
 
 impl Migration {
     /// Removing it waited for a renamed destination when it was last looked at.
@@ -59,7 +59,7 @@ impl Migration {
             self.examine(path, claim);
         } else if claim.let_go.is_none() {
             self.nominate(path, claim);
-        } else if claim.rows_below {
+        } else if self.removes_below(&claim) {
             self.begin_purge(path, claim, AfterRemoval::Settle);
         } else {
             self.remove_own(path, claim, AfterRemoval::Settle);
@@ -70,79 +70,97 @@ impl Migration {
     pub(super) fn begin_purge(&mut self, path: RelPath, mut claim: Claim, then: AfterRemoval) {
         claim.step = Step::Purging(Purge {
             then,
-            commit_markers: true,
+            which: Removable::CommitMarkers,
             arrived: false,
             after: None,
             batch: Vec::new(),
             claimed: Vec::new(),
         });
-        self.ask_rows(path, claim);
+        self.ask_batch(path, claim);
     }
 
-    fn ask_rows(&mut self, path: RelPath, claim: Claim) {
+    fn ask_batch(&mut self, path: RelPath, claim: Claim) {
         if let Step::Purging(purge) = &claim.step {
-            let (commit_markers, after) = (purge.commit_markers, purge.after.clone());
+            let (which, after) = (purge.which, purge.after.clone());
             let ticket = self.ask(Asked::Claim(path.clone()));
             self.outbox.send_after(Effect::Rows {
                 ticket,
                 under: path.clone(),
                 after,
-                commit_markers,
+                which,
                 strictly_below: true,
-                limit: BATCH_ROWS,
+                limit: BATCH_OBJECTS,
             });
         }
         self.hold(path, claim);
     }
 
     /// Claims the batch, then asks for the evidence (rule 5.1).
-    pub(super) fn purge_rows(&mut self, path: RelPath, mut claim: Claim, rows: Vec<Row>) {
+    pub(super) fn purge_objects(&mut self, path: RelPath, mut claim: Claim, objects: Vec<Going>) {
         let Step::Purging(mut purge) = std::mem::replace(&mut claim.step, Step::Begun) else {
             self.again(path, claim, 100, false);
             return;
         };
-        if rows.is_empty() {
-            if purge.commit_markers {
-                purge.commit_markers = false;
-                purge.after = None;
-                claim.step = Step::Purging(purge);
-                self.ask_rows(path, claim);
-            } else {
-                claim.rows_below = false;
-                self.remove_own(path, claim, purge.then);
-            }
+        if objects.is_empty() {
+            self.purge_next(path, claim, purge);
             return;
         }
-        let busy = |row: &Row| self.claims.is_busy(&row.path);
-        let early = if purge.commit_markers {
-            rows.iter().any(busy)
-        } else {
-            purge.arrived || self.commit_marker_arrives_below(&path)
+        let early = match purge.which {
+            Removable::CommitMarkers => {
+                objects.iter().any(|below| self.claims.is_busy(&below.path))
+            }
+            Removable::Others | Removable::Found => {
+                purge.arrived || self.commit_marker_arrives_below(&path)
+            }
         };
         if early {
             // A commit marker stands, or may come to stand, for what would go (rule 7.1).
             self.again(path, claim, 50, false);
             return;
         }
-        purge.after = rows.last().map(|row| row.path.clone());
-        for row in rows {
+        purge.after = objects.last().map(|last| last.path.clone());
+        for Going { path: below, etag } in objects {
             let worked_on_as_directory =
-                row.path.is_marker() && self.claims.is_busy(&self.pending_path(&row.path));
-            if self.claims.is_busy(&row.path) || worked_on_as_directory {
+                below.is_marker() && self.claims.is_busy(&self.pending_path(&below));
+            if self.claims.is_busy(&below) || worked_on_as_directory {
                 let (first, last) = (claim.first, claim.last);
-                self.mark(&row.path, Reach::Path, Lane::Live, first, last);
+                self.mark(&below, Reach::Path, Lane::Live, first, last);
                 continue;
             }
-            let expected = self.expected_of(Some(&row.etag));
-            let below = Claim::below(&claim, row);
-            purge.claimed.push((below.0.clone(), expected));
-            self.hold(below.0, below.1);
+            let expected = self.expected_of(Some(&etag));
+            purge.claimed.push((below.clone(), expected));
+            self.hold(below, Claim::below(&claim));
         }
         claim.dirty = false;
         claim.step = Step::Purging(purge);
         let ticket = self.ask(Asked::Claim(path.clone()));
         self.outbox.send(Effect::Examine { ticket, path: path.clone(), by_file_key: false });
         self.hold(path, claim);
+    }
+
+    /// Goes on with what goes after the commit markers, after other rows, and at last with the
+    /// path's own objects.
+    fn purge_next(&mut self, path: RelPath, mut claim: Claim, mut purge: Purge) {
+        let extras_go = self.config.extras == Extras::Remove && self.summary.found > 0;
+        purge.which = match purge.which {
+            Removable::CommitMarkers => Removable::Others,
+            Removable::Others if extras_go => Removable::Found,
+            Removable::Others | Removable::Found => {
+                let extras_only = !claim.rows_below && claim.marker.is_none();
+                claim.rows_below = false;
+                claim.found_below = false;
+                if extras_only && matches!(purge.then, AfterRemoval::Again) {
+                    // A file that stands at the source: its object stays.
+                    self.after_removal(path, claim, purge.then);
+                } else {
+                    self.remove_own(path, claim, purge.then);
+                }
+                return;
+            }
+        };
+        purge.after = None;
+        claim.step = Step::Purging(purge);
+        self.ask_batch(path, claim);
     }
 
     /// The evidence of a batch: the top is absent, or no directory, or the batch is dropped.
@@ -234,7 +252,7 @@ impl Migration {
                 claim.step = Step::Purging(purge);
                 match failure {
                     Some(failure) => self.fail(path, claim, failure),
-                    None => self.ask_rows(path, claim),
+                    None => self.ask_batch(path, claim),
                 }
             }
             Step::Begun
@@ -319,12 +337,21 @@ impl Migration {
     pub(super) fn removes_extra(&self, claim: &Claim) -> bool {
         claim.found.is_some() && self.config.extras == Extras::Remove
     }
+
+    /// What stands below is to go if no directory stands at the path.
+    pub(super) fn removes_below(&self, claim: &Claim) -> bool {
+        claim.rows_below || self.removes_extras_below(claim)
+    }
+
+    pub(super) fn removes_extras_below(&self, claim: &Claim) -> bool {
+        claim.found_below && self.config.extras == Extras::Remove
+    }
 }
 
 impl Claim {
     /// A claim on something to be removed below another claim's path.
-    fn below(top: &Self, row: Row) -> (RelPath, Self) {
-        let claim = Self {
+    fn below(top: &Self) -> Self {
+        Self {
             origin: Origin::Purge,
             reach: Reach::Path,
             lane: top.lane,
@@ -342,12 +369,12 @@ impl Claim {
             file_above: None,
             found: None,
             found_seen: false,
+            found_below: false,
             attempts: Vec::new(),
             commit_markers: Vec::new(),
             node: None,
             renamed: None,
             step: Step::Begun,
-        };
-        (row.path, claim)
+        }
     }
 }

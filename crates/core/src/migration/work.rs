@@ -141,7 +141,7 @@ impl Migration {
                     message: format!("{path}: {what} cannot be migrated"),
                     remedy: "exclude it, or replace it by a regular file".to_owned(),
                 };
-                if claim.row.is_some() || claim.rows_below {
+                if claim.row.is_some() || self.removes_below(&claim) {
                     self.clear_way(path, claim, AfterRemoval::Park(failure));
                 } else {
                     self.fail(path, claim, failure);
@@ -152,6 +152,11 @@ impl Migration {
 
     fn meet_closed_file(&mut self, path: RelPath, mut claim: Claim, file: FileNode) {
         if file.open && claim.row.is_some() && self.is_commit_marker(&path) {
+            self.clear_way(path, claim, AfterRemoval::Again);
+            return;
+        }
+        if self.removes_extras_below(&claim) {
+            // Open or not: no close has them looked at again.
             self.clear_way(path, claim, AfterRemoval::Again);
             return;
         }
@@ -214,7 +219,7 @@ impl Migration {
 
     /// Removes what of ours is in the way of what the source has at the path now (rule 5.5).
     pub(super) fn clear_way(&mut self, path: RelPath, claim: Claim, then: AfterRemoval) {
-        if !claim.rows_below {
+        if !self.removes_below(&claim) {
             self.remove_own(path, claim, then);
         } else if claim.let_go.is_some() {
             self.begin_purge(path, claim, then);
@@ -231,7 +236,7 @@ impl Migration {
         self.reconsider_below(&path, claim.reach, claim.up_to);
         let nothing_of_ours = claim.row.is_none()
             && claim.marker.is_none()
-            && !claim.rows_below
+            && !self.removes_below(&claim)
             && claim.attempts.is_empty()
             && !self.removes_extra(&claim);
         if nothing_of_ours {
@@ -241,7 +246,7 @@ impl Migration {
             self.settle(path, claim, TxId(0));
             return;
         }
-        if self.is_commit_marker(&path) && !claim.rows_below {
+        if self.is_commit_marker(&path) && !self.removes_below(&claim) {
             // Its siblings wait until it is gone, and renamed destinations may be among them.
             let hastened = self.claims.hastened_markers.contains(&path);
             if claim.let_go.is_some() || hastened || self.lets_go_at_once() {

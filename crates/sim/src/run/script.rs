@@ -2,6 +2,7 @@
 //! becomes of an effect, is decided by the one who wrote the history.
 
 use fastrand::Rng;
+use whimbrel_core::config::Extras;
 use whimbrel_core::effect::{Effect, Finish, Report, ReportKind};
 use whimbrel_core::failure::Side;
 use whimbrel_core::input::{Input, Streamed};
@@ -189,7 +190,8 @@ impl Run {
     /// What differs between the source and the target now.
     pub fn difference(&self) -> Option<String> {
         let directories = || oracle::directory_differences(&self.source, self.ledger.as_ref()?);
-        oracle::differences(&self.source, &self.target, true).or_else(directories)
+        let kept = self.options.extras == Extras::Keep;
+        oracle::differences(&self.source, &self.target, kept).or_else(directories)
     }
 
     /// The target holds these bytes at a path.

@@ -86,6 +86,27 @@ fn rule_5_3_extras_stay_unless_asked() {
     }
 }
 
+/// More extras than may be pending, in a directory of the source, in one that it does not have and
+/// below one of its files: what is coarsened is found again.
+#[test]
+fn rule_5_3_coarsened_extras_go() {
+    for live in [false, true] {
+        let extras = Extras::Remove;
+        let mut run = still(Options { pending_max: 3, extras, live, ..Options::still() });
+        for name in ["d/a", "d/e/b", "f"] {
+            file(&mut run, name, 5);
+        }
+        for number in 0..20 {
+            for directory in ["d", "d/e", "d/no/where", "no", "no/where", "f", "f/e"] {
+                let extra = path(&format!("{directory}/extra{number}"));
+                run.target().put(extra, foreign());
+            }
+        }
+        run.target().put(path("d"), foreign());
+        ends_equal(run);
+    }
+}
+
 /// The last child goes: the directory's marker comes.
 #[test]
 fn rule_5_4_last_child_gone() {
