@@ -178,7 +178,7 @@ fn rule_1_5_another_root_in_the_old_place() {
         assert!(progress.behind_since.is_some_and(|since| since <= lost), "the lag grows");
         assert_eq!(run.finished(), None, "what waits is not quiet");
         assert_eq!(run.target().objects.len(), stood.len(), "nothing is removed or copied");
-        assert_eq!((progress.copies, progress.claims, progress.passes), (0, 0, 0));
+        assert_eq!((progress.copies, progress.claims), (0, 0), "a pass may wait, nothing else");
         run.source().move_root(false);
         ends_equal(run);
     }
