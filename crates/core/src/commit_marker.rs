@@ -3,6 +3,9 @@
 
 use crate::path::RelPath;
 
+/// Folders in a table's root in which its commit markers stand.
+pub const TABLE_FOLDERS: [&[u8]; 2] = [b"_delta_log", b"metadata"];
+
 /// The directory whose files a commit marker speaks for; `None` if the path is no commit marker.
 ///
 /// `_SUCCESS` (Hadoop's FileOutputCommitter) speaks for its directory; `_delta_log/*.json` (Delta
@@ -26,6 +29,22 @@ pub fn is_commit_marker(path: &RelPath) -> bool {
     group(path).is_some()
 }
 
+/// True if the path is a commit marker of a table: it stands in a folder of the table's root.
+pub fn is_of_table(path: &RelPath) -> bool {
+    group(path).is_some_and(|group| path.parent() != Some(group))
+}
+
+/// True if a commit marker may not become visible before another one of the same directory: the
+/// versions of a log ascend, and Iceberg's pointer comes after the metadata that it points to.
+pub fn comes_after(marker: &RelPath, other: &RelPath) -> bool {
+    let ((directory, name), (of, earlier)) = (marker.split(), other.split());
+    let in_order = match directory.name() {
+        b"_delta_log" => earlier < name,
+        _ => name.as_ref() == b"version-hint.text",
+    };
+    in_order && directory == of && marker != other && is_of_table(marker) && is_of_table(other)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,6 +63,22 @@ mod tests {
             ("x_SUCCESS", None),
         ] {
             assert_eq!(group(&path.into()), expected.map(RelPath::from), "{path}");
+        }
+    }
+
+    #[test]
+    fn orders() {
+        for (marker, other, expected) in [
+            ("t/_delta_log/2.json", "t/_delta_log/1.json", true),
+            ("t/_delta_log/1.json", "t/_delta_log/2.json", false),
+            ("t/_delta_log/2.json", "s/_delta_log/1.json", false),
+            ("t/_delta_log/2.json", "t/_delta_log/1.checkpoint.parquet", false),
+            ("t/metadata/version-hint.text", "t/metadata/v3.metadata.json", true),
+            ("t/metadata/v3.metadata.json", "t/metadata/version-hint.text", false),
+            ("t/metadata/v3.metadata.json", "t/metadata/v2.metadata.json", false),
+            ("t/_SUCCESS", "t/_SUCCESS", false),
+        ] {
+            assert_eq!(comes_after(&marker.into(), &other.into()), expected, "{marker} {other}");
         }
     }
 }

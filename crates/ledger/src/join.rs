@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::Connection;
+use whimbrel_core::commit_marker::TABLE_FOLDERS;
 use whimbrel_core::entry::{Node, Page};
 use whimbrel_core::identity::Identity;
 use whimbrel_core::input::{PageJoin, Work};
@@ -14,6 +15,10 @@ use crate::error::Result;
 use crate::found;
 use crate::pending::{Entry, NameRange};
 use crate::state::State;
+
+/// Commit markers of a directory that are looked at at a time, when all of them may be stale: a log
+/// has many.
+const STALE_MAX: usize = 16;
 
 /// Answers that many entries of one batch share.
 #[derive(Debug, Default)]
@@ -84,7 +89,7 @@ impl State {
         if self.names.0 == Namespace::Flat {
             return Ok(stale);
         }
-        for directory in path.ancestors() {
+        for directory in self.marker_directories(path) {
             if let Some(known) = shared.stale_commit_markers.get(&directory) {
                 stale.extend(known.iter().cloned());
                 continue;
@@ -94,6 +99,22 @@ impl State {
             shared.stale_commit_markers.insert(directory, here);
         }
         Ok(stale)
+    }
+
+    /// Where commit markers may stand that speak for a path: above it, and in the folders of tables
+    /// whose root is above it. What is pending at one of these folders itself says nothing about it.
+    fn marker_directories(&self, path: &RelPath) -> Vec<RelPath> {
+        let all = path.ancestors().flat_map(|above| self.own_marker_directories(&above));
+        all.filter(|directory| directory != path).collect()
+    }
+
+    /// Where commit markers may stand that speak for what is directly in a directory.
+    fn own_marker_directories(&self, directory: &RelPath) -> Vec<RelPath> {
+        let mut directories = vec![directory.clone()];
+        if self.objects.any_table() {
+            directories.extend(TABLE_FOLDERS.map(|name| self.names.child(directory, name)));
+        }
+        directories
     }
 
     /// The newest commit marker that stands in each directory above a path.
@@ -107,7 +128,7 @@ impl State {
         if self.names.0 == Namespace::Flat {
             return Ok(standing);
         }
-        for directory in path.ancestors() {
+        for directory in self.marker_directories(path) {
             if !shared.commit_markers.contains_key(&directory) {
                 let newest = self.commit_marker_in(sql, &directory)?;
                 shared.commit_markers.insert(directory.clone(), newest);
@@ -120,7 +141,7 @@ impl State {
 
     /// The last by name of those that stand directly in a directory.
     fn commit_marker_in(&self, sql: &Connection, directory: &RelPath) -> Result<Option<Row>> {
-        match self.objects.commit_markers(sql, directory)?.pop() {
+        match self.objects.last_commit_marker(sql, directory)? {
             Some(last) => self.objects.get(sql, &last),
             None => Ok(None),
         }
@@ -138,8 +159,12 @@ impl State {
             return Ok(Vec::new());
         }
         let mut standing = self.commit_markers_above(sql, directory, &mut Shared::default())?;
-        let own = self.commit_marker_in(sql, directory)?;
-        standing.extend(own.filter(|row| !range.contains(&self.names.key(&row.path).name)));
+        for own in self.own_marker_directories(directory) {
+            let newest = self.commit_marker_in(sql, &own)?;
+            let listed =
+                |row: &Row| own == *directory && range.contains(&self.names.key(&row.path).name);
+            standing.extend(newest.filter(|row| !listed(row)));
+        }
         Ok(standing)
     }
 
@@ -153,7 +178,7 @@ impl State {
         let live =
             |entry: &Entry| entry.pending.lane == Lane::Live && entry.pending.parked.is_none();
         if self.above(sql, &directory.marker(), &live)?.is_some() {
-            return self.objects.commit_markers(sql, directory);
+            return self.objects.commit_markers(sql, directory, STALE_MAX);
         }
         self.pending_commit_markers_in(sql, directory)
     }
@@ -165,7 +190,7 @@ impl State {
         directory: &RelPath,
     ) -> Result<Vec<RelPath>> {
         let mut standing = Vec::new();
-        for marker in self.pending.commit_markers(sql, directory)? {
+        for marker in self.pending.commit_markers(sql, directory, None)? {
             if self.objects.has(sql, &marker)? {
                 standing.push(marker);
             }
@@ -183,7 +208,10 @@ impl State {
         if self.names.0 == Namespace::Flat {
             return Ok(Vec::new());
         }
-        let mut stale = self.pending_commit_markers_in(sql, directory)?;
+        let mut stale = Vec::new();
+        for own in self.own_marker_directories(directory) {
+            stale.extend(self.pending_commit_markers_in(sql, &own)?);
+        }
         stale.extend(self.stale_commit_markers(sql, directory, &mut Shared::default())?);
         Ok(stale)
     }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
 use whimbrel_core::commit_marker;
 use whimbrel_core::identity::Identity;
-use whimbrel_core::path::RelPath;
+use whimbrel_core::path::{Namespace, RelPath};
 use whimbrel_core::record::Row;
 
 use crate::codec::{self, Kind};
@@ -38,6 +38,8 @@ pub(crate) struct Objects {
     numbers: RefCell<HashMap<RelPath, i64>>,
     /// Rows of whose metadata the ledger alone has the newest.
     ledger_only: Cell<u64>,
+    /// A commit marker of a table stands, or did.
+    any_table: Cell<bool>,
 }
 
 impl Objects {
@@ -47,7 +49,13 @@ impl Objects {
                 row.get(0)
             })?;
         let ledger_only = Cell::new(counted.cast_unsigned());
-        Ok(Self { names, numbers: RefCell::default(), ledger_only })
+        let any_table = Cell::new(names.0 == Namespace::Tree && any_table(sql)?);
+        Ok(Self { names, numbers: RefCell::default(), ledger_only, any_table })
+    }
+
+    /// Whether a commit marker of a table may stand (rule 7.1).
+    pub(crate) fn any_table(&self) -> bool {
+        self.any_table.get()
     }
 
     /// How many rows there are of whose metadata the ledger alone has the newest.
@@ -114,6 +122,9 @@ impl Objects {
         let record = codec::encode(Kind::Row, row)?;
         let file_key = row.identity.file_key().map(u64::cast_signed);
         let is_marker = commit_marker::is_commit_marker(&row.path);
+        if is_marker && self.names.0 == Namespace::Tree && commit_marker::is_of_table(&row.path) {
+            self.any_table.set(true);
+        }
         let name = key.name.as_ref();
         self.count_ledger_only(sql, (directory, name), row.ledger_only)?;
         let values = params![directory, name, file_key, is_marker, record, row.ledger_only];
@@ -294,21 +305,43 @@ impl Objects {
         Ok(rows)
     }
 
-    /// Paths of the commit markers directly in a directory, ascending.
-    pub(crate) fn commit_markers(&self, sql: &Connection, path: &RelPath) -> Result<Vec<RelPath>> {
+    /// Paths of the first commit markers directly in a directory, ascending.
+    pub(crate) fn commit_markers(
+        &self,
+        sql: &Connection,
+        path: &RelPath,
+        limit: usize,
+    ) -> Result<Vec<RelPath>> {
         let Some(directory) = self.directory(sql, path)? else {
             return Ok(Vec::new());
         };
         let mut statement = sql.prepare_cached(
-            "SELECT name FROM object WHERE commit_marker = 1 AND directory = ?1 ORDER BY name",
+            "SELECT name FROM object WHERE commit_marker = 1 AND directory = ?1
+             ORDER BY name LIMIT ?2",
         )?;
-        let mut found = statement.query(params![directory])?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut found = statement.query(params![directory, limit])?;
         let mut paths = Vec::new();
         while let Some(row) = found.next()? {
             let name = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
             paths.push(self.names.child(path, name));
         }
         Ok(paths)
+    }
+
+    /// Path of the last one by name.
+    pub(crate) fn last_commit_marker(
+        &self,
+        sql: &Connection,
+        path: &RelPath,
+    ) -> Result<Option<RelPath>> {
+        let Some(directory) = self.directory(sql, path)? else { return Ok(None) };
+        let last: Option<Vec<u8>> = sql
+            .prepare_cached(
+                "SELECT max(name) FROM object WHERE commit_marker = 1 AND directory = ?1",
+            )?
+            .query_row([directory], |row| row.get(0))?;
+        Ok(last.map(|name| self.names.child(path, &name)))
     }
 
     /// Names of the directories directly in a directory below which rows stand, ascending.
@@ -478,4 +511,20 @@ impl Objects {
         }
         Ok(answer)
     }
+}
+
+/// Reads where commit markers stand until one of a table is met.
+fn any_table(sql: &Connection) -> Result<bool> {
+    let mut statement = sql.prepare(
+        "SELECT path FROM directory
+         WHERE id IN (SELECT DISTINCT directory FROM object WHERE commit_marker = 1)",
+    )?;
+    let mut directories = statement.query([])?;
+    while let Some(row) = directories.next()? {
+        let directory = RelPath::new(row.get::<_, Vec<u8>>(0)?);
+        if commit_marker::TABLE_FOLDERS.contains(&directory.name()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -399,15 +399,19 @@ impl PendingSet {
         Ok(paths.filter(|path| path != directory).collect())
     }
 
-    /// Paths of the commit markers that are pending directly in a directory.
+    /// Paths of the commit markers that are pending directly in a directory, ascending: all, or the
+    /// first ones.
     pub(crate) fn commit_markers(
         &self,
         sql: &Connection,
         directory: &RelPath,
+        limit: Option<usize>,
     ) -> Result<Vec<RelPath>> {
-        let mut keys = self.hot.commit_markers(directory);
-        keys.extend(self.cold.commit_markers(sql, directory)?);
+        let limit = limit.unwrap_or(usize::MAX);
+        let mut keys = self.hot.commit_markers(directory, limit);
+        keys.extend(self.cold.commit_markers(sql, directory, limit)?);
         keys.sort();
+        keys.truncate(limit);
         Ok(keys.into_iter().map(|key| self.names.child(directory, &key.name)).collect())
     }
 

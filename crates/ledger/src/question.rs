@@ -22,6 +22,9 @@ use crate::state::State;
 const HASTENED_MAX: usize = 16;
 /// Entries of a group that are looked at for these: it is asked for four times a second.
 const VISITED_MAX: usize = 4_096;
+/// Pending commit markers of a directory among which one is looked for that has to come earlier.
+/// Their order is that of their names: the next to come is the first.
+const EARLIER_MAX: usize = 64;
 /// Foreign objects read at a time while they are counted.
 const COUNTED_PAGE_OBJECTS: usize = 2_000;
 
@@ -120,6 +123,11 @@ impl State {
         if self.may_lose_from(sql, marker, group)? {
             return Ok(Group::Incomplete { backlog: Vec::new() });
         }
+        match self.earlier_version(sql, marker)? {
+            Some(Some(reason)) => return Ok(Group::SetAside(reason)),
+            Some(None) => return Ok(Group::Incomplete { backlog: Vec::new() }),
+            None => {}
+        }
         let counts = |entry: &Entry| {
             let pending = &entry.pending;
             pending.first_txid <= up_to
@@ -144,6 +152,30 @@ impl State {
             }
         }
         Ok(Group::SetAside(Parked::Failed))
+    }
+
+    /// A commit marker that has to come before another one and does not stand yet: why it is set
+    /// aside, if it is.
+    fn earlier_version(
+        &self,
+        sql: &Connection,
+        marker: &RelPath,
+    ) -> Result<Option<Option<Parked>>> {
+        if self.names.0 == Namespace::Flat || !commit_marker::is_of_table(marker) {
+            return Ok(None);
+        }
+        let directory = marker.split().0;
+        for other in self.pending.commit_markers(sql, &directory, Some(EARLIER_MAX))? {
+            if !commit_marker::comes_after(marker, &other) || self.objects.has(sql, &other)? {
+                continue;
+            }
+            let entry = self.pending.get(sql, &self.names.key(&other))?;
+            match entry.map(|entry| entry.pending.parked) {
+                Some(Some(Parked::Open)) | None => {}
+                Some(reason) => return Ok(Some(reason)),
+            }
+        }
+        Ok(None)
     }
 
     /// The first entries of a group that wait for their turn among the backlog.

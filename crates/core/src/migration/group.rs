@@ -192,12 +192,23 @@ impl Migration {
             self.claims.arrived_while_taking.insert(marker.clone());
         }
         self.taint_passes_of(marker);
+        self.ask_next_version(marker);
         for above in marker.ancestors() {
             if let Some(claim) = self.claims.held.get_mut(&above)
                 && let Step::Purging(purge) = &mut claim.step
             {
                 purge.arrived = true;
             }
+        }
+    }
+
+    /// The next version of a log waits for this one alone.
+    fn ask_next_version(&mut self, marker: &RelPath) {
+        let waiting = self.incomplete_groups.iter().map(|(_, path)| path);
+        let next = waiting.filter(|path| commit_marker::comes_after(path, marker)).min().cloned();
+        if let Some(next) = next {
+            self.incomplete_groups.retain(|(_, path)| *path != next);
+            self.incomplete_groups.insert((self.now, next));
         }
     }
 

@@ -292,14 +292,20 @@ impl Cold {
         }
     }
 
-    pub(super) fn commit_markers(&self, sql: &Connection, directory: &RelPath) -> Result<Vec<Key>> {
+    pub(super) fn commit_markers(
+        &self,
+        sql: &Connection,
+        directory: &RelPath,
+        limit: usize,
+    ) -> Result<Vec<Key>> {
         if self.entries == 0 {
             return Ok(Vec::new());
         }
         self.keys(
             sql,
-            "SELECT directory, name FROM pending WHERE commit_marker = 1 AND directory = ?1",
-            &[&directory.as_bytes()],
+            "SELECT directory, name FROM pending WHERE commit_marker = 1 AND directory = ?1
+             ORDER BY name LIMIT ?2",
+            &[&directory.as_bytes(), &i64::try_from(limit).unwrap_or(i64::MAX)],
         )
     }
 

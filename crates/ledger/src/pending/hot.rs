@@ -287,10 +287,10 @@ impl Hot {
             .collect()
     }
 
-    pub(super) fn commit_markers(&self, directory: &RelPath) -> Vec<Key> {
+    pub(super) fn commit_markers(&self, directory: &RelPath, limit: usize) -> Vec<Key> {
         let from = Key { directory: directory.clone(), name: Bytes::new() };
         let inside = self.commit_markers.range(from..);
-        inside.take_while(|key| key.directory == *directory).cloned().collect()
+        inside.take_while(|key| key.directory == *directory).take(limit).cloned().collect()
     }
 
     pub(super) fn parked(&self, after: Option<&Key>, limit: usize) -> Vec<Entry> {

@@ -306,3 +306,45 @@ fn rule_7_1_success_waits_for_a_late_removal() {
     answered_late(&mut run, put, 1);
     ends_equal(run);
 }
+
+/// Readers of a table's log take the versions one after the other.
+#[test]
+fn rule_7_1_log_versions_ascend() {
+    let mut run = run();
+    for version in 0..4 {
+        file(&mut run, &format!("t/part-{version}"), 5);
+        file(&mut run, &format!("t/_delta_log/{version}.json"), 5);
+    }
+    for version in ["t/_delta_log/0.json", "t/_delta_log/1.json", "t/_delta_log/2.json"] {
+        let put = held(&mut run, copies(version));
+        let in_log =
+            |effect: &Effect| puts(effect).is_some_and(|it| path("t/_delta_log").contains(&it));
+        let later = run.catch_while_holding(put, 3_000, in_log);
+        assert!(later.is_none(), "before {version}: {:?}", later.as_ref().and_then(puts));
+    }
+    ends_equal(run);
+}
+
+/// A table is dropped and made anew under the same names: a look shows one of its new files before
+/// any event told of that, and the old log goes first.
+#[test]
+fn rule_7_1_stale_log_goes_before_the_new_table() {
+    let mut run = run();
+    let table = |run: &mut whimbrel_sim::Run, length| {
+        file(run, "t/part-0", length);
+        file(run, "t/_delta_log/0.json", length);
+    };
+    table(&mut run, 5);
+    until_settled(&mut run);
+    run.source().rewrite_same_size(&path("t/part-0"));
+    let look = held(&mut run, examines("t/part-0"));
+    let poll = held(&mut run, polls);
+    delete(&mut run, "t");
+    table(&mut run, 6);
+    answered_late(&mut run, look, 1);
+    if let Some(put) = run.catch_while_holding(poll, 5_000, copies("t/part-0")) {
+        assert_eq!(target_content(&mut run, "t/_delta_log/0.json"), None, "before {put:?}");
+        answered_late(&mut run, put, 1);
+    }
+    ends_equal(run);
+}
