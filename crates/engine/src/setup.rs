@@ -42,6 +42,8 @@ pub struct Setup {
     pub config: Config,
     /// Transfers at the same time.
     pub transfers: usize,
+    /// Paths being worked on at the same time; `None`: as many as suit `Config::pending_max`.
+    pub claims_max: Option<usize>,
     /// Files up to so many bytes go in one request; parts of larger ones have at least so many.
     pub part_bytes: u64,
     /// Bytes that all transfers together hold in memory at most.
@@ -64,6 +66,7 @@ impl Setup {
             scope: Scope::everything(),
             config: Config::default(),
             transfers: 32,
+            claims_max: None,
             part_bytes: usual.part_bytes,
             memory_bytes: usual.memory_bytes,
             limits: Arc::default(),
@@ -83,7 +86,7 @@ impl Setup {
             conditions: abilities.conditions.writes,
             metadata_by_copy: abilities.metadata_by_copy,
             copies_max: self.transfers,
-            claims_max: claims_max(self.config.pending_max),
+            claims_max: self.claims_max.unwrap_or_else(|| claims_max(self.config.pending_max)),
             // Where directories are real, each is made, dressed and removed by its own key.
             directory_markers: match abilities.markers {
                 true => self.config.directory_markers,

@@ -51,6 +51,8 @@ pub struct Stage {
     pub hadoop: &'static Hadoop,
     pub gates: Arc<Gates>,
     pub config: Config,
+    /// Paths that are worked on at a time, where that matters.
+    pub claims_max: Option<usize>,
     name: &'static str,
     state: TempDir,
     _place: Place,
@@ -111,7 +113,8 @@ impl Stage {
             Config { live: true, until_quiet_millis: Some(QUIET_MILLIS), ..Config::default() };
         let gates = Arc::default();
         let state = TempDir::new().unwrap();
-        let stage = Self { hadoop, gates, config, name, state, _place: place };
+        let claims_max = None;
+        let stage = Self { hadoop, gates, config, claims_max, name, state, _place: place };
         stage.act([mkdirs("")]);
         stage
     }
@@ -214,6 +217,7 @@ impl Stage {
         };
         let setup = Setup {
             config: self.config.clone(),
+            claims_max: self.claims_max,
             keys: KeyMap::new(self.name.as_bytes(), &[]).unwrap(),
             scope: Scope::new(&rules).unwrap(),
             ..Setup::new(self.state().await, Arc::new(source), Arc::new(target))

@@ -224,18 +224,20 @@ async fn race_58_another_cluster_in_the_old_place() {
 async fn race_59_more_pending_than_may_be_held() {
     let mut stage = Stage::shared("r59").await;
     stage.config.pending_max = 10;
-    // One path is worked on, and that is held: the others are there to be coarsened.
-    stage.config.claims_max = 1;
+    // One path is worked on at a time. That is held before anything else happens, so whatever order
+    // the rest comes in, all of it is there to be coarsened.
+    stage.claims_max = Some(1);
     stage.act([create("f", "f")]);
     let mut run = stage.migrated().await;
+    let look = stage.gate(Moment::Looked, "f");
+    stage.act([append("f", " and more")]);
+    look.reached().await;
     let held = stage.hold_stream().await;
-    let look = stage.gate(Moment::Looked, "d0");
     for number in 0..60 {
         stage.act([create(&format!("d{}/e/x{number}", number % 4), "small")]);
     }
     stage.act([delete("d1"), rename("d2", "d5"), create("d1", "now a file")]);
     held.open();
-    look.reached().await;
     run.until(|progress| progress.run.coarsened > 0).await;
     look.open();
     stage.equal(run).await;
