@@ -455,6 +455,45 @@ fn a_group_is_incomplete_while_a_doubtful_write_may_spoil_it() {
     }
 }
 
+/// Foreign objects are met page by page as rows are, whatever bytes names go on with, and below
+/// entries that reach them.
+#[test]
+fn found_objects_are_known_below() {
+    let paths = ["d/a/b/x", "d/a-b/x", "d/a.x", "d/a", "d/a/y", "d/b/c/x", "d/ab", "e/x", "d-/x"];
+    let mut changes: Vec<Change> =
+        paths.iter().map(|path| Change::FoundAdded(found(path))).collect();
+    changes.extend([mark("d", Reach::Subtree, Lane::Live, 1), live("e", 2)]);
+    let mut ledger = ledger(&changes);
+    let directories = |directory: &str, after: Option<&[u8]>, last: Option<&str>| {
+        let entries = last.map(|last| file(&format!("{directory}/{last}"), 1));
+        let page = Page { more: last.is_some(), entries: entries.into_iter().collect() };
+        let join = ledger.join_page(&directory.into(), after, &page, false).unwrap();
+        let names = join.found_directories.iter();
+        names.map(|name| String::from_utf8_lossy(name).into_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(directories("d", None, None), ["a", "a-b", "b"]);
+    assert_eq!(directories("d", None, Some("a")), ["a"]);
+    assert_eq!(directories("d", None, Some("a-a")), ["a"]);
+    assert_eq!(directories("d", Some(b"a"), Some("az")), ["a-b"]);
+    assert_eq!(directories("d", Some(b"a-b"), None), ["b"]);
+    assert_eq!(directories("d/b", None, None), ["c"]);
+    let root = ledger
+        .join_page(&RelPath::root(), None, &Page { entries: Vec::new(), more: false }, false)
+        .unwrap();
+    assert_eq!(root.found_directories, ["d", "d-", "e"]);
+    let mut after: Option<RelPath> = None;
+    let mut below = Vec::new();
+    while let Some(next) = ledger.found_below(&"d".into(), after.as_ref(), 1).unwrap().pop() {
+        below.push(next.path.to_string());
+        after = Some(next.path);
+    }
+    assert_eq!(below, ["d/a", "d/a.x", "d/ab", "d/a/y", "d/a-b/x", "d/a/b/x", "d/b/c/x"]);
+    assert_eq!(ledger.found_below(&RelPath::root(), None, 99).unwrap().len(), paths.len());
+    let (work, _) = ledger.take(Lane::Live, 9, Time(0)).unwrap();
+    let reached: Vec<bool> = work.iter().map(|work| work.found_below).collect();
+    assert_eq!(reached, [true, false]);
+}
+
 /// What waits for the guard is counted once, with all that stands below it; what was renamed is
 /// not lost.
 #[test]

@@ -107,6 +107,31 @@ fn rule_5_3_coarsened_extras_go() {
     }
 }
 
+/// An open file is not waited for: what a directory held at its place goes.
+#[test]
+fn rule_5_3_extras_below_an_open_file_go() {
+    let mut run = still(Options { extras: Extras::Remove, ..Options::still() });
+    run.target().put(path("f/e/extra"), foreign());
+    assert!(run.source().create(&path("f")));
+    assert_eq!(run.end(), Ok(Finish::Done));
+    assert!(run.target().objects.is_empty());
+}
+
+/// Extras below a file that was copied before the scan came to it go, and the file's object stays.
+#[test]
+fn rule_5_3_file_stays_when_extras_below_it_go() {
+    let mut run = still(Options { extras: Extras::Remove, ..Options::still() });
+    run.target().put(path("f/extra"), foreign());
+    let page = held(&mut run, lists(""));
+    file(&mut run, "f", 5);
+    until_equal(&mut run, "f");
+    answered_late(&mut run, page, 1);
+    let removed = run.catch(removes("f"));
+    assert!(removed.is_none(), "the source has it");
+    assert!(!run.target().objects.contains_key(&path("f/extra")));
+    assert_eq!(run.difference(), None);
+}
+
 /// The last child goes: the directory's marker comes.
 #[test]
 fn rule_5_4_last_child_gone() {
