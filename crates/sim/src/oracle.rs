@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use whimbrel_core::commit_marker;
 use whimbrel_core::entry::Node;
 use whimbrel_core::identity::Identity;
 use whimbrel_core::migration::Progress;
@@ -159,20 +160,24 @@ pub fn false_claim(
     })
 }
 
-/// Rule 7.1: a commit marker that becomes visible speaks for files that are there, as far as the
-/// source did not touch them since.
+/// Rule 7.1: a commit marker that becomes visible speaks for files that are there, and the versions
+/// of a log before it are there too, as far as the source did not touch them since.
 pub fn early_commit_marker(
     source: &Source,
     target: &Target,
     ledger: &Ledger,
     marker: &RelPath,
 ) -> Option<String> {
-    let group = whimbrel_core::commit_marker::group(marker)?;
+    let group = commit_marker::group(marker)?;
+    let counts = |path: &RelPath| {
+        let file = path.parent().as_ref() == Some(&group) && !commit_marker::is_commit_marker(path);
+        file || commit_marker::comes_after(marker, path)
+    };
     let closed = source.closed_at(target.objects.get(marker)?.content)?;
     let late = source.files().into_iter().find(|(path, file)| {
         let Some((content, _, _)) = file else { return false };
         path != marker
-            && path.parent().as_ref() == Some(&group)
+            && counts(path)
             && source.last_touch(path) <= closed
             && !doubtful(ledger, path)
             && !target.disturbed.contains(path)

@@ -14,7 +14,10 @@ const FOREIGN: Content = 1 << 30;
 pub fn operate(source: &mut Source, options: &Options, rng: &mut Rng) {
     let path = any_path(options, rng);
     if rng.u8(..100) < options.job_percent {
-        return run_job(source, &path, rng);
+        return match rng.u8(..3) {
+            0 => commit_to_table(source, &path, rng),
+            _ => run_job(source, &path, rng),
+        };
     }
     match rng.u8(..24) {
         0..=4 => {
@@ -154,6 +157,24 @@ fn run_job(source: &mut Source, directory: &RelPath, rng: &mut Rng) {
     }
     if source.create(&success) {
         source.close(&success, 1);
+    }
+}
+
+/// The next version of a table: a data file, then the log that speaks for it. Now and then the table
+/// is dropped and made anew.
+fn commit_to_table(source: &mut Source, table: &RelPath, rng: &mut Rng) {
+    if rng.u8(..4) == 0 {
+        source.delete(table);
+    }
+    let log = table.join(b"_delta_log");
+    let version = source.files().keys().filter(|path| path.parent().as_ref() == Some(&log)).count();
+    let data = table.join([&b"a"[..], b"b"][version % 2]);
+    let commit = log.join(format!("{version}.json").as_bytes());
+    make_parents(source, &commit);
+    for (path, length) in [(data, rng.u64(1..60)), (commit, 1)] {
+        if source.create(&path) {
+            source.close(&path, length);
+        }
     }
 }
 
