@@ -19,7 +19,7 @@ use super::failure::{failure, io_failure, is_absent};
 use super::listing::Listings;
 use super::reading::{Pieces, send, stream};
 use super::root::{ANOTHER_ROOT, Root, handle_path_of, just_after, open_quietly};
-use super::watch::LocalWatch;
+use super::watch::{Links, LocalWatch};
 use super::{blocking, node};
 use crate::error::StoreError;
 use crate::source::{Answer, ByteStream, ChangeStream, Source};
@@ -47,6 +47,8 @@ struct Inner {
     shallow: bool,
     listings: Listings,
     accounts: Accounts,
+    /// What is looked at tells which names are of one file.
+    links: Arc<Links>,
 }
 
 impl LocalSource {
@@ -84,7 +86,7 @@ impl LocalSource {
             });
         }
         let (listings, accounts) = (Listings::new(false), Accounts::default());
-        let inner = Inner { root, shallow, listings, accounts };
+        let inner = Inner { root, shallow, listings, accounts, links: Arc::default() };
         Ok(Self { inner: Arc::new(inner) })
     }
 }
@@ -146,8 +148,8 @@ impl Source for LocalSource {
                     remedy: "follow the directory that holds it, with --include".to_owned(),
                 });
             }
-            Ok(Arc::new(LocalWatch::open(inner.root.clone(), inner.shallow)?)
-                as Arc<dyn ChangeStream>)
+            let (root, links) = (inner.root.clone(), inner.links.clone());
+            Ok(Arc::new(LocalWatch::open(root, inner.shallow, links)?) as Arc<dyn ChangeStream>)
         }))
     }
 }
@@ -198,11 +200,16 @@ impl Inner {
         name: &[u8],
         path: &RelPath,
     ) -> Result<Option<Node>, StoreError> {
-        let described = node::look(directory, name)
-            .and_then(|look| node::node(&look, directory, name, &self.accounts));
+        let described = node::look(directory, name).and_then(|look| {
+            self.links.saw(path, &look);
+            node::node(&look, directory, name, &self.accounts)
+        });
         match described {
             Ok(node) => Ok(Some(node)),
-            Err(errno) if is_absent(errno) => Ok(None),
+            Err(errno) if is_absent(errno) => {
+                self.links.gone(path);
+                Ok(None)
+            }
             Err(errno) => Err(self.failed("look at", path, errno)),
         }
     }

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::fs::inotify::{self, ReadFlags, WatchFlags};
@@ -21,6 +22,7 @@ use super::super::failure::{failure, is_absent};
 use super::super::names::is_directory;
 use super::super::root::{ANOTHER_ROOT, Root, handle_path, open_quietly};
 use super::journal::Journal;
+use super::links::Links;
 use super::tree::Tree;
 use crate::error::StoreError;
 
@@ -46,6 +48,9 @@ pub(super) struct Follower {
     above: HashMap<i32, Vec<u8>>,
     /// The root's own watch is gone, and with it all below may be: unmounted, or removed.
     root_unwatched: bool,
+    /// Another root stands at the root's path.
+    root_replaced: bool,
+    links: Arc<Links>,
     moved: VecDeque<MovedFrom>,
     /// New files, until when their close is waited for.
     created: BTreeMap<RelPath, Instant>,
@@ -75,7 +80,12 @@ struct Told {
 
 impl Follower {
     /// Watches the root, and every directory below it unless it is to be `shallow`.
-    pub(super) fn new(root: Root, shallow: bool, start: u64) -> Result<Self, StoreError> {
+    pub(super) fn new(
+        root: Root,
+        shallow: bool,
+        links: Arc<Links>,
+        start: u64,
+    ) -> Result<Self, StoreError> {
         let flags = inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC;
         let inotify = inotify::init(flags).map_err(|errno| no_instance(&root, errno))?;
         let mut follower = Self {
@@ -85,6 +95,8 @@ impl Follower {
             tree: Tree::default(),
             above: HashMap::new(),
             root_unwatched: false,
+            root_replaced: false,
+            links,
             moved: VecDeque::new(),
             created: BTreeMap::new(),
             changed: BTreeMap::new(),
@@ -121,12 +133,27 @@ impl Follower {
                 }
             }
         }
-        let mounted_again = self.root_unwatched && self.root.directory(b"").is_ok();
-        if overflowed || mounted_again {
+        if self.look_at_root() || overflowed {
             self.start_over()?;
+        }
+        for path in self.links.take_untold() {
+            self.journal.add(Event::Truncated(path));
         }
         self.expire();
         Ok(())
+    }
+
+    /// The kernel tells nothing of what is mounted over the root: so the root is looked up by its
+    /// path. True if it is back: what came below it meanwhile is not watched.
+    fn look_at_root(&mut self) -> bool {
+        let found = self.root.directory(b"");
+        let replaced = matches!(found, Err(ANOTHER_ROOT));
+        if replaced && !self.root_replaced {
+            self.journal.add(Event::RootTouched);
+        }
+        let was_away = self.root_unwatched || self.root_replaced;
+        self.root_replaced |= replaced;
+        was_away && found.is_ok()
     }
 
     /// Watches everything anew; what happened until now is a gap.
@@ -135,8 +162,10 @@ impl Follower {
         self.moved.clear();
         self.created.clear();
         self.changed.clear();
+        self.links.start_over();
         self.watch_all()?;
         self.root_unwatched = false;
+        self.root_replaced = false;
         for watch in before {
             if !self.tree.contains(watch) {
                 self.unwatch(watch);
@@ -148,7 +177,8 @@ impl Follower {
 
     /// True while something is waited for that happened already.
     pub(super) fn is_unsettled(&self) -> bool {
-        !(self.moved.is_empty() && self.created.is_empty() && self.changed.is_empty())
+        let waits = !(self.moved.is_empty() && self.created.is_empty() && self.changed.is_empty());
+        waits || self.links.is_unsettled()
     }
 
     /// When the next wait ends.
@@ -246,22 +276,40 @@ impl Follower {
             self.created.insert(path.clone(), Instant::now() + CLOSE_WAIT);
             self.journal.add(Event::Created(path));
         } else if told.flags.contains(ReadFlags::CLOSE_WRITE) {
-            self.settled(&path);
-            self.journal.add(Event::Closed(path));
+            for path in self.all_names(path) {
+                self.settled(&path);
+                self.journal.add(Event::Closed(path));
+            }
         } else if told.flags.contains(ReadFlags::MODIFY) {
-            self.changed.entry(path).or_insert_with(|| Instant::now() + CHANGE_WAIT);
+            for path in self.all_names(path) {
+                self.changed.entry(path).or_insert_with(|| Instant::now() + CHANGE_WAIT);
+            }
         } else if told.flags.contains(ReadFlags::ATTRIB) {
-            self.journal.add(Event::MetadataChanged(path));
+            for path in self.all_names(path) {
+                self.journal.add(Event::MetadataChanged(path));
+            }
         } else if told.flags.contains(ReadFlags::DELETE) {
-            self.settled(&path);
+            self.went(&path);
             self.journal.add(Event::Removed(path));
         } else if told.flags.contains(ReadFlags::MOVED_FROM) {
-            self.settled(&path);
+            self.went(&path);
             self.moved_from(told.cookie, path, None);
         } else if told.flags.contains(ReadFlags::MOVED_TO) {
             self.settled(&path);
             self.moved_to(told.cookie, path);
         }
+    }
+
+    /// What happened to a file under one of its names happened to it under all.
+    fn all_names(&self, path: RelPath) -> Vec<RelPath> {
+        let mut names = self.links.others(&path);
+        names.push(path);
+        names
+    }
+
+    fn went(&mut self, path: &RelPath) {
+        self.settled(path);
+        self.links.gone(path);
     }
 
     fn take_directory(
@@ -273,6 +321,9 @@ impl Follower {
         if told.flags.contains(ReadFlags::ATTRIB) {
             self.journal.add(Event::MetadataChanged(path));
             return Ok(());
+        }
+        if told.flags.intersects(ReadFlags::MOVED_FROM | ReadFlags::DELETE) {
+            self.links.gone_below(&path);
         }
         let stood = self.tree.detach(told.watch, name);
         let held_something = self.look_again(told.watch, name, &path)?;

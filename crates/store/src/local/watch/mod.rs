@@ -4,12 +4,16 @@
 //! later process never begins below them, and the history's name changes with each start: what
 //! happened while nobody watched is found by listing.
 //!
-//! Limits: a change made through one of several hard links is told under that name only. A write
-//! that is still under way in another process is told when it ends; the times that a reader checks
-//! change when it begins. Other hosts' changes on a network file system are not told at all.
+//! A change made through one of several hard links is told under all names in the tree; what is
+//! done through a name outside of it is found by looking (`links.rs`).
+//!
+//! Limits: a write that is still under way in another process is told when it ends; the times that
+//! a reader checks change when it begins. Other hosts' changes on a network file system are not
+//! told at all, and neither is what is mounted over a directory below the root.
 
 mod follower;
 mod journal;
+mod links;
 mod tree;
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -19,6 +23,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use whimbrel_core::number::TxId;
 
 use self::follower::Follower;
+pub(super) use self::links::Links;
 use super::blocking;
 use super::root::Root;
 use crate::error::StoreError;
@@ -28,6 +33,8 @@ use crate::source::{Answer, ChangeStream, Memory, Poll};
 const NEWS_WAIT: Duration = Duration::from_millis(100);
 /// The reading thread looks whether it is still wanted so often.
 const IDLE_WAIT: Duration = Duration::from_millis(250);
+/// Whether files with several names are to be looked at is asked so often.
+const LINKS_WAIT: Duration = Duration::from_millis(100);
 
 /// The stream of a local tree's changes.
 #[derive(Debug)]
@@ -52,12 +59,13 @@ struct State {
 impl LocalWatch {
     /// Watches the root, and every directory below it unless it is to be `shallow`; returns when
     /// all are watched. Blocks.
-    pub(super) fn open(root: Root, shallow: bool) -> Result<Self, StoreError> {
+    pub(super) fn open(root: Root, shallow: bool, links: Arc<Links>) -> Result<Self, StoreError> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let start = u64::try_from(now.as_micros()).unwrap_or(u64::MAX / 2);
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let history = format!("inotify {} {}", boot.trim(), uuid::Uuid::new_v4());
-        let follower = Follower::new(root, shallow, start)?;
+        links.begin();
+        let follower = Follower::new(root.clone(), shallow, links.clone(), start)?;
         let handle = follower.handle().map_err(|error| thread_failed(&error))?;
         let state = Mutex::new(State { follower, broken: None });
         let shared = Arc::new(Shared { history, state, news: Condvar::new() });
@@ -65,6 +73,11 @@ impl LocalWatch {
         std::thread::Builder::new()
             .name("inotify".to_owned())
             .spawn(move || read_on(&weak, &handle))
+            .map_err(|error| thread_failed(&error))?;
+        let weak = Arc::downgrade(&shared);
+        std::thread::Builder::new()
+            .name("links".to_owned())
+            .spawn(move || keep_up(&weak, &links, &root, shallow))
             .map_err(|error| thread_failed(&error))?;
         Ok(Self { shared })
     }
@@ -159,6 +172,15 @@ fn read_on(shared: &Weak<Shared>, handle: &impl std::os::fd::AsFd) {
         if broken {
             std::thread::sleep(IDLE_WAIT);
         }
+    }
+}
+
+/// Finds what the kernel does not tell of files with several names, for as long as anybody follows.
+fn keep_up(shared: &Weak<Shared>, links: &Links, root: &Root, shallow: bool) {
+    let wanted = || shared.strong_count() > 0;
+    while wanted() {
+        links.keep_up(root, shallow, &wanted);
+        std::thread::sleep(LINKS_WAIT);
     }
 }
 

@@ -12,7 +12,7 @@ use whimbrel_core::path::RelPath;
 use super::*;
 
 fn open(root: &Path) -> LocalWatch {
-    LocalWatch::open(Root::new(root), false).expect("watches")
+    LocalWatch::open(Root::new(root), false, Arc::default()).expect("watches")
 }
 
 /// Everything after `after`, once all is told.
@@ -42,7 +42,7 @@ async fn a_shallow_watch_takes_no_directory_below() {
     let folder = tempfile::tempdir().expect("a folder");
     let root = folder.path().join("root");
     fs::create_dir_all(root.join("d/deep")).expect("made");
-    let watch = LocalWatch::open(Root::new(&root), true).expect("watches");
+    let watch = LocalWatch::open(Root::new(&root), true, Arc::default()).expect("watches");
     let mut after = watch.position().await.expect("a position");
     fs::create_dir_all(root.join("new/deep")).expect("made");
     events(&watch, &mut after).await;
