@@ -92,16 +92,26 @@ impl Migration {
             }
             (Written::Unknown(failure), _) => {
                 self.doubt(&attempt);
+                self.keep_gone_through(&path);
                 self.fail(path, claim, failure);
             }
             (Written::Failed(failure), _) => {
                 self.close_attempt(attempt.number);
+                self.keep_gone_through(&path);
                 self.fail(path, claim, failure);
             }
             (Written::Done(_) | Written::Staged { .. } | Written::SourceMoved, _) => {
                 self.close_attempt(attempt.number);
                 self.again(path, claim, 100, false);
             }
+        }
+    }
+
+    /// The marker fails, and what lies below may too: going through the directory once more for the
+    /// next try would begin all tries below anew, for ever.
+    fn keep_gone_through(&mut self, path: &RelPath) {
+        if self.config.directory_markers == DirectoryMarkers::All {
+            self.gone_through.insert(path.clone(), true);
         }
     }
 }

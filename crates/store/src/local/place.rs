@@ -61,10 +61,12 @@ pub(super) fn directory(root: &Root, path: &[u8]) -> Result<OwnedFd, StoreError>
     let failed = |errno: Errno| match errno {
         Errno::NOTDIR | Errno::LOOP | Errno::EXIST => StoreError::Conflict {
             message: format!(
-                "{}: a file or symbolic link stands where a directory is needed",
-                shown(&root.shown(path))
+                "{} stands where a directory is needed, and is none",
+                shown(&root.shown(in_the_way(root, path)))
             ),
-            remedy: "move it away, or map one of the two elsewhere".to_owned(),
+            remedy: "move it away, map one of the two elsewhere (--map), or have what the source \
+                     does not have removed (--extras remove)"
+                .to_owned(),
         },
         other => failure("make the directory", &root.shown(path), other),
     };
@@ -76,6 +78,17 @@ pub(super) fn directory(root: &Root, path: &[u8]) -> Result<OwnedFd, StoreError>
             outcome => return outcome.map_err(failed),
         }
     }
+}
+
+/// The first name on the way that is no directory; all of it if that went meanwhile.
+fn in_the_way<'a>(root: &Root, path: &'a [u8]) -> &'a [u8] {
+    let ends = (0..path.len()).filter(|at| path[*at] == b'/').chain([path.len()]);
+    let mut prefixes = ends.map(|end| &path[..end]);
+    let is_no_directory = |below: &&[u8]| {
+        let looked = root.parent(below).and_then(|(parent, name)| node::look(parent, name));
+        looked.is_ok_and(|look| node::file_type(&look) != FileType::Directory)
+    };
+    prefixes.find(is_no_directory).unwrap_or(path)
 }
 
 fn walk(root: &Root, path: &[u8]) -> Result<OwnedFd, Errno> {

@@ -134,7 +134,12 @@ fn remedy_of_kind(kind: Kind) -> &'static str {
         Kind::Configuration => "Correct the endpoint, the region (AWS_REGION) or the profile.",
         Kind::Unsupported => "This server lacks the feature: see `whimbrel doctor`.",
         Kind::Unknown => "See the server's own log if it comes again.",
-        Kind::Invalid | Kind::Conflict | Kind::NotFound | Kind::Body => "",
+        Kind::Conflict => {
+            "Something else stands there, or at a key above that this server takes for a file: \
+             move it away, map one of the two elsewhere (--map), or have what the source does not \
+             have removed (--extras remove)."
+        }
+        Kind::Invalid | Kind::NotFound | Kind::Body => "",
     }
 }
 
@@ -171,6 +176,7 @@ mod tests {
             (Kind::NoBucket, "NoSuchBucket", "Create the bucket"),
             (Kind::Full, "QuotaExceeded", "quota"),
             (Kind::Invalid, "KeyTooLongError", "shorter"),
+            (Kind::Conflict, "ObjectParentIsFile", "--extras remove"),
         ] {
             let told = told("k", Effect::Writes, &refused(kind, code));
             assert!(told.remedy().contains(part), "{code}: {}", told.remedy());
