@@ -31,7 +31,7 @@ impl State {
         fixed: Vec<(String, String)>,
     ) -> Result<Self, EngineError> {
         let options = Options { namespace: Some(namespace), ..Options::default() };
-        let ledger = Ledger::open(folder, options)?;
+        let mut ledger = Ledger::open(folder, options)?;
         for (name, asked) in &fixed {
             if let Some(kept) = ledger.setting(name)?.filter(|kept| kept != asked) {
                 return Err(EngineError::WrongUse {
@@ -45,8 +45,15 @@ impl State {
                 });
             }
         }
-        let kept = ledger.setting(MIGRATION)?;
-        let migration = kept.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+        let migration = match ledger.setting(MIGRATION)? {
+            Some(kept) => kept,
+            None => {
+                // Kept before anything is written with it: a probe that is killed is known again.
+                let id = uuid::Uuid::new_v4().to_string();
+                ledger.set_setting(MIGRATION, &id)?;
+                id
+            }
+        };
         Ok(Self { folder: folder.to_owned(), ledger, migration, fixed })
     }
 
@@ -83,8 +90,7 @@ impl State {
     /// mistyped at the first call can be corrected.
     pub(crate) fn settle(self) -> Result<(Ledger, String), EngineError> {
         let Self { mut ledger, migration, fixed, .. } = self;
-        let id = (MIGRATION.to_owned(), migration.clone());
-        for (name, text) in fixed.iter().chain([&id]) {
+        for (name, text) in &fixed {
             if ledger.setting(name)?.is_none() {
                 ledger.set_setting(name, text)?;
             }

@@ -8,7 +8,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
 use whimbrel_core::effect::Ticket;
-use whimbrel_core::entry::{FileNode, Node, Page};
+use whimbrel_core::entry::{Entry, FileNode, Node, Page};
 use whimbrel_core::failure::{Failure, FailureKind, Side};
 use whimbrel_core::input::{Examined, Input, Listed};
 use whimbrel_core::path::{Namespace, RelPath};
@@ -86,23 +86,29 @@ impl World {
         self.tell(Input::Listed { ticket, outcome });
     }
 
-    /// A page cut to the scope. One of which nothing is left is followed by the next, so that the
-    /// core always finds a name to go on from.
+    /// A page cut to the scope. One of which nothing is left, or only what has no known key, is
+    /// followed by the next, so that the core always finds a name to go on from.
     async fn page(
         &self,
         directory: &RelPath,
         after: Option<&[u8]>,
     ) -> Result<Option<Page>, StoreError> {
         let mut after = after.map(Bytes::copy_from_slice);
+        let flat = self.source.namespace() == Namespace::Flat;
+        let no_name = |entry: &Entry| flat && matches!(entry.node, Node::Special(_));
+        let mut kept = Vec::new();
         loop {
             let Some(mut page) = self.source.list(directory, after.as_deref()).await? else {
                 return Ok(None);
             };
             let last = page.entries.last().map(|entry| name_in(directory, &entry.path));
             cut_entries(&self.scope, &mut page.entries);
-            if !page.entries.is_empty() || !page.more || last.is_none() {
+            let goes_on = !page.entries.iter().all(no_name);
+            page.entries.splice(..0, kept);
+            if goes_on || !page.more || last.is_none() {
                 return Ok(Some(page));
             }
+            kept = page.entries;
             after = last;
         }
     }
@@ -213,6 +219,9 @@ impl World {
     async fn found(&self, listed: Object) -> Result<Option<Found>, StoreError> {
         let Some(path) = self.keys.path(&listed.key) else { return Ok(None) };
         let Some(object) = self.target.inspect(&listed.key).await? else { return Ok(None) };
+        if object.altered {
+            return self.found_without_key(path, object).await;
+        }
         // Where the target keeps no checksum itself, what was noted beside the bytes when they were
         // written says nothing about what became of them.
         let kept = !self.reads_found || self.target.abilities().checksums_kept;
@@ -228,6 +237,26 @@ impl World {
             crc32c,
             metadata: object.metadata,
             migration: object.migration,
+            late: false,
+        }))
+    }
+
+    /// What has another key than it shows is an extra, and never what a file of the source is to be
+    /// compared with.
+    async fn found_without_key(
+        &self,
+        path: RelPath,
+        object: Object,
+    ) -> Result<Option<Found>, StoreError> {
+        let stands = self.source.stat(&path).await?.is_some();
+        Ok((!stands).then_some(Found {
+            path,
+            length: object.length,
+            etag: object.etag,
+            version: None,
+            crc32c: None,
+            metadata: None,
+            migration: None,
             late: false,
         }))
     }

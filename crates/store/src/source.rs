@@ -36,7 +36,8 @@ pub trait Source: Send + Sync {
 
     /// The first page of a directory after the name `after`, ascending in byte order of names. A
     /// page covers every name in its range: none is left out. `None`: no directory stands there.
-    /// A `Flat` source lists its keys under the root, names holding slashes.
+    /// A `Flat` source lists its keys under the root, names holding slashes; what it cannot name
+    /// stands first as `Node::Special`, wherever its key belongs, and never last where more follow.
     fn list<'a>(
         &'a self,
         directory: &'a RelPath,

@@ -191,12 +191,15 @@ pub struct Object {
     pub metadata: Option<Metadata>,
     /// User metadata as it stands (`inspect` only).
     pub user_metadata: BTreeMap<String, String>,
+    /// The target cannot name its key: it stands under another one than `key`.
+    pub altered: bool,
 }
 
 /// A page of keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ObjectPage {
-    /// Ascending by key.
+    /// Ascending by key, behind those whose key is not known. One with a known key comes last on
+    /// every page that more follow.
     pub objects: Vec<Object>,
     /// More follow after the last.
     pub more: bool,

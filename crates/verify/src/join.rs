@@ -66,6 +66,7 @@ impl Join<'_> {
             return self.finish_all().await;
         };
         let mut keys = Keys::new(verification.target.clone(), self.prefix());
+        let flat = verification.source.namespace() == Namespace::Flat;
         let mut item = walk.next().await.map_err(source_side)?;
         let mut object = keys.next().await.map_err(target_side)?;
         loop {
@@ -78,6 +79,10 @@ impl Join<'_> {
             };
             let order = match (&key, &object) {
                 (None, None) => break,
+                (_, Some(object)) if object.altered => Ordering::Greater,
+                (Some(_), _) if item.as_ref().is_some_and(|item| item.is_without_key(flat)) => {
+                    Ordering::Less
+                }
                 (Some(_), None) => Ordering::Less,
                 (None, Some(_)) => Ordering::Greater,
                 (Some(key), Some(object)) => key.as_slice().cmp(object.key.as_slice()),

@@ -25,6 +25,13 @@ pub(crate) struct Item {
     pub what: What,
 }
 
+impl Item {
+    /// It stands out of order, as its key is not known.
+    pub fn is_without_key(&self, flat: bool) -> bool {
+        flat && matches!(self.what, What::Node(Node::Special(_)))
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) enum What {
     /// A file, a link or whatever stands there.

@@ -190,6 +190,11 @@ impl Migration {
         beyond_count && bounds.share_max_percent.is_some_and(beyond_share)
     }
 
+    fn never_asks(&self) -> bool {
+        let bounds = self.config.removal_guard;
+        bounds.count_max.is_none() || bounds.share_max_percent.is_none()
+    }
+
     /// How many objects went within the hour if these went too, and how many stood before.
     fn lost_of(&self, removals: Removals) -> (u64, u64) {
         let lost = removals.went + removals.lost;
@@ -248,7 +253,10 @@ impl Migration {
             self.guard.released = None;
         }
         let guarded = self.summary.guarded;
-        if !self.fresh_summary && guarded > 0 {
+        if !self.fresh_summary && guarded > 0 && self.never_asks() {
+            // That bound is a person's word for what an earlier run holds, too.
+            self.confirm_guard();
+        } else if !self.fresh_summary && guarded > 0 {
             self.begin_to_hold(held(format!(
                 "removals are held since an earlier run: what is gone at the source at or below \
                  {guarded} paths stays on the target, and whatever goes from now on"

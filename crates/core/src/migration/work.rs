@@ -139,7 +139,9 @@ impl Migration {
                     side: Side::Source,
                     kind: FailureKind::Refused,
                     message: format!("{path}: {what} cannot be migrated"),
-                    remedy: "exclude it, or replace it by a regular file".to_owned(),
+                    remedy:
+                        "exclude it, or rename it or replace it by a regular file at the source"
+                            .to_owned(),
                 };
                 if claim.row.is_some() || self.removes_below(&claim) {
                     self.clear_way(path, claim, AfterRemoval::Park(failure));

@@ -151,6 +151,7 @@ pub(super) fn described(
         migration: stamped.migration,
         metadata: Some(metadata),
         user_metadata,
+        altered: false,
     })
 }
 

@@ -2,6 +2,7 @@
 
 mod copy;
 mod failure;
+mod listing;
 mod names;
 mod probe;
 mod source;

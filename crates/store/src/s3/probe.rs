@@ -34,11 +34,15 @@ struct Probe<'a> {
 
 type Problem = (FailureKind, String, String);
 
+/// What the names of all probes under a prefix begin with.
+pub(super) fn place(prefix: &str) -> String {
+    let slash = if prefix.is_empty() { "" } else { "/" };
+    format!("{prefix}{slash}.whimbrel-probe-")
+}
+
 /// Everything, in the order in which one thing rests on another.
 pub(super) async fn run(target: &S3Target) -> Result<(Facts, Vec<Finding>), StoreError> {
-    let place =
-        if target.prefix.is_empty() { String::new() } else { format!("{}/", target.prefix) };
-    let all = format!("{place}.whimbrel-probe-");
+    let all = place(&target.prefix);
     let own = target.migration.as_ref().map(|migration| format!("{all}{migration}."));
     leftovers::sweep(target, all.as_bytes(), own.as_deref().map(str::as_bytes)).await?;
     let folder = format!("{}{}", own.as_deref().unwrap_or(&all), uuid::Uuid::new_v4());
@@ -228,11 +232,11 @@ impl Probe<'_> {
             // A name that cannot be held cannot be removed either.
             let _ = client.delete_object(&each.key, version, &Condition::Always).await;
         }
-        removed.map_err(|error| told(&self.folder, Effect::Reads, &error))?;
+        // Whatever became of that: what can be removed is.
         let left: Vec<Vec<u8>> = self.listed().await?.into_iter().collect();
         if !left.is_empty() {
             self.target.remove_all(&left).await.into_iter().collect::<Result<Vec<()>, _>>()?;
         }
-        Ok(())
+        removed.map(drop).map_err(|error| told(&self.folder, Effect::Reads, &error))
     }
 }

@@ -10,10 +10,11 @@ use whimbrel_core::entry::{Entry, FileNode, Node, Page};
 use whimbrel_core::identity::Identity;
 use whimbrel_core::metadata::Metadata;
 use whimbrel_core::path::{Namespace, RelPath};
-use whimbrel_s3::{Client, Error, GetRequest, Kind, ListRequest};
+use whimbrel_s3::{Client, Error, GetRequest, Kind, ListRequest, ListedObject};
 
 use super::S3Settings;
 use super::failure::{Effect, told};
+use super::listing;
 use super::target::{bytes, name};
 use crate::error::StoreError;
 use crate::source::{Answer, ByteStream, ChangeStream, Source};
@@ -69,41 +70,41 @@ impl S3Source {
         [&self.root[..], path.as_bytes()].concat()
     }
 
+    /// What has no known key stands first: where it belongs in the order is not known either.
     async fn page(&self, after: Option<&[u8]>) -> Result<Page, StoreError> {
         let after = after.map(|after| [&self.root[..], after].concat());
-        let request = ListRequest {
-            prefix: self.root.clone(),
-            start_after: after.clone(),
-            ..ListRequest::default()
+        let page = listing::page(&self.client, &self.root, after.as_deref(), |_| false).await?;
+        let path = |object: &ListedObject| {
+            let path = object.key.bytes.strip_prefix(&self.root[..]).unwrap_or_default();
+            RelPath::new(Bytes::copy_from_slice(path))
         };
-        let page = self.client.list_objects(&request).await;
-        let page = page.map_err(|error| told(&self.url, Effect::Reads, &error))?;
-        let more = page.continuation.is_some();
-        let mut entries = Vec::with_capacity(page.objects.len());
-        for listed in page.objects {
-            let path = listed.key.bytes.strip_prefix(&self.root[..]).unwrap_or_default();
-            let path = RelPath::new(Bytes::copy_from_slice(path));
-            let node = if listed.key.altered {
-                Node::Special("object whose key the server alters in listings".to_owned())
-            } else {
-                node(listed.etag, listed.bytes, listed.last_modified)
-            };
-            // The object `prefix/` is the root's own marker.
-            if !path.is_root() {
-                entries.push(Entry { path, node });
-            }
+        let mut altered: Vec<RelPath> = page.altered.iter().map(path).collect();
+        altered.sort_unstable();
+        altered.dedup();
+        let unknown = || Node::Special(listing::ALTERED.to_owned());
+        let altered = altered.into_iter().map(|path| Entry { path, node: unknown() });
+        let exact = page.exact.into_iter().map(|listed| {
+            let path = path(&listed);
+            Entry { path, node: node(listed.etag, listed.bytes, listed.last_modified) }
+        });
+        // The object `prefix/` is the root's own marker.
+        let entries = altered.chain(exact).filter(|entry| !entry.path.is_root()).collect();
+        Ok(Page { entries, more: page.more })
+    }
+
+    /// What stands at a key, by the name under which it is listed.
+    async fn look(&self, key: &[u8]) -> Result<Option<Node>, StoreError> {
+        let head = match self.client.head_object(key, None).await {
+            Ok(head) => Some(head),
+            Err(error) if error.kind() == Kind::NotFound => None,
+            Err(error) => return Err(told(&name(key), Effect::Reads, &error)),
+        };
+        let altered = listing::altered(&self.client, key).await?;
+        let known = head.as_ref().map(|head| (&head.etag, head.content_bytes));
+        if altered.iter().any(|object| Some((&object.etag, object.bytes)) != known) {
+            return Ok(Some(Node::Special(listing::ALTERED.to_owned())));
         }
-        let begin = after.as_ref().map(|after| &after[self.root.len()..]);
-        let ordered = entries.is_sorted_by(|one, next| one.path < next.path)
-            && entries.first().is_none_or(|e| begin.is_none_or(|b| e.path.as_bytes() > b));
-        if !ordered && (more || after.is_some()) {
-            return Err(StoreError::Unsupported {
-                message: format!("{}: the server does not list in the order of bytes", self.url),
-                remedy: "Use a server that lists keys as S3 does.".to_owned(),
-            });
-        }
-        entries.sort_unstable_by(|one, next| one.path.cmp(&next.path));
-        Ok(Page { entries, more })
+        Ok(head.map(|head| node(head.etag, head.content_bytes, head.last_modified)))
     }
 }
 
@@ -178,11 +179,7 @@ impl Source for S3Source {
             if key.is_empty() || path.is_root() {
                 return Ok(None);
             }
-            match self.client.head_object(&key, None).await {
-                Ok(head) => Ok(Some(node(head.etag, head.content_bytes, head.last_modified))),
-                Err(error) if error.kind() == Kind::NotFound => Ok(None),
-                Err(error) => Err(told(&name(&key), Effect::Reads, &error)),
-            }
+            self.look(&key).await
         })
     }
 

@@ -12,13 +12,14 @@ use whimbrel_core::number::AttemptNumber;
 use whimbrel_core::record;
 use whimbrel_s3::{
     Body, Client, Condition, Crc32c, DELETE_KEYS_MAX, Deletion, Error, GetRequest, Kind,
-    ListRequest, ObjectHead, ObjectOptions, PART_BYTES_MAX, PART_BYTES_MIN, PARTS_MAX, Part,
+    ListedObject, ObjectHead, ObjectOptions, PART_BYTES_MAX, PART_BYTES_MIN, PARTS_MAX, Part,
     Stored, Whole, WriteOptions, fits_xml,
 };
 
 use super::S3Settings;
 use super::failure::{Effect, not_removed, told};
 use super::names::Names;
+use super::{listing, probe};
 use crate::error::StoreError;
 use crate::source::{Answer, ByteStream};
 use crate::stamp;
@@ -251,55 +252,61 @@ impl S3Target {
     pub(super) async fn look(&self, key: &[u8]) -> Result<Option<Object>, StoreError> {
         match self.client.head_object(key, None).await {
             Ok(head) => Ok(Some(object(key, head))),
-            Err(error) if error.kind() == Kind::NotFound => Ok(None),
+            Err(error) if error.kind() == Kind::NotFound => {
+                let altered = listing::altered(&self.client, key).await?;
+                Ok(altered.into_iter().next().map(without_key))
+            }
             Err(error) => Err(told(&name(key), Effect::Reads, &error)),
         }
     }
-}
 
-/// A page of keys in byte order, or an error where the server lists otherwise.
-pub(super) async fn listed(
-    client: &Client,
-    prefix: &[u8],
-    after: Option<&[u8]>,
-) -> Result<ObjectPage, StoreError> {
-    let request = ListRequest {
-        prefix: prefix.to_vec(),
-        start_after: after.map(<[u8]>::to_vec),
-        ..ListRequest::default()
-    };
-    let what = || format!("listing {}", name(prefix));
-    let page = client.list_objects(&request).await;
-    let page = page.map_err(|error| told(&what(), Effect::Reads, &error))?;
-    let more = page.continuation.is_some();
-    let mut objects = Vec::with_capacity(page.objects.len());
-    for listed in page.objects {
-        if listed.key.altered {
-            return Err(StoreError::Unsupported {
-                message: format!(
-                    "{}: the server alters this key in listings",
-                    name(&listed.key.bytes)
-                ),
-                remedy: "Remove or rename the object with this odd name.".to_owned(),
-            });
-        }
-        objects.push(Object {
+    /// True of what probes write, this one's and others': it is nobody's object.
+    pub(super) fn is_of_a_probe(&self, key: &[u8]) -> bool {
+        let begin = probe::place(&self.prefix);
+        // Under an empty prefix one of the names that are tried out begins with a slash.
+        let key = if self.prefix.is_empty() { key.strip_prefix(b"/").unwrap_or(key) } else { key };
+        key.strip_prefix(begin.as_bytes()).is_some_and(|rest| rest.contains(&b'/'))
+    }
+
+    /// What has no known key stands first: where it belongs in the order is not known either.
+    async fn listed(&self, prefix: &[u8], after: Option<&[u8]>) -> Result<ObjectPage, StoreError> {
+        let hidden = |key: &[u8]| self.is_of_a_probe(key);
+        let page = listing::page(&self.client, prefix, after, hidden).await?;
+        let exact = page.exact.into_iter().map(|listed| Object {
             key: listed.key.bytes,
             length: listed.bytes,
             etag: listed.etag,
             ..Object::default()
         });
+        let objects = page.altered.into_iter().map(without_key).chain(exact).collect();
+        Ok(ObjectPage { objects, more: page.more })
     }
-    let ordered = objects.is_sorted_by(|one, next| one.key < next.key)
-        && objects.first().is_none_or(|first| after.is_none_or(|after| *first.key > *after));
-    if !ordered && (more || after.is_some()) {
-        return Err(StoreError::Unsupported {
-            message: format!("{}: the server does not list in the order of bytes", what()),
-            remedy: "Use a server that lists keys as S3 does.".to_owned(),
-        });
+
+    /// What is listed under a key that is not its own cannot be named in a request.
+    async fn removed(&self, keys: &[Vec<u8>]) -> Vec<Result<(), StoreError>> {
+        let mut outcomes = self.remove_all(keys).await;
+        for (key, outcome) in keys.iter().zip(&mut outcomes) {
+            let altered = listing::altered(&self.client, key).await;
+            if outcome.is_ok() && altered.is_ok_and(|altered| !altered.is_empty()) {
+                *outcome = Err(StoreError::Refused {
+                    message: format!("{}: {} stays", name(key), listing::ALTERED),
+                    remedy: "Remove it by its real key, which only its writer knows.".to_owned(),
+                });
+            }
+        }
+        outcomes
     }
-    objects.sort_unstable_by(|one, next| one.key.cmp(&next.key));
-    Ok(ObjectPage { objects, more })
+}
+
+/// What stands where a key is listed that is not its own.
+fn without_key(listed: ListedObject) -> Object {
+    Object {
+        key: listed.key.bytes,
+        length: listed.bytes,
+        etag: listed.etag,
+        altered: true,
+        ..Object::default()
+    }
 }
 
 /// The bytes of an object, or of what a request names of it.
@@ -335,6 +342,7 @@ fn object(key: &[u8], head: ObjectHead) -> Object {
         migration: stamped.migration,
         metadata: stamped.metadata,
         user_metadata: head.metadata,
+        altered: false,
     }
 }
 
@@ -430,6 +438,12 @@ impl Target for S3Target {
     }
 
     fn admit(&self, key: &[u8]) -> Result<(), StoreError> {
+        if self.is_of_a_probe(key) {
+            return Err(StoreError::Refused {
+                message: format!("{}: such names are those of probes", name(key)),
+                remedy: "Rename it at the source, or map it elsewhere (--map).".to_owned(),
+            });
+        }
         self.facts().names.admit(key)
     }
 
@@ -497,7 +511,7 @@ impl Target for S3Target {
         items: &'a [(Vec<u8>, Expected)],
     ) -> Answer<'a, Vec<Result<(), StoreError>>> {
         let keys: Vec<Vec<u8>> = items.iter().map(|(key, _)| key.clone()).collect();
-        Box::pin(async move { Ok(self.remove_all(&keys).await) })
+        Box::pin(async move { Ok(self.removed(&keys).await) })
     }
 
     fn inspect<'a>(&'a self, key: &'a [u8]) -> Answer<'a, Option<Object>> {
@@ -505,7 +519,7 @@ impl Target for S3Target {
     }
 
     fn list<'a>(&'a self, prefix: &'a [u8], after: Option<&'a [u8]>) -> Answer<'a, ObjectPage> {
-        Box::pin(listed(&self.client, prefix, after))
+        Box::pin(self.listed(prefix, after))
     }
 
     fn bytes_sent(&self) -> Option<u64> {

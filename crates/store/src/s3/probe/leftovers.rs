@@ -1,45 +1,91 @@
-//! What earlier probes left behind whose process was killed: it would stand there as an extra.
+//! What earlier probes left behind whose process was killed.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use whimbrel_s3::{ListRequest, ListedObject};
 
 use crate::error::StoreError;
 use crate::s3::failure::{Effect, told};
+use crate::s3::names::Shape;
 use crate::s3::target::{S3Target, name};
 
-/// No probe takes so long.
-const PROBE_MAX: Duration = Duration::from_secs(3600);
+/// A probe that wrote nothing for so long is dead.
+const SILENCE_MAX: Duration = Duration::from_secs(600);
+const UUID_BYTES: usize = 36;
 
-/// Removes what stands under `all` and is older than any probe, and what stands under `own`: one
-/// migration probes once at a time. The rest may be another's that is under way.
+/// What one probe wrote.
+#[derive(Default)]
+struct Left {
+    keys: Vec<Vec<u8>>,
+    /// Some have names that the server cannot list.
+    altered: bool,
+    alive: bool,
+}
+
+/// Removes what stands under `own`, as one migration probes once at a time, and what the dead
+/// probes under `all` left. The rest may be another's that is under way, or nobody's probe. What
+/// cannot be removed stays: it hurts nobody.
 pub(super) async fn sweep(
     target: &S3Target,
     all: &[u8],
     own: Option<&[u8]>,
 ) -> Result<(), StoreError> {
-    let mut request = ListRequest { prefix: all.to_vec(), ..ListRequest::default() };
+    let folders = folders(target, all).await?;
     let mut keys = Vec::new();
+    for (folder, left) in folders {
+        let is_own = own.is_some_and(|own| folder.as_bytes().starts_with(own));
+        if is_own || !left.alive && is_of_a_probe(&folder) {
+            keys.extend(left.keys);
+            if left.altered {
+                let examples = Shape::ALL.iter().filter_map(|shape| shape.examples(&folder));
+                keys.extend(examples.flatten().map(String::into_bytes));
+            }
+        }
+    }
+    // Names that cannot be held cannot be removed either.
+    let _ = target.remove_all(&keys).await;
+    Ok(())
+}
+
+async fn folders(target: &S3Target, all: &[u8]) -> Result<BTreeMap<String, Left>, StoreError> {
+    let mut request = ListRequest { prefix: all.to_vec(), ..ListRequest::default() };
+    let mut folders: BTreeMap<String, Left> = BTreeMap::new();
     loop {
         let page = target.client.list_objects(&request).await;
         let page = page.map_err(|error| told(&name(all), Effect::Reads, &error))?;
         let now = server_time(target);
-        let left = page.objects.into_iter().filter(|object| {
-            let is_own = own.is_some_and(|own| object.key.bytes.starts_with(own));
-            !object.key.altered && (is_own || is_over(object, now))
-        });
-        keys.extend(left.map(|object| object.key.bytes));
+        for object in page.objects {
+            let Some(folder) = folder(&object.key.bytes, all.len()) else { continue };
+            let left = folders.entry(folder).or_default();
+            left.alive |= !is_old(&object, now);
+            left.altered |= object.key.altered;
+            if !object.key.altered {
+                left.keys.push(object.key.bytes);
+            }
+        }
         match page.continuation {
             Some(next) => request.continuation = Some(next),
-            None => break,
+            None => return Ok(folders),
         }
     }
-    target.remove_all(&keys).await.into_iter().collect()
 }
 
-fn is_over(object: &ListedObject, now: SystemTime) -> bool {
+/// The first folder in a key that ends behind `from`.
+fn folder(key: &[u8], from: usize) -> Option<String> {
+    let length = from + key.get(from..)?.iter().position(|byte| *byte == b'/')?;
+    String::from_utf8(key.get(..length)?.to_vec()).ok()
+}
+
+/// Every probe's folder ends so; another's name does not.
+fn is_of_a_probe(folder: &str) -> bool {
+    let at = folder.len().saturating_sub(UUID_BYTES);
+    folder.get(at..).is_some_and(|end| uuid::Uuid::try_parse(end).is_ok())
+}
+
+fn is_old(object: &ListedObject, now: SystemTime) -> bool {
     let age = object.last_modified.and_then(|at| now.duration_since(at).ok());
-    age.is_some_and(|age| age > PROBE_MAX)
+    age.is_some_and(|age| age > SILENCE_MAX)
 }
 
 /// Now, by the clock that dates the objects.
