@@ -63,6 +63,12 @@ fn problems(findings: &[Finding]) -> Vec<(&str, FailureKind)> {
     with.collect()
 }
 
+/// What the bucket holds, probes too: below another prefix they are objects like others.
+async fn everything(server: &impl S3Server) -> Vec<String> {
+    let settings = settings(server.endpoint(), "s3://bucket/none");
+    keys(&S3Target::open(&settings).await.unwrap(), b"").await
+}
+
 async fn keys(target: &S3Target, prefix: &[u8]) -> Vec<String> {
     let mut keys = Vec::new();
     let mut after: Option<Vec<u8>> = None;
@@ -185,7 +191,7 @@ fn versitygw_as_a_target() {
         for finding in &findings {
             println!("{finding:?}");
         }
-        assert_eq!(keys(&target, b"").await, Vec::<String>::new(), "the probe cleans up");
+        assert_eq!(everything(&server).await, Vec::<String>::new(), "the probe cleans up");
         let refused: Vec<_> = problems(&findings);
         for check in ["'.'", "'..'", "'//'", "more than 255 bytes", "a control character"] {
             let found = refused
@@ -211,23 +217,79 @@ fn versitygw_as_a_target() {
 }
 
 /// A probe whose process is killed leaves its objects: the next one of its migration takes them
-/// along, and after an hour every other. Another's that is younger may be under way.
+/// along, and after ten minutes every other. Another's that is younger may be under way.
 #[test]
 fn leftovers_of_a_killed_probe_are_swept() {
     let server = VersityGateway::start().unwrap();
     server.create_bucket("bucket").unwrap();
     block_on(async {
         let target = S3Target::open(&settings(server.endpoint(), "s3://bucket/p")).await.unwrap();
-        let [own, old] = ["p/.whimbrel-probe-m1.1/plain", "p/.whimbrel-probe-m2.1/x"];
-        let [young, other] = ["p/.whimbrel-probe-m2.2/x", "p/.whimbrel-probed"];
-        for key in [own, old, young, other] {
+        let probe = |name: &str, uuid: u32, key: &str| {
+            format!("p/.whimbrel-probe-{name}{uuid:08x}-9ebf-4a85-a5bd-3f4e1b6c2d7a/{key}")
+        };
+        let (own, own_odd) = (probe("m1.", 1, "plain"), probe("m1.", 1, "one\u{1}"));
+        let (old, young) = (probe("m2.", 1, "x"), probe("m2.", 2, "x"));
+        let old_odd = probe("m2.", 1, "thirty-one\u{1f}x");
+        let [nobodys, other] = ["p/.whimbrel-probe-kept/x", "p/.whimbrel-probed"].map(String::from);
+        for key in [&own, &own_odd, &old, &old_odd, &young, &nobodys, &other] {
             target.put(key.as_bytes(), Vec::new(), &stamp(1), &Expected::Anything).await.unwrap();
         }
-        let file = File::open(server.data_directory().join("bucket").join(old)).unwrap();
-        file.set_modified(SystemTime::now() - Duration::from_secs(3700)).unwrap();
+        for key in [&old, &old_odd, &nobodys] {
+            let file = File::open(server.data_directory().join("bucket").join(key)).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(700)).unwrap();
+        }
         let target = target.of_migration("m1");
+        assert_eq!(keys(&target, b"").await, [other.as_str()], "probes are nobody's objects");
+        let refused = target.admit(nobodys.as_bytes());
+        assert!(matches!(refused, Err(StoreError::Refused { .. })), "{refused:?}");
         target.probe().await.unwrap();
-        assert_eq!(keys(&target, b"").await, [young, other]);
+        assert_eq!(everything(&server).await, [young, nobodys, other]);
+    });
+}
+
+/// Pages go on from keys that are known: what the server alters stands elsewhere in the order.
+#[test]
+fn altered_keys_hide_no_others() {
+    let server = VersityGateway::start().unwrap();
+    server.create_bucket("bucket").unwrap();
+    block_on(async {
+        let settings = |url| settings(server.endpoint(), url);
+        let target = S3Target::open(&settings("s3://bucket/p")).await.unwrap();
+        let numbers = 0..1_005;
+        let mut names: Vec<String> = numbers.map(|number| format!("a\u{1}{number}")).collect();
+        names.extend((0..1_500).map(|number| format!("ab{number:04}")));
+        names.push("last\u{1}".to_owned());
+        let folder = server.data_directory().join("bucket/p");
+        std::fs::create_dir_all(&folder).unwrap();
+        for name in &names {
+            std::fs::write(folder.join(name), name).unwrap();
+        }
+        let source = S3Source::open(&settings("s3://bucket/p")).await.unwrap();
+        let (mut exact, mut altered, mut after) = (0, 0, None::<Vec<u8>>);
+        loop {
+            let page = source.list(&RelPath::root(), after.as_deref()).await.unwrap().unwrap();
+            for entry in &page.entries {
+                match entry.node {
+                    Node::Special(_) => altered += 1,
+                    Node::File(_) | Node::Directory(_) => exact += 1,
+                }
+            }
+            after = page.entries.last().map(|entry| entry.path.as_bytes().to_vec());
+            if !page.more {
+                break;
+            }
+        }
+        assert_eq!((exact, altered), (1_500, 1_006));
+        let odd = RelPath::from("last\u{fffd}");
+        let stands = source.stat(&odd).await.unwrap();
+        assert!(matches!(stands, Some(Node::Special(_))), "{stands:?}");
+        assert_eq!(source.stat(&"ab\u{fffd}".into()).await.unwrap(), None);
+        let first = target.list(b"p/", None).await.unwrap();
+        assert_eq!(first.objects.iter().filter(|object| object.altered).count(), 1_005);
+        let found = target.inspect("p/last\u{fffd}".as_bytes()).await.unwrap().unwrap();
+        assert!(found.altered && found.length == 5, "{found:?}");
+        let removed = target.remove(&[(found.key, Expected::Anything)]).await.unwrap();
+        assert!(matches!(removed[..], [Err(StoreError::Refused { .. })]), "{removed:?}");
     });
 }
 
@@ -241,7 +303,7 @@ fn s3mock_as_a_target() {
         for finding in &findings {
             println!("{finding:?}");
         }
-        assert_eq!(keys(&target, b"").await, Vec::<String>::new(), "the probe cleans up");
+        assert_eq!(everything(&server).await, Vec::<String>::new(), "the probe cleans up");
         target.admit(b"a//b").unwrap();
         assert_eq!(target.abilities().copy_bytes_max, 5 << 30, "it tells no range's checksum");
         whole_life_of_objects(&target).await;

@@ -197,11 +197,14 @@ pub fn root_lost(seconds: Option<f64>) -> Option<String> {
 pub fn unknown_outcomes(count: u64, seconds_max: Option<f64>) -> Option<String> {
     let outcomes = match count {
         0 => return None,
-        1 => "1 unknown outcome".to_owned(),
-        _ => format!("{} unknown outcomes", grouped(count)),
+        1 => "1 write that was not answered".to_owned(),
+        _ => format!("{} writes that were not answered", grouped(count)),
     };
     Some(match seconds_max {
-        Some(seconds) => format!("waits for {outcomes}, at most {}", clock(seconds.ceil())),
+        Some(seconds) => {
+            let clock = clock(seconds.ceil());
+            format!("waits at most {clock} until no late effect can come of {outcomes}")
+        }
         None => outcomes,
     })
 }
@@ -263,7 +266,7 @@ mod tests {
         };
         let line = line(&progress);
         assert!(line.contains("2 failed, the target has not answered for 1 min 10 s"), "{line}");
-        let waits = "waits for 3 unknown outcomes, at most 1 min 2 s";
+        let waits = "waits at most 1 min 2 s until no late effect can come of 3 writes";
         assert!(line.contains(waits), "{line}");
     }
 }

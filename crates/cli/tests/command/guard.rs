@@ -43,6 +43,18 @@ fn an_emptied_tree_is_asked_about_until_somebody_confirms() {
     assert!(word.stdout.contains("holds nothing back"), "{}", word.stdout);
 }
 
+/// That bound was no word for what an earlier run held: it asked for ever.
+#[test]
+fn no_bound_lets_go_of_what_an_earlier_run_holds() {
+    let place = migrated(&[]);
+    std::fs::remove_dir_all(place.path("source/d")).unwrap();
+    place.run(&CALL).expect(6);
+    assert_eq!(standing(&place), FILES + 1);
+    let ended = place.run(&[&CALL[..], &["--removals-max", "none"]].concat()).expect(0);
+    assert_eq!(ended.result()["outcome"], "equal");
+    assert_eq!(standing(&place), 1);
+}
+
 #[test]
 fn files_that_go_one_by_one_are_counted_before_the_first_is_removed() {
     let place = migrated(&[]);
