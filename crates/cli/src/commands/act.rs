@@ -39,10 +39,12 @@ pub async fn confirm(arguments: &NameArguments, json: bool) -> Result<u8, Comman
     };
     let done = match answer.get("confirmed").and_then(Value::as_u64) {
         None | Some(0) => "holds nothing back".to_owned(),
-        Some(1) => "removes the one path that it held; if it has ended, start it again".to_owned(),
-        Some(held) => {
-            format!("removes the {held} paths that it held; if it has ended, start it again")
+        Some(1) => {
+            "removes what it held at or below one path; if it has ended, start it again".to_owned()
         }
+        Some(held) => format!(
+            "removes what it held at or below {held} paths; if it has ended, start it again"
+        ),
     };
     tell(&place.name, &done, &answer, json);
     Ok(0)

@@ -65,6 +65,9 @@ async fn stand(place: &StatePlace) -> Result<Map<String, Value>, CommandError> {
     }
     let running = control::ask(place, &Request::Status {}).await?;
     stand.insert("running".into(), running.is_some().into());
+    if running.is_none() {
+        record::refuse_what_lost_its_state(&place.folder)?;
+    }
     let known = match running {
         Some(answer) => flattened(answer.get("progress").cloned().unwrap_or_default()),
         None => match record::read_result(&place.folder)? {

@@ -50,7 +50,9 @@ impl Problems {
     pub fn report(&mut self, report: &Report) {
         if let Some(path) = &report.path {
             let final_kind = matches!(report.kind, ReportKind::Failed | ReportKind::Open);
-            if final_kind && self.told.len() < TOLD_MAX && !self.told.insert(path.clone()) {
+            let kept = final_kind || report.kind == ReportKind::Foreign;
+            let again = kept && self.told.len() < TOLD_MAX && !self.told.insert(path.clone());
+            if again && final_kind {
                 return;
             }
         }

@@ -540,6 +540,7 @@ fn a_state_folder_that_lost_its_database_is_damaged() {
             let told = format!("{} {}", result["message"], result["remedy"]);
             assert!(told.contains("state.db") && told.contains("--adopt"), "{damage}: {told}");
             place.run(&["path", "s", "a", "--state", "s"]).expect(7);
+            place.run(&["status", "s", "--state", "s"]).expect(7);
         }
         assert_eq!(place.tree("s"), before, "{damage}: the folder stays as it was");
     }
@@ -549,6 +550,20 @@ fn a_state_folder_that_lost_its_database_is_damaged() {
     std::fs::rename(place.path("s"), place.path("away")).unwrap();
     let adopted = place.run(&[&call[..], &["--adopt"]].concat()).expect(0).result();
     assert_eq!((&adopted["outcome"], &adopted["run_files_copied"]), (&"equal".into(), &0.into()));
+}
+
+/// It was told twice, with two remedies.
+#[test]
+fn what_somebody_else_wrote_is_told_once() {
+    let place = Place::new();
+    place.write("source/a", "one");
+    let call = ["migrate", "source", "target", "--name", "foreign", "--json"];
+    place.run(&call).expect(0);
+    place.write("source/a", "another");
+    place.write("target/a", "of somebody else");
+    let ended = place.run(&call).expect(6);
+    let told = ended.lines().into_iter().filter(|line| line["kind"] == "foreign");
+    assert_eq!(told.filter(|line| line["path"] == "a").count(), 1, "{}", ended.stdout);
 }
 
 /// A narrower scope kept what it no longer covers, and said nothing of it.
