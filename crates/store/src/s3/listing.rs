@@ -42,27 +42,26 @@ pub(super) async fn page(
     loop {
         let listed = client.list_objects(&request).await;
         let listed = listed.map_err(|error| told(&what(), Effect::Reads, &error))?;
-        // Those behind the last exact one are listed again by the next page.
-        let mut within = page.altered.len();
-        for object in listed.objects {
-            if hidden(&object.key.bytes) {
-                continue;
-            }
-            if object.key.altered {
-                page.altered.push(object);
-            } else {
-                page.exact.push(object);
-                within = page.altered.len();
+        page.more = listed.continuation.is_some();
+        // Servers alter the continuation as they do the key that it is made of: beyond that they
+        // would leave keys out. What stands behind the last exact key is listed again.
+        let last = listed.objects.iter().rposition(|object| !object.key.altered);
+        let covered = match last {
+            Some(last) if page.more => last + 1,
+            None if page.more => return Err(only_altered(&what())),
+            Some(_) | None => listed.objects.len(),
+        };
+        let last = last.and_then(|last| listed.objects.get(last));
+        request.start_after = last.map(|object| object.key.bytes.clone());
+        for object in listed.objects.into_iter().take(covered) {
+            match hidden(&object.key.bytes) {
+                true => {}
+                false if object.key.altered => page.altered.push(object),
+                false => page.exact.push(object),
             }
         }
-        page.more = listed.continuation.is_some();
-        match listed.continuation {
-            Some(next) if page.exact.is_empty() => request.continuation = Some(next),
-            Some(_) => {
-                page.altered.truncate(within);
-                break;
-            }
-            None => break,
+        if !page.exact.is_empty() || !page.more {
+            break;
         }
     }
     let ordered = page.exact.is_sorted_by(|one, next| one.key.bytes < next.key.bytes)
@@ -75,6 +74,16 @@ pub(super) async fn page(
     }
     page.exact.sort_unstable_by(|one, next| one.key.bytes.cmp(&next.key.bytes));
     Ok(page)
+}
+
+fn only_altered(what: &str) -> StoreError {
+    StoreError::Unsupported {
+        message: format!(
+            "{what}: the server alters a whole page of keys in a row, and what follows cannot be \
+             listed"
+        ),
+        remedy: "Rename or remove the objects with control characters in their keys.".to_owned(),
+    }
 }
 
 /// What the server lists as `key` without that being its key; empty at once for keys that it could
