@@ -1,6 +1,6 @@
 //! Pages of keys. Some servers cannot write every key down in a listing: what they put in its place
-//! names no object, and does not stand where the key does in the order of bytes. So a page ends at a
-//! key from which the next one can go on, and an object without a known key is never left out.
+//! names no object, and does not stand where the key does in the order of bytes. So a page ends at
+//! a key from which the next one can go on, and an object without a known key is never left out.
 
 use whimbrel_s3::{Client, ListRequest, ListedObject};
 
