@@ -46,13 +46,17 @@ fn an_emptied_tree_is_asked_about_until_somebody_confirms() {
 /// That bound was no word for what an earlier run held: it asked for ever.
 #[test]
 fn no_bound_lets_go_of_what_an_earlier_run_holds() {
-    let place = migrated(&[]);
-    std::fs::remove_dir_all(place.path("source/d")).unwrap();
-    place.run(&CALL).expect(6);
-    assert_eq!(standing(&place), FILES + 1);
-    let ended = place.run(&[&CALL[..], &["--removals-max", "none"]].concat()).expect(0);
-    assert_eq!(ended.result()["outcome"], "equal");
-    assert_eq!(standing(&place), 1);
+    for more in [&[][..], &["--live", "--until-quiet", "1s"]] {
+        let place = migrated(more);
+        for number in 0..FILES - 20 {
+            std::fs::remove_file(place.path(&format!("source/d/{}/{number}", number % 7))).unwrap();
+        }
+        place.run(&[&CALL[..], more].concat()).expect(6);
+        assert_eq!(standing(&place), FILES + 1, "{more:?}");
+        let call = [&CALL[..], &["--removals-max", "none"], more].concat();
+        assert_eq!(place.run(&call).expect(0).result()["outcome"], "equal", "{more:?}");
+        assert_eq!(standing(&place), 21, "{more:?}");
+    }
 }
 
 #[test]
