@@ -270,6 +270,11 @@ impl Run {
         }
     }
 
+    /// The next run is asked to hold removals otherwise.
+    pub fn bound_removals(&mut self, guard: whimbrel_core::config::RemovalGuard) {
+        self.options.removal_guard = guard;
+    }
+
     /// A person confirms what is held while nothing runs.
     fn confirm_at_rest(&mut self) {
         let confirmed = [Change::Confirmed];

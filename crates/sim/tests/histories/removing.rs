@@ -335,6 +335,19 @@ fn rule_5_6_guard_is_confirmed_between_runs() {
     }
 }
 
+/// A bound that never asks is a word for what an earlier run holds, whether a scan sees it or not.
+#[test]
+fn rule_5_6_guard_that_never_asks_lets_go() {
+    for live in [true, false] {
+        let mut run = guarded(live);
+        delete(&mut run, "d");
+        assert!(matches!(run.end(), Ok(Finish::Guard(_))), "live: {live}");
+        run.bound_removals(RemovalGuard { count_max: None, share_max_percent: Some(50) });
+        run.die();
+        ends_equal(run);
+    }
+}
+
 /// Foreign objects that are to go are counted with the rest: the run asks, and goes on after a word.
 #[test]
 fn rule_5_6_guard_holds_extras() {
