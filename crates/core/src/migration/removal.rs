@@ -141,7 +141,8 @@ impl Migration {
     /// Goes on with what goes after the commit markers, after other rows, and at last with the
     /// path's own objects.
     fn purge_next(&mut self, path: RelPath, mut claim: Claim, mut purge: Purge) {
-        let extras_go = self.config.extras == Extras::Remove && self.summary.found > 0;
+        let found = claim.found_below || self.summary.found > 0;
+        let extras_go = self.config.extras == Extras::Remove && found;
         purge.which = match purge.which {
             Removable::CommitMarkers => Removable::Others,
             Removable::Others if extras_go => Removable::Found,
