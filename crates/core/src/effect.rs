@@ -193,8 +193,10 @@ pub enum Effect {
     Inventory {
         /// Answer with this.
         ticket: Ticket,
-        /// After this key, as the target gave it.
+        /// After this key, as the target gave it; on from where the answer before ended.
         after: Option<Bytes>,
+        /// Compare it with the ledger's rows: only what does not agree is answered.
+        again: bool,
     },
     /// Follow the stream after a transaction; answered by `Input::Streamed`.
     Poll {

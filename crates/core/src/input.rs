@@ -157,8 +157,8 @@ pub enum Input {
     Inventoried {
         /// Of which question.
         ticket: Ticket,
-        /// Objects with their checksums, the cursor to go on from, `None` at the end.
-        outcome: Result<(Vec<Found>, Option<Bytes>), Failure>,
+        /// What was met on it.
+        outcome: Result<Inventoried, Failure>,
     },
     /// What the stream says.
     Streamed {
@@ -189,6 +189,21 @@ pub enum Input {
     Pause(bool),
     /// A person confirmed what a guard holds.
     Confirm,
+}
+
+/// A page of an inventory.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Inventoried {
+    /// Objects of which the ledger knows nothing, with their checksums.
+    pub found: Vec<Found>,
+    /// Paths at which something else stands, or nothing, than the ledger says: each is to be
+    /// looked at. None in a first inventory.
+    pub doubtful: Vec<RelPath>,
+    /// Where to go on; that may be the place of this page, if more on it is doubtful than one
+    /// answer holds.
+    pub cursor: Option<Bytes>,
+    /// Nothing follows.
+    pub done: bool,
 }
 
 /// One pending entry with what the ledger knows of its path.

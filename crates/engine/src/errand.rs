@@ -23,7 +23,10 @@ impl World {
                 self.checksum(ticket, path, node, length).await;
             }
             Effect::Inspect { ticket, path } => self.inspect(ticket, path).await,
-            Effect::Inventory { ticket, after } => self.inventory(ticket, after).await,
+            Effect::Inventory { ticket, after, again: false } => {
+                self.inventory(ticket, after).await;
+            }
+            Effect::Inventory { ticket, after, again: true } => self.recount(ticket, after).await,
             Effect::Poll { ticket, after } => {
                 let outcome = match &self.stream {
                     Some(stream) => stream.poll(after, &self.scope).await,

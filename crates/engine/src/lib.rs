@@ -24,6 +24,7 @@ mod limited_target;
 mod out_of_scope;
 mod problems;
 mod progress;
+mod recount;
 mod removable;
 mod root_look;
 mod run;

@@ -10,7 +10,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use whimbrel_core::effect::Ticket;
 use whimbrel_core::entry::{Entry, FileNode, Node, Page};
 use whimbrel_core::failure::{Failure, FailureKind, Side};
-use whimbrel_core::input::{Examined, Input, Listed};
+use whimbrel_core::input::{Examined, Input, Inventoried, Listed};
 use whimbrel_core::path::{Namespace, RelPath};
 use whimbrel_core::record::Found;
 use whimbrel_core::scope::Scope;
@@ -199,10 +199,7 @@ impl World {
         self.tell(Input::Inventoried { ticket, outcome });
     }
 
-    async fn inventoried(
-        &self,
-        after: Option<Bytes>,
-    ) -> Result<(Vec<Found>, Option<Bytes>), StoreError> {
+    async fn inventoried(&self, after: Option<Bytes>) -> Result<Inventoried, StoreError> {
         let page = self.target.list(&self.keys.listing_prefix(), after.as_deref()).await?;
         let cursor = page.objects.last().map(|object| Bytes::from(object.key.clone()));
         let found: Vec<Option<Found>> = stream::iter(page.objects)
@@ -211,12 +208,13 @@ impl World {
             .try_collect()
             .await?;
         let found = found.into_iter().flatten().collect();
-        Ok((found, cursor.filter(|_| page.more)))
+        let cursor = cursor.filter(|_| page.more);
+        Ok(Inventoried { found, done: cursor.is_none(), cursor, ..Inventoried::default() })
     }
 
     /// An object under the target as a path of the source; what no path maps to is not ours to
     /// judge.
-    async fn found(&self, listed: Object) -> Result<Option<Found>, StoreError> {
+    pub(crate) async fn found(&self, listed: Object) -> Result<Option<Found>, StoreError> {
         let Some(path) = self.keys.path(&listed.key) else { return Ok(None) };
         let Some(object) = self.target.inspect(&listed.key).await? else { return Ok(None) };
         if object.altered {

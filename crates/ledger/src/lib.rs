@@ -59,6 +59,7 @@ mod number;
 mod object;
 mod pending;
 mod question;
+mod recount;
 mod row;
 mod schema;
 mod setting;
@@ -80,6 +81,7 @@ use folder::Folder;
 pub use folder::{DATABASE, LOCK};
 pub use hint::HINTS_MAX;
 use join::Shared;
+pub use recount::{Differs, KeyRange, Seen};
 use state::{Kept, State};
 
 /// Databases up to this size are examined record by record at every open; larger ones page by
@@ -397,6 +399,25 @@ impl Ledger {
     pub fn rows_after(&self, after: Option<&RelPath>, limit: usize) -> Result<Vec<Row>> {
         self.usable()?;
         self.page(&RelPath::root(), after, None, false, limit)
+    }
+
+    /// Compares a page of the target's listing, ascending by the bytes of its paths, with the rows
+    /// of the range that it covers: of what belongs to it and has no attempt on its way, what does
+    /// not agree. With `markers` every directory that has one must be listed; else it stands while
+    /// something below it is listed. At most `limit` rows.
+    ///
+    /// # Errors
+    /// `Closed`, `Damaged`, `Database`.
+    pub fn recount(
+        &self,
+        seen: &[Seen],
+        range: &KeyRange<'_>,
+        markers: bool,
+        limit: usize,
+        belongs: &dyn Fn(&RelPath) -> bool,
+    ) -> Result<Differs> {
+        self.usable()?;
+        self.state.recount(&self.sql, seen, range, markers, limit, belongs)
     }
 
     /// Directories of the source as they were last seen, by the bytes of their directories and

@@ -305,6 +305,32 @@ impl Objects {
         Ok(rows)
     }
 
+    /// Some rows directly in a directory, ascending, after a name.
+    pub(crate) fn children_page(
+        &self,
+        sql: &Connection,
+        path: &RelPath,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        let Some(directory) = self.directory(sql, path)? else {
+            return Ok(rows);
+        };
+        let mut statement = sql.prepare_cached(
+            "SELECT name, record FROM object
+             WHERE directory = ?1 AND (?2 IS NULL OR name > ?2) ORDER BY name LIMIT ?3",
+        )?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut found = statement.query(params![directory, after, limit])?;
+        while let Some(row) = found.next()? {
+            let name = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
+            let record = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+            rows.push(self.decode(path, name, record)?);
+        }
+        Ok(rows)
+    }
+
     /// Paths of the first commit markers directly in a directory, ascending.
     pub(crate) fn commit_markers(
         &self,

@@ -99,6 +99,41 @@ impl KeyMap {
         (self.key(&path).ok()? == key).then_some(path)
     }
 
+    /// Subtrees that are each mapped as a whole: within one, keys stand in the order of their
+    /// paths. The source root first.
+    pub fn roots(&self) -> Vec<RelPath> {
+        let below = self.moves.iter().map(|each| each.from.clone()).filter(|from| !from.is_root());
+        std::iter::once(RelPath::root()).chain(below).collect()
+    }
+
+    /// Which of `roots` a path belongs to.
+    pub fn root_of(&self, path: &RelPath) -> RelPath {
+        let covering = self.moves.iter().filter(|each| each.from.contains(path));
+        covering.max_by_key(length_from).map(|each| each.from.clone()).unwrap_or_default()
+    }
+
+    /// What every key begins with that stands for one of `roots` or for what lies below it.
+    pub fn prefix_of_root(&self, root: &RelPath) -> Vec<u8> {
+        match self.moves.iter().find(|each| each.from == *root) {
+            Some(each) if each.to.is_root() => self.listing_prefix(),
+            Some(each) => [&self.listing_prefix(), each.to.as_bytes()].concat(),
+            None => self.listing_prefix(),
+        }
+    }
+
+    /// A key that begins with the prefix of a root, as bytes of a path in the order of paths.
+    pub fn place_in_root(&self, root: &RelPath, key: &[u8]) -> Vec<u8> {
+        let below = key.strip_prefix(self.prefix_of_root(root).as_slice()).unwrap_or_default();
+        let moved_to_top =
+            self.moves.iter().find(|each| each.from == *root).is_none_or(|each| each.to.is_root());
+        match (root.is_root(), moved_to_top) {
+            (true, true) => below.to_vec(),
+            (true, false) => below.strip_prefix(b"/").unwrap_or_default().to_vec(),
+            (false, true) => [root.as_bytes(), b"/", below].concat(),
+            (false, false) => [root.as_bytes(), below].concat(),
+        }
+    }
+
     /// The move to whose TO a place belongs: the longest.
     fn owner(&self, place: &RelPath) -> Option<&Move> {
         self.moves.iter().filter(|each| each.to.contains(place)).max_by_key(length_to)

@@ -69,6 +69,7 @@ impl Migration {
     /// The end of a write is known, or cannot matter any more.
     pub(super) fn close_attempt(&mut self, number: AttemptNumber) {
         self.outbox.change(Change::AttemptClosed(number));
+        self.recount.settled(number);
         self.doubts.retain(|(_, doubtful, _)| *doubtful != number);
     }
 

@@ -28,6 +28,7 @@ impl Migration {
             return;
         }
         if self.phase != Phase::Running
+            || !self.recount.is_done()
             || !self.is_idle()
             || self.awaits_judgement()
             || self.reconsider_markers()

@@ -14,6 +14,10 @@ use crate::number::{AttemptNumber, TxId};
 use crate::path::RelPath;
 use crate::record::{Attempt, AttemptKind, Change, Found, LetGo, Parked, Row};
 
+/// Paths of which it is remembered that people were told: an emptied target has as many as the
+/// source has files.
+const FOREIGN_TOLD_MAX: usize = 10_000;
+
 impl Migration {
     /// What has to stand at the claim's path for it to be written or removed.
     pub(super) fn expected(&self, claim: &Claim) -> Expected {
@@ -217,6 +221,9 @@ impl Migration {
 
     /// Once for a path and run: what changes often is not told of each time.
     fn tell_foreign(&mut self, path: &RelPath, failure: Failure) {
+        if self.foreign_told.len() >= FOREIGN_TOLD_MAX {
+            self.foreign_told.clear();
+        }
         if self.foreign_told.insert(path.clone()) {
             let (path, kind) = (Some(path.clone()), ReportKind::Foreign);
             self.outbox.send(Effect::Report(Report { path, kind, failure }));

@@ -1,5 +1,9 @@
 //! What stood under the target before this migration wrote there: looked at once, so that copying
-//! can adopt it and extras can be counted.
+//! can adopt it and extras can be counted. Every later run compares what stands there now with the
+//! ledger beside its other work: what does not agree is looked at like the key of a write whose
+//! outcome is unknown (rules 4.1, 4.4).
+
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
@@ -9,9 +13,52 @@ use crate::config::Extras;
 use crate::effect::{Effect, Finish, Report, ReportKind};
 use crate::failure::{Failure, FailureKind, Side};
 use crate::identity::Identity;
-use crate::number::TxId;
-use crate::path::Namespace;
-use crate::record::{Change, Found, Lane, Reach, Row};
+use crate::input::Inventoried;
+use crate::number::{AttemptNumber, Time, TxId};
+use crate::path::{Namespace, RelPath};
+use crate::record::{AttemptKind, Change, Found, Lane, Meta, Reach, Row};
+
+/// Looks of the comparison that may be open before its next page is asked for.
+const LOOKS_AHEAD: usize = 512;
+
+/// How far the comparison of the target with the ledger came.
+#[derive(Debug)]
+pub(super) struct Recount {
+    begun: Time,
+    asked: bool,
+    done: bool,
+    cursor: Option<Bytes>,
+    /// Looks that did not come to their end.
+    looks: BTreeSet<AttemptNumber>,
+}
+
+impl Recount {
+    /// A run that takes the first inventory, or its rest, knows what stands there.
+    pub(super) fn of(meta: &Meta, begun: Time) -> Self {
+        Self {
+            begun,
+            asked: false,
+            done: !meta.inventory_done,
+            cursor: None,
+            looks: BTreeSet::new(),
+        }
+    }
+
+    /// All that stands under the target was seen, and nothing that did not agree is left.
+    pub(super) fn is_done(&self) -> bool {
+        self.done && self.looks.is_empty()
+    }
+
+    /// Since when it is not known whether the target is as the ledger says.
+    pub(super) fn unknown_since(&self) -> Option<Time> {
+        (!self.is_done()).then_some(self.begun)
+    }
+
+    /// An attempt came to its end.
+    pub(super) fn settled(&mut self, number: AttemptNumber) {
+        self.looks.remove(&number);
+    }
+}
 
 impl Migration {
     pub(super) fn ask_inventory(&mut self) {
@@ -21,12 +68,26 @@ impl Migration {
         self.inventory_asked = true;
         let after = self.inventory_cursor.clone();
         let ticket = self.ask(Asked::Inventory);
-        self.outbox.send_after(Effect::Inventory { ticket, after });
+        self.outbox.send_after(Effect::Inventory { ticket, after, again: false });
     }
 
-    pub(super) fn inventoried(&mut self, outcome: Result<(Vec<Found>, Option<Bytes>), Failure>) {
+    /// Goes on with the comparison of what stands under the target with the ledger.
+    pub(super) fn ask_recount(&mut self) {
+        let recount = &self.recount;
+        let room = !recount.asked && !recount.done && recount.looks.len() < LOOKS_AHEAD;
+        if !room || self.stopping || self.paused || self.is_held_back(Side::Target) {
+            return;
+        }
+        self.recount.asked = true;
+        let after = self.recount.cursor.clone();
+        let ticket = self.ask(Asked::Inventory);
+        self.outbox.send_after(Effect::Inventory { ticket, after, again: true });
+    }
+
+    pub(super) fn inventoried(&mut self, outcome: Result<Inventoried, Failure>) {
+        let again = std::mem::take(&mut self.recount.asked);
         self.inventory_asked = false;
-        let (found, cursor) = match outcome {
+        let page = match outcome {
             Ok(page) => page,
             Err(failure) => {
                 self.side_failed(&failure);
@@ -34,20 +95,47 @@ impl Migration {
             }
         };
         self.answered_by(Side::Target);
-        for object in found {
+        if again {
+            self.recounted(page);
+            return;
+        }
+        for object in page.found {
             if self.is_of_another_migration(&object) && !self.config.adopt {
                 self.refuse_foreign_migration(&object);
                 return;
             }
             self.take_stock(object);
         }
-        let done = cursor.is_none();
+        let Inventoried { cursor, done, .. } = page;
         self.outbox.change(Change::InventoryAt { cursor: cursor.clone(), done });
         self.inventory_cursor = cursor;
         if done {
             self.phase = Phase::Rooting;
             self.look_at_root();
         }
+    }
+
+    /// The page is older than what was written since it was listed, so it only says where to look:
+    /// a look under the path's claim tells what stands. Foreign directory markers are counted.
+    fn recounted(&mut self, page: Inventoried) {
+        for object in page.found {
+            if object.migration.as_ref() == Some(&self.config.migration) {
+                self.doubt_object(&object.path);
+            } else {
+                self.take_stock(Found { late: true, ..object });
+            }
+        }
+        for path in page.doubtful {
+            self.doubt_object(&path);
+        }
+        self.recount.cursor = page.cursor;
+        self.recount.done = page.done;
+    }
+
+    fn doubt_object(&mut self, path: &RelPath) {
+        let number = self.open_attempt(path, AttemptKind::Copy, Identity::Unknown).number;
+        self.look_at_once(number, path);
+        self.recount.looks.insert(number);
     }
 
     /// Remembers what stands there. Where extras are to go, the scan meets each and removes what the

@@ -82,6 +82,7 @@ pub struct Migration {
     scanned: bool,
     inventory_cursor: Option<Bytes>,
     inventory_asked: bool,
+    recount: inventory::Recount,
     claims: claim::Claims,
     /// Entries handed out and neither settled, set aside nor given back.
     works: usize,
@@ -152,6 +153,7 @@ impl Migration {
             scanned: meta.scanned,
             inventory_cursor: meta.inventory_cursor.clone(),
             inventory_asked: false,
+            recount: inventory::Recount::of(meta, now),
             claims: claim::Claims::default(),
             works: 0,
             passes: BTreeMap::new(),
@@ -406,6 +408,7 @@ impl Migration {
                 self.reconsider_markers_in_time();
                 self.ask_groups_again();
                 self.take_work();
+                self.ask_recount();
                 self.ask_barrier();
                 if self.config.live {
                     self.poll_stream();

@@ -82,14 +82,19 @@ impl Migration {
         let scanning_done = self.scanned || pending.first_txid.is_none_or(|first| first.0 > 0);
         Progress {
             phase: self.phase,
-            as_of: watermark.filter(|_| scanning_done && self.scan_begun),
+            as_of: watermark.filter(|_| scanning_done && self.scan_begun && self.recount.is_done()),
             applied: self.stream.applied,
             synced: self.stream.synced,
             followed: self.stream.followed.filter(|_| !self.gap_open),
-            behind_since: [pending.first_seen, self.stream_behind_since(), self.root.lost]
-                .into_iter()
-                .flatten()
-                .min(),
+            behind_since: [
+                pending.first_seen,
+                self.stream_behind_since(),
+                self.root.lost,
+                self.recount.unknown_since(),
+            ]
+            .into_iter()
+            .flatten()
+            .min(),
             pending,
             copies: self.copies_in_flight,
             passes: self.passes.len(),

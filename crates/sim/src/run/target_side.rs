@@ -3,15 +3,19 @@
 use bytes::Bytes;
 use whimbrel_core::effect::{CopyJob, Effect, Expected, Removal, Ticket};
 use whimbrel_core::failure::{Failure, FailureKind, Side};
-use whimbrel_core::input::{Input, Standing, Written};
+use whimbrel_core::input::{Input, Inventoried, Standing, Written};
 use whimbrel_core::number::AttemptNumber;
 use whimbrel_core::path::RelPath;
 use whimbrel_core::record::{Found, Row, Upload};
+use whimbrel_ledger::{KeyRange, Seen};
 
 use super::{Happening, LATE_MILLIS_MAX, Run, checksum, unavailable};
 use crate::oracle;
 use crate::world::source::Content;
 use crate::world::target::{Applied, Carried, Object, Write, Writer};
+
+/// Doubtful paths of one page of the comparison.
+const DOUBTFUL_MAX: usize = 3;
 
 /// How a request to the target ends.
 #[derive(Clone, Copy, Debug)]
@@ -58,8 +62,12 @@ impl Run {
                 let standing = self.target.objects.get(&path).map(standing);
                 self.soon(Happening::Tell(Input::Inspected { ticket, outcome: Ok(standing) }));
             }
-            Effect::Inventory { ticket, after } => {
+            Effect::Inventory { ticket, after, again: false } => {
                 let outcome = Ok(self.inventory(after.as_deref()));
+                self.soon(Happening::Tell(Input::Inventoried { ticket, outcome }));
+            }
+            Effect::Inventory { ticket, after, again: true } => {
+                let outcome = Ok(self.recount(after));
                 self.soon(Happening::Tell(Input::Inventoried { ticket, outcome }));
             }
             Effect::Persist { .. }
@@ -80,17 +88,54 @@ impl Run {
     }
 
     /// Two objects a page, in the order of their keys.
-    fn inventory(&self, after: Option<&[u8]>) -> (Vec<Found>, Option<Bytes>) {
+    fn inventory(&self, after: Option<&[u8]>) -> Inventoried {
+        let (page, full) = self.target_page(after);
+        let found: Vec<Found> =
+            page.into_iter().map(|(path, object)| found(path, object)).collect();
+        let cursor = found.last().map(|last| Bytes::copy_from_slice(last.path.as_bytes()));
+        Inventoried { found, cursor, done: !full, ..Inventoried::default() }
+    }
+
+    fn target_page(&self, after: Option<&[u8]>) -> (Vec<(&RelPath, &Object)>, bool) {
         let later = self
             .target
             .objects
             .iter()
             .filter(|(path, _)| after.is_none_or(|after| path.as_bytes() > after));
-        let page: Vec<Found> = later.take(2).map(|(path, object)| found(path, object)).collect();
+        let page: Vec<(&RelPath, &Object)> = later.take(2).collect();
         let full = page.len() == 2;
-        let cursor = page.last().filter(|_| full);
-        let cursor = cursor.map(|last| Bytes::copy_from_slice(last.path.as_bytes()));
-        (page, cursor)
+        (page, full)
+    }
+
+    /// The same, compared with the ledger.
+    fn recount(&mut self, after: Option<Bytes>) -> Inventoried {
+        let (page, full) = self.target_page(after.as_deref());
+        let last = page.last().filter(|_| full);
+        let high = last.map(|(path, _)| Bytes::copy_from_slice(path.as_bytes()));
+        let seen: Vec<Seen> = page
+            .into_iter()
+            .map(|(path, object)| Seen {
+                path: path.clone(),
+                length: object.length,
+                etag: Some(object.etag()),
+            })
+            .collect();
+        let Some(ledger) = &self.ledger else { return Inventoried::default() };
+        let range = KeyRange { after: after.as_deref(), last: high.as_deref() };
+        let differs = match ledger.recount(&seen, &range, true, DOUBTFUL_MAX, &|_| true) {
+            Ok(differs) => differs,
+            Err(error) => {
+                self.problem = Some(format!("recount: {error}"));
+                return Inventoried::default();
+            }
+        };
+        let looked = |path: &RelPath| Some(found(path, self.target.objects.get(path)?));
+        let found = differs.unknown_markers.iter().filter_map(looked).collect();
+        let (cursor, done) = match differs.more {
+            true => (after, false),
+            false => (high, !full),
+        };
+        Inventoried { found, doubtful: differs.doubtful, cursor, done }
     }
 
     fn carry_copy(&mut self, job: CopyJob) {
