@@ -205,3 +205,6 @@ fn same_tag(known: &Option<String>, listed: &Option<String>) -> bool {
         (None, _) | (_, None) => true,
     }
 }
+
+#[cfg(test)]
+mod tests;

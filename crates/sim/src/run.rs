@@ -401,6 +401,7 @@ impl Run {
             })
             .collect();
         self.happenings = kept.into_iter().collect();
+        self.target.begin_run();
         let Some(ledger) = self.ledger.take() else { return };
         let restarted = ledger.restart().and_then(|ledger| {
             let meta = ledger.meta()?;
@@ -606,6 +607,7 @@ impl Run {
     fn verdict(mut self, seed: u64) -> Verdict {
         let problem = self.problem.take().or_else(|| match &self.finished {
             Some(Finish::Done) => {
+                self.target.end_run();
                 let kept = self.options.extras == Extras::Keep;
                 let ledger = self.ledger.as_ref();
                 oracle::differences(&self.source, &self.target, kept)

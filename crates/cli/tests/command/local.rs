@@ -50,6 +50,38 @@ fn migrate_again_and_verify() {
     assert_eq!((&story["path"], &story["object"]["length"]), (&"d/b.txt".into(), &3.into()));
 }
 
+/// Started again, a migration looks at the target, whatever its state says.
+#[test]
+fn a_later_run_sees_what_became_of_the_target() {
+    for live in [&[][..], &["--live", "--until-quiet", "1s"]] {
+        let place = Place::new();
+        small_tree(&place);
+        let call = [&["migrate", "source", "target", "--name", "m", "--json"], live].concat();
+        place.run(&call).expect(0);
+        let whole = place.tree("target");
+
+        std::fs::remove_dir_all(place.path("target")).unwrap();
+        let again = place.run(&call).expect(0).result();
+        assert_eq!((&again["outcome"], &again["run_files_copied"]), (&"equal".into(), &3.into()));
+        assert_eq!(place.tree("target"), whole);
+
+        std::fs::remove_file(place.path("target/d/b.txt")).unwrap();
+        std::fs::remove_dir(place.path("target/empty")).unwrap();
+        let again = place.run(&call).expect(0).result();
+        assert_eq!(again["run_files_copied"], 1, "{again}");
+        assert_eq!(place.tree("target"), whole);
+        assert!(place.path("target/empty").is_dir());
+
+        std::fs::remove_file(place.path("target/a")).unwrap();
+        place.write("target/a", "somebody else's");
+        let held = place.run(&call).expect(6);
+        assert!(held.lines().iter().any(|line| line["kind"] == "foreign"), "{}", held.stdout);
+        assert_eq!(place.read("target/a").as_deref(), Some(&b"somebody else's"[..]));
+        place.run(&[&call[..], &["--existing", "replace"]].concat()).expect(0);
+        assert_eq!(place.tree("target"), whole);
+    }
+}
+
 #[test]
 fn every_difference_is_told() {
     let place = Place::new();

@@ -45,6 +45,27 @@ fn there_and_back() {
     place.run(&["verify", "source", "s3://bucket/p", "--ignore-extras"]).expect(0);
 }
 
+/// Started again, a migration looks at the bucket, whatever its state says.
+#[test]
+fn a_later_run_sees_what_became_of_the_bucket() {
+    let server = VersityGateway::start().unwrap();
+    server.create_bucket("bucket").unwrap();
+    let place = place(&server);
+    let state = ["--state", "kept", "--json"];
+    let call = [&["migrate", "source", "s3://bucket/p"], &state[..]].concat();
+    place.run(&call).expect(0);
+    let unchanged = place.run(&call).expect(0).result();
+    assert_eq!(unchanged["run_files_copied"], 0, "{unchanged}");
+
+    // Another migration of nothing takes all away.
+    std::fs::create_dir_all(place.path("nothing")).unwrap();
+    let emptied = ["migrate", "nothing", "s3://bucket/p", "--extras", "remove", "--adopt"];
+    place.run(&[&emptied[..], &["--state", "other", "--removals-max", "none"]].concat()).expect(0);
+    let again = place.run(&call).expect(0).result();
+    assert_eq!((&again["outcome"], &again["run_files_copied"]), (&"equal".into(), &3.into()));
+    place.run(&["verify", "source", "s3://bucket/p"]).expect(0);
+}
+
 /// Keys of an object store have no mode: files from there had none at all, and only root could
 /// read them.
 fn a_source_without_modes_does_not_take_the_right_to_read(place: &Place) {

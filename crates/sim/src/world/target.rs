@@ -110,6 +110,9 @@ pub struct Target {
     pub disturbed: BTreeSet<RelPath>,
     /// Writes and removals may take foreign objects along: somebody said so.
     pub told: (bool, bool),
+    /// Of the disturbed, those from which something was taken before the last run began: that run
+    /// has to find it out.
+    pub owed: BTreeSet<RelPath>,
     /// A foreign object that was written over or removed although nobody said so (rule 4.4).
     pub trampled: Option<String>,
 }
@@ -121,6 +124,7 @@ impl Default for Target {
             uploads: BTreeMap::new(),
             conditions: true,
             disturbed: BTreeSet::new(),
+            owed: BTreeSet::new(),
             told: (false, false),
             trampled: None,
         }
@@ -183,6 +187,7 @@ impl Target {
     /// Somebody else writes there.
     pub fn intrude(&mut self, path: RelPath, content: Content) {
         self.disturbed.insert(path.clone());
+        self.owed.remove(&path);
         let (writer, carried) = (Writer::Foreign, Carried::mode(0o644));
         self.put(path, Object { content, length: 7, writer, carried });
     }
@@ -191,6 +196,20 @@ impl Target {
     pub fn take_away(&mut self, path: &RelPath) {
         if self.objects.remove(path).is_some() {
             self.disturbed.insert(path.clone());
+            self.owed.remove(path);
+        }
+    }
+
+    /// A run begins: what was taken away before is no excuse for it.
+    pub fn begin_run(&mut self) {
+        let gone = |path: &&RelPath| !self.objects.contains_key(*path);
+        self.owed.extend(self.disturbed.iter().filter(gone).cloned());
+    }
+
+    /// The run says that it is done.
+    pub fn end_run(&mut self) {
+        for path in std::mem::take(&mut self.owed) {
+            self.disturbed.remove(&path);
         }
     }
 }

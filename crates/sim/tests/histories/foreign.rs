@@ -211,3 +211,71 @@ fn rule_4_4_without_conditions_nothing_is_sent() {
     answered_late(&mut run, put, 1);
     ends_equal(run);
 }
+
+/// Between two runs somebody empties the target: the next run misses everything.
+#[test]
+fn rule_4_4_next_run_misses_what_was_removed() {
+    for conditions in [true, false] {
+        let mut run = still(Options { conditions, ..Options::still() });
+        let files = ["a", "d/a", "d/b", "d/e/a", "d-e/a", "e", "f/a"];
+        for at in files {
+            file(&mut run, at, 5);
+        }
+        until_settled(&mut run);
+        let standing: Vec<_> = run.target().objects.keys().cloned().collect();
+        for at in standing {
+            run.target().take_away(&at);
+        }
+        run.begin_again();
+        assert_eq!(run.core().progress().as_of, None, "nothing is claimed before it was looked");
+        assert_eq!(run.end(), Ok(Finish::Done));
+        for at in files {
+            let content = source_content(&mut run, at);
+            assert_eq!(target_content(&mut run, at), content, "{at} is written again");
+        }
+    }
+}
+
+/// Between two runs one object goes and another one is written over.
+#[test]
+fn rule_4_4_next_run_meets_what_was_written_over() {
+    let mut run = still(minding());
+    for at in ["a", "b", "c/d"] {
+        file(&mut run, at, 5);
+    }
+    until_settled(&mut run);
+    intrude(&mut run, "a");
+    run.target().take_away(&path("c/d"));
+    run.begin_again();
+    ends_held(&mut run, "a");
+    let content = source_content(&mut run, "c/d");
+    assert_eq!(target_content(&mut run, "c/d"), content, "what went is written again");
+}
+
+/// The state is older than the target: what was written since is known as ours, and goes if the
+/// source does not have it.
+#[test]
+fn rule_4_4_next_run_knows_what_an_older_state_forgot() {
+    let mut run = still(minding());
+    file(&mut run, "a", 5);
+    until_settled(&mut run);
+    let writer = Writer::Ours(whimbrel_core::number::AttemptNumber(1 << 40));
+    let object = Object { content: 77, length: 5, writer, carried: Carried::mode(0o644) };
+    run.target().put(path("d/gone"), object);
+    run.begin_again();
+    ends_equal(run);
+}
+
+/// A foreign object that came between two runs is known as one more that the source does not have.
+#[test]
+fn rule_4_4_next_run_counts_what_came() {
+    let mut run = still(minding());
+    file(&mut run, "a", 5);
+    until_settled(&mut run);
+    intrude(&mut run, "d/foreign");
+    run.begin_again();
+    assert_eq!(run.end(), Ok(Finish::Done));
+    assert_eq!(target_content(&mut run, "d/foreign"), Some(FOREIGN), "it stays");
+    let found = run.ledger().expect("a ledger").summary().expect("it can be read").found;
+    assert_eq!(found, 1);
+}

@@ -88,3 +88,21 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn keys_of_one_root_stand_in_the_order_of_its_paths() {
+    let map = map("p", &[("d", "moved/here"), ("e", ""), ("", "top")]);
+    assert_eq!(map.roots(), ["", "d", "e"].map(RelPath::from));
+    for (root, path) in [("", "x"), ("", "x/y"), ("d", "d/x"), ("d", "d"), ("e", "e/x/y")] {
+        assert_eq!(map.root_of(&path.into()), root.into(), "{path}");
+        let key = map.key(&path.into()).expect("a key");
+        assert!(key.starts_with(&map.prefix_of_root(&root.into())), "{path}");
+        assert_eq!(map.place_in_root(&root.into(), &key), path.as_bytes(), "{path}");
+    }
+    let plain = map_of_nothing();
+    assert_eq!(plain.place_in_root(&RelPath::root(), b"a/b"), b"a/b");
+}
+
+fn map_of_nothing() -> KeyMap {
+    map("", &[])
+}
