@@ -16,10 +16,6 @@ use crate::found;
 use crate::pending::{Entry, NameRange};
 use crate::state::State;
 
-/// Commit markers of a directory that are looked at at a time, when all of them may be stale: a log
-/// has many.
-const STALE_MAX: usize = 16;
-
 /// Answers that many entries of one batch share.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
@@ -169,7 +165,8 @@ impl State {
     }
 
     /// Those directly in a directory: pending by themselves, or with everything below a directory
-    /// that something live happened to.
+    /// that something live happened to. Of a table, which has many and whose root most of its
+    /// changes reach, the former alone: the newest is looked at before anything changes.
     fn stale_commit_markers_in(
         &self,
         sql: &Connection,
@@ -177,8 +174,9 @@ impl State {
     ) -> Result<Vec<RelPath>> {
         let live =
             |entry: &Entry| entry.pending.lane == Lane::Live && entry.pending.parked.is_none();
-        if self.above(sql, &directory.marker(), &live)?.is_some() {
-            return self.objects.commit_markers(sql, directory, STALE_MAX);
+        let of_table = TABLE_FOLDERS.contains(&directory.name());
+        if !of_table && self.above(sql, &directory.marker(), &live)?.is_some() {
+            return self.objects.commit_markers(sql, directory);
         }
         self.pending_commit_markers_in(sql, directory)
     }

@@ -166,13 +166,12 @@ impl State {
         }
         let directory = marker.split().0;
         for other in self.pending.commit_markers(sql, &directory, Some(EARLIER_MAX))? {
-            if !commit_marker::comes_after(marker, &other) || self.objects.has(sql, &other)? {
-                continue;
-            }
             let entry = self.pending.get(sql, &self.names.key(&other))?;
-            match entry.map(|entry| entry.pending.parked) {
-                Some(Some(Parked::Open)) | None => {}
-                Some(reason) => return Ok(Some(reason)),
+            let Some(Entry { pending, .. }) = entry else { continue };
+            let stays = pending.lane == Lane::Metadata && self.objects.has(sql, &other)?;
+            let counts = !stays && pending.parked != Some(Parked::Open);
+            if counts && commit_marker::comes_after(marker, &other) {
+                return Ok(Some(pending.parked));
             }
         }
         Ok(None)

@@ -163,7 +163,8 @@ impl Migration {
                 self.mark_live(path, Reach::Path, txid);
             }
             Event::DirectoryMade(path) => {
-                self.distrust_directory(path, false);
+                // What stood below an older one of the name is gone.
+                self.distrust_directory(path, true);
                 self.mark_live(path, Reach::Path, txid);
             }
             Event::MetadataChanged(path) => {

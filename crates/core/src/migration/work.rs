@@ -173,7 +173,8 @@ impl Migration {
             return;
         }
         self.reconsider_below(&path, claim.reach, claim.up_to);
-        if claim.reach != Reach::Path {
+        let new = claim.row.is_none() && !claim.dirty;
+        if claim.reach != Reach::Path || new {
             self.forget_directories(&path);
         }
         if claim.rows_below || claim.marker.is_some() {

@@ -57,7 +57,7 @@ fn one_missing_object_is_told_on_the_page_that_covers_it() {
                     told.extend(differs.doubtful);
                     after = last;
                 }
-                assert_eq!(told, [missing.clone()], "{namespace:?}, {size} a page");
+                assert_eq!(told, std::slice::from_ref(missing), "{namespace:?}, {size} a page");
             }
         }
     }
