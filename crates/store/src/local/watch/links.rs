@@ -46,6 +46,8 @@ struct Known {
     incomplete: HashSet<FileId>,
     /// When the first and the last of these came.
     incomplete_since: Option<(Instant, Instant)>,
+    /// Others are being searched for.
+    searching: bool,
     next_search: Option<Instant>,
     next_round: Option<Instant>,
 }
@@ -116,7 +118,7 @@ impl Links {
     /// Something may have changed that was not told yet.
     pub(super) fn is_unsettled(&self) -> bool {
         let known = self.lock();
-        !known.untold.is_empty() || !known.incomplete.is_empty()
+        known.searching || !known.untold.is_empty() || !known.incomplete.is_empty()
     }
 
     /// Searches for names and looks at files with names outside of the tree, if it is time to.
@@ -144,8 +146,9 @@ impl Links {
     fn search(&self, root: &Root, shallow: bool, wanted: &dyn Fn() -> bool) {
         let sought = {
             let mut known = self.lock();
+            known.searching = true;
             known.incomplete_since = None;
-            known.incomplete.clone()
+            std::mem::take(&mut known.incomplete)
         };
         let mut open = vec![RelPath::root()];
         while let Some(directory) = open.pop().filter(|_| wanted() && !sought.is_empty()) {
@@ -155,12 +158,7 @@ impl Links {
                 open.clear();
             }
         }
-        let mut known = self.lock();
-        if known.incomplete_since.is_none() {
-            known.incomplete.clear();
-        } else {
-            known.incomplete.retain(|id| !sought.contains(id));
-        }
+        self.lock().searching = false;
     }
 
     fn search_in(
