@@ -22,6 +22,9 @@ pub(super) struct Purge {
     which: Removable,
     /// A commit marker came to stand below: rows asked for before may lack it.
     pub(super) arrived: bool,
+    /// Something below is worked on and was left to that work: the directory that holds it may
+    /// have been kept for it.
+    left: bool,
     after: Option<RelPath>,
     batch: Vec<Removal>,
     claimed: Vec<(RelPath, Expected)>,
@@ -72,6 +75,7 @@ impl Migration {
             then,
             which: Removable::CommitMarkers,
             arrived: false,
+            left: false,
             after: None,
             batch: Vec::new(),
             claimed: Vec::new(),
@@ -125,6 +129,7 @@ impl Migration {
             if self.claims.is_busy(&below) || worked_on_as_directory {
                 let (first, last) = (claim.first, claim.last);
                 self.mark(&below, Reach::Path, Lane::Live, first, last);
+                purge.left = true;
                 continue;
             }
             let expected = self.expected_of(Some(&etag));
@@ -146,6 +151,10 @@ impl Migration {
         purge.which = match purge.which {
             Removable::CommitMarkers => Removable::Others,
             Removable::Others if extras_go => Removable::Found,
+            Removable::Others | Removable::Found if purge.left => {
+                self.again(path, claim, 50, false);
+                return;
+            }
             Removable::Others | Removable::Found => {
                 let extras_only = !claim.rows_below && claim.marker.is_none();
                 claim.rows_below = false;
