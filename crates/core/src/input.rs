@@ -6,6 +6,7 @@ use crate::effect::Ticket;
 use crate::entry::{Entry, Node, Page};
 use crate::event::StreamReply;
 use crate::failure::Failure;
+use crate::metadata::Metadata;
 use crate::number::{AttemptNumber, TxId};
 use crate::path::RelPath;
 use crate::record::{
@@ -344,6 +345,8 @@ pub struct Standing {
     pub attempt: Option<AttemptNumber>,
     /// The migration that wrote it, as its metadata says.
     pub migration: Option<String>,
+    /// What it carries of its file's; a look tells, a write does not.
+    pub metadata: Option<Metadata>,
 }
 
 /// The answer to a look at the stream.

@@ -223,6 +223,7 @@ impl From<Object> for Standing {
             crc32c: object.crc32c,
             attempt: object.attempt.map(whimbrel_core::number::AttemptNumber),
             migration: object.migration,
+            metadata: object.metadata,
         }
     }
 }

@@ -153,6 +153,23 @@ impl Migration {
             && (attempt.upload.is_none() || self.spent_uploads.contains(&attempt.number))
     }
 
+    /// Whether a copy of which nothing was heard may have brought the path's object, newer than its
+    /// row: a look tells, before the bytes are read once more. Not while a removal is in doubt as
+    /// well: what is missing then is told at its end.
+    pub(super) fn may_stand_unheard(
+        &self,
+        path: &RelPath,
+        row: Option<&Row>,
+        attempts: &[Attempt],
+    ) -> bool {
+        let mut doubtful =
+            attempts.iter().filter(|it| it.path == *path && it.doubtful_until.is_some());
+        let known = row.and_then(|row| row.attempt);
+        let removes = |it: &Attempt| it.kind == AttemptKind::Remove;
+        let newer = |it: &Attempt| it.kind == AttemptKind::Copy && known < Some(it.number);
+        doubtful.clone().any(newer) && !doubtful.any(removes)
+    }
+
     /// Asks whose attempt stands.
     pub(super) fn inspect(&mut self, path: RelPath, mut claim: Claim, at: RelPath) {
         claim.step = Step::Inspecting { path: at.clone() };
@@ -183,6 +200,7 @@ impl Migration {
         let row = if at == path { &claim.row } else { &claim.marker };
         let before = row.clone();
         let over = claim.attempts.iter().any(|it| it.path == at && self.is_over(it));
+        let landed = standing.as_ref().and_then(|standing| self.landed(standing));
         let held = self.holds_marker(&claim, &at, standing.as_ref());
         let row = self.settle_doubt(&mut claim, &at, before.clone(), standing);
         if before.is_some() && row != before {
@@ -194,7 +212,7 @@ impl Migration {
         } else {
             claim.marker = row;
         }
-        self.close_expired(&mut claim, &at);
+        self.close_known(&mut claim, &at, landed);
         if held {
             self.hold_foreign(path, claim);
         } else if over {
@@ -235,7 +253,7 @@ impl Migration {
                 attempt: standing.attempt,
                 as_of: TxId(0),
                 epoch: self.epoch,
-                metadata: Metadata::unknown(),
+                metadata: standing.metadata.unwrap_or_else(Metadata::unknown),
                 ledger_only: false,
             },
         };
@@ -243,11 +261,19 @@ impl Migration {
         Some(standing_row)
     }
 
-    fn close_expired(&mut self, claim: &mut Claim, at: &RelPath) {
-        let (expired, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut claim.attempts)
+    /// The attempt of ours that made the object.
+    fn landed(&self, standing: &Standing) -> Option<AttemptNumber> {
+        let ours = standing.migration.as_deref() == Some(self.config.migration.as_str());
+        standing.attempt.filter(|_| ours)
+    }
+
+    /// Closes what cannot take effect any more: attempts whose time is over, and the one that did.
+    fn close_known(&mut self, claim: &mut Claim, at: &RelPath, landed: Option<AttemptNumber>) {
+        let known = |it: &Attempt| self.is_over(it) || landed == Some(it.number);
+        let (closed, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut claim.attempts)
             .into_iter()
-            .partition(|attempt| attempt.path == *at && self.is_over(attempt));
-        for attempt in expired {
+            .partition(|attempt| attempt.path == *at && known(attempt));
+        for attempt in closed {
             self.close_attempt(attempt.number);
         }
         claim.attempts = rest;

@@ -387,10 +387,11 @@ impl Migration {
             return;
         }
         let marker = self.is_commit_marker(&path);
-        if marker || file.open || self.claims.is_busy(&path) || self.waits_as_metadata(&row, &file)
-        {
-            let lane =
-                if self.waits_as_metadata(&row, &file) { Lane::Metadata } else { Lane::Live };
+        let attempts = lookup.attempts(&path);
+        let unheard = self.may_stand_unheard(&path, row.as_ref(), &attempts);
+        let metadata = self.waits_as_metadata(&row, &file);
+        if marker || file.open || self.claims.is_busy(&path) || metadata || unheard {
+            let lane = if metadata { Lane::Metadata } else { Lane::Live };
             let last = if marker { context.last.max(self.applied()) } else { context.last };
             self.mark(&path, Reach::Path, lane, context.first, last);
             return;
@@ -415,7 +416,7 @@ impl Migration {
             found: lookup.found(&path),
             found_seen: false,
             found_below: false,
-            attempts: lookup.attempts(&path),
+            attempts,
             commit_markers: Vec::new(),
             node: Some(file),
             renamed,

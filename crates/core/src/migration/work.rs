@@ -52,7 +52,12 @@ impl Migration {
         }
         let in_the_way = work.row.is_some() || self.removes_extra(&claim);
         if work.pending.reach == Reach::Path || in_the_way {
-            self.examine(path, claim);
+            if self.may_stand_unheard(&path, claim.row.as_ref(), &claim.attempts) {
+                let at = path.clone();
+                self.inspect(path, claim, at);
+            } else {
+                self.examine(path, claim);
+            }
         } else {
             self.begin_pass(&work);
         }

@@ -16,7 +16,7 @@ use super::{Happening, Run, unavailable};
 use crate::options::Options;
 use crate::oracle;
 use crate::world::source::{Content, Source};
-use crate::world::target::{Carried, Target};
+use crate::world::target::Target;
 
 /// What becomes of an effect that was held back.
 #[derive(Clone, Copy, Debug)]
@@ -200,8 +200,8 @@ impl Run {
     }
 
     /// This travels with the object at a path.
-    pub fn carries(&self, path: &RelPath, carried: &Carried) -> bool {
-        self.target.objects.get(path).is_some_and(|object| object.carried == *carried)
+    pub fn carries(&self, path: &RelPath, mode: u32) -> bool {
+        self.target.objects.get(path).is_some_and(|object| object.carried.mode == mode)
     }
 
     /// Something stands on the target at a path.

@@ -301,6 +301,7 @@ fn standing(object: &Object) -> Standing {
             Writer::OtherMigration | Writer::Foreign => None,
         },
         migration: migration_of(object),
+        metadata: Some(object.carried.metadata()),
     }
 }
 

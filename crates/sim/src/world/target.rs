@@ -38,15 +38,17 @@ pub struct Carried {
     pub mode: u32,
     /// The ACL, or the digest of one that does not fit.
     pub acl: Option<String>,
+    /// When its file was modified.
+    pub modified_ns: i64,
 }
 
 /// Bytes of user metadata that an object holds.
 const CARRIED_BYTES_MAX: usize = 2_048;
 
 impl Carried {
-    /// A mode and no ACL.
+    /// A mode, and nothing else.
     pub fn mode(mode: u32) -> Self {
-        Self { mode, acl: None }
+        Self { mode, acl: None, modified_ns: 0 }
     }
 
     /// As much as an object holds.
@@ -59,7 +61,17 @@ impl Carried {
             acl.hash(&mut digest);
             format!("digest {:x}", digest.finish())
         });
-        Self { mode: metadata.mode, acl }
+        Self { mode: metadata.mode, acl, modified_ns: metadata.modified_ns }
+    }
+
+    /// What a look makes of it.
+    pub fn metadata(&self) -> Metadata {
+        Metadata {
+            mode: self.mode,
+            acl: self.acl.clone(),
+            modified_ns: self.modified_ns,
+            ..Metadata::default()
+        }
     }
 }
 

@@ -44,7 +44,7 @@ fn rule_2_3_object_is_known_by_its_attempt() {
     let put = held(&mut run, copies("a"));
     run.release(put, Way::Unheard(4_000));
     assert!(run.source().change_mode(&path("a"), 0o600));
-    let mode = |run: &Run, mode| run.carries(&path("a"), &Carried::mode(mode));
+    let mode = |run: &Run, mode| run.carries(&path("a"), mode);
     assert!(run.until(|run| mode(run, 0o600)), "the newer one arrives");
     assert!(run.until(|run| mode(run, 0o644)), "then the older one lands");
     ends_equal(run);
@@ -298,6 +298,30 @@ fn rule_4_1_intent_survives_a_crash() {
     run.die();
     delete(&mut run, "a");
     ends_equal(run);
+}
+
+/// The process dies between the landing of a write and its settlement: the run after it takes in
+/// what stands, bytes and metadata, and waits for nothing.
+#[test]
+fn rule_4_1_what_landed_before_a_crash_is_not_copied_again() {
+    for multipart_bytes in [1, 1_000_000] {
+        let mut run = still(Options { multipart_bytes, ..Options::still() });
+        file(&mut run, "a", 5);
+        let write = |effect: &Effect| matches!(effect, Effect::Complete { .. });
+        let put = match multipart_bytes {
+            1 => held(&mut run, write),
+            _ => held(&mut run, copies("a")),
+        };
+        run.release(put, Way::Unheard(0));
+        assert!(run.until(|run| run.stands(&path("a"))), "it lands");
+        run.die();
+        let begun = run.now();
+        let wrote = |effect: &Effect| copies("a")(effect) || relocates("a")(effect);
+        assert_eq!(run.catch(wrote), None);
+        assert!(run.now().millis_since(begun) < 5_000, "no doubt is waited for");
+        assert_eq!(counters(&run).files_copied, 1);
+        ends_equal(run);
+    }
 }
 
 /// A large object's PUT may take effect for longer than a small one's: it is waited for as long.

@@ -150,14 +150,16 @@ fn rule_4_4_vanished_object_is_written_again() {
     ends_equal(run);
 }
 
-/// Our own write took effect unheard: the condition of the next one fails, and it is taken in.
+/// Our own write takes effect unheard, after the key was looked at: the condition of the next one
+/// fails, and it is taken in.
 #[test]
 fn rule_4_4_own_unheard_write_is_no_foreign_one() {
     let mut run = still(minding());
     file(&mut run, "a", 5);
     let put = held(&mut run, copies("a"));
-    run.release(put, Way::Unheard(0));
+    run.release(put, Way::Unheard(2_000));
     let again = held(&mut run, copies("a"));
+    assert!(run.until(|run| run.stands(&path("a"))), "it lands");
     let Effect::Copy(job) = &again else { panic!("a copy") };
     assert_eq!(job.expected, Expected::Nothing);
     answered_late(&mut run, again, 1);

@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 use whimbrel_core::effect::Effect;
 use whimbrel_sim::Way;
 use whimbrel_sim::options::Options;
-use whimbrel_sim::world::target::Carried;
 
 use crate::stage::*;
 
@@ -155,7 +154,7 @@ fn rule_6_4_copy_carries_metadata_anew() {
     assert!(run.source().change_mode(&path("b"), 0o600));
     let copy = held(&mut run, relocates("b"));
     answered_late(&mut run, copy, 1);
-    assert!(run.carries(&path("b"), &Carried::mode(0o600)), "at once");
+    assert!(run.carries(&path("b"), 0o600), "at once");
     ends_equal(run);
 }
 

@@ -338,6 +338,7 @@ impl Inner {
             crc32c: Some(crc32c),
             attempt: Some(AttemptNumber(stamp.attempt)),
             migration: Some(stamp.migration.clone()),
+            metadata: None,
         })
     }
 

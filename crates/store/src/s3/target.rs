@@ -203,6 +203,7 @@ impl S3Target {
             // What the upload was opened with: only an `inspect` would tell.
             attempt: None,
             migration: None,
+            metadata: None,
         })
     }
 
@@ -363,6 +364,7 @@ pub(super) fn standing(
         crc32c,
         attempt: Some(AttemptNumber(stamp.attempt)),
         migration: Some(stamp.migration.clone()),
+        metadata: None,
     }
 }
 

@@ -128,6 +128,7 @@ impl FaultyTarget {
             crc32c: Some(crc),
             attempt: Some(AttemptNumber(stamp.attempt)),
             migration: Some(stamp.migration.clone()),
+            metadata: None,
         }
     }
 }
