@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 use whimbrel_core::path::RelPath;
-use whimbrel_engine::Request;
+use whimbrel_engine::{Request, is_listening};
 use whimbrel_verify::{Stand, Worker};
 
 use crate::control;
@@ -27,7 +27,8 @@ impl Running {
     /// The migration of this place, if it runs.
     pub async fn at(place: StatePlace) -> Option<Self> {
         let running = Self { place };
-        running.progress().await.map(|_| running)
+        let runs = running.progress().await.is_some() || is_listening(&running.place.folder).await;
+        runs.then_some(running)
     }
 
     /// Its name.
@@ -46,15 +47,7 @@ impl Running {
         let encoded = STANDARD.encode(path.as_bytes());
         let asked = Request::Path { path: None, path_base64: Some(encoded) };
         let answer = control::ask(&self.place, &asked).await.ok()??;
-        let story = answer.get("path")?;
-        // What is set aside waits for people.
-        let waits = |name: &str| {
-            let entry = story.get(name).and_then(Value::as_object);
-            entry.is_some_and(|entry| entry.get("parked").is_none_or(Value::is_null))
-        };
-        let attempts = story.get("attempts").and_then(Value::as_array);
-        let writing = attempts.is_some_and(|attempts| !attempts.is_empty());
-        Some(writing || waits("pending") || waits("pending_above"))
+        Some(is_worked_on(answer.get("path")?))
     }
 
     async fn stand_of(&self, path: &RelPath) -> Option<Stand> {
@@ -84,6 +77,51 @@ impl Running {
 
 impl Worker for Running {
     fn stand<'a>(&'a self, path: &'a RelPath) -> Pin<Box<dyn Future<Output = Stand> + Send + 'a>> {
-        Box::pin(async { self.stand_of(path).await.unwrap_or(Stand::Ended) })
+        Box::pin(async {
+            match self.stand_of(path).await {
+                Some(stand) => stand,
+                // Too busy to answer, or about to end: it may still work.
+                None if is_listening(&self.place.folder).await => Stand::Moving,
+                None => Stand::Ended,
+            }
+        })
+    }
+}
+
+/// Whether a migration is still to do something about a path of which it tells this story. Of the
+/// reasons for which an entry is set aside these wait for somebody else, or for long; a removal
+/// that is still to be judged goes in a moment.
+fn is_worked_on(story: &Value) -> bool {
+    let waits = |name: &str| {
+        let entry = story.get(name).and_then(Value::as_object);
+        entry.is_some_and(|entry| {
+            let parked = entry.get("parked").and_then(Value::as_str);
+            !matches!(parked, Some("open" | "failed" | "guard" | "foreign"))
+        })
+    };
+    let attempts = story.get("attempts").and_then(Value::as_array);
+    let writing = attempts.is_some_and(|attempts| !attempts.is_empty());
+    writing || waits("pending") || waits("pending_above")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::is_worked_on;
+
+    /// What was set aside until the guard had judged it was told as extra.
+    #[test]
+    fn rule_10_2_removals_that_are_judged_in_a_moment_are_worked_on() {
+        for place in ["pending", "pending_above"] {
+            let story = |parked: Option<&str>| json!({ place: { "parked": parked } });
+            assert!(is_worked_on(&story(None)) && is_worked_on(&story(Some("removal"))), "{place}");
+            for parked in ["open", "failed", "guard", "foreign"] {
+                assert!(!is_worked_on(&story(Some(parked))), "{place}: {parked}");
+            }
+        }
+        assert!(is_worked_on(&json!({ "attempts": [{ "number": 1 }] })));
+        let nothing = json!({ "pending": null, "pending_above": null, "attempts": [] });
+        assert!(!is_worked_on(&nothing));
     }
 }

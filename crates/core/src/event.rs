@@ -50,7 +50,8 @@ pub struct StreamReply {
     pub epoch: Epoch,
     /// Everything up to here is in this reply or was in earlier ones.
     pub applied: TxId,
-    /// What the source has made durable so far; `applied == synced` means followed to the end.
+    /// Where the source's log ends, what is not durable yet included as far as it was written when
+    /// the look before this one ended; `applied == synced` means followed to the end.
     pub synced: TxId,
     /// Transactions with events in scope, ascending; others are left out.
     pub batches: Vec<EventBatch>,

@@ -87,6 +87,16 @@ pub enum Parked {
     Foreign,
 }
 
+impl Parked {
+    /// It goes on by itself in a moment: nobody else has to do something first.
+    pub fn in_a_moment(self) -> bool {
+        match self {
+            Self::Removal => true,
+            Self::Open | Self::Failed | Self::Guard | Self::Foreign => false,
+        }
+    }
+}
+
 /// Who let a removal go (rule 5.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum LetGo {

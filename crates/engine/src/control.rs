@@ -167,6 +167,18 @@ pub async fn request(state: &Path, request: &Request) -> Result<Value, EngineErr
     }
 }
 
+/// True if a migration runs in a state folder, however busy it is.
+pub async fn is_listening(state: &Path) -> bool {
+    let Ok(folder) = std::fs::File::open(state) else { return false };
+    match timeout(ANSWER_MAX, UnixStream::connect(short_path(&folder))).await {
+        Ok(Ok(_)) | Err(_) => true,
+        Ok(Err(error)) => !matches!(
+            error.kind(),
+            std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused
+        ),
+    }
+}
+
 fn not_running(state: &Path, why: &str) -> EngineError {
     EngineError::local(
         format!("no migration runs in {} ({why})", state.display()),

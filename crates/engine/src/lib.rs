@@ -35,7 +35,7 @@ mod unknown_outcome;
 mod world;
 
 pub use at_rest::{confirm_at_rest, setting_at_rest, status_at_rest, story_at_rest};
-pub use control::{Control, Orders, Request, SOCKET, request};
+pub use control::{Control, Orders, Request, SOCKET, is_listening, request};
 pub use error::{EngineError, ErrorKind};
 pub use export::{ExportCursor, export_at_rest};
 pub use limit::{Limits, Rate};

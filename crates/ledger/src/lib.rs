@@ -119,7 +119,7 @@ pub struct Story {
     pub pending: Option<Pending>,
     /// Why it is parked.
     pub message: Option<String>,
-    /// The nearest entry above the path that will look at it too.
+    /// The nearest entry above the path that will look at it too, one that is not set aside first.
     pub pending_above: Option<Pending>,
     /// A foreign object at the path.
     pub found: Option<Found>,

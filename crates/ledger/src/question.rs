@@ -69,13 +69,18 @@ impl State {
         Ok(None)
     }
 
-    /// The nearest entry above a path that reaches it.
+    /// The nearest entry above a path that reaches it and is not set aside, or else the nearest.
     pub(crate) fn reaching_from_above(
         &self,
         sql: &Connection,
         path: &RelPath,
     ) -> Result<Option<Pending>> {
-        Ok(self.above(sql, path, &|_| true)?.map(|entry| entry.pending))
+        let active = |entry: &Entry| entry.pending.parked.is_none_or(Parked::in_a_moment);
+        let entry = match self.above(sql, path, &active)? {
+            Some(active) => Some(active),
+            None => self.above(sql, path, &|_| true)?,
+        };
+        Ok(entry.map(|entry| entry.pending))
     }
 
     /// The newest transaction that made a path pending, by itself or as a part of something above:

@@ -77,6 +77,26 @@ fn settling_stops_at_a_newer_mark() {
     assert_eq!(ledger.summary().unwrap().lanes, [0; 3]);
 }
 
+/// A directory that waits for a person hid that everything above it was looked at anew.
+#[test]
+fn a_story_tells_what_is_worked_on_before_what_is_set_aside() {
+    let subtree = |path: &str, number| {
+        let (first_txid, last_txid) = (TxId(number), TxId(number));
+        let (reach, lane, seen, mark) = (Reach::Subtree, Lane::Live, Time(0), Mark(number));
+        Change::Mark { path: path.into(), reach, lane, first_txid, last_txid, seen, mark }
+    };
+    let above = |ledger: &Ledger| {
+        let above = ledger.story(&"a/b/x".into()).unwrap().pending_above;
+        above.map(|entry| (entry.path.to_string(), entry.parked))
+    };
+    let mut ledger = ledger(&[subtree("a/b", 5), park("a/b", 5, Parked::Guard, None)]);
+    assert_eq!(above(&ledger), Some(("a/b".to_owned(), Some(Parked::Guard))));
+    ledger.apply(&[&[subtree("a", 6)]]).unwrap();
+    assert_eq!(above(&ledger), Some(("a".to_owned(), None)));
+    ledger.apply(&[&[park("a", 6, Parked::Removal, None)]]).unwrap();
+    assert_eq!(above(&ledger), Some(("a".to_owned(), Some(Parked::Removal))));
+}
+
 #[test]
 fn parking_stops_at_a_newer_mark_and_ends_with_one() {
     let mut ledger = ledger(&[live("x", 5), live("y", 6)]);

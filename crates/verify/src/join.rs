@@ -1,6 +1,7 @@
 //! Both sides joined by key, subtree by subtree where some are mapped elsewhere.
 
 use std::cmp::Ordering;
+use std::future::Future;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -17,7 +18,7 @@ use crate::settle::{Seen, settled};
 use crate::walk::{Item, Walk, What};
 use crate::{Difference, DifferenceKind, Meter, Verification, add, attempt};
 
-/// Differences that are kept to be looked at again.
+/// Differences that are kept to be looked at again together.
 const OPEN_MAX: usize = 10_000;
 
 /// Compares one subtree after the other: what is not mapped, then each mapped one.
@@ -49,7 +50,7 @@ struct Join<'a> {
     comparison: Arc<Comparison>,
     meter: &'a Meter,
     differences: &'a mpsc::Sender<Difference>,
-    tasks: JoinSet<Option<Difference>>,
+    tasks: JoinSet<Option<Seen>>,
     /// Differences that somebody may be about to mend.
     open: Vec<Seen>,
     /// A directory that could not be listed: nobody knows what is extra below it.
@@ -154,7 +155,7 @@ impl Join<'_> {
                 if marker_expected {
                     self.make_room().await?;
                     let comparison = self.comparison.clone();
-                    self.tasks.spawn(async move { comparison.directory(item.path, key).await });
+                    self.spawn(async move { comparison.directory(item.path, key).await });
                 }
             }
             What::Unreadable(message) => {
@@ -182,7 +183,7 @@ impl Join<'_> {
         }
         self.make_room().await?;
         let comparison = self.comparison.clone();
-        self.tasks.spawn(async move { comparison.extra(path, object.key).await });
+        self.spawn(async move { comparison.extra(path, object.key).await });
         Ok(())
     }
 
@@ -195,7 +196,12 @@ impl Join<'_> {
 
     fn spawn_node(&mut self, path: RelPath, node: Node) {
         let comparison = self.comparison.clone();
-        self.tasks.spawn(async move { comparison.node(path, node).await });
+        self.spawn(async move { comparison.node(path, node).await });
+    }
+
+    fn spawn(&mut self, look: impl Future<Output = Option<Difference>> + Send + 'static) {
+        let comparison = self.comparison.clone();
+        self.tasks.spawn(async move { Some(Seen::of(&comparison, look.await?).await) });
     }
 
     async fn make_room(&mut self) -> Result<(), Failure> {
@@ -215,12 +221,16 @@ impl Join<'_> {
     async fn finish_one(&mut self) -> Result<(), Failure> {
         match self.tasks.join_next().await {
             None | Some(Ok(None)) => Ok(()),
-            Some(Ok(Some(difference))) => {
-                let worked_on = self.comparison.verification.worker.is_some();
-                match worked_on && self.open.len() < OPEN_MAX {
-                    true => self.open.push(Seen::now(difference)),
-                    false => self.tell(difference).await,
+            Some(Ok(Some(seen))) if self.comparison.verification.worker.is_none() => {
+                self.tell(seen.difference).await;
+                Ok(())
+            }
+            Some(Ok(Some(seen))) => {
+                // None is told unsettled, however many there are.
+                if self.open.len() >= OPEN_MAX {
+                    self.settle().await;
                 }
+                self.open.push(seen);
                 Ok(())
             }
             Some(Err(error)) => Err(Failure {

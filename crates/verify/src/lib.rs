@@ -11,6 +11,7 @@ mod compare;
 mod join;
 mod keys;
 mod settle;
+mod sides;
 mod walk;
 
 use std::future::Future;

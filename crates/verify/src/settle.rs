@@ -1,5 +1,6 @@
 //! Differences while somebody works on the target: one counts if the worker was done with all that
-//! happened to its path before it was seen, and it is still the same afterwards (rule 10.2).
+//! happened to its path before it was seen, and it is still the same afterwards, between the same
+//! two things (rule 10.2). What came of a newer change may look just the same.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,20 +8,31 @@ use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 
 use crate::compare::Comparison;
+use crate::sides::Sides;
 use crate::{Difference, DifferenceKind, Stand, Worker};
 
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// A difference, and when it was seen at the latest.
 pub(crate) struct Seen {
-    difference: Difference,
+    pub difference: Difference,
+    /// What stood there then; not asked for where nobody works on it.
+    sides: Option<Sides>,
     at: SystemTime,
 }
 
 impl Seen {
     /// A difference that was just seen.
-    pub fn now(difference: Difference) -> Self {
-        Self { difference, at: SystemTime::now() }
+    pub async fn of(comparison: &Comparison, difference: Difference) -> Self {
+        let sides = match comparison.verification.worker {
+            Some(_) => Some(Sides::of(&comparison.verification, &difference.path).await),
+            None => None,
+        };
+        Self { difference, sides, at: SystemTime::now() }
+    }
+
+    fn is_as(&self, earlier: &Self) -> bool {
+        self.difference == earlier.difference && self.sides == earlier.sides
     }
 }
 
@@ -72,9 +84,13 @@ async fn again(comparison: &Comparison, worker: &dyn Worker, seen: Seen, until: 
         Stand::Done(before) if before < seen.at => return Again::Moving(seen),
         Stand::Done(_) | Stand::Ended => {}
     }
-    match comparison.again(&seen.difference.path).await {
-        None => Again::Equal,
-        Some(now) if now == seen.difference || stand == Stand::Ended => Again::Differs(now),
-        Some(now) => Again::Moving(Seen::now(now)),
+    let Some(now) = comparison.again(&seen.difference.path).await else { return Again::Equal };
+    if stand == Stand::Ended {
+        return Again::Differs(now);
+    }
+    let now = Seen::of(comparison, now).await;
+    match now.is_as(&seen) {
+        true => Again::Differs(now.difference),
+        false => Again::Moving(now),
     }
 }

@@ -105,18 +105,19 @@ async fn verified_with(
             metadata: MetadataLevel::None,
             directory_markers: DirectoryMarkers::Empty,
             parallel: 2,
-            patience: Duration::from_secs(1),
+            patience: Duration::from_secs(2),
         },
         worker,
     };
     let (sender, mut receiver) = mpsc::channel(16);
-    let sums = verification.run(&Arc::new(Meter::default()), &sender).await.expect("compared");
-    drop(sender);
+    let run = tokio::spawn(async move {
+        verification.run(&Arc::new(Meter::default()), &sender).await.expect("compared")
+    });
     let mut differences = Vec::new();
     while let Some(difference) = receiver.recv().await {
         differences.push(difference);
     }
-    (sums, differences)
+    (run.await.expect("compared"), differences)
 }
 
 /// Both trees hold one file of the same length with other bytes.
@@ -212,4 +213,81 @@ async fn rule_10_2_difference_counts_once_the_stream_was_followed_beyond_it() {
         let (sums, differences) = with_worker(&[before, last], false).await;
         assert_eq!((differences.len(), sums.moving, sums.different), (1, 0, 1));
     }
+}
+
+/// Says that it is done, each time after something happened.
+struct Happening(Mutex<Vec<Change>>);
+
+impl Worker for Happening {
+    fn stand<'a>(&'a self, _: &'a RelPath) -> Pin<Box<dyn Future<Output = Stand> + Send + 'a>> {
+        let mut changes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !changes.is_empty() {
+            changes.remove(0)();
+        }
+        let later = SystemTime::now() + Duration::from_secs(3600);
+        Box::pin(std::future::ready(Stand::Done(later)))
+    }
+}
+
+/// What the worker was done with came anew and went anew before the second look, which found the
+/// same difference for another reason: it was told.
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_10_2_same_difference_of_a_newer_change_is_looked_at_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for side in ["source", "target"] {
+        fs::create_dir(folder.path().join(side)).expect("made");
+    }
+    let copy = folder.path().join("target/gone");
+    fs::write(&copy, "bytes").expect("written");
+    let (anew, again) = (copy.with_file_name("anew"), copy.clone());
+    let changes: Vec<Change> = vec![
+        Box::new(move || {
+            fs::write(&anew, "bytes").expect("written");
+            fs::rename(&anew, &copy).expect("renamed");
+        }),
+        Box::new(move || fs::remove_file(again).expect("removed")),
+    ];
+    let worker: Arc<dyn Worker> = Arc::new(Happening(Mutex::new(changes)));
+    let (sums, differences) = verified_with(folder.path(), None, Some(worker)).await;
+    assert_eq!(differences, Vec::new());
+    assert!(sums.equal(false), "{sums:?}");
+}
+
+/// A directory was emptied anew, and its marker is to come anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_10_2_same_lack_of_a_marker_is_looked_at_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for side in ["source/d", "target"] {
+        fs::create_dir_all(folder.path().join(side)).expect("made");
+    }
+    let (child, copy) = (folder.path().join("source/d/x"), folder.path().join("target/d"));
+    let changes: Vec<Change> = vec![
+        Box::new(move || {
+            fs::write(&child, "bytes").expect("written");
+            fs::remove_file(&child).expect("removed");
+        }),
+        Box::new(move || fs::create_dir(copy).expect("made")),
+    ];
+    let worker: Arc<dyn Worker> = Arc::new(Happening(Mutex::new(changes)));
+    let (sums, differences) = verified_with(folder.path(), None, Some(worker)).await;
+    assert_eq!(differences, Vec::new());
+    assert!(sums.equal(false), "{sums:?}");
+}
+
+/// What was more than is kept to be looked at again was told unsettled.
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_10_2_none_of_very_many_differences_is_told_while_it_moves() {
+    const MANY: u64 = 10_100;
+    let folder = tempfile::tempdir().expect("a folder");
+    for side in ["source", "target"] {
+        fs::create_dir(folder.path().join(side)).expect("made");
+    }
+    for number in 0..MANY {
+        fs::write(folder.path().join(format!("target/{number}")), "").expect("written");
+    }
+    let worker =
+        ScriptedWorker { stands: Mutex::new(vec![Stand::Moving]), mends: Mutex::new(None) };
+    let worker: Arc<dyn Worker> = Arc::new(worker);
+    let (sums, _) = verified_with(folder.path(), None, Some(worker)).await;
+    assert_eq!((sums.moving, sums.extra), (MANY, 0));
 }

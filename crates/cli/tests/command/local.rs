@@ -2,12 +2,14 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::call::{Place, until};
 
-const SOON: std::time::Duration = std::time::Duration::from_secs(60);
+const SOON: Duration = Duration::from_secs(60);
 
 fn small_tree(place: &Place) {
     place.write("source/a", "one");
@@ -711,5 +713,43 @@ fn verify_of_a_running_migration_tells_apart_what_is_pending() {
     let result = place.run(&["verify", "source", "target", "--state", "state/whimbrel/moving"]);
     assert_eq!(result.code, 0, "{}", result.stdout);
     place.run(&["stop", "moving"]).expect(0);
+    child.ended_within(SOON).expect(143);
+}
+
+/// What is gone at the source is set aside for a moment, until the guard has judged it: all that
+/// was told as extra.
+#[test]
+fn verify_while_removals_are_judged_names_no_difference() {
+    let place = Place::new();
+    for number in 0..200 {
+        let folder = ["once", "slowly", "kept"][(number / 30).min(2)];
+        place.write(&format!("source/{folder}/{number}"), "a few bytes");
+    }
+    // More than a quarter of the bounds goes, and more follows: the guard looks on for long.
+    let bounds = ["--removals-max", "100", "--removals-share-max", "50%"];
+    let live = ["migrate", "source", "target", "--live", "--name", "judged"];
+    let child = place.spawn(&[&live[..], &bounds[..]].concat());
+    until("the copies", || place.tree("target").len() == 200);
+    let verify = ["verify", "judged", "--json"];
+    place.run(&verify).expect(0);
+    let over = AtomicBool::new(false);
+    let result = std::thread::scope(|scope| {
+        std::fs::remove_dir_all(place.path("source/once")).unwrap();
+        scope.spawn(|| {
+            for number in (30..60).take_while(|_| !over.load(Ordering::Relaxed)) {
+                std::fs::remove_file(place.path(&format!("source/slowly/{number}"))).unwrap();
+                std::thread::sleep(Duration::from_millis(200));
+            }
+        });
+        let result = place.run(&verify).result();
+        over.store(true, Ordering::Relaxed);
+        result
+    });
+    assert_eq!(result["migration_running"], true, "{result}");
+    for kind in ["missing", "extra", "different", "metadata_different"] {
+        assert_eq!(result[kind], 0, "{kind}: {result}");
+    }
+    until("the removals", || !place.path("target/once").exists());
+    place.run(&["stop", "judged"]).expect(0);
     child.ended_within(SOON).expect(143);
 }

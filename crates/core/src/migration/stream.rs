@@ -28,7 +28,9 @@ pub(super) struct Stream {
     pub(super) polling: Option<Time>,
     /// When the last look that reached the end was answered.
     pub(super) caught_up: Option<Time>,
-    /// When that look was asked for: everything before it is marked.
+    /// When that look was asked for.
+    pub(super) end_asked: Option<Time>,
+    /// When the one before it was asked for: everything before that moment is marked.
     pub(super) followed: Option<Time>,
     /// Nothing was worked on since the look that is under way was asked for.
     pub(super) still: bool,
@@ -141,7 +143,9 @@ impl Migration {
         }
         if reply.applied >= reply.synced {
             self.stream.caught_up = Some(self.now);
-            self.stream.followed = asked;
+            // A source that was slow to write shows what is no transaction yet. Whatever it showed
+            // before one end was reached it has written when the next is asked for.
+            self.stream.followed = std::mem::replace(&mut self.stream.end_asked, asked);
             self.stream.caught_up_still = self.stream.still;
         }
         self.pass_barriers();

@@ -46,11 +46,13 @@ struct State {
     idle: u32,
     /// The last transaction seen and the digest of it.
     last: Option<(TxId, u64)>,
+    /// The newest transaction that was written after the last look, durable or not.
+    written: Option<TxId>,
 }
 
 impl HdfsStream {
     pub fn new(client: Client, root: Root, retention: Retention) -> Self {
-        let state = State { next: Instant::now(), idle: 0, last: None };
+        let state = State { next: Instant::now(), idle: 0, last: None, written: None };
         let client = client.with_retries_for(RETRIES);
         Self { client, root, retention, state: Mutex::new(state) }
     }
@@ -88,18 +90,17 @@ impl HdfsStream {
         if edits.has_gap() {
             return Ok(Poll::Gap);
         }
-        let mut synced = edits.sync_txid.map_or(after, TxId);
-        if edits.is_beyond_end() {
-            // What is written shows in reads a moment before it is durable.
-            let written = self.written().await?;
-            if asked > written.next() {
-                return Ok(Poll::Beyond);
-            }
-            synced = written;
+        let written = self.written().await?;
+        if edits.is_beyond_end() && asked > written.next() {
+            return Ok(Poll::Beyond);
         }
+        let before = self.state().written.replace(written);
+        let durable = edits.sync_txid.map_or(after, TxId);
+        let before = if edits.is_beyond_end() { Some(written) } else { before };
+        let synced = end(durable, before, written);
         let applied = edits.last_txid.map_or(after, TxId).max(after);
         let told = applied.0 - after.0;
-        self.rest(cost, told > 0, synced.0.saturating_sub(applied.0) > told);
+        self.rest(cost, told > 0, durable.0.saturating_sub(applied.0) > told);
         self.retention.observe(applied.max(synced));
         let digest = match edits.last_txid {
             Some(last) => transaction_digest(&edits, last),
@@ -160,6 +161,14 @@ impl HdfsStream {
         }
         Ok(Some(transaction_digest(&edits, txid.0)))
     }
+}
+
+/// Where the end is. What is written shows in reads before it is durable, and only what is durable is
+/// told: while its disks or journals are slow the log may end long before what was read. So whatever
+/// was written at the last look has to be there too; what was written since may not be durable at
+/// any one moment of a busy cluster. A NameNode that became active may have taken back some of it.
+fn end(durable: TxId, written_before: Option<TxId>, written: TxId) -> TxId {
+    written_before.map_or(durable, |before| before.min(written).max(durable))
 }
 
 impl ChangeStream for HdfsStream {
@@ -257,4 +266,19 @@ fn time(events: &[Event]) -> Option<Time> {
         Event::Append { .. } | Event::Metadata { .. } => None,
     })?;
     u64::try_from(millis).ok().map(Time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{TxId, end};
+
+    /// While the log could not be made durable its end seemed to be reached, though reads showed
+    /// more.
+    #[test]
+    fn rule_10_2_end_is_what_was_written_at_the_last_look() {
+        assert_eq!(end(TxId(7), None, TxId(9)), TxId(7), "nothing is known of before");
+        assert_eq!(end(TxId(7), Some(TxId(9)), TxId(9)), TxId(9), "slow to become durable");
+        assert_eq!(end(TxId(9), Some(TxId(9)), TxId(12)), TxId(9), "written since");
+        assert_eq!(end(TxId(7), Some(TxId(9)), TxId(8)), TxId(8), "taken back");
+    }
 }
