@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use whimbrel_core::effect::{Effect, Finish, ReportKind};
 use whimbrel_core::number::TxId;
 use whimbrel_core::path::RelPath;
+use whimbrel_core::record::{Parked, Pending};
 use whimbrel_sim::options::Options;
 use whimbrel_sim::{Run, Way};
 
@@ -75,6 +76,51 @@ fn rule_10_1_nothing_is_claimed_in_the_scan() {
     let listing = held(&mut run, lists("d"));
     assert_eq!(run.core().progress().as_of, None::<TxId>);
     answered_late(&mut run, listing, 1);
+    ends_equal(run);
+}
+
+/// A source that is slow to write shows what its log does not tell at the end of one look.
+#[test]
+fn rule_10_2_followed_is_what_was_there_an_end_before() {
+    let mut run = run();
+    file(&mut run, "a", 5);
+    until_settled(&mut run);
+    let first = held(&mut run, polls);
+    let asked = run.now();
+    answered_late(&mut run, first, 1);
+    let second = held(&mut run, polls);
+    let followed = run.core().progress().followed;
+    assert!(followed < Some(asked), "{followed:?} after the first look");
+    answered_late(&mut run, second, 1);
+    let third = held(&mut run, polls);
+    let followed = run.core().progress().followed;
+    assert!(followed >= Some(asked), "{followed:?} after the second look");
+    answered_late(&mut run, third, 1);
+    ends_equal(run);
+}
+
+/// As long as the target has what went at the source, the ledger says that it is worked on: also
+/// while the guard judges it.
+#[test]
+fn rule_10_2_what_is_behind_is_told_as_worked_on() {
+    let mut run = run();
+    file(&mut run, "d/a", 5);
+    file(&mut run, "d/b", 5);
+    until_settled(&mut run);
+    delete(&mut run, "d");
+    let gone = path("d/a");
+    let worked_on = |run: &Run| {
+        let story = run.ledger().expect("a ledger").story(&gone).expect("it can be read");
+        let active = |entry: &Pending| entry.parked.is_none_or(Parked::in_a_moment);
+        let entries = [&story.pending, &story.pending_above];
+        !story.attempts.is_empty() || entries.into_iter().flatten().any(active)
+    };
+    assert!(run.until(worked_on), "the removal is marked");
+    let went = run.until(|run| {
+        assert!(worked_on(run) || !run.stands(&gone), "it is behind, and nothing tells");
+        !run.stands(&gone)
+    });
+    assert!(went, "it goes");
     ends_equal(run);
 }
 
