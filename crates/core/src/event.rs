@@ -50,9 +50,11 @@ pub struct StreamReply {
     pub epoch: Epoch,
     /// Everything up to here is in this reply or was in earlier ones.
     pub applied: TxId,
-    /// Where the source's log ends, what is not durable yet included as far as it was written when
-    /// the look before this one ended; `applied == synced` means followed to the end.
+    /// What the source has made durable so far; `applied == synced` means followed to the end.
     pub synced: TxId,
+    /// What the source had written, durable or not, when the look before this one ended. Reads may
+    /// have shown it.
+    pub written: TxId,
     /// Transactions with events in scope, ascending; others are left out.
     pub batches: Vec<EventBatch>,
     /// Digest over the whole last transaction seen, in scope or not (rule 1.7).

@@ -143,9 +143,11 @@ impl Migration {
         }
         if reply.applied >= reply.synced {
             self.stream.caught_up = Some(self.now);
-            // A source that was slow to write shows what is no transaction yet. Whatever it showed
-            // before one end was reached it has written when the next is asked for.
-            self.stream.followed = std::mem::replace(&mut self.stream.end_asked, asked);
+            if reply.applied >= reply.written {
+                // A source that is slow to write shows what is no transaction yet. Whatever it
+                // showed before one end was reached it has written when the next is asked for.
+                self.stream.followed = std::mem::replace(&mut self.stream.end_asked, asked);
+            }
             self.stream.caught_up_still = self.stream.still;
         }
         self.pass_barriers();

@@ -540,6 +540,7 @@ impl Source {
             epoch: self.active,
             applied,
             synced: self.txid,
+            written: self.txid,
             batches,
             digest: applied.0 + (self.past << PAST_SHIFT),
             newest: None,

@@ -94,13 +94,13 @@ impl HdfsStream {
         if edits.is_beyond_end() && asked > written.next() {
             return Ok(Poll::Beyond);
         }
-        let before = self.state().written.replace(written);
-        let durable = edits.sync_txid.map_or(after, TxId);
-        let before = if edits.is_beyond_end() { Some(written) } else { before };
-        let synced = end(durable, before, written);
+        let written_before = self.state().written.replace(written);
+        // What is written shows in reads a moment before it is durable.
+        let beyond = edits.is_beyond_end().then_some(written);
+        let synced = beyond.unwrap_or_else(|| edits.sync_txid.map_or(after, TxId));
         let applied = edits.last_txid.map_or(after, TxId).max(after);
         let told = applied.0 - after.0;
-        self.rest(cost, told > 0, durable.0.saturating_sub(applied.0) > told);
+        self.rest(cost, told > 0, synced.0.saturating_sub(applied.0) > told);
         self.retention.observe(applied.max(synced));
         let digest = match edits.last_txid {
             Some(last) => transaction_digest(&edits, last),
@@ -111,6 +111,7 @@ impl HdfsStream {
             epoch: Epoch(edits.epoch),
             applied,
             synced: synced.max(applied),
+            written: shown(written_before, written),
             newest: edits.batches.iter().rev().find_map(|batch| time(&batch.events)),
             batches: self.cut(&edits),
             digest,
@@ -163,12 +164,11 @@ impl HdfsStream {
     }
 }
 
-/// Where the end is. What is written shows in reads before it is durable, and only what is durable is
-/// told: while its disks or journals are slow the log may end long before what was read. So whatever
-/// was written at the last look has to be there too; what was written since may not be durable at
-/// any one moment of a busy cluster. A NameNode that became active may have taken back some of it.
-fn end(durable: TxId, written_before: Option<TxId>, written: TxId) -> TxId {
-    written_before.map_or(durable, |before| before.min(written).max(durable))
+/// What reads may have shown up to the last look. Only what is durable is told, and while disks or
+/// journals are slow that may be long ago; what was written since the last look is never all durable
+/// on a busy cluster. A NameNode that became active may have taken back some of it.
+fn shown(written_before: Option<TxId>, written: TxId) -> TxId {
+    written_before.unwrap_or(written).min(written)
 }
 
 impl ChangeStream for HdfsStream {
@@ -270,15 +270,14 @@ fn time(events: &[Event]) -> Option<Time> {
 
 #[cfg(test)]
 mod tests {
-    use super::{TxId, end};
+    use super::{TxId, shown};
 
     /// While the log could not be made durable its end seemed to be reached, though reads showed
     /// more.
     #[test]
-    fn rule_10_2_end_is_what_was_written_at_the_last_look() {
-        assert_eq!(end(TxId(7), None, TxId(9)), TxId(7), "nothing is known of before");
-        assert_eq!(end(TxId(7), Some(TxId(9)), TxId(9)), TxId(9), "slow to become durable");
-        assert_eq!(end(TxId(9), Some(TxId(9)), TxId(12)), TxId(9), "written since");
-        assert_eq!(end(TxId(7), Some(TxId(9)), TxId(8)), TxId(8), "taken back");
+    fn rule_10_2_reads_show_what_was_written_at_the_last_look() {
+        assert_eq!(shown(None, TxId(9)), TxId(9), "nothing is known of before");
+        assert_eq!(shown(Some(TxId(9)), TxId(12)), TxId(9), "written since");
+        assert_eq!(shown(Some(TxId(9)), TxId(8)), TxId(8), "taken back");
     }
 }

@@ -116,7 +116,8 @@ impl Journal {
         };
         let synced = TxId(self.newest.max(if unsettled { applied.0 + 1 } else { 0 }));
         let newest = self.newest_time;
-        Poll::Reply(StreamReply { epoch: self.epoch, applied, synced, batches, digest, newest })
+        let (epoch, written) = (self.epoch, synced);
+        Poll::Reply(StreamReply { epoch, applied, synced, written, batches, digest, newest })
     }
 
     /// True if an answer after `after` says more than that nothing happened.
