@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub(crate) struct Seen {
     pub difference: Difference,
     /// What stood there then; not asked for where nobody works on it.
-    sides: Option<Sides>,
+    sides: Option<Box<Sides>>,
     at: SystemTime,
 }
 
@@ -25,7 +25,7 @@ impl Seen {
     /// A difference that was just seen.
     pub async fn of(comparison: &Comparison, difference: Difference) -> Self {
         let sides = match comparison.verification.worker {
-            Some(_) => Some(Sides::of(&comparison.verification, &difference.path).await),
+            Some(_) => Some(Box::new(Sides::of(&comparison.verification, &difference.path).await)),
             None => None,
         };
         Self { difference, sides, at: SystemTime::now() }
