@@ -155,7 +155,8 @@ impl Migration {
 
     /// Whether a copy of which nothing was heard may have brought the path's object, newer than its
     /// row: a look tells, before the bytes are read once more. Not while a removal is in doubt as
-    /// well: what is missing then is told at its end.
+    /// well: what is missing then is told at its end. Nor for a commit marker: what a look alone
+    /// tells of it is not enough for others to go by (rule 7.1), so that it would have to go first.
     pub(super) fn may_stand_unheard(
         &self,
         path: &RelPath,
@@ -167,7 +168,7 @@ impl Migration {
         let known = row.and_then(|row| row.attempt);
         let removes = |it: &Attempt| it.kind == AttemptKind::Remove;
         let newer = |it: &Attempt| it.kind == AttemptKind::Copy && known < Some(it.number);
-        doubtful.clone().any(newer) && !doubtful.any(removes)
+        !self.is_commit_marker(path) && doubtful.clone().any(newer) && !doubtful.any(removes)
     }
 
     /// Asks whose attempt stands.
