@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use bytes::Bytes;
 use rusqlite::Connection;
 use whimbrel_core::commit_marker::TABLE_FOLDERS;
 use whimbrel_core::entry::{Node, Page};
 use whimbrel_core::identity::Identity;
 use whimbrel_core::input::{PageJoin, Work};
 use whimbrel_core::path::{Namespace, RelPath};
-use whimbrel_core::record::{Lane, Reach, Row};
+use whimbrel_core::record::{Reach, Row};
 
 use crate::directory_record;
 use crate::error::Result;
@@ -90,7 +91,7 @@ impl State {
                 stale.extend(known.iter().cloned());
                 continue;
             }
-            let here = self.stale_commit_markers_in(sql, &directory)?;
+            let here = self.pending_commit_markers_in(sql, &directory)?;
             stale.extend(here.iter().cloned());
             shared.stale_commit_markers.insert(directory, here);
         }
@@ -164,24 +165,8 @@ impl State {
         Ok(standing)
     }
 
-    /// Those directly in a directory: pending by themselves, or with everything below a directory
-    /// that something live happened to. Of a table, which has many and whose root most of its
-    /// changes reach, the former alone: the newest is looked at before anything changes.
-    fn stale_commit_markers_in(
-        &self,
-        sql: &Connection,
-        directory: &RelPath,
-    ) -> Result<Vec<RelPath>> {
-        let live =
-            |entry: &Entry| entry.pending.lane == Lane::Live && entry.pending.parked.is_none();
-        let of_table = TABLE_FOLDERS.contains(&directory.name());
-        if !of_table && self.above(sql, &directory.marker(), &live)?.is_some() {
-            return self.objects.commit_markers(sql, directory);
-        }
-        self.pending_commit_markers_in(sql, directory)
-    }
-
-    /// Those directly in a directory that are pending by themselves.
+    /// Those directly in a directory that are pending by themselves. What is pending above them may
+    /// have taken them away too: for that the newest is looked at before anything changes.
     fn pending_commit_markers_in(
         &self,
         sql: &Connection,
@@ -214,6 +199,18 @@ impl State {
         Ok(stale)
     }
 
+    /// Listed files that took the place of directories whose records are left.
+    fn files_with_records(&self, sql: &Connection, page: &Page) -> Result<Vec<Bytes>> {
+        let mut names = Vec::new();
+        for entry in page.entries.iter().filter(|_| self.directories.now > 0) {
+            let is_file = matches!(entry.node, Node::File(_));
+            if is_file && directory_record::any_below(sql, self.names, &entry.path)? {
+                names.push(self.names.key(&entry.path).name);
+            }
+        }
+        Ok(names)
+    }
+
     /// What is known of the range of names that a page covers.
     pub(crate) fn join_page(
         &self,
@@ -227,7 +224,7 @@ impl State {
             (false, _) => None,
             (true, Some(entry)) => Some(self.names.key(&entry.path).name),
             // Nothing was covered: the range ends where it begins.
-            (true, None) => Some(bytes::Bytes::copy_from_slice(after.unwrap_or_default())),
+            (true, None) => Some(Bytes::copy_from_slice(after.unwrap_or_default())),
         };
         let range = NameRange { after, last: last.as_deref() };
         let rows = self.objects.children(sql, directory, &range)?;
@@ -245,6 +242,7 @@ impl State {
                 0 => Vec::new(),
                 _ => directory_record::children(sql, self.names, directory, &range)?,
             },
+            files_with_records: self.files_with_records(sql, page)?,
             own_record: directory_record::get(sql, self.names, directory)?.is_some(),
             pending: self.pending.children(sql, directory, &range)?,
             attempts: self.attempts.children(directory, &range),

@@ -331,23 +331,6 @@ impl Objects {
         Ok(rows)
     }
 
-    /// Paths of the commit markers directly in a directory, ascending.
-    pub(crate) fn commit_markers(&self, sql: &Connection, path: &RelPath) -> Result<Vec<RelPath>> {
-        let Some(directory) = self.directory(sql, path)? else {
-            return Ok(Vec::new());
-        };
-        let mut statement = sql.prepare_cached(
-            "SELECT name FROM object WHERE commit_marker = 1 AND directory = ?1 ORDER BY name",
-        )?;
-        let mut found = statement.query(params![directory])?;
-        let mut paths = Vec::new();
-        while let Some(row) = found.next()? {
-            let name = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
-            paths.push(self.names.child(path, name));
-        }
-        Ok(paths)
-    }
-
     /// Path of the last one by name.
     pub(crate) fn last_commit_marker(
         &self,

@@ -13,7 +13,8 @@ use whimbrel_core::metadata::Metadata;
 use whimbrel_core::number::{AttemptNumber, Epoch, Mark, Time, TxId};
 use whimbrel_core::path::{Namespace, RelPath};
 use whimbrel_core::record::{
-    Attempt, AttemptKind, Change, Counters, Lane, LetGo, Parked, Part, Reach, Row, Upload,
+    Attempt, AttemptKind, Change, Counters, DirectoryRecord, Lane, LetGo, Parked, Part, Reach, Row,
+    Upload,
 };
 use whimbrel_ledger::{Ledger, Options};
 
@@ -50,6 +51,23 @@ fn rows(rows: &[Row]) -> Vec<String> {
 fn work(ledger: &mut Ledger, path: &str) -> Work {
     let (work, _) = ledger.take(Lane::Live, 512, Time(0)).unwrap();
     work.into_iter().find(|work| work.pending.path == path.into()).unwrap()
+}
+
+/// A file in the place of a directory whose record is gone, and those below it are not.
+#[test]
+fn files_where_directories_stood_are_told() {
+    let record = |path: &str| {
+        let (path, metadata) = (path.into(), Metadata::default());
+        Change::PutDirectory(DirectoryRecord { path, file_key: 1, metadata })
+    };
+    let ledger = ledger(&[record("d/a/b/c"), record("d/b"), record("d/cc")]);
+    let entries = ["d/a", "d/b", "d/c", "d/d"].map(|path| file(path, 1)).to_vec();
+    let page = Page { entries, more: false };
+    let join = ledger.join_page(&"d".into(), None, &page, false).unwrap();
+    assert_eq!(join.files_with_records, ["a"]);
+    let page = Page { entries: vec![directory("d/a")], more: false };
+    let join = ledger.join_page(&"d".into(), None, &page, false).unwrap();
+    assert!(join.files_with_records.is_empty(), "a directory has such below it");
 }
 
 #[test]

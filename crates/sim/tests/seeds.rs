@@ -12,6 +12,7 @@ const MENDED: &[(u64, &str)] = &[
     (207, "what changed while the root stood elsewhere was never looked at"),
     (216, "a transaction of the old history was claimed while the new one was being joined"),
     (314, "a commit marker was marked anew by each look at what waited for it"),
+    (611, "a file met in a listing left the records of what had stood below it"),
     (2086, "a commit marker came although a late removal had taken a file of its group"),
     (2192, "a commit marker was newer than the transaction up to which its group was complete"),
     (2710, "what waited for a renamed destination was coarsened, met and coarsened again"),

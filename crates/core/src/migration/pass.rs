@@ -372,7 +372,10 @@ impl Migration {
             self.count_on_page(directory, *page, |counted| counted.files_skipped += 1);
         }
         let name = path.name();
-        if lookup.directories.contains(name) || lookup.extras_below.contains(name) {
+        if lookup.directories.contains(name)
+            || lookup.extras_below.contains(name)
+            || lookup.files_with_records.contains(name)
+        {
             // Whatever its own row says: what stands below it goes first (rule 5.5).
             self.mark(&path, Reach::Subtree, Lane::Live, context.first, context.last);
             return;
@@ -611,6 +614,8 @@ struct Lookup {
     rows: std::collections::BTreeMap<RelPath, Row>,
     directories: BTreeSet<Bytes>,
     directory_records: std::collections::BTreeMap<RelPath, DirectoryRecord>,
+    /// Names of files that stand where directories stood.
+    files_with_records: BTreeSet<Bytes>,
     pending: BTreeSet<RelPath>,
     found: std::collections::BTreeMap<RelPath, crate::record::Found>,
     /// Where foreign objects stand that go if the source has nothing there.
@@ -635,6 +640,7 @@ impl Lookup {
             extras_below,
             rows: join.rows.into_iter().map(|row| (row.path.clone(), row)).collect(),
             directories: join.directories.into_iter().collect(),
+            files_with_records: join.files_with_records.into_iter().collect(),
             directory_records: join
                 .directory_records
                 .into_iter()
