@@ -74,8 +74,8 @@ impl Entry {
     }
 
     /// May join others of its directory. What waits for something else would only be met, and
-    /// wait, again; so would what the guard has let go (rule 5.6); and so would a directory that a pass above it came to: the scan would begin
-    /// anew each time.
+    /// wait, again; so would what the guard has let go (rule 5.6), and commit markers; and so would
+    /// a directory that a pass above it came to: the scan would begin anew each time.
     pub(crate) fn coarsens(&self) -> bool {
         coarsens(&self.pending)
     }
@@ -618,7 +618,11 @@ fn counter<'a>(counts: &'a mut PendingSummary, pending: &Pending) -> &'a mut u64
 
 fn coarsens(pending: &Pending) -> bool {
     let scan = pending.lane == Lane::Backlog && pending.reach > Reach::Path;
-    pending.parked.is_none() && !pending.waiting && pending.let_go.is_none() && !scan
+    // It waits for its group, and would be met by each pass and wait again.
+    let sign = pending.lane == Lane::Live
+        && pending.reach == Reach::Path
+        && is_commit_marker(&pending.path);
+    pending.parked.is_none() && !pending.waiting && pending.let_go.is_none() && !scan && !sign
 }
 
 /// The guard let its removal go.

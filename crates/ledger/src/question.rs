@@ -237,10 +237,12 @@ impl State {
             }
             let counts = |entry: &Entry| {
                 let pending = &entry.pending;
+                // A commit marker may wait for this very removal, and costs little to read.
                 pending.first_txid <= txid
                     && pending.parked.is_none()
                     && !pending.waiting
                     && pending.path != *path
+                    && !commit_marker::is_commit_marker(&pending.path)
             };
             if to.is_root() || self.any_reaching(sql, to, &counts)? {
                 return Ok(true);

@@ -351,6 +351,8 @@ fn a_removal_waits_for_the_renamed_destination() {
         (vec![subtree("b", 5)], "b", false),
         (vec![subtree("b", 6)], "a", false),
         (vec![live("b/x/y", 5)], "a", true),
+        (vec![live("b/x/_SUCCESS", 5)], "a", false),
+        (vec![live("b/x/_SUCCESS", 5), live("b/x/y", 5)], "a", true),
         (vec![subtree("", 3)], "a", true),
         (vec![mark("", Reach::Directory, Lane::Live, 3)], "a", true),
         (vec![mark("", Reach::Path, Lane::Live, 3)], "a", false),

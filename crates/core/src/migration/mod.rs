@@ -119,6 +119,7 @@ pub struct Migration {
     fresh_summary: bool,
     drained: [bool; 3],
     taking: BTreeSet<Lane>,
+    asked_last: Option<Lane>,
     /// The newest mark when entries were last asked for: what was marked since may reach further
     /// than the answer says (rule 1.6).
     taken_up_to: Mark,
@@ -185,6 +186,7 @@ impl Migration {
             fresh_summary: false,
             drained: [false; 3],
             taking: BTreeSet::new(),
+            asked_last: None,
             taken_up_to: Mark(0),
             file_keys_matter: meta.scanned,
             coarsening: false,
@@ -432,10 +434,15 @@ impl Migration {
             self.drained = [false; 3];
             self.summary.next_due = None;
         }
-        for lane in [Lane::Live, Lane::Backlog, Lane::Metadata] {
+        // In turn: live changes that come due all the time would leave no question to the others.
+        // What each may take is a matter of room.
+        let lanes = [Lane::Live, Lane::Backlog, Lane::Metadata];
+        let first = self.asked_last.map_or(0, |lane| lane as usize + 1);
+        for lane in (0..lanes.len()).map(|turn| lanes[(first + turn) % lanes.len()]) {
             let limit = self.room(lane);
             if limit > 0 && !self.drained[lane as usize] {
                 self.taking.insert(lane);
+                self.asked_last = Some(lane);
                 self.drained[lane as usize] = true;
                 self.taken_up_to = self.last_mark();
                 self.outbox.send_after(Effect::Take { lane, limit, now: self.now });
@@ -455,7 +462,8 @@ impl Migration {
                 self.config.passes_max.saturating_sub(passes).min(free)
             }
             Lane::Metadata if free > self.config.claims_max / 2 => 32,
-            Lane::Metadata => 0,
+            // Removals may wait for it, and commit markers that hold the claims for these.
+            Lane::Metadata => free.min(1),
         }
     }
 }

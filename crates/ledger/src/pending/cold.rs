@@ -370,7 +370,7 @@ impl Cold {
         }
         let mut statement = sql.prepare_cached(&format!(
             "SELECT {COLUMNS} FROM pending
-             WHERE parked = 0 AND waiting = 0 AND first_txid <= ?1 LIMIT 2"
+             WHERE parked = 0 AND waiting = 0 AND first_txid <= ?1 AND commit_marker = 0 LIMIT 2"
         ))?;
         let mut rows = statement.query([integer(txid.0)])?;
         while let Some(row) = rows.next()? {

@@ -301,7 +301,8 @@ impl Hot {
 
     pub(super) fn active_since(&self, txid: TxId, except: &Key) -> bool {
         let active = self.txids.iter().take_while(|(waiting, ..)| !waiting);
-        active.take_while(|(_, first, _)| *first <= txid).any(|(_, _, key)| key != except)
+        let mut since = active.take_while(|(_, first, _)| *first <= txid).map(|(_, _, key)| key);
+        since.any(|key| key != except && !self.commit_markers.contains(key))
     }
 
     pub(super) fn first_txid(&self) -> Option<TxId> {

@@ -102,9 +102,7 @@ impl Model {
             match pending.parked {
                 None => {
                     summary.lanes[pending.lane as usize] += 1;
-                    let scan = pending.lane == Lane::Backlog && pending.reach > Reach::Path;
-                    summary.coarsenable +=
-                        u64::from(!pending.waiting && pending.let_go.is_none() && !scan);
+                    summary.coarsenable += u64::from(coarsens(pending));
                     summary.let_go += u64::from(pending.let_go == Some(LetGo::Guard));
                     let txid = summary.first_txid.unwrap_or(TxId(u64::MAX));
                     summary.first_txid = Some(txid.min(pending.first_txid));
@@ -154,6 +152,7 @@ impl Model {
                     pending.parked.is_none()
                         && !pending.waiting
                         && pending.path != *path
+                        && !is_commit_marker(&pending.path)
                         && pending.first_txid <= hint.txid
                         && (hint.to.contains(&pending.path) || reaches(pending, &hint.to))
                 })
@@ -437,9 +436,7 @@ impl Model {
                     && path.contains(&other.path)
                     && (subtree || child && other.reach == Reach::Path)
                     && other.parked.is_none()
-                    && !other.waiting
-                    && other.let_go.is_none()
-                    && !(other.lane == Lane::Backlog && other.reach > Reach::Path)
+                    && coarsens(other)
                     && !entry.claimed
             })
             .map(|entry| entry.pending.path.clone())
@@ -517,4 +514,13 @@ impl Entry {
         (pending.not_before, pending.tries) = (Time(0), 0);
         self.message = None;
     }
+}
+
+/// Of what is not parked.
+fn coarsens(pending: &Pending) -> bool {
+    let scan = pending.lane == Lane::Backlog && pending.reach > Reach::Path;
+    let sign = pending.lane == Lane::Live
+        && pending.reach == Reach::Path
+        && is_commit_marker(&pending.path);
+    !pending.waiting && pending.let_go.is_none() && !scan && !sign
 }

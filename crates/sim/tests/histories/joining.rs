@@ -413,6 +413,20 @@ fn rule_9_1_overload_coarsens() {
     ends_equal(run);
 }
 
+/// More commit markers wait for their groups than may be pending: joined with their directories
+/// they would be met by each pass, and wait again.
+#[test]
+fn rule_9_1_waiting_commit_markers_are_not_coarsened() {
+    let mut run = still(Options { pending_max: 4, page_entries: 1, ..Options::still() });
+    for number in 0..24 {
+        file(&mut run, &format!("d/{number}/a"), 5);
+        file(&mut run, &format!("d/{number}/_SUCCESS"), 5);
+    }
+    until_settled(&mut run);
+    assert!(counters(&run).coarsened < 100, "{:?}", counters(&run));
+    ends_equal(run);
+}
+
 /// However much there is to do, no more is asked of both sides at a time than was allowed.
 #[test]
 fn rule_9_2_work_in_flight_stays_within_its_budget() {

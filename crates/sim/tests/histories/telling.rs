@@ -212,6 +212,27 @@ fn rule_11_1_metadata_alone() {
     ends_equal(run);
 }
 
+/// Changes of metadata have their turn while other changes never stop.
+#[test]
+fn rule_11_1_metadata_comes_while_changes_go_on() {
+    let mut run = still(Options { latency_max: 60, ..Options::still() });
+    file(&mut run, "a", 50);
+    until_settled(&mut run);
+    let mut rounds = 0;
+    while run.target().objects.get(&path("a")).is_none_or(|object| object.carried.mode != 0o600) {
+        for number in 0..40 {
+            file(&mut run, &format!("d/{number}"), 5);
+        }
+        wait(&mut run, 50);
+        rounds += 1;
+        if rounds == 5 {
+            assert!(run.source().change_mode(&path("a"), 0o600));
+        }
+        assert!(rounds < 200, "it comes while changes go on");
+    }
+    ends_equal(run);
+}
+
 /// The mode changes between two tries of an upload: what was begun carries the old one, and it is
 /// written anew without a byte being read again.
 #[test]
