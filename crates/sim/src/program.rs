@@ -88,7 +88,14 @@ pub fn intrude(source: &Source, target: &mut Target, options: &Options, rng: &mu
     }
     let file = any_file(source, rng).filter(|_| rng.u8(..4) > 0);
     let path = file.unwrap_or_else(|| any_path(options, rng));
-    target.intrude(path, FOREIGN + rng.u64(100..1_000));
+    let content = FOREIGN + rng.u64(100..1_000);
+    if rng.u8(..3) > 0 {
+        target.intrude(path, content);
+        return;
+    }
+    let standing: Vec<RelPath> = target.objects.keys().cloned().collect();
+    let like = rng.choice(standing).filter(|_| rng.bool()).unwrap_or_else(|| path.clone());
+    target.imitate(path, &like, content);
 }
 
 /// Closes what is still open, so that everything can be compared.

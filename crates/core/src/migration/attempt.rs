@@ -234,7 +234,7 @@ impl Migration {
             self.note_nothing_stands(claim, at, row.is_some());
             return None;
         };
-        if self.is_foreign(row.as_ref(), &standing) {
+        if self.is_foreign(claim, at, row.as_ref(), &standing) {
             let foreign = self.note_foreign(claim, at, row.is_some(), standing);
             return if self.config.conditions { foreign } else { row };
         }

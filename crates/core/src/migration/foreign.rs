@@ -74,10 +74,39 @@ impl Migration {
     }
 
     /// Neither this migration wrote the object, nor did it take it over as it is.
-    pub(super) fn is_foreign(&self, row: Option<&Row>, standing: &Standing) -> bool {
-        let ours = standing.migration.as_deref() == Some(self.config.migration.as_str());
+    pub(super) fn is_foreign(
+        &self,
+        claim: &Claim,
+        at: &RelPath,
+        row: Option<&Row>,
+        standing: &Standing,
+    ) -> bool {
         let known = row.is_some_and(|row| row.etag.is_some() && row.etag == standing.etag);
+        let ours = !is_known_as_foreign(claim, at, standing)
+            && self.is_a_write_of_ours(&claim.attempts, row, standing);
         !ours && !known && (row.is_none() || self.config.conditions)
+    }
+
+    /// The object says that this migration wrote it, and that may be: user metadata is copied
+    /// easily, together with other bytes. What a closed attempt wrote is in the row, or is gone.
+    fn is_a_write_of_ours(
+        &self,
+        attempts: &[Attempt],
+        row: Option<&Row>,
+        standing: &Standing,
+    ) -> bool {
+        if standing.migration.as_deref() != Some(self.config.migration.as_str()) {
+            return false;
+        }
+        let Some(number) = standing.attempt else { return false };
+        // What an attempt wrote, it wrote once.
+        if let Some(row) = row.filter(|row| row.attempt == Some(number)) {
+            return may_be_the_same_write(row, standing);
+        }
+        // Newer than all that is known: the state is an older one that was restored.
+        let look = attempts.iter().find_map(|attempt| self.recount.unknown_from(attempt.number));
+        number >= look.unwrap_or(self.next_attempt)
+            || attempts.iter().any(|attempt| attempt.number == number && wrote(attempt, standing))
     }
 
     /// Nothing stands where something was expected. If no removal of ours did that, people are
@@ -121,10 +150,7 @@ impl Migration {
         if at.is_marker() {
             return self.note_foreign_marker(at, ours, standing);
         }
-        let known = claim.found.as_ref().is_some_and(|found| {
-            found.path == *at && found.etag.is_some() && found.etag == standing.etag
-        });
-        if known {
+        if is_known_as_found(claim, at, &standing) {
             return None;
         }
         if ours {
@@ -193,7 +219,8 @@ impl Migration {
             && self.config.conditions
             && !was_to_be_removed(claim, at)
             && standing.is_some_and(|standing| {
-                self.is_foreign(claim.marker.as_ref(), standing) && self.is_no_marker(standing)
+                self.is_foreign(claim, at, claim.marker.as_ref(), standing)
+                    && self.is_no_marker(standing)
             })
     }
 
@@ -227,6 +254,41 @@ impl Migration {
         if self.foreign_told.insert(path.clone()) {
             let (path, kind) = (Some(path.clone()), ReportKind::Foreign);
             self.outbox.send(Effect::Report(Report { path, kind, failure }));
+        }
+    }
+}
+
+/// It was looked at before, and is what it was.
+fn is_known_as_found(claim: &Claim, at: &RelPath, standing: &Standing) -> bool {
+    claim.found.as_ref().is_some_and(|found| {
+        found.path == *at && found.etag.is_some() && found.etag == standing.etag
+    })
+}
+
+/// The same where that look told it from what was ours.
+fn is_known_as_foreign(claim: &Claim, at: &RelPath, standing: &Standing) -> bool {
+    claim.found.as_ref().is_some_and(|found| found.late) && is_known_as_found(claim, at, standing)
+}
+
+/// Nothing speaks against the bytes of the row. Some servers name an object that was put together
+/// from parts in more than one way.
+fn may_be_the_same_write(row: &Row, standing: &Standing) -> bool {
+    if row.length != standing.length {
+        return false;
+    }
+    let of_parts = |etag: &Option<String>| etag.as_ref().is_none_or(|etag| etag.contains('-'));
+    match (row.crc32c, standing.crc32c) {
+        (Some(ours), Some(theirs)) => ours == theirs,
+        (_, _) => of_parts(&row.etag) || of_parts(&standing.etag),
+    }
+}
+
+/// An attempt whose end is not known may have written this: what it was to write is as long.
+fn wrote(attempt: &Attempt, standing: &Standing) -> bool {
+    match attempt.kind {
+        AttemptKind::Remove => false,
+        AttemptKind::Copy | AttemptKind::Relocate | AttemptKind::Marker => {
+            attempt.identity.length() == standing.length
         }
     }
 }

@@ -297,7 +297,7 @@ fn standing(object: &Object) -> Standing {
         version: None,
         crc32c: Some(checksum(object.content)),
         attempt: match object.writer {
-            Writer::Ours(attempt) => Some(attempt),
+            Writer::Ours(attempt) | Writer::Imitation(attempt) => Some(attempt),
             Writer::OtherMigration | Writer::Foreign => None,
         },
         migration: migration_of(object),
@@ -320,7 +320,7 @@ fn found(path: &RelPath, object: &Object) -> Found {
 
 fn migration_of(object: &Object) -> Option<String> {
     match object.writer {
-        Writer::Ours(_) => Some("simulated".to_owned()),
+        Writer::Ours(_) | Writer::Imitation(_) => Some("simulated".to_owned()),
         Writer::OtherMigration => Some("another".to_owned()),
         Writer::Foreign => None,
     }

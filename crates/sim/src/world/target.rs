@@ -84,6 +84,18 @@ pub enum Writer {
     OtherMigration,
     /// Somebody else.
     Foreign,
+    /// Somebody else, with the user metadata of what an attempt of this migration wrote.
+    Imitation(AttemptNumber),
+}
+
+impl Writer {
+    /// No migration wrote it, whatever it says.
+    pub fn is_foreign(self) -> bool {
+        match self {
+            Self::Foreign | Self::Imitation(_) => true,
+            Self::Ours(_) | Self::OtherMigration => false,
+        }
+    }
 }
 
 /// A write, with what has to stand at its key until then.
@@ -161,7 +173,7 @@ impl Target {
             return Applied::Unexpected;
         }
         let foreign = self.disturbed.remove(&path)
-            && self.objects.get(&path).is_some_and(|object| object.writer == Writer::Foreign);
+            && self.objects.get(&path).is_some_and(|object| object.writer.is_foreign());
         if foreign && self.conditions && !allowed {
             let what = format!("{path} of a foreign writer goes by {write:?}");
             self.trampled.get_or_insert(what);
@@ -201,6 +213,22 @@ impl Target {
         self.disturbed.insert(path.clone());
         self.owed.remove(&path);
         let (writer, carried) = (Writer::Foreign, Carried::mode(0o644));
+        self.put(path, Object { content, length: 7, writer, carried });
+    }
+
+    /// Somebody else writes there, with the user metadata of what stands at `like`.
+    pub fn imitate(&mut self, path: RelPath, like: &RelPath, content: Content) {
+        let of_ours = self.objects.get(like).and_then(|object| match object.writer {
+            Writer::Ours(attempt) | Writer::Imitation(attempt) => Some((attempt, &object.carried)),
+            Writer::OtherMigration | Writer::Foreign => None,
+        });
+        let Some((attempt, carried)) = of_ours else {
+            self.intrude(path, content);
+            return;
+        };
+        let (writer, carried) = (Writer::Imitation(attempt), carried.clone());
+        self.disturbed.insert(path.clone());
+        self.owed.remove(&path);
         self.put(path, Object { content, length: 7, writer, carried });
     }
 

@@ -2,6 +2,7 @@
 
 use whimbrel_core::config::Existing;
 use whimbrel_core::effect::{Effect, Expected, Finish};
+use whimbrel_core::number::AttemptNumber;
 use whimbrel_core::record::Parked;
 use whimbrel_sim::options::Options;
 use whimbrel_sim::world::target::{Carried, Object, Writer};
@@ -44,6 +45,50 @@ fn rule_4_4_foreign_object_is_not_written_over() {
     file(&mut run, "b", 6);
     until_equal(&mut run, "b");
     ends_held(&mut run, "a");
+}
+
+/// The same with the user metadata of ours, of the object that stood there or of another one.
+#[test]
+fn rule_4_4_imitated_object_is_foreign() {
+    for (like, length) in [("a", 5), ("b", 5), ("a", 7)] {
+        let mut run = still(minding());
+        file(&mut run, "a", length);
+        file(&mut run, "b", length);
+        until_settled(&mut run);
+        run.target().imitate(path("a"), &path(like), FOREIGN);
+        file(&mut run, "a", 6);
+        file(&mut run, "b", 6);
+        until_equal(&mut run, "b");
+        ends_held(&mut run, "a");
+    }
+}
+
+/// Neither is it removed when its file goes.
+#[test]
+fn rule_4_4_imitated_object_is_not_removed() {
+    let mut run = still(minding());
+    file(&mut run, "a", 7);
+    until_settled(&mut run);
+    run.target().imitate(path("a"), &path("a"), FOREIGN);
+    delete(&mut run, "a");
+    assert_eq!(run.end(), Ok(Finish::Done));
+    assert_eq!(target_content(&mut run, "a"), Some(FOREIGN));
+}
+
+/// A state that was restored from before the last writes knows neither them nor their numbers.
+#[test]
+fn rule_4_4_newer_write_than_the_ledger_knows_is_ours() {
+    let mut run = still(minding());
+    file(&mut run, "a", 5);
+    let put = held(&mut run, copies("a"));
+    let content = source_content(&mut run, "a").expect("closed");
+    let writer = Writer::Ours(AttemptNumber(1_000));
+    let carried = Carried::mode(0o644);
+    run.target().put(path("a"), Object { content: content + 1, length: 5, writer, carried });
+    answered_late(&mut run, put, 1);
+    until_settled(&mut run);
+    assert_eq!(target_content(&mut run, "a"), Some(content), "written over");
+    ends_equal(run);
 }
 
 /// Somebody writes between the first look at the target and the first write.
@@ -261,9 +306,11 @@ fn rule_4_4_next_run_knows_what_an_older_state_forgot() {
     let mut run = still(minding());
     file(&mut run, "a", 5);
     until_settled(&mut run);
-    let writer = Writer::Ours(whimbrel_core::number::AttemptNumber(1 << 40));
-    let object = Object { content: 77, length: 5, writer, carried: Carried::mode(0o644) };
-    run.target().put(path("d/gone"), object);
+    for number in 2..8 {
+        let writer = Writer::Ours(whimbrel_core::number::AttemptNumber(number));
+        let object = Object { content: number, length: 5, writer, carried: Carried::mode(0o644) };
+        run.target().put(path(&format!("d/gone{number}")), object);
+    }
     run.begin_again();
     ends_equal(run);
 }
