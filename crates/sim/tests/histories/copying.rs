@@ -324,6 +324,20 @@ fn rule_4_1_what_landed_before_a_crash_is_not_copied_again() {
     }
 }
 
+/// A commit marker that landed so is written over in its place: readers never miss it.
+#[test]
+fn rule_7_1_commit_marker_that_landed_before_a_crash_stays() {
+    let mut run = run();
+    file(&mut run, "d/x", 5);
+    file(&mut run, "d/_SUCCESS", 0);
+    let put = held(&mut run, copies("d/_SUCCESS"));
+    run.release(put, Way::Unheard(0));
+    assert!(run.until(|run| run.stands(&path("d/_SUCCESS"))), "it lands");
+    run.die();
+    assert_eq!(run.catch(removes("d/_SUCCESS")), None);
+    ends_equal(run);
+}
+
 /// A large object's PUT may take effect for longer than a small one's: it is waited for as long.
 #[test]
 fn rule_4_2_larger_write_may_land_later() {
