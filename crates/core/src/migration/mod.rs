@@ -382,7 +382,11 @@ impl Migration {
         let Some(lane) = self.taking.first().copied() else { return };
         self.taking.remove(&lane);
         self.drained[lane as usize] = work.is_empty();
-        for item in work {
+        // What waits for a commit marker that is worked on does not mark it once more: three that
+        // wait for each other would never end.
+        let (markers, others): (Vec<_>, Vec<_>) =
+            work.into_iter().partition(|item| self.is_commit_marker(&item.pending.path));
+        for item in markers.into_iter().chain(others) {
             self.begin_work(item);
         }
         self.claims.ended_while_taking.clear();

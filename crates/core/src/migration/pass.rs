@@ -380,13 +380,17 @@ impl Migration {
             self.mark(&path, Reach::Subtree, Lane::Live, context.first, context.last);
             return;
         }
-        if stale || unchanged {
+        if unchanged {
             return;
         }
-        if lookup.pending.contains(&path) {
-            if !file.open {
-                self.mark(&path, Reach::Path, Lane::Live, context.first, context.last);
-            }
+        let pending = lookup.pending.contains(&path);
+        if stale && !pending {
+            // Its own entry may have joined the directory's while it was worked on (rule 9.1).
+            self.mark(&path, Reach::Path, Lane::Live, context.first, context.last);
+        } else if pending && !stale && !file.open {
+            self.mark(&path, Reach::Path, Lane::Live, context.first, context.last);
+        }
+        if stale || pending {
             return;
         }
         let marker = self.is_commit_marker(&path);

@@ -89,13 +89,17 @@ fn rule_10_2_followed_is_what_was_there_an_end_before() {
     let asked = run.now();
     answered_late(&mut run, first, 1);
     let second = held(&mut run, polls);
-    let followed = run.core().progress().followed;
-    assert!(followed < Some(asked), "{followed:?} after the first look");
+    let before = run.core().progress().followed;
+    assert!(before < Some(asked), "{before:?} after the first look");
     answered_late(&mut run, second, 1);
     let third = held(&mut run, polls);
     let followed = run.core().progress().followed;
-    assert!(followed >= Some(asked), "{followed:?} after the second look");
+    assert!(followed > before && followed <= Some(asked), "{followed:?} after the second look");
     answered_late(&mut run, third, 1);
+    let fourth = held(&mut run, polls);
+    let followed = run.core().progress().followed;
+    assert!(followed > Some(asked), "{followed:?} after the third look");
+    answered_late(&mut run, fourth, 1);
     ends_equal(run);
 }
 
