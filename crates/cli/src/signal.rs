@@ -13,6 +13,8 @@ use crate::output::result::{MigrationResult, Outcome};
 pub struct Signals {
     interrupt: Listener,
     terminate: Listener,
+    /// A terminal that is closed; none where whoever called said that it does not matter (`nohup`).
+    hang_up: Option<Listener>,
 }
 
 impl Signals {
@@ -30,16 +32,36 @@ impl Signals {
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
+            hang_up: match is_ignored(SignalKind::hangup()) {
+                true => None,
+                false => Some(listen(SignalKind::hangup())?),
+            },
         })
     }
 
     /// The next one.
     pub async fn next(&mut self) -> Signal {
+        let hang_up = async {
+            match &mut self.hang_up {
+                Some(listener) => listener.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = self.interrupt.recv() => Signal::Interrupt,
             _ = self.terminate.recv() => Signal::Terminate,
+            _ = hang_up => Signal::Terminate,
         }
     }
+}
+
+/// Listening would undo that.
+fn is_ignored(kind: SignalKind) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    let bit = u32::try_from(kind.as_raw_value() - 1).unwrap_or_default();
+    mask.is_some_and(|mask| mask & (1 << bit) != 0)
 }
 
 /// Work that keeps nothing: a signal ends it at once, with a result all the same.

@@ -23,9 +23,13 @@ pub enum Group {
         /// Some of what waits for its turn among the backlog.
         backlog: Vec<RelPath>,
     },
-    /// All that is left is set aside: for a person to decide (then `Guard` or `Foreign`), or
-    /// failed.
-    SetAside(Parked),
+    /// All that is left is set aside.
+    SetAside {
+        /// For a person to decide (then `Guard` or `Foreign`), or failed.
+        reason: Parked,
+        /// One of these.
+        path: RelPath,
+    },
 }
 
 /// An object that is to be removed.

@@ -129,8 +129,8 @@ impl State {
             return Ok(Group::Incomplete { backlog: Vec::new() });
         }
         match self.earlier_version(sql, marker)? {
-            Some(Some(reason)) => return Ok(Group::SetAside(reason)),
-            Some(None) => return Ok(Group::Incomplete { backlog: Vec::new() }),
+            Some((path, Some(reason))) => return Ok(Group::SetAside { reason, path }),
+            Some((_, None)) => return Ok(Group::Incomplete { backlog: Vec::new() }),
             None => {}
         }
         let counts = |entry: &Entry| {
@@ -140,32 +140,36 @@ impl State {
                 && pending.path != *marker
                 && !commit_marker::is_commit_marker(&pending.path)
         };
-        if !self.any_of_group(sql, group, &counts)? {
-            return Ok(Group::Complete);
-        }
-        let any = |reasons: &[Option<Parked>]| {
-            self.any_of_group(sql, group, &|entry| {
-                counts(entry) && reasons.contains(&entry.pending.parked)
-            })
+        let one = |fits: &dyn Fn(Option<Parked>) -> bool| {
+            let found = RefCell::new(None);
+            let any = self.any_of_group(sql, group, &|entry| {
+                let is_one = counts(entry) && fits(entry.pending.parked);
+                if is_one {
+                    found.replace(Some(entry.pending.path.clone()));
+                }
+                is_one
+            })?;
+            Result::Ok(found.into_inner().filter(|_| any))
         };
-        if any(&[None, Some(Parked::Removal)])? {
+        let Some(any) = one(&|_| true)? else { return Ok(Group::Complete) };
+        if one(&|parked| matches!(parked, None | Some(Parked::Removal)))?.is_some() {
             return Ok(Group::Incomplete { backlog: self.backlog_of_group(sql, group, &counts)? });
         }
         for reason in [Parked::Guard, Parked::Foreign] {
-            if any(&[Some(reason)])? {
-                return Ok(Group::SetAside(reason));
+            if let Some(path) = one(&|parked| parked == Some(reason))? {
+                return Ok(Group::SetAside { reason, path });
             }
         }
-        Ok(Group::SetAside(Parked::Failed))
+        Ok(Group::SetAside { reason: Parked::Failed, path: any })
     }
 
-    /// A commit marker that has to come before another one and does not stand yet: why it is set
-    /// aside, if it is.
+    /// A commit marker that has to come before another one and is not settled yet, and why it is
+    /// set aside, if it is.
     fn earlier_version(
         &self,
         sql: &Connection,
         marker: &RelPath,
-    ) -> Result<Option<Option<Parked>>> {
+    ) -> Result<Option<(RelPath, Option<Parked>)>> {
         if self.names.0 == Namespace::Flat || !commit_marker::is_of_table(marker) {
             return Ok(None);
         }
@@ -176,7 +180,7 @@ impl State {
             let stays = pending.lane == Lane::Metadata && self.objects.has(sql, &other)?;
             let counts = !stays && pending.parked != Some(Parked::Open);
             if counts && commit_marker::comes_after(marker, &other) {
-                return Ok(Some(pending.parked));
+                return Ok(Some((other, pending.parked)));
             }
         }
         Ok(None)

@@ -400,6 +400,7 @@ fn a_group_is_incomplete_while_something_of_it_is_pending() {
     let incomplete = |backlog: &[&str]| Group::Incomplete {
         backlog: backlog.iter().map(|path| (*path).into()).collect(),
     };
+    let set_aside = |reason| Group::SetAside { reason, path: "t/x".into() };
     for (changes, group) in [
         (vec![live("t/x", 5)], incomplete(&[])),
         (vec![live("t/x", 6)], Group::Complete),
@@ -408,11 +409,8 @@ fn a_group_is_incomplete_while_something_of_it_is_pending() {
         (vec![live("t", 5)], incomplete(&[])),
         (vec![live("tt/x", 5)], Group::Complete),
         (vec![live("t/x", 5), park("t/x", 5, Parked::Open, None)], Group::Complete),
-        (
-            vec![live("t/x", 5), park("t/x", 5, Parked::Failed, None)],
-            Group::SetAside(Parked::Failed),
-        ),
-        (vec![live("t/x", 5), park("t/x", 5, Parked::Guard, None)], Group::SetAside(Parked::Guard)),
+        (vec![live("t/x", 5), park("t/x", 5, Parked::Failed, None)], set_aside(Parked::Failed)),
+        (vec![live("t/x", 5), park("t/x", 5, Parked::Guard, None)], set_aside(Parked::Guard)),
         (vec![live("t/x", 5), defer("t/x", 5, 0, true)], incomplete(&[])),
         (vec![subtree("", 5)], incomplete(&[""])),
         (vec![children("", 5)], incomplete(&[""])),

@@ -28,7 +28,7 @@ pub async fn run(arguments: DoctorArguments, json: bool) -> Result<u8, CommandEr
     }
     tally.add(&machine::checks(&place.folder, &pair.source, arguments.live));
     tally.add(&source::checks(&pair.source, connection, arguments.live).await);
-    let write = write_options(&arguments.write);
+    let write = write_options(&arguments.write)?;
     tally.add(&target::checks(&pair.target, connection, write).await);
     Ok(tally.finish())
 }

@@ -1,6 +1,6 @@
 //! `whimbrel migrate SOURCE TARGET`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -116,12 +116,12 @@ impl Request {
     }
 
     async fn open_all(&self) -> Result<Begun, CommandError> {
+        let arguments = &self.arguments;
+        let write = write_options(&arguments.write)?;
         let state = self.open_state()?;
         let uploads = state.uploads()?;
-        let arguments = &self.arguments;
         let acl = arguments.write.metadata != whimbrel_core::metadata::MetadataLevel::None;
         let writer = Writer { migration: state.migration(), uploads: &uploads };
-        let write = write_options(&arguments.write);
         let connection = &arguments.connection;
         let source = async {
             let source = open::source(&self.pair.source, connection, acl).await?;
@@ -374,13 +374,23 @@ async fn refuse_without_stream(source: &dyn Source) -> Result<(), CommandError> 
 }
 
 /// The options that go on every write.
-pub fn write_options(arguments: &WriteArguments) -> WriteOptions {
-    WriteOptions {
+///
+/// # Errors
+/// Two tags of one key.
+pub fn write_options(arguments: &WriteArguments) -> Result<WriteOptions, CommandError> {
+    let mut tags = BTreeMap::new();
+    for (key, value) in &arguments.tag {
+        if tags.insert(key.clone(), value.clone()).is_some() {
+            let told = format!("--tag {key}=... stands there twice");
+            return Err(CommandError::usage(told, "give each tag one value"));
+        }
+    }
+    Ok(WriteOptions {
         encryption: arguments.sse.clone(),
         kms_key_id: arguments.sse_kms_key_id.clone(),
         bucket_key: arguments.bucket_key.then_some(true),
         storage_class: arguments.storage_class.clone(),
-        tags: arguments.tag.iter().cloned().collect(),
+        tags,
         acl: arguments.acl.clone(),
-    }
+    })
 }

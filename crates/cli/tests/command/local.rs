@@ -338,6 +338,19 @@ fn live_with_orders_and_a_signal() {
     place.run(&["stop", "live"]).expect(2);
 }
 
+/// A terminal that is closed ends a run as a polite kill does, unless the caller ignores that.
+#[test]
+fn a_hang_up_ends_in_good_order() {
+    let place = Place::new();
+    small_tree(&place);
+    let call = ["migrate", "source", "target", "--live", "--name", "live", "--json"];
+    let child = place.spawn(&call);
+    until("the first copy", || place.path("target/d/e/c").exists());
+    assert!(Command::new("kill").args(["-HUP", &child.id()]).status().unwrap().success());
+    let ended = child.ended().expect(143);
+    assert_eq!(ended.result()["outcome"], "stopped");
+}
+
 #[test]
 fn a_killed_run_resumes() {
     let place = Place::new();

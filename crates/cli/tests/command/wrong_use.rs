@@ -2,7 +2,7 @@
 
 use crate::call::Place;
 
-const CALLS: [&str; 60] = [
+const CALLS: [&str; 61] = [
     "",
     "nothing",
     "migrate",
@@ -25,6 +25,7 @@ const CALLS: [&str; 60] = [
     "migrate source target --directory-markers none",
     "migrate source target --sse none",
     "migrate source target --tag nothing",
+    "migrate source target --tag a=b --tag a=c",
     "migrate source target --include [",
     "migrate source target --exclude /absolute",
     "migrate source target --map nothing",

@@ -161,8 +161,8 @@ impl Migration {
     pub(super) fn grouped(&mut self, path: RelPath, mut claim: Claim, group: Group) {
         let asks = if let Step::Grouping { asks } = claim.step { asks + 1 } else { ASKS_MAX };
         match group {
-            Group::SetAside(reason) if !claim.dirty => {
-                self.set_aside_with_group(path, claim, reason);
+            Group::SetAside { reason, path: other } if !claim.dirty => {
+                self.set_aside_with_group(path, claim, reason, &other);
             }
             Group::Incomplete { backlog } => {
                 for waiting in backlog {
@@ -170,7 +170,7 @@ impl Migration {
                 }
                 self.await_group(path, claim, asks);
             }
-            Group::SetAside(_) => self.await_group(path, claim, asks),
+            Group::SetAside { .. } => self.await_group(path, claim, asks),
             Group::Complete if claim.dirty => self.again(path, claim, 100, false),
             Group::Complete => {
                 claim.step = Step::Begun;
@@ -260,11 +260,20 @@ impl Migration {
 
     /// What it speaks for does not arrive before somebody mends or confirms something: a run that
     /// waited for that would never end.
-    fn set_aside_with_group(&mut self, path: RelPath, claim: Claim, reason: Parked) {
+    fn set_aside_with_group(
+        &mut self,
+        path: RelPath,
+        claim: Claim,
+        reason: Parked,
+        other: &RelPath,
+    ) {
         let failure = Failure {
             side: Side::Source,
             kind: FailureKind::Conflict,
-            message: format!("{path} waits for paths that it speaks for and that are set aside"),
+            message: format!(
+                "{path} waits for paths that it speaks for and that are set aside: {other}, and \
+                 maybe others"
+            ),
             remedy: "mend or exclude the other paths that are named; it follows them".to_owned(),
         };
         self.set_aside_markers.insert(path.clone());
