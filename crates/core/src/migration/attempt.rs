@@ -201,7 +201,10 @@ impl Migration {
         let row = if at == path { &claim.row } else { &claim.marker };
         let before = row.clone();
         let over = claim.attempts.iter().any(|it| it.path == at && self.is_over(it));
-        let landed = standing.as_ref().and_then(|standing| self.landed(standing));
+        let ours = standing
+            .as_ref()
+            .filter(|standing| !self.is_foreign(&claim, &at, before.as_ref(), standing));
+        let landed = ours.and_then(|standing| self.landed(standing));
         let held = self.holds_marker(&claim, &at, standing.as_ref());
         let row = self.settle_doubt(&mut claim, &at, before.clone(), standing);
         if before.is_some() && row != before {

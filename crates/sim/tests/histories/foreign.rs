@@ -75,6 +75,25 @@ fn rule_4_4_imitated_object_is_not_removed() {
     assert_eq!(target_content(&mut run, "a"), Some(FOREIGN));
 }
 
+/// Nor does it tell that the write of which it carries the number is over: that may land yet.
+#[test]
+fn rule_4_4_imitated_object_ends_no_doubt() {
+    let mut run = still(minding());
+    file(&mut run, "a", 5);
+    let put = held(&mut run, copies("a"));
+    let Effect::Copy(job) = &put else { panic!("a copy") };
+    let number = job.attempt;
+    run.release(put, Way::Unheard(4_000));
+    run.die();
+    let (writer, carried) = (Writer::Imitation(number), Carried::mode(0o644));
+    run.target().disturbed.insert(path("a"));
+    run.target().put(path("a"), Object { content: FOREIGN, length: 7, writer, carried });
+    wait(&mut run, 3_000);
+    let attempts = run.ledger().expect("a ledger").attempts().expect("they can be read");
+    assert!(attempts.iter().any(|attempt| attempt.number == number), "{attempts:?}");
+    ends_held(&mut run, "a");
+}
+
 /// A state that was restored from before the last writes knows neither them nor their numbers.
 #[test]
 fn rule_4_4_newer_write_than_the_ledger_knows_is_ours() {
