@@ -75,43 +75,179 @@ fn cargo_deny() -> Result<PathBuf, Box<dyn Error>> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-    use std::path::Path;
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::path::{Path, PathBuf};
 
     use crate::process::workspace;
 
-    /// Names of functions in the Rust files below a folder.
-    fn functions(folder: &Path, found: &mut BTreeSet<String>) {
-        for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
-            let path = entry.path();
-            if path.is_dir() {
-                functions(&path, found);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = std::fs::read_to_string(&path).expect("text");
-                let lines = text.lines().filter_map(|line| line.split_once("fn "));
-                found
-                    .extend(lines.filter_map(|(_, rest)| Some(rest.split_once('(')?.0.to_owned())));
+    /// Where a file stands that a document names, the first that fits.
+    const PLACES: [&str; 3] = ["crates/core/src/migration", "crates", ""];
+    /// Whatever has a name in a Rust file.
+    const KINDS: [&str; 6] = ["fn ", "const ", "struct ", "enum ", "trait ", "pub "];
+
+    /// What documents may name.
+    #[derive(Default)]
+    struct Existing {
+        /// Names that each Rust file declares.
+        files: BTreeMap<PathBuf, BTreeSet<String>>,
+        tests: BTreeSet<String>,
+    }
+
+    impl Existing {
+        fn read() -> Self {
+            let mut existing = Self::default();
+            existing.add_folder(&workspace().join("crates"));
+            existing.add_folder(&workspace().join("xtask/src"));
+            existing
+        }
+
+        fn add_folder(&mut self, folder: &Path) {
+            for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+                let path = entry.path();
+                if path.is_dir() {
+                    self.add_folder(&path);
+                } else if path.extension().is_some_and(|extension| extension == "rs") {
+                    self.add(path);
+                }
             }
         }
+
+        fn add(&mut self, path: PathBuf) {
+            let text = std::fs::read_to_string(&path).expect("text");
+            let code = text.lines().map(str::trim_start).filter(|line| !line.starts_with("//"));
+            let (mut names, mut of_a_test) = (BTreeSet::new(), false);
+            for line in code {
+                of_a_test |= line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+                for (kind, (_, rest)) in
+                    KINDS.iter().filter_map(|kind| Some((kind, line.split_once(kind)?)))
+                {
+                    let end = rest.find(|letter: char| !letter.is_alphanumeric() && letter != '_');
+                    let name = rest[..end.unwrap_or(rest.len())].to_owned();
+                    if *kind == "fn " && std::mem::take(&mut of_a_test) {
+                        self.tests.insert(name.clone());
+                    }
+                    names.insert(name);
+                }
+            }
+            self.files.insert(path, names);
+        }
+
+        fn declares(&self, name: &str) -> bool {
+            self.files.values().any(|names| names.contains(name))
+        }
+
+        /// What is not there of the words of a cell: files, names that the file before them
+        /// declares, and names that stand alone.
+        fn lacks(&self, cell: &str) -> Vec<String> {
+            let (mut lost, mut file) = (Vec::new(), None);
+            for word in words(cell) {
+                let name = word.rsplit("::").next().unwrap_or(word);
+                let there = if word.contains(['.', '/']) {
+                    let mut places = PLACES.iter().map(|it| workspace().join(it).join(word));
+                    file = places.find(|path| path.exists());
+                    file.is_some()
+                } else {
+                    match &file {
+                        Some(file) => self.files.get(file).is_some_and(|it| it.contains(name)),
+                        None => self.declares(name),
+                    }
+                };
+                if !there {
+                    lost.push(word.to_owned());
+                }
+            }
+            lost
+        }
+
+        /// What is wrong with the promises of a document: each row has a number, the promise, the
+        /// code that keeps it, the oracle and the tests; rows of other tables begin with a name.
+        fn wrong_promises(&self, document: &str) -> Vec<String> {
+            let gaps = document.split_once("\n## Gaps").map_or("", |(_, gaps)| gaps);
+            let named = |number: &str| {
+                gaps.split(|letter: char| !letter.is_alphanumeric()).any(|word| word == number)
+            };
+            let (mut wrong, mut last) = (Vec::new(), 0);
+            for line in document.lines().filter(|line| line.starts_with("| ")) {
+                let cells: Vec<&str> = line.trim_matches(['|', ' ']).split(" | ").collect();
+                let number = cells[0].strip_prefix('G').and_then(|it| it.parse::<u32>().ok());
+                let (Some(number), [head, _, code, oracle, tests]) = (number, cells.as_slice())
+                else {
+                    wrong.extend(self.lacks(cells[0]));
+                    continue;
+                };
+                last += 1;
+                if number != last {
+                    wrong.push(format!("{head} stands where G{last} belongs"));
+                }
+                wrong.extend([code, oracle].into_iter().flat_map(|cell| self.lacks(cell)));
+                let no_test = words(tests).filter(|word| !self.tests.contains(*word));
+                wrong.extend(no_test.map(str::to_owned));
+                if words(code).next().is_none() {
+                    wrong.push(format!("{head} names no code"));
+                }
+                let bare = [oracle, tests].into_iter().any(|cell| words(cell).next().is_none());
+                if bare && !named(head) {
+                    wrong.push(format!("{head} lacks an oracle or a test and is no gap"));
+                }
+            }
+            if last == 0 {
+                wrong.push("no promise stands there".to_owned());
+            }
+            wrong
+        }
+    }
+
+    /// What stands in backticks.
+    fn words(text: &str) -> impl Iterator<Item = &str> {
+        text.split('`').skip(1).step_by(2)
+    }
+
+    fn document(name: &str) -> String {
+        std::fs::read_to_string(workspace().join("docs").join(name)).expect("text")
     }
 
     /// Words in backticks that can only be names of tests.
     fn named(document: &str) -> BTreeSet<String> {
-        let text = std::fs::read_to_string(workspace().join("docs").join(document)).expect("text");
-        let words = text.split('`').skip(1).step_by(2);
         let word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-        words.filter(|it| it.contains('_') && it.bytes().all(word)).map(str::to_owned).collect()
+        let names = words(document).filter(|it| it.contains('_') && it.bytes().all(word));
+        names.map(str::to_owned).collect()
     }
 
     #[test]
     fn documents_and_tests_name_each_other() {
-        let mut existing = BTreeSet::new();
-        functions(&workspace().join("crates"), &mut existing);
-        let (rules, races) = (named("rules.md"), named("races.md"));
-        let lost: Vec<_> = rules.union(&races).filter(|name| !existing.contains(*name)).collect();
+        let existing = Existing::read();
+        let (rules, races) = (named(&document("rules.md")), named(&document("races.md")));
+        let lost: Vec<_> = rules.union(&races).filter(|it| !existing.tests.contains(*it)).collect();
         assert!(lost.is_empty(), "no such tests: {lost:?}");
-        let numbered = existing.iter().filter(|name| name.starts_with("rule_"));
+        let numbered = existing.tests.iter().filter(|name| name.starts_with("rule_"));
         let silent: Vec<_> = numbered.filter(|name| !rules.contains(*name)).collect();
         assert!(silent.is_empty(), "not in rules.md: {silent:?}");
+        let guarantees = document("guarantees.md");
+        let mut wrong = existing.wrong_promises(&guarantees);
+        wrong.extend(named(&guarantees).into_iter().filter(|it| !existing.declares(it)));
+        let files = words(&guarantees).filter(|it| it.ends_with(".rs") || it.ends_with(".jsonl"));
+        wrong.extend(files.flat_map(|it| existing.lacks(&format!("`{it}`"))));
+        assert!(wrong.is_empty(), "guarantees.md: {wrong:?}");
+    }
+
+    #[test]
+    fn a_promise_that_names_what_is_not_there_is_told() {
+        let existing = Existing::read();
+        let test = "`a_promise_that_names_what_is_not_there_is_told`";
+        let told = |code: &str, oracle: &str, tests: &str, gaps: &str| {
+            let row = format!("| G1 | a promise of `anything` | {code} | {oracle} | {tests} |");
+            existing.wrong_promises(&format!("{row}\n\n## Gaps\n{gaps}\n"))
+        };
+        let code = "`xtask/src/test.rs`: `wrong_promises`";
+        assert_eq!(told(code, "`lacks`", test, ""), Vec::<String>::new());
+        assert_eq!(told(code, "none", test, "- G1: why"), Vec::<String>::new());
+        let wrong = "G1 lacks an oracle or a test and is no gap";
+        assert_eq!(told(code, "none", test, "- G11: why"), [wrong]);
+        assert_eq!(told("`xtask/src/gone.rs`", "`lacks`", test, ""), ["xtask/src/gone.rs"]);
+        assert_eq!(told("`xtask/src/main.rs`: `lacks`", "`lacks`", test, ""), ["lacks"]);
+        assert_eq!(told(code, "`no_oracle`", test, ""), ["no_oracle"]);
+        assert_eq!(told(code, "`lacks`", "`wrong_promises`", ""), ["wrong_promises"]);
+        let second = existing.wrong_promises(&format!("| G2 | it | {code} | `lacks` | {test} |"));
+        assert_eq!(second, ["G2 stands where G1 belongs"]);
     }
 }
