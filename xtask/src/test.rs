@@ -227,6 +227,7 @@ mod tests {
         wrong.extend(named(&guarantees).into_iter().filter(|it| !existing.declares(it)));
         let files = words(&guarantees).filter(|it| it.ends_with(".rs") || it.ends_with(".jsonl"));
         wrong.extend(files.flat_map(|it| existing.lacks(&format!("`{it}`"))));
+        let wrong: BTreeSet<_> = wrong.into_iter().collect();
         assert!(wrong.is_empty(), "guarantees.md: {wrong:?}");
     }
 
