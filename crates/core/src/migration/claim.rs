@@ -185,6 +185,18 @@ impl Claims {
     }
 
     /// The claims at and under a path.
+    pub(super) fn under<'a>(
+        &'a self,
+        path: &'a RelPath,
+    ) -> impl Iterator<Item = (&'a RelPath, &'a Claim)> {
+        let prefix = path.as_bytes();
+        self.held
+            .range(path.clone()..)
+            .take_while(move |(held, _)| held.as_bytes().starts_with(prefix))
+            .filter(move |(held, _)| path.contains(held))
+    }
+
+    /// The same, to be changed.
     pub(super) fn under_mut<'a>(
         &'a mut self,
         path: &'a RelPath,

@@ -172,11 +172,22 @@ impl Migration {
             }
             Group::SetAside { .. } => self.await_group(path, claim, asks),
             Group::Complete if claim.dirty => self.again(path, claim, 100, false),
+            Group::Complete if self.is_written_over(&path) => self.await_group(path, claim, asks),
             Group::Complete => {
                 claim.step = Step::Begun;
                 self.bring(path, claim);
             }
         }
+    }
+
+    /// A file that the marker speaks for, and that stands, is worked on. A listing may have shown it
+    /// as a later job wrote it, though the stream did not tell yet that the marker is gone; and what
+    /// that work was joined with lacks the marker.
+    fn is_written_over(&self, marker: &RelPath) -> bool {
+        let Some(group) = commit_marker::group(marker) else { return false };
+        self.claims
+            .under(&group)
+            .any(|(path, claim)| claim.row.is_some() && !self.is_commit_marker(path))
     }
 
     /// A commit marker is about to be written.

@@ -288,6 +288,25 @@ fn rule_7_1_success_is_removed_first() {
     ends_equal(run);
 }
 
+/// A file that the sign speaks for is on its way to be written over by what came later, and was
+/// joined with what stood before the sign: that waits. On real systems a listing had shown the files
+/// of the next job, and the sign of the last one came to stand over them.
+#[test]
+fn rule_7_1_success_waits_for_what_is_written_over_its_files() {
+    let mut run = run();
+    job(&mut run);
+    until_settled(&mut run);
+    delete(&mut run, "out/_SUCCESS");
+    until_settled(&mut run);
+    file(&mut run, "out/_SUCCESS", 5);
+    let look = held(&mut run, examines("out/_SUCCESS"));
+    file(&mut run, "out/part-0", 6);
+    let copy = run.catch_while_holding(look, 5_000, copies("out/part-0")).expect("it is copied");
+    let early = run.catch_while_holding(copy, 3_000, copies("out/_SUCCESS"));
+    assert!(early.is_none(), "one of its files is not as it says");
+    ends_equal(run);
+}
+
 /// A removal without an answer lands late and takes the file that was made anew: the new sign
 /// waits until it cannot land any more, and then for the repair.
 #[test]
