@@ -10,6 +10,7 @@ mod bare_directory;
 mod clock;
 mod control;
 mod counts;
+mod coverage;
 mod covered;
 mod driver;
 mod errand;

@@ -24,6 +24,7 @@ use crate::bare_directory::Directories;
 use crate::clock::Clock;
 use crate::control::{Orders, Socket};
 use crate::counts::Counts;
+use crate::coverage;
 use crate::driver::Driver;
 use crate::error::EngineError;
 use crate::followed::Followed;
@@ -133,6 +134,7 @@ pub async fn run(setup: Setup, orders: Orders) -> Result<RunResult, EngineError>
     let folder = state.folder().to_owned();
     let (mut ledger, migration) = state.settle()?;
     let meta = begun(&mut ledger, stream.as_deref()).await?;
+    let meta = coverage::begun(&mut ledger, meta, &scope, &config)?;
     let options = TransferOptions {
         metadata: config.metadata,
         part_bytes,

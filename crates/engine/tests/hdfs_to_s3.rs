@@ -149,3 +149,26 @@ async fn hundred_files_and_what_happens_to_them_meanwhile() {
     let read = ground.hadoop.stats().unwrap().bytes_read - before;
     assert!(read < 1_000_000, "{read} bytes were read for five and an owner");
 }
+
+/// What an earlier scope had left out was never listed by a run that followed the stream on, and no
+/// event named it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wider_scope_is_scanned_though_the_stream_was_followed() {
+    let ground = Ground::start();
+    for name in ["a/one", "x/two"] {
+        ground.hadoop.write(&format!("/data/{name}"), name).unwrap();
+    }
+    let rules = ScopeRules { excludes: vec!["x".into()], ..ScopeRules::default() };
+    for scope in [Scope::new(&rules).unwrap(), Scope::everything()] {
+        let setup = Setup { scope, ..ground.setup(quiet_after(1_000)).await };
+        let (_control, orders) = Control::channel();
+        let result = finished(tokio::spawn(async { run(setup, orders).await.unwrap() })).await;
+        assert_eq!(result.outcome(), Outcome::Equal, "{result:?}");
+        assert_eq!(result.progress.run.gaps, 0, "{result:?}");
+        if result.progress.counters.files_copied == 2 {
+            ground.assert_equal(&result).await;
+            return;
+        }
+    }
+    panic!("the excluded file was never copied");
+}

@@ -69,17 +69,12 @@ impl Migration {
         }
     }
 
-    /// Without a stream a finished scan says nothing about now; an unfinished one is gone on with.
+    /// Without a stream no listing of an earlier run says anything about now, not even one of a scan
+    /// that it left unfinished: everything is listed again, and what did not change is not copied.
     fn begin_scan_as_listed(&mut self) {
-        let goes_on = self.scan_begun && !self.scanned && self.stream.applied.is_none();
         self.stream.applied = None;
         self.stream.saved = None;
-        if goes_on {
-            self.file_keys_matter = true;
-            self.run();
-        } else {
-            self.begin_scan(TxId(0));
-        }
+        self.begin_scan(TxId(0));
     }
 
     fn begin_scan(&mut self, position: TxId) {
