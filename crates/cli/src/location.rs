@@ -167,6 +167,9 @@ fn check_authority(authority: &str) -> Result<(), String> {
             if host.parse::<std::net::Ipv6Addr>().is_err() {
                 return Err(format!("[{host}] is no IPv6 address"));
             }
+            if !rest.is_empty() && !rest.starts_with(':') {
+                return Err(format!("{authority:?} names no NameNode; {FORMS}"));
+            }
             ("", rest.strip_prefix(':'))
         }
         None => match authority.split_once(':') {
@@ -256,6 +259,7 @@ mod tests {
             "hdfs://me@nn:8020/a",
             "hdfs://:8020/a",
             "hdfs://[::x]:8020/a",
+            "hdfs://[::1]8020/a",
             "hdfs://nn/a/../b",
             "s3://",
             "s3:///p",

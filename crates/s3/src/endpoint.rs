@@ -39,6 +39,9 @@ impl Endpoint {
         if rest.contains(['?', '#', '@', ' ']) {
             return Err(wrong("only scheme, host, port and path are allowed"));
         }
+        if !rest.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(wrong("it has characters that no URL has"));
+        }
         let (authority, path) = rest.split_once('/').map_or((rest, ""), |(a, p)| (a, p));
         let (host, port) = split_authority(authority).ok_or_else(|| wrong("the port is wrong"))?;
         if host.is_empty() {
@@ -171,6 +174,14 @@ mod tests {
         assert_eq!(parse("http://[::1]").host_and_port(), "[::1]:80");
         for wrong in ["localhost:9000", "ftp://h", "http://", "http://h:x", "http://u:p@h", "h"] {
             assert!(Endpoint::parse(wrong, "endpoint").is_err(), "{wrong}");
+        }
+    }
+
+    /// A line break in a proxy's host came to stand in the request for the tunnel.
+    #[test]
+    fn an_endpoint_has_nothing_that_a_header_cannot_carry() {
+        for wrong in ["http://h\u{5}", "http://h\r\nX: y", "http://h/a\tb", "http://\u{e9}"] {
+            assert!(Endpoint::parse(wrong, "endpoint").is_err(), "{wrong:?}");
         }
     }
 

@@ -76,7 +76,10 @@ pub fn encode(stamp: &Stamp) -> BTreeMap<String, String> {
 /// Reads what [`encode`] wrote, and what rclone writes (`mtime`). Values that nobody can have
 /// written so are taken for missing: user metadata is anybody's.
 pub fn decode(fields: &BTreeMap<String, String>) -> Stamped {
-    let text = |name: &str| fields.get(name).and_then(|value| unescaped(value));
+    // Empty is what is never written.
+    let text = |name: &str| {
+        fields.get(name).and_then(|value| unescaped(value)).filter(|text| !text.is_empty())
+    };
     let mode = fields.get(MODE).and_then(|value| u32::from_str_radix(value, 8).ok());
     let modified_ns = fields.get(MTIME).and_then(|value| nanoseconds(value));
     let (owner, group, acl) = (text(OWNER), text(GROUP), text(ACL));

@@ -242,6 +242,11 @@ fn expand(text: &str) -> Result<Vec<String>, String> {
     if done.iter().any(String::is_empty) {
         return Err("has an empty alternative; write ** for everything".to_owned());
     }
+    if done.iter().any(|one| one.starts_with('/')) {
+        return Err("has an alternative that begins with /, and no path does; leave the / \
+                    out, or give two globs"
+            .to_owned());
+    }
     done.sort();
     done.dedup();
     Ok(done)

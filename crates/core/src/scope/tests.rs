@@ -183,6 +183,16 @@ fn what_is_refused() {
     assert!(Scope::new(&component).is_err());
 }
 
+/// Such an alternative was taken and never met: what was to be left out was copied.
+#[test]
+fn no_alternative_begins_with_a_slash() {
+    for glob in ["{/a,b}", "{a,{/b,c}}/d", "{,a}/b"] {
+        let rules = ScopeRules { excludes: vec![glob.to_owned()], ..ScopeRules::default() };
+        let error = Scope::new(&rules).unwrap_err();
+        assert!(error.reason.contains("begins with /"), "{glob}: {error}");
+    }
+}
+
 /// Tried glob by glob on every split: the plain meaning, exponential and short.
 fn plain_match(glob: &[u8], path: &[u8]) -> bool {
     match glob.first() {

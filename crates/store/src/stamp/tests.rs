@@ -66,6 +66,16 @@ fn strangers_metadata_is_no_metadata() {
     assert_eq!(decode(&broken.into()), Stamped::default());
 }
 
+/// An empty ACL stood for one that differs from none.
+#[test]
+fn an_empty_value_is_none() {
+    let fields = [(OWNER, "etl"), (ACL, ""), (GROUP, ""), (MIGRATION, "")];
+    let fields = fields.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let read = decode(&fields);
+    let expected = Metadata { owner: "etl".to_owned(), ..Metadata::default() };
+    assert_eq!((read.migration, read.metadata), (None, Some(expected)));
+}
+
 #[test]
 fn rule_11_2_too_long_metadata_becomes_digests() {
     let mut metadata = sample();
