@@ -2,7 +2,7 @@
 //! the checker that shares no code with Whimbrel. What was measured is appended to
 //! `docs/acceptance`.
 
-mod book;
+pub(crate) mod book;
 mod churn;
 mod equal;
 mod ground;

@@ -3,6 +3,7 @@
 mod acceptance;
 mod conformance;
 mod demo;
+mod fuzz;
 mod interrupt;
 mod local_tree;
 mod process;
@@ -31,6 +32,8 @@ enum Chore {
     Conformance,
     /// Simulated histories: the real core and ledger in a hostile world.
     Sim(sim::Sim),
+    /// Mutated bytes against everything that parses, guided by coverage; needs a C++ compiler.
+    Fuzz(fuzz::Fuzz),
     /// Real systems to try things on: a Hadoop cluster and S3 servers.
     #[command(subcommand)]
     Testbed(testbed::Testbed),
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Chore::Test(options) => test::test(&options),
         Chore::Conformance => conformance::conformance(),
         Chore::Sim(options) => sim::sim(&options),
+        Chore::Fuzz(options) => fuzz::fuzz(&options),
         Chore::Testbed(command) => testbed::run(&command),
     };
     match done {

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use clap::parser::ValueSource;
-use clap::{ArgMatches, CommandFactory, FromArgMatches};
+use clap::{CommandFactory, FromArgMatches};
 
 use crate::arguments::Cli;
 use crate::exit::CommandError;
@@ -39,7 +39,12 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Cli, ParseError> {
     let Some(file) = file else {
         return Cli::from_arg_matches(&matches).map_err(ParseError::Clap);
     };
-    let flags = flags(&file, name, chosen).map_err(ParseError::Config)?;
+    let given = |option: &str| {
+        chosen.value_source(&option.replace('-', "_")) == Some(ValueSource::CommandLine)
+    };
+    let text = read(&file).map_err(ParseError::Config)?;
+    let flags =
+        flags(&text, name, given).map_err(|reason| ParseError::Config(wrong(&file, &reason)))?;
     let mut joined = arguments;
     let at = joined.iter().position(|argument| argument == "--").unwrap_or(joined.len());
     joined.splice(at..at, flags);
@@ -51,24 +56,25 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Cli, ParseError> {
     Cli::from_arg_matches(&matches).map_err(ParseError::Clap)
 }
 
-/// The flags that the file stands for, those left out that the command line gives itself.
-fn flags(file: &Path, name: &str, given: &ArgMatches) -> Result<Vec<OsString>, CommandError> {
-    let text = read(file)?;
+/// The flags that a file stands for, those left out that are given otherwise.
+pub(crate) fn flags(
+    text: &str,
+    name: &str,
+    given: impl Fn(&str) -> bool,
+) -> Result<Vec<OsString>, String> {
     let table: toml::Table =
-        text.parse().map_err(|error: toml::de::Error| wrong(file, error.to_string().trim_end()))?;
+        text.parse().map_err(|error: toml::de::Error| error.to_string().trim_end().to_owned())?;
     let (known, of_command) = (options(&COMMANDS), options(&[name]));
     let mut flags = Vec::new();
     for (key, value) in &table {
         if !known.contains(key) {
             let hint = known.iter().find(|option| option.replace('-', "_") == *key);
             let hint = hint.map(|option| format!("; write {option}")).unwrap_or_default();
-            return Err(wrong(file, &format!("there is no option {key:?}{hint}")));
+            return Err(format!("there is no option {key:?}{hint}"));
         }
-        let given_by_hand =
-            || given.value_source(&key.replace('-', "_")) == Some(ValueSource::CommandLine);
         let mut stands_for = Vec::new();
-        add(&mut stands_for, key, value).map_err(|reason| wrong(file, &reason))?;
-        if of_command.contains(key) && !given_by_hand() {
+        add(&mut stands_for, key, value)?;
+        if of_command.contains(key) && !given(key) {
             flags.append(&mut stands_for);
         }
     }

@@ -17,10 +17,13 @@ use whimbrel_engine::State;
 
 use crate::arguments::{AddressingArgument, ConnectionArguments, MigrateArguments, ScopeArguments};
 use crate::exit::CommandError;
+use crate::seal::{FIELD, Seal, seal_of, sealed};
 
 const CALL: &str = "call.json";
 const RESULT: &str = "result.json";
-const VERSION: u32 = 1;
+/// Since version 2 a call carries a checksum.
+const VERSION: u32 = 2;
+const DAMAGED: &str = "its checksum does not hold";
 
 /// The call that a migration was last started with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,8 +134,7 @@ impl Call {
     /// # Errors
     /// The folder cannot be written.
     pub fn write(&self, folder: &Path) -> Result<(), CommandError> {
-        let text = serde_json::to_string_pretty(self).unwrap_or_default();
-        write(folder, CALL, &text)
+        write(folder, CALL, &self.encode())
     }
 
     /// What stands in the state folder; `None` if nothing does.
@@ -148,11 +150,29 @@ impl Call {
                  with its SOURCE and TARGET",
             )
         };
-        let call: Self = serde_json::from_slice(&text).map_err(|error| told(error.to_string()))?;
-        if call.version > VERSION {
-            return Err(told(format!("it is of version {}", call.version)));
+        Self::decode(&text).map(Some).map_err(told)
+    }
+
+    /// As it stands in the file.
+    pub fn encode(&self) -> String {
+        sealed(&serde_json::to_string_pretty(self).unwrap_or_default())
+    }
+
+    /// Reads what [`Call::encode`] wrote.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn decode(text: &[u8]) -> Result<Self, String> {
+        let seal = seal_of(text);
+        if seal == Seal::Broken {
+            return Err(DAMAGED.to_owned());
         }
-        Ok(Some(call))
+        let call: Self = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        match (call.version, seal) {
+            (1, _) | (VERSION, Seal::Holds) => Ok(call),
+            (VERSION, Seal::Broken | Seal::Missing) => Err(DAMAGED.to_owned()),
+            (other, _) => Err(format!("it is of version {other}")),
+        }
     }
 }
 
@@ -192,7 +212,7 @@ pub fn refuse_what_lost_its_state(folder: &Path) -> Result<(), CommandError> {
 /// # Errors
 /// The folder cannot be written.
 pub fn write_result(folder: &Path, fields: &Map<String, Value>) -> Result<(), CommandError> {
-    write(folder, RESULT, &Value::Object(fields.clone()).to_string())
+    write(folder, RESULT, &encode_result(fields))
 }
 
 /// Forgets how the last run ended: another begins.
@@ -229,16 +249,35 @@ pub enum LastResult {
 /// The folder cannot be read.
 pub fn read_result(folder: &Path) -> Result<LastResult, CommandError> {
     let Some(text) = read(folder, RESULT)? else { return Ok(LastResult::None) };
-    Ok(match serde_json::from_slice(&text) {
+    Ok(match decode_result(&text) {
         Ok(result) => LastResult::Told(result),
-        Err(error) => LastResult::Unreadable {
+        Err(reason) => LastResult::Unreadable {
             message: format!(
-                "how the last run ended is not known: {} cannot be understood ({error}); the next \
+                "how the last run ended is not known: {} cannot be understood ({reason}); the next \
                  run writes it anew, and nothing else depends on it",
                 folder.join(RESULT).display()
             ),
         },
     })
+}
+
+/// How a run ended, as it stands in the file.
+pub fn encode_result(fields: &Map<String, Value>) -> String {
+    sealed(&Value::Object(fields.clone()).to_string())
+}
+
+/// Reads what [`encode_result`] wrote.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn decode_result(text: &[u8]) -> Result<Map<String, Value>, String> {
+    let mut fields: Map<String, Value> =
+        serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    if seal_of(text) != Seal::Holds {
+        return Err(DAMAGED.to_owned());
+    }
+    fields.remove(FIELD);
+    Ok(fields)
 }
 
 /// Through a second name, so that a crash leaves the old or the new text.
@@ -307,9 +346,49 @@ mod tests {
     fn a_newer_or_broken_call_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let call = call("/a".as_ref(), &[]);
-        Call { version: 2, ..call }.write(folder.path()).unwrap();
+        Call { version: VERSION + 1, ..call }.write(folder.path()).unwrap();
         assert!(Call::read(folder.path()).is_err());
         std::fs::write(folder.path().join(CALL), "{").unwrap();
         assert!(Call::read(folder.path()).is_err());
+    }
+
+    /// A turned bit in a URL had `verify NAME` compare something else, without a word.
+    #[test]
+    fn a_turned_bit_in_a_kept_call_is_found() {
+        let call = call("/a".as_ref(), &["--exclude", "x"]);
+        let text = call.encode();
+        for bit in 0..text.len() * 8 {
+            let mut damaged = text.clone().into_bytes();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            let read = Call::decode(&damaged);
+            assert!(read.is_err() || read.as_ref() == Ok(&call), "bit {bit}: {read:?}");
+        }
+    }
+
+    #[test]
+    fn a_call_of_the_first_version_is_read() {
+        let call = Call { version: 1, ..call("/a".as_ref(), &[]) };
+        let text = serde_json::to_string_pretty(&call).unwrap();
+        assert_eq!(Call::decode(text.as_bytes()), Ok(call.clone()));
+        let text = serde_json::to_string_pretty(&Call { version: VERSION, ..call }).unwrap();
+        assert!(Call::decode(text.as_bytes()).is_err(), "it lost its checksum");
+    }
+
+    /// A turned bit in a number had `status` tell another one.
+    #[test]
+    fn a_turned_bit_in_a_kept_result_is_found() {
+        let fields: Map<String, Value> =
+            [("outcome", "equal".into()), ("failures", 10.into()), ("lag_seconds", 0.1.into())]
+                .map(|(name, value): (&str, Value)| (name.to_owned(), value))
+                .into_iter()
+                .collect();
+        let text = encode_result(&fields);
+        assert_eq!(decode_result(text.as_bytes()), Ok(fields.clone()));
+        for bit in 0..text.len() * 8 {
+            let mut damaged = text.clone().into_bytes();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            let read = decode_result(&damaged);
+            assert!(read.is_err() || read.as_ref() == Ok(&fields), "bit {bit}: {read:?}");
+        }
     }
 }

@@ -122,7 +122,7 @@ pub fn register(place: &StatePlace) {
 }
 
 /// Readable, the same for the same two locations, different for others.
-fn derived_name(source: &Location, target: &Location) -> String {
+pub(crate) fn derived_name(source: &Location, target: &Location) -> String {
     let (source, target) = (source.url(), target.url());
     let mut both = source.as_bytes().to_vec();
     both.push(0);
@@ -152,7 +152,7 @@ fn slug(url: &str) -> String {
     slug[from..].trim_matches('-').to_owned()
 }
 
-fn check(name: &str) -> Result<(), CommandError> {
+pub(crate) fn check(name: &str) -> Result<(), CommandError> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
     if !name.is_empty()
         && name.len() <= NAME_BYTES_MAX

@@ -215,7 +215,7 @@ fn list(value: &str) -> impl Iterator<Item = &str> {
     value.split(',').map(str::trim).filter(|item| !item.is_empty())
 }
 
-fn host_and_port(address: &str) -> Result<(String, u16), Error> {
+pub(crate) fn host_and_port(address: &str) -> Result<(String, u16), Error> {
     let refused = || Error::Configuration {
         message: format!("{address} is neither host:port nor a configured nameservice"),
     };

@@ -92,7 +92,7 @@ impl Head {
 
 impl EditsBatch {
     /// The middle of the longest run of transactions without events, if a segment fits into it.
-    fn widest_silence(&self) -> Option<u64> {
+    pub(crate) fn widest_silence(&self) -> Option<u64> {
         let last = self.last_txid?;
         let mut before = self.asked_txid;
         let mut widest = (0, 0);
@@ -106,7 +106,7 @@ impl EditsBatch {
     }
 
     /// Leaves only what came before a transaction.
-    fn end_before(&mut self, txid: u64) {
+    pub(crate) fn end_before(&mut self, txid: u64) {
         self.batches.retain(|batch| batch.txid < txid);
         self.last_txid = txid.checked_sub(1).filter(|last| *last >= self.asked_txid);
     }

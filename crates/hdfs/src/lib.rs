@@ -40,6 +40,9 @@ mod datanode;
 mod edits;
 mod error;
 mod event;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod namespace;
 mod pinned;
 mod proto;

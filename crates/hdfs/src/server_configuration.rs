@@ -59,7 +59,7 @@ async fn get(address: &str, path: &str) -> Result<Vec<u8>, Error> {
     Ok(answer)
 }
 
-fn body<'a>(answer: &'a [u8], address: &str) -> Result<&'a str, Error> {
+pub(crate) fn body<'a>(answer: &'a [u8], address: &str) -> Result<&'a str, Error> {
     let text = std::str::from_utf8(answer)
         .map_err(|_| Error::invalid_reply(address, "an answer that is not UTF-8"))?;
     let (head, body) = text

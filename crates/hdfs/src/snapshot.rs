@@ -76,7 +76,7 @@ impl Client {
 }
 
 impl SnapshotDifferencePage {
-    fn from_proto(listing: proto::SnapshotDifferenceListing) -> Self {
+    pub(crate) fn from_proto(listing: proto::SnapshotDifferenceListing) -> Self {
         let entries = |list: Vec<proto::SnapshotDifferenceEntry>| {
             list.into_iter().map(SnapshotDifferenceEntry::from_proto).collect()
         };

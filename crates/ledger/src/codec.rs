@@ -41,6 +41,12 @@ pub(crate) fn is_of(kind: Kind, record: &[u8]) -> bool {
         .is_some_and(|(sum, body)| u32::from_le_bytes(*sum) == checksum(kind, body))
 }
 
+/// The record whose body this is.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn sealed(kind: Kind, body: &[u8]) -> Vec<u8> {
+    [&checksum(kind, body).to_le_bytes(), body].concat()
+}
+
 /// The value of a record, if its checksum holds.
 pub(crate) fn decode<T: DeserializeOwned>(kind: Kind, record: &[u8]) -> Result<T> {
     let Some((sum, body)) = record.split_first_chunk::<SUM_BYTES>() else {

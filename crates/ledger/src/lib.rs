@@ -51,6 +51,9 @@ mod directory_record;
 mod error;
 mod folder;
 mod found;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hint;
 mod join;
 mod key;

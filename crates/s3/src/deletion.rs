@@ -134,7 +134,7 @@ pub fn fits_xml(key: &str) -> bool {
 }
 
 /// Results by position. A server may answer in any order, so they are found by key and version.
-fn results(
+pub(crate) fn results(
     deletions: &[Deletion],
     reply: &Element,
 ) -> Vec<std::result::Result<(), DeletionFailure>> {

@@ -74,6 +74,9 @@ mod encoding;
 mod endpoint;
 mod environment;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod listing;
 mod multipart;
 mod object;

@@ -113,7 +113,7 @@ pub(crate) fn text<'a>(key: &'a [u8], what: &str) -> Result<&'a str> {
         .map_err(|_| Error::Invalid { what: what.to_owned(), reason: "it is not UTF-8".to_owned() })
 }
 
-fn page(document: &Element) -> std::result::Result<ListPage, String> {
+pub(crate) fn page(document: &Element) -> std::result::Result<ListPage, String> {
     if document.name != "ListBucketResult" {
         return Err(format!("its element is {:?}", document.name));
     }

@@ -292,7 +292,7 @@ fn is_truncated(document: &Element) -> bool {
     document.text_of("IsTruncated") == Some("true")
 }
 
-fn part_page(document: &Element) -> std::result::Result<PartPage, String> {
+pub(crate) fn part_page(document: &Element) -> std::result::Result<PartPage, String> {
     if document.name != "ListPartsResult" {
         return Err(format!("its element is {:?}", document.name));
     }
@@ -315,7 +315,7 @@ fn part_page(document: &Element) -> std::result::Result<PartPage, String> {
     Ok(PartPage { parts: parts?, continuation })
 }
 
-fn upload_page(document: &Element) -> std::result::Result<UploadPage, String> {
+pub(crate) fn upload_page(document: &Element) -> std::result::Result<UploadPage, String> {
     if document.name != "ListMultipartUploadsResult" {
         return Err(format!("its element is {:?}", document.name));
     }

@@ -94,11 +94,14 @@ fn path_of(environment: &Environment, variable: &str, name: &str) -> Option<Path
 async fn read(path: Option<PathBuf>) -> Result<Ini> {
     let Some(path) = path else { return Ok(Ini::new()) };
     let Ok(text) = tokio::fs::read_to_string(&path).await else { return Ok(Ini::new()) };
+    parsed(&text)
+        .map_err(|reason| Error::Configuration { setting: path.display().to_string(), reason })
+}
+
+/// The sections of a file.
+pub(crate) fn parsed(text: &str) -> std::result::Result<Ini, String> {
     let option = ParseOption { enabled_escape: false, ..ParseOption::default() };
-    Ini::load_from_str_opt(&flattened(&text), option).map_err(|error| Error::Configuration {
-        setting: path.display().to_string(),
-        reason: error.to_string(),
-    })
+    Ini::load_from_str_opt(&flattened(text), option).map_err(|error| error.to_string())
 }
 
 /// Nested settings (`s3 =` with indented lines below it) become `s3.name = value`.

@@ -41,7 +41,7 @@ impl Proxy {
 
     /// Reads `[http[s]://][user[:password]@]host[:port]`. No error repeats the URL: it may hold a
     /// password.
-    fn parse(url: &str, variable: &'static str) -> Result<Self> {
+    pub(crate) fn parse(url: &str, variable: &'static str) -> Result<Self> {
         let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
         let (user, host) = match rest.rsplit_once('@') {
             Some((user, host)) => (Some(user), host),

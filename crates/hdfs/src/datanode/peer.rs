@@ -155,7 +155,7 @@ pub(crate) fn base_header(file: &PinnedFile, block: &Block) -> proto::BaseHeader
 }
 
 /// A complete varint of at most five bytes: its value and its length.
-fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
+pub(crate) fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
     let mut value = 0_u64;
     for (index, byte) in bytes.iter().take(5).enumerate() {
         value |= u64::from(byte & 0x7f) << (7 * index);

@@ -15,7 +15,7 @@ const METHOD_SIMPLE: &str = "SIMPLE";
 
 /// What the client does after the server's answer to its proposal.
 #[derive(Debug, PartialEq)]
-enum Step {
+pub(crate) enum Step {
     /// The server wants no proof.
     Done,
     /// The server offers to go on without proof; it does not acknowledge this choice.
@@ -48,7 +48,7 @@ pub(crate) async fn negotiate(
     }
 }
 
-fn step(answer: bytes::Bytes, address: &str) -> Result<Step, Error> {
+pub(crate) fn step(answer: bytes::Bytes, address: &str) -> Result<Step, Error> {
     let mut response = frame::response(answer, address)?;
     if response.header.status != RPC_STATUS_SUCCESS {
         let message = response.header.message.unwrap_or_default();
