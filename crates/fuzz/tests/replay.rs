@@ -74,6 +74,8 @@ replayed! {
     hdfs_packets
     hdfs_replies
     key_map
+    local_acl
+    s3_heads
     s3_replies
     s3_settings
     s3_xml

@@ -1,8 +1,9 @@
 //! What holds for any bytes that a server or a person sends, for the fuzz targets: each function
 //! panics where it does not. Not part of what this crate offers.
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
+use crate::checksum::Crc32c;
 use crate::clock::parse_date;
 use crate::deletion::{Deletion, results};
 use crate::encoding::{append_value, decode_listed};
@@ -10,6 +11,7 @@ use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::listing::{self, is_url_encoded, listed_key};
 use crate::multipart::{part_page, upload_page};
+use crate::object;
 use crate::profile;
 use crate::proxy::Proxy;
 use crate::refusal::Refusal;
@@ -133,13 +135,13 @@ pub fn settings(bytes: &[u8]) {
         let scheme = if endpoint.tls { "https" } else { "http" };
         let url = format!("{scheme}://{}{}", endpoint.authority(), endpoint.base_path);
         assert_eq!(Endpoint::parse(&url, "fuzz").ok().as_ref(), Some(&endpoint), "{url}");
-        let host = http::HeaderValue::from_str(&endpoint.authority());
+        let host = HeaderValue::from_str(&endpoint.authority());
         assert!(host.is_ok(), "an endpoint fits into a header: {url:?}");
     }
     match Proxy::parse(text, "https_proxy") {
         Ok(proxy) => {
             assert!(!format!("{proxy:?}").contains("Basic"));
-            let host = http::HeaderValue::from_str(&proxy.endpoint.host_and_port());
+            let host = HeaderValue::from_str(&proxy.endpoint.host_and_port());
             assert!(host.is_ok(), "a proxy fits into a header: {text:?}");
         }
         Err(error) => secret_stays_secret(text, &error),
@@ -154,4 +156,28 @@ fn secret_stays_secret(text: &str, error: &Error) {
     let Some((secret, _)) = text.rsplit_once('@') else { return };
     let password = secret.rsplit_once(':').map_or(secret, |(_, password)| password);
     assert!(password.len() < 8 || !error.to_string().contains(password));
+}
+
+/// The headers of an object: lines `name: value`.
+pub fn heads(bytes: &[u8]) {
+    let mut headers = HeaderMap::new();
+    for line in bytes.split(|byte| *byte == b'\n') {
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
+        let name = HeaderName::from_bytes(&line[..colon]);
+        let value = HeaderValue::from_bytes(line[colon + 1..].trim_ascii());
+        if let (Ok(name), Ok(value)) = (name, value) {
+            headers.append(name, value);
+        }
+    }
+    let Ok(head) = object::head("HeadObject", &headers) else { return };
+    let told = headers.get("content-length").and_then(|value| value.to_str().ok());
+    assert_eq!(told.and_then(|told| told.parse().ok()), Some(head.content_bytes));
+    let ours = |name: &&HeaderName| name.as_str().starts_with("x-amz-meta-");
+    let names = headers.keys().filter(ours).count();
+    let known = head.metadata.len() + head.metadata_unreadable.len();
+    assert!(known >= names, "no metadata is left out without a word");
+    let checksum = head.checksums.crc32c.as_deref();
+    if let Some((text, sum)) = checksum.and_then(|text| Some((text, Crc32c::from_base64(text)?))) {
+        assert_eq!(sum.to_base64(), text);
+    }
 }

@@ -350,7 +350,7 @@ fn checksums(headers: &HeaderMap) -> Checksums {
     }
 }
 
-fn head(operation: &'static str, headers: &HeaderMap) -> Result<ObjectHead> {
+pub(crate) fn head(operation: &'static str, headers: &HeaderMap) -> Result<ObjectHead> {
     let length = text(headers, "content-length").and_then(|length| length.parse().ok());
     let content_bytes = length.ok_or_else(|| Error::Reply {
         operation,

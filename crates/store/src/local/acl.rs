@@ -28,8 +28,8 @@ pub(super) fn text(attribute: &[u8], accounts: &Accounts) -> Option<String> {
 }
 
 /// The attribute for entries in text, the base entries that it lacks taken from `mode`; default
-/// entries (of directories) are left out. `None` if an entry is not understood or names somebody
-/// whom this machine does not know.
+/// entries (of directories) are left out. `None` if an entry is not understood, stands there twice,
+/// or names somebody whom this machine does not know.
 pub(super) fn attribute(text: &str, mode: u32, accounts: &Accounts) -> Option<Vec<u8>> {
     let mut entries = Vec::new();
     for part in text.split(',').filter(|part| !part.is_empty() && !part.starts_with("default:")) {
@@ -46,6 +46,9 @@ pub(super) fn attribute(text: &str, mode: u32, accounts: &Accounts) -> Option<Ve
         entries.push((MASK, NOBODY, permissions(3)));
     }
     entries.sort_unstable();
+    if entries.windows(2).any(|pair| (pair[0].0, pair[0].1) == (pair[1].0, pair[1].1)) {
+        return None;
+    }
     let mut bytes = VERSION.to_le_bytes().to_vec();
     for (tag, number, permissions) in entries {
         bytes.extend_from_slice(&tag.to_le_bytes());
@@ -117,6 +120,15 @@ mod tests {
             text(&bytes, &accounts).as_deref(),
             Some("user::rwx,user:root:r--,group::r-x,mask::r-x,other::r--")
         );
+    }
+
+    /// The kernel refuses such a list, and with it the file's other metadata was not written.
+    #[test]
+    fn no_entry_stands_twice() {
+        let accounts = Accounts::default();
+        for list in ["user::rw-,user::r--", "mask::r--,mask::r--", "user:root:r--,user:0:rw-"] {
+            assert_eq!(attribute(list, 0o640, &accounts), None, "{list}");
+        }
     }
 
     #[test]

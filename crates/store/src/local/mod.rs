@@ -9,6 +9,9 @@ mod account;
 mod acl;
 mod copying;
 mod failure;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod listing;
 mod names;
 mod nesting;
