@@ -232,7 +232,7 @@ pub(crate) fn host_and_port(address: &str) -> Result<(String, u16), Error> {
             None => (address, None),
         },
     };
-    if host.is_empty() || host.contains(['/', '@', ' ']) {
+    if host.is_empty() || host.contains(['/', '@', ' ', '[', ']']) {
         return Err(refused());
     }
     let port = match port {

@@ -11,6 +11,8 @@ const SLASH: Unit = b'/' as Unit;
 const RAW_BYTES_FROM: Unit = 0x11_0000;
 const ALTERNATIVES_MAX: usize = 1024;
 const BYTES_MAX: usize = 4096;
+/// Of all alternatives together: memory, and time for every path, are in proportion.
+const WRITTEN_BYTES_MAX: usize = 64 * 1024;
 
 /// One glob without braces.
 #[derive(Clone, Debug)]
@@ -237,6 +239,9 @@ fn expand(text: &str) -> Result<Vec<String>, String> {
         }
         if open.len() + done.len() > ALTERNATIVES_MAX {
             return Err("has more than 1,024 alternatives in its braces".to_owned());
+        }
+        if open.iter().chain(&done).map(String::len).sum::<usize>() > WRITTEN_BYTES_MAX {
+            return Err("is longer than 65,536 bytes once its braces are written out".to_owned());
         }
     }
     if done.iter().any(String::is_empty) {

@@ -183,6 +183,16 @@ fn what_is_refused() {
     assert!(Scope::new(&component).is_err());
 }
 
+/// One of 4,096 bytes took 130 MB, and a look at each token of them for every path.
+#[test]
+fn globs_whose_braces_multiply_are_bounded() {
+    let long = format!("{}{}", "{a,b}".repeat(10), "x".repeat(4000));
+    let error = Glob::parse(&long).unwrap_err();
+    assert!(error.reason.contains("65,536 bytes"), "{error}");
+    let names = (0..300).map(|number| format!("name-{number:04}")).collect::<Vec<_>>().join(",");
+    assert_eq!(Glob::parse(&format!("warehouse/{{{names}}}/**")).unwrap().len(), 300);
+}
+
 /// Such an alternative was taken and never met: what was to be left out was copied.
 #[test]
 fn no_alternative_begins_with_a_slash() {

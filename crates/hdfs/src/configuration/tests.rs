@@ -93,3 +93,12 @@ fn a_folder_without_configuration_is_refused() {
     let error = Configuration::read(Path::new("/nowhere")).unwrap_err();
     assert!(error.to_string().contains("/nowhere"), "{error}");
 }
+
+/// `::1]:8021` was taken for the host `::1]`, which nobody can connect to.
+#[test]
+fn a_host_that_lost_its_bracket_is_refused() {
+    for address in ["::1]:8021", "[::1:8021", "a[b]:1", "[a]b]:1"] {
+        assert!(host_and_port(address).is_err(), "{address}");
+    }
+    assert_eq!(host_and_port("[::1]:8021").ok(), Some(("::1".to_owned(), 8021)));
+}
