@@ -22,7 +22,8 @@ pub struct Book {
 
 /// What the command is built from. Documents, tests and the testbed may change between two runs of
 /// a series.
-const SOURCES: [&str; 4] = ["crates/*/src/*", "Cargo.lock", ":!crates/sim", ":!crates/testbed"];
+const SOURCES: [&str; 5] =
+    ["crates/*/src/*", "Cargo.lock", ":!crates/fuzz", ":!crates/sim", ":!crates/testbed"];
 
 impl Book {
     /// Opens `docs/acceptance/NAME.jsonl`.
