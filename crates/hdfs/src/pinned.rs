@@ -174,6 +174,10 @@ impl PinnedFile {
         } else {
             status_length
         };
+        if blocks.is_empty() {
+            // That of a block which is being written, and is left out.
+            block_pool = Arc::from("");
+        }
         let file = Self {
             file_id,
             length,
@@ -260,11 +264,14 @@ impl PinnedFile {
 fn complete_prefix(blocks: &mut Vec<Block>, length: u64) -> u64 {
     let mut end = 0_u64;
     let mut count = 0;
-    for block in blocks.iter() {
+    for (index, block) in blocks.iter().enumerate() {
         let next = block.offset.checked_add(block.length).filter(|next| *next <= length);
         let follows = block.offset == end && end < length;
         let Some(next) = next.filter(|_| follows) else { break };
-        (end, count) = (next, count + 1);
+        // One without bytes counts where others follow it.
+        if next > end {
+            (end, count) = (next, index + 1);
+        }
     }
     blocks.truncate(count);
     end

@@ -78,6 +78,24 @@ fn stored_lists_read_back_and_share_data_nodes() {
     assert_eq!(PinnedFile::from_bytes(&striped.to_bytes()).unwrap(), striped);
 }
 
+/// What was left out of an open file's list still named its pool, and blocks without bytes at its
+/// end were there until it was stored.
+#[test]
+fn a_stored_list_of_an_open_file_reads_back() {
+    for (file_length, blocks, kept) in [
+        (0, vec![located(0, 10)], 0),
+        (20, vec![located(0, 10), located(10, 0)], 1),
+        (20, vec![located(0, 10), located(10, 0), located(10, 5)], 3),
+    ] {
+        let open = list(blocks);
+        let open = proto::LocatedBlocks { under_construction: true, file_length, ..open };
+        let pinned = file(file_length, open).unwrap();
+        assert_eq!(pinned.blocks.len(), kept);
+        assert_eq!(pinned.block_pool.is_empty(), kept == 0);
+        assert_eq!(PinnedFile::from_bytes(&pinned.to_bytes()).unwrap(), pinned);
+    }
+}
+
 #[test]
 fn ranges_keep_the_blocks_that_they_touch() {
     let file = file(30, list(vec![located(0, 10), located(10, 10), located(20, 10)])).unwrap();
