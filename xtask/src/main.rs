@@ -7,6 +7,7 @@ mod fuzz;
 mod interrupt;
 mod local_tree;
 mod process;
+mod scopes;
 mod sim;
 mod test;
 mod testbed;
@@ -30,6 +31,8 @@ enum Chore {
     Test(test::Test),
     /// What every store has to keep to, on all of them; builds Garage (20 minutes of CPU).
     Conformance,
+    /// Every history of a few operations over few paths, with a death after every effect.
+    Scopes(scopes::Scopes),
     /// Simulated histories: the real core and ledger in a hostile world.
     Sim(sim::Sim),
     /// Mutated bytes against everything that parses, guided by coverage; needs a C++ compiler.
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Chore::Acceptance(command) => acceptance::run(&command),
         Chore::Test(options) => test::test(&options),
         Chore::Conformance => conformance::conformance(),
+        Chore::Scopes(options) => scopes::scopes(&options),
         Chore::Sim(options) => sim::sim(&options),
         Chore::Fuzz(options) => fuzz::fuzz(&options),
         Chore::Testbed(command) => testbed::run(&command),

@@ -8,7 +8,7 @@ use clap::Args;
 use whimbrel_testbed::{install_hadoop, install_s3mock, install_versitygw};
 
 use crate::process::{cargo, output, run, target};
-use crate::sim;
+use crate::{scopes, sim};
 
 /// Crates that would bring I/O, time, threads or chance into the core.
 const FORBIDDEN_IN_CORE: [&str; 6] = ["tokio", "rusqlite", "hyper", "rand", "fastrand", "libc"];
@@ -36,6 +36,7 @@ pub fn test(options: &Test) -> Result<(), Box<dyn Error>> {
     run(cargo().arg("clippy").args(all).args(["--all-targets", "--", "-D", "warnings"]))?;
     look_dependencies_over()?;
     run(cargo().arg("test").args(all).arg("--no-fail-fast"))?;
+    scopes::scopes(&scopes::Scopes { operations: 2, history: None })?;
     sim::sim(&sim::Sim { seeds: options.seeds, first: 1, verbose: false })
 }
 

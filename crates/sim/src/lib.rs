@@ -1,9 +1,11 @@
 //! Doubts: a simulated world that drives the real core and ledger through hostile histories.
 
+pub mod coverage;
 pub mod options;
 pub mod oracle;
 mod program;
 mod run;
+pub mod scope;
 pub mod world;
 
 pub use run::{Run, Way, run};

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use whimbrel_sim::coverage::Coverage;
+
 fn main() -> ExitCode {
     let mut seeds = 1_000;
     let mut first = 1;
@@ -21,9 +23,11 @@ fn main() -> ExitCode {
     let begun = std::time::Instant::now();
     let mut failures = 0;
     let mut steps = 0;
+    let mut coverage = Coverage::default();
     for seed in first..first + seeds {
         let verdict = whimbrel_sim::run(seed, verbose);
         steps += verdict.steps;
+        coverage.add(&verdict.coverage);
         if let Some(problem) = verdict.problem {
             failures += 1;
             println!("seed {seed}: {problem}");
@@ -33,6 +37,7 @@ fn main() -> ExitCode {
     let seconds = begun.elapsed().as_secs_f64();
     #[allow(clippy::cast_precision_loss, reason = "for people")]
     let rate = seeds as f64 / seconds.max(0.001);
+    println!("{coverage}");
     println!("{rate:.0} seeds/s, {steps} steps");
     println!("{seeds} seeds, {failures} failures");
     if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -6,6 +6,12 @@ use whimbrel_core::config::{Existing, Extras, RemovalGuard, RequestLifetime};
 
 /// Whatever is late in the weather is over by then.
 const LIFETIME_MILLIS: u64 = 5_001;
+/// How long the source has to be quiet.
+const QUIET_MILLIS: u64 = 1_000;
+/// After how long a look at the stream is answered that has nothing to tell.
+const POLL_MILLIS: u64 = 50;
+/// Transactions that one look at the stream tells of, at most.
+const POLL_BATCHES_MAX: usize = 19;
 /// More than any file of the program has.
 const COPY_BYTES_MAX: u64 = 1 << 20;
 
@@ -42,6 +48,12 @@ pub struct Options {
     pub latency_max: u64,
     /// Milliseconds that the ledger takes at most, to act and to answer.
     pub ledger_latency_max: u64,
+    /// How long the source has to be quiet.
+    pub quiet_millis: u64,
+    /// After how long a look at the stream is answered that has nothing to tell.
+    pub poll_millis: u64,
+    /// Transactions that one look at the stream tells of, at most.
+    pub poll_batches_max: usize,
     /// How long a request may take effect that was not answered.
     pub request_lifetime: RequestLifetime,
     /// Larger objects are not copied within the target.
@@ -100,6 +112,9 @@ impl Options {
             multipart_bytes: rng.u64(1..40),
             latency_max: rng.u64(2..200),
             ledger_latency_max: if rng.u8(..4) == 0 { rng.u64(4..80) } else { rng.u64(1..4) },
+            quiet_millis: QUIET_MILLIS,
+            poll_millis: POLL_MILLIS,
+            poll_batches_max: POLL_BATCHES_MAX,
             request_lifetime: RequestLifetime::fixed(LIFETIME_MILLIS),
             copy_bytes_max: COPY_BYTES_MAX,
             live: rng.u8(..8) != 0,
@@ -155,6 +170,9 @@ impl Options {
             multipart_bytes: 1_000_000,
             latency_max: 2,
             ledger_latency_max: 4,
+            quiet_millis: QUIET_MILLIS,
+            poll_millis: POLL_MILLIS,
+            poll_batches_max: POLL_BATCHES_MAX,
             request_lifetime: RequestLifetime::fixed(LIFETIME_MILLIS),
             copy_bytes_max: COPY_BYTES_MAX,
             live: true,

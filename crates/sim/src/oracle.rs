@@ -10,6 +10,7 @@ use whimbrel_core::path::RelPath;
 use whimbrel_core::record::{DirectoryRecord, Part, Upload};
 use whimbrel_ledger::Ledger;
 
+use crate::coverage::Coverage;
 use crate::world::source::{Content, Source};
 use crate::world::target::{Target, Writer};
 
@@ -24,12 +25,14 @@ pub struct Verdict {
     pub trace: u64,
     /// Happenings.
     pub steps: u64,
+    /// How often it had what end in which way.
+    pub coverage: Coverage,
 }
 
 impl Verdict {
     /// A history that went wrong.
     pub fn failed(seed: u64, problem: String, trace: u64) -> Self {
-        Self { seed, problem: Some(problem), trace, steps: 0 }
+        Self { seed, problem: Some(problem), trace, steps: 0, coverage: Coverage::default() }
     }
 }
 

@@ -1,6 +1,7 @@
 //! One history: the real core and the real ledger, a simulated outside, a clock that jumps from
 //! one happening to the next. One seed gives one history.
 
+mod scoped;
 mod script;
 mod source_side;
 mod target_side;
@@ -18,8 +19,10 @@ use whimbrel_core::path::{Namespace, RelPath};
 use whimbrel_core::record::{Change, Parked, Upload};
 use whimbrel_ledger::{Ledger, LedgerError};
 
+pub(crate) use scoped::{Left, Turn, play};
 pub use script::Way;
 
+use crate::coverage::Coverage;
 use crate::options::Options;
 use crate::oracle::{self, Verdict};
 use crate::program;
@@ -59,6 +62,14 @@ enum Happening {
     Restore,
 }
 
+/// What comes next.
+#[derive(Clone, Copy, Debug)]
+enum Next {
+    Happening,
+    Deadline(Time),
+    Nothing,
+}
+
 /// What a written history decides in place of chance, each once.
 #[derive(Debug, Default)]
 struct Forced {
@@ -75,8 +86,6 @@ enum Answer {
 
 /// The longest time in which the weather lets a request take effect.
 const LATE_MILLIS_MAX: u64 = 5_000;
-/// How long the source has to be quiet.
-const QUIET_MILLIS: u64 = 1_000;
 /// Happenings after which a history counts as one that does not converge.
 const STEPS_MAX: u64 = 300_000;
 
@@ -96,6 +105,8 @@ pub struct Run {
     operations_left: u64,
     finished: Option<Finish>,
     last_operation: Time,
+    /// Happenings are told in the trace.
+    traced: bool,
     trace: u64,
     steps: u64,
     problem: Option<String>,
@@ -105,6 +116,7 @@ pub struct Run {
     forced: Forced,
     kept: Option<Box<Source>>,
     reports: Vec<Report>,
+    coverage: Coverage,
 }
 
 /// Runs one seed to its end.
@@ -153,6 +165,7 @@ impl Run {
             ledger_told_at: now,
             finished: None,
             last_operation: now,
+            traced: true,
             trace: 0,
             steps: 0,
             problem: None,
@@ -161,6 +174,7 @@ impl Run {
             forced: Forced::default(),
             kept: None,
             reports: Vec::new(),
+            coverage: Coverage::default(),
         };
         run.plan_weather();
         Ok(run)
@@ -232,19 +246,17 @@ impl Run {
                 self.confirm_at_rest();
                 self.clear_away();
             }
+            self.coverage.ended();
             self.crash();
             self.drain();
         }
         if self.problem.is_some() || self.finished.is_some() {
             return false;
         }
-        let deadline = self.core.next_deadline();
-        let next = self.happenings.first_key_value().map(|((at, _), _)| *at);
-        match (next, deadline) {
-            (Some(at), Some(deadline)) if deadline < at => self.tick(deadline),
-            (None, Some(deadline)) => self.tick(deadline),
-            (Some(_), _) => self.step(),
-            (None, None) => self.problem = Some("nothing will ever happen again".to_owned()),
+        match self.next() {
+            Next::Happening => self.step(),
+            Next::Deadline(at) => self.tick(at),
+            Next::Nothing => self.problem = Some("nothing will ever happen again".to_owned()),
         }
         self.steps += 1;
         if self.steps.is_multiple_of(oracle::PERIOD_STEPS) {
@@ -256,11 +268,22 @@ impl Run {
         true
     }
 
+    fn next(&self) -> Next {
+        let deadline = self.core.next_deadline();
+        let happening = self.happenings.first_key_value().map(|((at, _), _)| *at);
+        match (happening, deadline) {
+            (Some(at), Some(deadline)) if deadline < at => Next::Deadline(deadline),
+            (None, Some(deadline)) => Next::Deadline(deadline),
+            (Some(_), _) => Next::Happening,
+            (None, None) => Next::Nothing,
+        }
+    }
+
     /// A run that ended although the history did not: a later run takes it up.
     fn goes_on(&self) -> bool {
         let quiet_too_early = self.operations_left > 0
             || self.source.root_away
-            || self.now < self.last_operation.plus_millis(QUIET_MILLIS * 2);
+            || self.now < self.last_operation.plus_millis(self.options.quiet_millis * 2);
         match &self.finished {
             Some(Finish::Stopped) => true,
             Some(Finish::Done) => self.options.live && quiet_too_early,
@@ -316,10 +339,15 @@ impl Run {
         if self.verbose {
             println!("{} {happening:?}", self.now.0 - 1_000_000);
         }
-        self.note(&format!("{happening:?}"));
+        if self.traced {
+            self.note(&format!("{happening:?}"));
+        }
         match happening {
             Happening::Carry(effect) => self.carry(effect),
-            Happening::Tell(input) => self.core.handle(self.now, input),
+            Happening::Tell(input) => {
+                self.coverage.heard(&input);
+                self.core.handle(self.now, input);
+            }
             Happening::Join(effect, answer) => self.join(effect, answer),
             Happening::ReadRest { job, upload, first } => self.read_rest(job, upload, first),
             Happening::Land(write) => {
@@ -381,6 +409,22 @@ impl Run {
 
     /// The process dies: what it sent may still land; what it did not make durable is lost.
     fn crash(&mut self) {
+        self.coverage.died(self.happenings.values().filter_map(|happening| match happening {
+            Happening::Carry(effect) => Some(effect),
+            Happening::Tell(_)
+            | Happening::Join(..)
+            | Happening::ReadRest { .. }
+            | Happening::Land(_)
+            | Happening::Operate
+            | Happening::Crash
+            | Happening::Purge
+            | Happening::Stop
+            | Happening::Confirm
+            | Happening::Intrude
+            | Happening::MoveRoot(_)
+            | Happening::Keep
+            | Happening::Restore => None,
+        }));
         let kept: Vec<((Time, u64), Happening)> = std::mem::take(&mut self.happenings)
             .into_iter()
             .filter(|(_, happening)| match happening {
@@ -462,6 +506,7 @@ impl Run {
     }
 
     fn carry(&mut self, effect: Effect) {
+        self.coverage.carried(&effect);
         match effect {
             Effect::Persist { .. }
             | Effect::Take { .. }
@@ -616,10 +661,8 @@ impl Run {
             Some(other) => Some(format!("ended by {other:?}")),
             None => Some("never ended".to_owned()),
         });
-        match problem {
-            Some(problem) => Verdict::failed(seed, problem, self.trace),
-            None => Verdict { seed, problem: None, trace: self.trace, steps: self.steps },
-        }
+        let (trace, steps, coverage) = (self.trace, self.steps, self.coverage);
+        Verdict { seed, problem, trace, steps, coverage }
     }
 }
 
@@ -651,7 +694,7 @@ fn config(options: &Options) -> Config {
         live: options.live,
         // Never the other one, which may stand there at a start: a run that begins in it is right.
         root_key: Some(ROOT_ID),
-        until_quiet_millis: options.live.then_some(QUIET_MILLIS),
+        until_quiet_millis: options.live.then_some(options.quiet_millis),
         pending_max: options.pending_max,
         request_lifetime: options.request_lifetime,
         copy_bytes_max: options.copy_bytes_max,

@@ -1,16 +1,23 @@
 //! The source's side: what the core asks it, answered from the simulated tree.
 
-use whimbrel_core::effect::Effect;
+use whimbrel_core::effect::{Effect, Ticket};
 use whimbrel_core::entry::Node;
 use whimbrel_core::failure::Side;
 use whimbrel_core::input::{Examined, Input, Listed, Streamed};
+use whimbrel_core::number::TxId;
 
 use super::{Answer, Happening, Run, checksum, unavailable};
+use crate::coverage::Fault;
 use crate::world::source::PAST_SHIFT;
 
 impl Run {
     fn source_fails(&mut self) -> bool {
-        self.rng.u8(..100) < self.options.source_fail_percent && self.operations_left > 0
+        let drawn = self.rng.u8(..100) < self.options.source_fail_percent;
+        let fails = drawn && self.operations_left > 0;
+        if fails {
+            self.coverage.ends(Fault::Failed);
+        }
+        fails
     }
 
     pub(super) fn carry_source(&mut self, effect: Effect) {
@@ -45,22 +52,7 @@ impl Run {
                     if fails { Err(unavailable(Side::Source)) } else { Ok(self.source.txid) };
                 self.soon(Happening::Tell(Input::Position { ticket, outcome }));
             }
-            Effect::Poll { ticket, after } => {
-                let limit = self.rng.usize(1..20);
-                let told = self.told_past();
-                let outcome = match self.source.events_after(after, limit) {
-                    _ if fails => Streamed::Failed(unavailable(Side::Source)),
-                    _ if told != self.source.past => {
-                        Streamed::OtherHistory { name: Some(self.source.past.to_string()) }
-                    }
-                    Some(reply) => Streamed::Reply(reply),
-                    None => Streamed::Gap { remedy: Some(String::new()) },
-                };
-                let quiet = matches!(&outcome, Streamed::Reply(reply) if reply.batches.is_empty());
-                let millis = if quiet { 50 } else { self.rng.u64(..self.options.latency_max) };
-                let millis = self.forced.delay.take().unwrap_or(millis);
-                self.at(millis, Happening::Tell(Input::Streamed { ticket, outcome }));
-            }
+            Effect::Poll { ticket, after } => self.carry_poll(ticket, after, fails),
             Effect::Persist { .. }
             | Effect::Take { .. }
             | Effect::Rows { .. }
@@ -79,6 +71,27 @@ impl Run {
             | Effect::Report(_)
             | Effect::Finish(_) => {}
         }
+    }
+
+    fn carry_poll(&mut self, ticket: Ticket, after: TxId, fails: bool) {
+        let limit = self.rng.usize(1..=self.options.poll_batches_max);
+        let told = self.told_past();
+        let outcome = match self.source.events_after(after, limit) {
+            _ if fails => Streamed::Failed(unavailable(Side::Source)),
+            _ if told != self.source.past => {
+                Streamed::OtherHistory { name: Some(self.source.past.to_string()) }
+            }
+            Some(reply) => Streamed::Reply(reply),
+            None => Streamed::Gap { remedy: Some(String::new()) },
+        };
+        if matches!(outcome, Streamed::OtherHistory { .. } | Streamed::Gap { .. }) {
+            self.coverage.ends(Fault::Unexpected);
+        }
+        let quiet = matches!(&outcome, Streamed::Reply(reply) if reply.batches.is_empty());
+        let poll = self.options.poll_millis;
+        let millis = if quiet { poll } else { self.rng.u64(..self.options.latency_max) };
+        let millis = self.forced.delay.take().unwrap_or(millis);
+        self.at(millis, Happening::Tell(Input::Streamed { ticket, outcome }));
     }
 
     /// The source's answer is joined with the ledger, in the ledger's order, when it comes in.

@@ -10,6 +10,7 @@ use whimbrel_core::record::{Found, Row, Upload};
 use whimbrel_ledger::{KeyRange, Seen};
 
 use super::{Happening, LATE_MILLIS_MAX, Run, checksum, unavailable};
+use crate::coverage::Fault;
 use crate::oracle;
 use crate::world::source::Content;
 use crate::world::target::{Applied, Carried, Object, Write, Writer};
@@ -151,6 +152,7 @@ impl Run {
         let id = match &job.resume {
             Some(upload) if self.target.uploads.contains_key(&upload.id) => upload.id.clone(),
             Some(_) => {
+                self.coverage.ends(Fault::Unexpected);
                 let outcome = Written::Failed(Failure {
                     kind: FailureKind::Missing,
                     side: Side::Source,
@@ -174,6 +176,7 @@ impl Run {
         let millis = 2 + self.rng.u64(..self.options.latency_max * 2);
         let millis = self.forced.delay.take().unwrap_or(millis);
         if fails {
+            self.coverage.ends(Fault::Failed);
             let outcome = Written::Failed(unavailable(Side::Target));
             self.at(millis, Happening::Tell(Input::Written { ticket: job.ticket, outcome }));
         } else {
@@ -187,7 +190,9 @@ impl Run {
         let part = oracle::part(content, job.node.identity.length());
         let upload = Upload { parts: vec![part], ..upload };
         let outcome = Written::Staged { upload, crc32c: checksum(content) };
-        self.core.handle(self.now, Input::Written { ticket: job.ticket, outcome });
+        let input = Input::Written { ticket: job.ticket, outcome };
+        self.coverage.heard(&input);
+        self.core.handle(self.now, input);
     }
 
     fn carry_relocate(
@@ -206,6 +211,7 @@ impl Run {
                 self.write(ticket, Write::Put(path, object.clone(), expected), object);
             }
             None => {
+                self.coverage.ends(Fault::Unexpected);
                 let outcome = Written::Failed(conflict());
                 self.soon(Happening::Tell(Input::Written { ticket, outcome }));
             }
@@ -218,7 +224,7 @@ impl Run {
             .map(|item| match self.fate() {
                 Fate::Fails => Written::Failed(unavailable(Side::Target)),
                 Fate::Refuses => Written::Failed(refused()),
-                Fate::Heard => match self.apply(Write::Remove(item.path, item.expected)) {
+                Fate::Heard => match self.apply_now(Write::Remove(item.path, item.expected)) {
                     Applied::Unexpected => Written::Unexpected(conflict()),
                     Applied::Done | Applied::NoUpload => Written::Done(Standing::default()),
                 },
@@ -232,6 +238,17 @@ impl Run {
     }
 
     fn fate(&mut self) -> Fate {
+        let fate = self.draw_fate();
+        self.coverage.ends(match fate {
+            Fate::Fails | Fate::Refuses => Fault::Failed,
+            Fate::Heard => Fault::Done,
+            Fate::Unheard(0) => Fault::Unheard,
+            Fate::Unheard(_) => Fault::Late,
+        });
+        fate
+    }
+
+    fn draw_fate(&mut self) -> Fate {
         if let Some(fate) = self.forced.fate.take() {
             return fate;
         }
@@ -256,7 +273,7 @@ impl Run {
                     | Write::Complete(_, path, ..)
                     | Write::Remove(path, _) => path.clone(),
                 };
-                match self.apply(write) {
+                match self.apply_now(write) {
                     Applied::Done => {
                         let there = self.target.objects.get(&path).map(standing);
                         Written::Done(there.unwrap_or_else(|| standing(&object)))
@@ -271,6 +288,14 @@ impl Run {
             }
         };
         self.soon(Happening::Tell(Input::Written { ticket, outcome }));
+    }
+
+    fn apply_now(&mut self, write: Write) -> Applied {
+        let applied = self.apply(write);
+        if applied != Applied::Done {
+            self.coverage.ends(Fault::Unexpected);
+        }
+        applied
     }
 
     fn land(&mut self, write: Write, late: u64) {

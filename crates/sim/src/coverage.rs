@@ -1,0 +1,338 @@
+//! How often histories had which effect end in which way, and die around it: a simulator that never
+//! does something proves nothing of it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use whimbrel_core::effect::{Effect, Ticket};
+use whimbrel_core::input::Input;
+
+/// What seldom happens is told: it should have happened so often.
+const SELDOM: u64 = 100;
+
+/// What an effect asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Persist,
+    Take,
+    Rows,
+    Group,
+    CheckHints,
+    CountRemovals,
+    Densest,
+    List,
+    Examine,
+    Checksum,
+    Position,
+    Poll,
+    Inventory,
+    Inspect,
+    Copy,
+    Complete,
+    Abort,
+    Relocate,
+    PutMarker,
+    Remove,
+}
+
+const KINDS: [Kind; 20] = [
+    Kind::Persist,
+    Kind::Take,
+    Kind::Rows,
+    Kind::Group,
+    Kind::CheckHints,
+    Kind::CountRemovals,
+    Kind::Densest,
+    Kind::List,
+    Kind::Examine,
+    Kind::Checksum,
+    Kind::Position,
+    Kind::Poll,
+    Kind::Inventory,
+    Kind::Inspect,
+    Kind::Copy,
+    Kind::Complete,
+    Kind::Abort,
+    Kind::Relocate,
+    Kind::PutMarker,
+    Kind::Remove,
+];
+
+/// What became of an effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// Nothing is wrong.
+    Done,
+    /// Nothing happened, and the sender knows it.
+    Failed,
+    /// Something else stands there than was expected; in the stream, a gap or another history.
+    Unexpected,
+    /// It took effect, and the sender does not know.
+    Unheard,
+    /// The same, some time later.
+    Late,
+}
+
+const FAULTS: [Fault; 5] =
+    [Fault::Done, Fault::Failed, Fault::Unexpected, Fault::Unheard, Fault::Late];
+
+/// When the process died.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Death {
+    /// After the answer was heard, or never.
+    None,
+    /// Before the effect was carried out.
+    Before,
+    /// Between that and the answer.
+    Between,
+}
+
+/// What ties an answer to its effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Tie {
+    Ticket(Ticket),
+    Batch(u64),
+    Taking,
+}
+
+/// Counts of what happened.
+#[derive(Clone, Debug, Default)]
+pub struct Coverage {
+    counts: BTreeMap<(Kind, Fault, Death), u64>,
+    under_way: BTreeMap<Tie, (Kind, Fault)>,
+    current: Option<Tie>,
+}
+
+impl Coverage {
+    /// An effect is being carried out.
+    pub(crate) fn carried(&mut self, effect: &Effect) {
+        self.current = tie(effect);
+        let Some(kind) = kind(effect) else { return };
+        match self.current {
+            Some(tie) => drop(self.under_way.insert(tie, (kind, Fault::Done))),
+            None => self.count(kind, Fault::Done, Death::None),
+        }
+    }
+
+    /// The effect that is being carried out ends so; the worst counts.
+    pub(crate) fn ends(&mut self, fault: Fault) {
+        if let Some((_, ends)) = self.current.and_then(|tie| self.under_way.get_mut(&tie)) {
+            *ends = fault.max(*ends);
+        }
+    }
+
+    /// The core hears of an end.
+    pub(crate) fn heard(&mut self, input: &Input) {
+        let Some((kind, fault)) = answered(input).and_then(|tie| self.under_way.remove(&tie))
+        else {
+            return;
+        };
+        self.count(kind, fault, Death::None);
+    }
+
+    /// The process dies; these were not carried out.
+    pub(crate) fn died<'a>(&mut self, waiting: impl Iterator<Item = &'a Effect>) {
+        for kind in waiting.filter_map(kind) {
+            self.count(kind, Fault::Done, Death::Before);
+        }
+        for (kind, fault) in std::mem::take(&mut self.under_way).into_values() {
+            self.count(kind, fault, Death::Between);
+        }
+    }
+
+    /// The run came to its end: nobody waits for what is under way.
+    pub(crate) fn ended(&mut self) {
+        self.under_way.clear();
+    }
+
+    fn count(&mut self, kind: Kind, fault: Fault, death: Death) {
+        *self.counts.entry((kind, fault, death)).or_default() += 1;
+    }
+
+    /// Adds those of another history.
+    pub fn add(&mut self, other: &Self) {
+        for (key, count) in &other.counts {
+            *self.counts.entry(*key).or_default() += count;
+        }
+    }
+
+    /// How often; `None`: it cannot happen.
+    fn of(&self, kind: Kind, fault: Fault, death: Death) -> Option<u64> {
+        let count = || self.counts.get(&(kind, fault, death)).copied().unwrap_or_default();
+        can_happen(kind, fault, death).then(count)
+    }
+
+    /// What can happen and seldom did.
+    fn seldom(&self) -> Vec<String> {
+        let of = |kind: Kind| columns().into_iter().map(move |column| (kind, column));
+        let all = KINDS.into_iter().flat_map(of);
+        let seldom = all.filter_map(|(kind, (fault, death))| {
+            let count = self.of(kind, fault, death).filter(|count| *count < SELDOM)?;
+            Some(format!("{kind:?} {} {count}", title(fault, death)))
+        });
+        seldom.collect()
+    }
+}
+
+fn columns() -> Vec<(Fault, Death)> {
+    let of = |death: Death| FAULTS.into_iter().map(move |fault| (fault, death));
+    of(Death::None).chain([(Fault::Done, Death::Before)]).chain(of(Death::Between)).collect()
+}
+
+fn title(fault: Fault, death: Death) -> String {
+    match death {
+        Death::None => format!("{fault:?}").to_lowercase(),
+        Death::Before => "+before".to_owned(),
+        Death::Between => format!("+{fault:?}").to_lowercase(),
+    }
+}
+
+/// The ledger does not fail: what a damaged disk does is told by its own tests.
+fn can_happen(kind: Kind, fault: Fault, death: Death) -> bool {
+    let ends = match kind {
+        Kind::Persist
+        | Kind::Take
+        | Kind::Rows
+        | Kind::Group
+        | Kind::CheckHints
+        | Kind::CountRemovals
+        | Kind::Densest
+        | Kind::Inventory
+        | Kind::Inspect
+        | Kind::Abort => fault == Fault::Done,
+        Kind::List | Kind::Examine | Kind::Checksum | Kind::Position => fault <= Fault::Failed,
+        Kind::Poll => fault <= Fault::Unexpected,
+        // An upload in parts is begun and not completed: its end is that of the completion.
+        Kind::Copy | Kind::Complete | Kind::Relocate | Kind::PutMarker | Kind::Remove => true,
+    };
+    // Nobody waits for the end of a given up upload.
+    ends && (kind != Kind::Abort || death != Death::Between)
+}
+
+impl fmt::Display for Coverage {
+    /// A row for each effect, a column for each end; `+`: the process died before the effect was
+    /// carried out, or between that and the answer; then what was seldom.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:14}", "effect")?;
+        for (fault, death) in columns() {
+            write!(f, "{:>12}", title(fault, death))?;
+        }
+        for kind in KINDS {
+            write!(f, "\n{:14}", format!("{kind:?}"))?;
+            for (fault, death) in columns() {
+                let count = self.of(kind, fault, death);
+                let text = count.map_or("-".to_owned(), |count| count.to_string());
+                write!(f, "{text:>12}")?;
+            }
+        }
+        let seldom = self.seldom();
+        match seldom.is_empty() {
+            true => write!(f, "\neverything happened at least {SELDOM} times"),
+            false => write!(f, "\nless than {SELDOM} times: {}", seldom.join(", ")),
+        }
+    }
+}
+
+fn kind(effect: &Effect) -> Option<Kind> {
+    let kind = match effect {
+        Effect::Persist { .. } => Kind::Persist,
+        Effect::Take { .. } => Kind::Take,
+        Effect::Rows { .. } => Kind::Rows,
+        Effect::Group { .. } => Kind::Group,
+        Effect::CheckHints { .. } => Kind::CheckHints,
+        Effect::CountRemovals { .. } => Kind::CountRemovals,
+        Effect::Densest { .. } => Kind::Densest,
+        Effect::List { .. } => Kind::List,
+        Effect::Examine { .. } => Kind::Examine,
+        Effect::Checksum { .. } => Kind::Checksum,
+        Effect::Position { .. } => Kind::Position,
+        Effect::Poll { .. } => Kind::Poll,
+        Effect::Inventory { .. } => Kind::Inventory,
+        Effect::Inspect { .. } => Kind::Inspect,
+        Effect::Copy(_) => Kind::Copy,
+        Effect::Complete { .. } => Kind::Complete,
+        Effect::Abort { .. } => Kind::Abort,
+        Effect::Relocate { .. } => Kind::Relocate,
+        Effect::PutMarker { .. } => Kind::PutMarker,
+        Effect::Remove { .. } => Kind::Remove,
+        Effect::Report(_) | Effect::Finish(_) => return None,
+    };
+    Some(kind)
+}
+
+fn tie(effect: &Effect) -> Option<Tie> {
+    match effect {
+        Effect::Persist { batch, .. } => Some(Tie::Batch(*batch)),
+        Effect::Take { .. } => Some(Tie::Taking),
+        Effect::Copy(job) => Some(Tie::Ticket(job.ticket)),
+        Effect::List { ticket, .. }
+        | Effect::Examine { ticket, .. }
+        | Effect::Checksum { ticket, .. }
+        | Effect::Rows { ticket, .. }
+        | Effect::Group { ticket, .. }
+        | Effect::CheckHints { ticket, .. }
+        | Effect::CountRemovals { ticket, .. }
+        | Effect::Densest { ticket, .. }
+        | Effect::Complete { ticket, .. }
+        | Effect::Relocate { ticket, .. }
+        | Effect::PutMarker { ticket, .. }
+        | Effect::Remove { ticket, .. }
+        | Effect::Inspect { ticket, .. }
+        | Effect::Inventory { ticket, .. }
+        | Effect::Poll { ticket, .. }
+        | Effect::Position { ticket } => Some(Tie::Ticket(*ticket)),
+        Effect::Abort { .. } | Effect::Report(_) | Effect::Finish(_) => None,
+    }
+}
+
+fn answered(input: &Input) -> Option<Tie> {
+    match input {
+        Input::Persisted { batch, .. } => Some(Tie::Batch(*batch)),
+        Input::Taken { .. } => Some(Tie::Taking),
+        Input::Listed { ticket, .. }
+        | Input::Examined { ticket, .. }
+        | Input::Checksummed { ticket, .. }
+        | Input::Rows { ticket, .. }
+        | Input::Group { ticket, .. }
+        | Input::HintsChecked { ticket, .. }
+        | Input::RemovalsCounted { ticket, .. }
+        | Input::Written { ticket, .. }
+        | Input::Removed { ticket, .. }
+        | Input::Inspected { ticket, .. }
+        | Input::Inventoried { ticket, .. }
+        | Input::Streamed { ticket, .. }
+        | Input::Position { ticket, .. }
+        | Input::Dense { ticket, .. } => Some(Tie::Ticket(*ticket)),
+        Input::UploadOpened { .. }
+        | Input::PartDone { .. }
+        | Input::Tick
+        | Input::Stop
+        | Input::Pause(_)
+        | Input::Confirm => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_and_deaths_are_counted() {
+        let (asked, ticket) = (Effect::Position { ticket: Ticket(1) }, Ticket(1));
+        let mut coverage = Coverage::default();
+        coverage.carried(&asked);
+        coverage.ends(Fault::Failed);
+        let outcome = Ok(whimbrel_core::number::TxId(1));
+        coverage.heard(&Input::Position { ticket, outcome });
+        coverage.carried(&asked);
+        coverage.died([asked.clone()].iter());
+        let of = |fault, death| coverage.of(Kind::Position, fault, death);
+        assert_eq!(of(Fault::Failed, Death::None), Some(1));
+        assert_eq!(of(Fault::Done, Death::Between), Some(1));
+        assert_eq!(of(Fault::Done, Death::Before), Some(1));
+        assert_eq!(of(Fault::Done, Death::None), Some(0));
+        assert_eq!(of(Fault::Late, Death::None), None, "a question is not late");
+        let text = coverage.to_string();
+        assert!(text.contains("Position failed 1,"), "{text}");
+    }
+}
