@@ -16,6 +16,9 @@ pub struct Scopes {
     /// the next call goes on from there.
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub operations: usize,
+    /// One sweep only: `overtaken`, `wide` or `plain`.
+    #[arg(long, value_name = "NAME")]
+    pub sweep: Option<String>,
     /// One history only, told aloud, as a failure names it.
     #[arg(long, value_name = "TEXT")]
     pub history: Option<String>,
@@ -30,6 +33,9 @@ pub fn scopes(options: &Scopes) -> Result<(), Box<dyn Error>> {
         return run(command.arg("--history").arg(history));
     }
     command.arg("--operations").arg(options.operations.to_string());
+    if let Some(sweep) = &options.sweep {
+        command.arg("--sweep").arg(sweep);
+    }
     if options.operations >= LONG_OPERATIONS {
         let done = target().join(format!("scopes-{}.txt", options.operations));
         command.arg("--done").arg(done);

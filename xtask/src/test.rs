@@ -36,7 +36,7 @@ pub fn test(options: &Test) -> Result<(), Box<dyn Error>> {
     run(cargo().arg("clippy").args(all).args(["--all-targets", "--", "-D", "warnings"]))?;
     look_dependencies_over()?;
     run(cargo().arg("test").args(all).arg("--no-fail-fast"))?;
-    scopes::scopes(&scopes::Scopes { operations: 2, history: None })?;
+    scopes::scopes(&scopes::Scopes { operations: 2, sweep: None, history: None })?;
     sim::sim(&sim::Sim { seeds: options.seeds, first: 1, verbose: false })
 }
 

@@ -4,11 +4,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use fastrand::Rng;
 use whimbrel_core::effect::{Effect, Ticket};
 use whimbrel_core::input::Input;
 
 /// What seldom happens is told: it should have happened so often.
 const SELDOM: u64 = 100;
+
+/// Deaths around the effect that is aimed at, in one history.
+const AIMED_DEATHS: u32 = 3;
 
 /// What an effect asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,9 +105,41 @@ pub struct Coverage {
     counts: BTreeMap<(Kind, Fault, Death), u64>,
     under_way: BTreeMap<Tie, (Kind, Fault)>,
     current: Option<Tie>,
+    /// The process dies there, if it comes to it, so often.
+    aim: Option<(Kind, Fault, Death)>,
+    deaths_left: u32,
 }
 
 impl Coverage {
+    /// For a history that dies around one effect: by chance it would seldom do so.
+    pub(crate) fn aim(rng: &mut Rng) -> Self {
+        let deadly = || columns().into_iter().filter(|(_, death)| *death != Death::None);
+        let all = KINDS.into_iter().flat_map(|kind| deadly().map(move |(f, d)| (kind, f, d)));
+        let aims: Vec<_> = all.filter(|(kind, f, d)| can_happen(*kind, *f, *d)).collect();
+        Self { aim: rng.choice(aims), deaths_left: AIMED_DEATHS, ..Self::default() }
+    }
+
+    /// The process dies in place of carrying this out.
+    pub(crate) fn dies_before(&mut self, effect: &Effect, rng: &mut Rng) -> bool {
+        let here = kind(effect).map(|kind| (kind, Fault::Done, Death::Before));
+        self.dies(here, rng)
+    }
+
+    /// The process dies in place of hearing this.
+    pub(crate) fn dies_between(&mut self, input: &Input, rng: &mut Rng) -> bool {
+        let ended = answered(input).and_then(|tie| self.under_way.get(&tie));
+        let here = ended.map(|(kind, fault)| (*kind, *fault, Death::Between));
+        self.dies(here, rng)
+    }
+
+    /// Not always the first time.
+    fn dies(&mut self, here: Option<(Kind, Fault, Death)>, rng: &mut Rng) -> bool {
+        let aimed = self.deaths_left > 0 && here.is_some() && here == self.aim;
+        let dies = aimed && rng.bool();
+        self.deaths_left -= u32::from(dies);
+        dies
+    }
+
     /// An effect is being carried out.
     pub(crate) fn carried(&mut self, effect: &Effect) {
         self.current = tie(effect);

@@ -152,6 +152,17 @@ impl Options {
         (rng.u8(..4) > 0, intrusions)
     }
 
+    /// No history is calm that is to die around an effect that ends in a certain way.
+    pub fn rougher(self) -> Self {
+        Self {
+            fail_percent: self.fail_percent.max(8),
+            lost_reply_percent: self.lost_reply_percent.max(12),
+            late_percent: self.late_percent.clamp(25, 75),
+            source_fail_percent: self.source_fail_percent.max(5),
+            ..self
+        }
+    }
+
     /// No weather at all: for histories that are written down.
     pub fn still() -> Self {
         Self {

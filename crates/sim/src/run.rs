@@ -1,6 +1,8 @@
 //! One history: the real core and the real ledger, a simulated outside, a clock that jumps from
 //! one happening to the next. One seed gives one history.
 
+mod ledger_side;
+mod remains;
 mod scoped;
 mod script;
 mod source_side;
@@ -10,14 +12,14 @@ use std::collections::BTreeMap;
 
 use fastrand::Rng;
 use whimbrel_core::config::{Config, Existing, Extras};
-use whimbrel_core::effect::{CopyJob, Effect, Finish, Removable, Report, ReportKind};
+use whimbrel_core::effect::{CopyJob, Effect, Finish, Report, ReportKind};
 use whimbrel_core::failure::{Failure, FailureKind, Side};
-use whimbrel_core::input::{Examined, Going, Input};
+use whimbrel_core::input::{Examined, Input};
 use whimbrel_core::migration::Migration;
 use whimbrel_core::number::Time;
-use whimbrel_core::path::{Namespace, RelPath};
+use whimbrel_core::path::Namespace;
 use whimbrel_core::record::{Change, Parked, Upload};
-use whimbrel_ledger::{Ledger, LedgerError};
+use whimbrel_ledger::Ledger;
 
 pub(crate) use scoped::{Left, Turn, play};
 pub use script::Way;
@@ -89,6 +91,9 @@ const LATE_MILLIS_MAX: u64 = 5_000;
 /// Happenings after which a history counts as one that does not converge.
 const STEPS_MAX: u64 = 300_000;
 
+/// Seeds from here on die around one effect besides. Those before keep their histories.
+const AIMED_FROM: u64 = 100_000;
+
 /// A history under way.
 pub struct Run {
     options: Options,
@@ -122,7 +127,9 @@ pub struct Run {
 /// Runs one seed to its end.
 pub fn run(seed: u64, verbose: bool) -> Verdict {
     let mut rng = Rng::with_seed(seed);
-    let options = Options::draw(&mut rng);
+    let drawn = Options::draw(&mut rng);
+    let aimed = seed >= AIMED_FROM;
+    let options = if aimed { drawn.rougher() } else { drawn };
     if verbose {
         println!("{options:?}");
     }
@@ -130,6 +137,9 @@ pub fn run(seed: u64, verbose: bool) -> Verdict {
         Ok(run) => run,
         Err(message) => return Verdict::failed(seed, message, 0),
     };
+    if aimed {
+        run.coverage = Coverage::aim(&mut run.rng);
+    }
     run.go();
     run.verdict(seed)
 }
@@ -343,7 +353,14 @@ impl Run {
             self.note(&format!("{happening:?}"));
         }
         match happening {
+            Happening::Carry(effect) if self.coverage.dies_before(&effect, &mut self.rng) => {
+                self.at(0, Happening::Carry(effect));
+                self.crash();
+            }
             Happening::Carry(effect) => self.carry(effect),
+            Happening::Tell(input) if self.coverage.dies_between(&input, &mut self.rng) => {
+                self.crash();
+            }
             Happening::Tell(input) => {
                 self.coverage.heard(&input);
                 self.core.handle(self.now, input);
@@ -532,70 +549,6 @@ impl Run {
         }
     }
 
-    fn carry_ledger(&mut self, effect: Effect) {
-        let Some(ledger) = self.ledger.as_mut() else { return };
-        let input = match effect {
-            Effect::Persist { batch, changes } => {
-                let applied = ledger.apply(&[&changes]);
-                self.examine_rows(&changes);
-                applied.map(|summary| Input::Persisted { batch, summary })
-            }
-            Effect::Take { lane, limit, now } => {
-                ledger.take(lane, limit, now).map(|(work, summary)| Input::Taken { work, summary })
-            }
-            Effect::Rows { ticket, under, after, which, strictly_below, limit } => {
-                removable(ledger, &under, after.as_ref(), which, strictly_below, limit)
-                    .map(|objects| Input::Rows { ticket, objects })
-            }
-            Effect::Group { ticket, path, group, up_to } => {
-                ledger.group(&path, &group, up_to).map(|group| Input::Group { ticket, group })
-            }
-            Effect::CheckHints { ticket, path } => {
-                ledger.hints_wait(&path).map(|wait| Input::HintsChecked { ticket, wait })
-            }
-            Effect::CountRemovals { ticket, now } => {
-                let extras_go = self.options.extras == Extras::Remove;
-                ledger
-                    .removals(now, &|_| true, &|_| extras_go)
-                    .map(|removals| Input::RemovalsCounted { ticket, removals })
-            }
-            Effect::Densest { ticket, excess } => {
-                ledger.densest(excess).map(|directories| Input::Dense { ticket, directories })
-            }
-            Effect::List { .. }
-            | Effect::Examine { .. }
-            | Effect::Checksum { .. }
-            | Effect::Copy(_)
-            | Effect::Complete { .. }
-            | Effect::Abort { .. }
-            | Effect::Relocate { .. }
-            | Effect::PutMarker { .. }
-            | Effect::Remove { .. }
-            | Effect::Inspect { .. }
-            | Effect::Inventory { .. }
-            | Effect::Poll { .. }
-            | Effect::Position { .. }
-            | Effect::Report(_)
-            | Effect::Finish(_) => return,
-        };
-        self.tell_in_order(input);
-    }
-
-    /// The ledger's answers come in the order in which they were made, and each some time after it
-    /// was made: what happens meanwhile is not in them.
-    fn tell_in_order(&mut self, answer: Result<Input, LedgerError>) {
-        match answer {
-            Ok(input) => {
-                let after = self.ledger_told_at.max(self.now);
-                let at = after.plus_millis(self.rng.u64(..self.options.ledger_latency_max));
-                self.ledger_told_at = at;
-                self.sequence += 1;
-                self.happenings.insert((at, self.sequence), Happening::Tell(input));
-            }
-            Err(error) => self.problem = Some(format!("ledger: {error}")),
-        }
-    }
-
     /// Writes still on their way when the run ends would prove it wrong.
     fn land_late_writes(&mut self) {
         for (_, happening) in std::mem::take(&mut self.happenings) {
@@ -619,16 +572,6 @@ impl Run {
             self.problem = self.problem.take().or(early);
         }
         applied
-    }
-
-    /// Rows that a batch wrote are true.
-    fn examine_rows(&mut self, changes: &[Change]) {
-        let Some(ledger) = self.ledger.as_ref().filter(|_| self.history_is_told()) else { return };
-        for change in changes {
-            let Change::PutRow(row) = change else { continue };
-            let wrong = oracle::untrue_row(&self.source, &self.target, ledger, &row.path);
-            self.problem = self.problem.take().or(wrong);
-        }
     }
 
     /// All rows are true, and what the core claims of them is.
@@ -663,28 +606,6 @@ impl Run {
         });
         let (trace, steps, coverage) = (self.trace, self.steps, self.coverage);
         Verdict { seed, problem, trace, steps, coverage }
-    }
-}
-
-fn removable(
-    ledger: &Ledger,
-    under: &RelPath,
-    after: Option<&RelPath>,
-    which: Removable,
-    strictly_below: bool,
-    limit: usize,
-) -> Result<Vec<Going>, LedgerError> {
-    let rows = |commit_markers| {
-        let rows = ledger.rows(under, after, commit_markers, strictly_below, limit)?;
-        Ok(rows.into_iter().map(|row| Going { path: row.path, etag: row.etag }).collect())
-    };
-    match which {
-        Removable::CommitMarkers => rows(true),
-        Removable::Others => rows(false),
-        Removable::Found => {
-            let found = ledger.found_below(under, after, limit)?;
-            Ok(found.into_iter().map(|it| Going { path: it.path, etag: it.etag }).collect())
-        }
     }
 }
 

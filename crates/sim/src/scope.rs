@@ -31,14 +31,12 @@ const MULTIPART_BYTES: u64 = 8;
 pub enum World {
     /// One name in one directory; the other is empty.
     One,
-    /// Both names in one directory; the other is empty.
-    Two,
     /// Both names in one directory, one of them in the other.
     Three,
 }
 
 /// Every world.
-pub const WORLDS: [World; 3] = [World::One, World::Two, World::Three];
+pub const WORLDS: [World; 2] = [World::One, World::Three];
 
 impl World {
     /// Makes it.
@@ -48,7 +46,6 @@ impl World {
         }
         let files: &[&str] = match self {
             Self::One => &["d/a"],
-            Self::Two => &["d/a", "d/b"],
             Self::Three => &["d/a", "d/b", "e/a"],
         };
         for file in files {
@@ -59,7 +56,6 @@ impl World {
     fn name(self) -> &'static str {
         match self {
             Self::One => "one",
-            Self::Two => "two",
             Self::Three => "three",
         }
     }
@@ -201,7 +197,7 @@ mod tests {
         let history: History = text.parse().expect("a history");
         assert_eq!(history.to_string(), text);
         assert_eq!(history.program().len(), 3);
-        for wrong in ["", "four", "two,x:die", "two,3", "two,3:run:d", "two,3:rename:d"] {
+        for wrong in ["", "four", "one,x:die", "one,3", "one,3:run:d", "one,3:rename:d"] {
             assert!(wrong.parse::<History>().is_err(), "{wrong}");
         }
     }

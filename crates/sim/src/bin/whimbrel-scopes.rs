@@ -1,5 +1,5 @@
-//! `whimbrel-scopes --operations N [--done FILE]`, `whimbrel-scopes --history TEXT`: every history
-//! of a small scope, or one of them.
+//! `whimbrel-scopes --operations N [--sweep NAME] [--done FILE]`, `whimbrel-scopes --history TEXT`:
+//! every history of a small scope, or one of them.
 
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
@@ -16,20 +16,22 @@ use whimbrel_sim::scope::explore::{Found, Scope, Share, Sweep, tell_aloud};
 fn main() -> ExitCode {
     let mut operations = 2;
     let mut done = None;
+    let mut only = None;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let value = arguments.next().unwrap_or_default();
         match (argument.as_str(), value.parse()) {
             ("--operations", Ok(number)) => operations = number,
+            ("--sweep", _) => only = Some(value),
             ("--done", _) => done = Some(PathBuf::from(value)),
             ("--history", _) => return aloud(&value),
             _ => {
-                eprintln!("use --operations N [--done FILE], or --history TEXT");
+                eprintln!("use --operations N [--sweep NAME] [--done FILE], or --history TEXT");
                 return ExitCode::from(2);
             }
         }
     }
-    match explore(operations, done) {
+    match explore(operations, only.as_deref(), done) {
         Ok(0) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
@@ -53,11 +55,12 @@ fn aloud(text: &str) -> ExitCode {
 }
 
 /// How many histories went wrong.
-fn explore(operations: usize, done: Option<PathBuf>) -> std::io::Result<u64> {
+fn explore(operations: usize, only: Option<&str>, done: Option<PathBuf>) -> std::io::Result<u64> {
     let done = Done::open(done)?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let (mut histories, mut failures) = done.before;
-    for sweep in Sweep::all(operations) {
+    let wanted = |sweep: &Sweep| only.is_none_or(|only| only == sweep.name);
+    for sweep in Sweep::all(operations).into_iter().filter(wanted) {
         let (begun, name) = (Instant::now(), sweep.name);
         let scope = Scope::new(sweep);
         let (mut shares, mut found) = scope.begin();

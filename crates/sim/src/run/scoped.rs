@@ -7,8 +7,7 @@
 //! by step, to what is told.
 
 use std::collections::BTreeMap;
-use std::fmt::{Debug, Write as _};
-use std::hash::{DefaultHasher, Hasher};
+use std::fmt::Write as _;
 
 use fastrand::Rng;
 use whimbrel_core::effect::{CopyJob, Effect, Finish, Ticket};
@@ -44,8 +43,8 @@ pub struct Played {
 pub struct Turn {
     /// What is decided otherwise.
     pub decisions: Vec<Placed>,
-    /// Names what is left of the world after a death: equal ones go on equally.
-    pub world: Option<u64>,
+    /// What is left of the world after a death.
+    pub remains: Option<u64>,
 }
 
 /// What may still be decided.
@@ -118,8 +117,6 @@ struct Scout {
     branches: Vec<Branch>,
     /// Questions that were answered and whose answers were not heard.
     answered: BTreeMap<Ticket, Question>,
-    /// Everything that was made durable.
-    durable: DefaultHasher,
     turns: Vec<Turn>,
 }
 
@@ -131,7 +128,6 @@ impl Scout {
             joined: false,
             branches: Vec::new(),
             answered: BTreeMap::new(),
-            durable: DefaultHasher::new(),
             turns: Vec::new(),
         }
     }
@@ -174,17 +170,6 @@ impl Scout {
         }
     }
 
-    /// Notes what is made durable. True: what happens outlives the process.
-    fn note(&mut self, happening: &Happening) -> bool {
-        let Happening::Carry(Effect::Persist { changes, .. }) = happening else {
-            return writes(happening);
-        };
-        if self.left.deaths > 0 {
-            digest(&mut self.durable, changes);
-        }
-        true
-    }
-
     /// Operations that have to come before this question if they are not to come after it.
     fn consider_operations(&mut self, question: &Question, overtaken: bool) {
         let told: Vec<Told> =
@@ -204,7 +189,7 @@ impl Scout {
                 Placed { at, decision }
             };
             let decisions = branch.operations.iter().enumerate().map(placed).collect();
-            self.turns.push(Turn { decisions, world: None });
+            self.turns.push(Turn { decisions, remains: None });
         }
     }
 }
@@ -317,21 +302,6 @@ fn writes(happening: &Happening) -> bool {
     )
 }
 
-/// Text as a number, without making the text.
-struct Digest<'a>(&'a mut DefaultHasher);
-
-impl std::fmt::Write for Digest<'_> {
-    fn write_str(&mut self, text: &str) -> std::fmt::Result {
-        self.0.write(text.as_bytes());
-        Ok(())
-    }
-}
-
-fn digest(hasher: &mut DefaultHasher, value: &impl Debug) {
-    // A hasher takes everything.
-    let _ = write!(Digest(hasher), "{value:?}");
-}
-
 impl Run {
     fn follow(&mut self, decisions: &[Placed], scout: &mut Scout) {
         let mut decisions = decisions;
@@ -401,7 +371,8 @@ impl Run {
         if scout.left.operations > 0 {
             scout.consider(happening, is_new);
         }
-        let outlives = scout.note(happening);
+        let outlives =
+            writes(happening) || matches!(happening, Happening::Carry(Effect::Persist { .. }));
         self.step();
         if decisions.first().is_some_and(|placed| placed.at == at) {
             let late = decisions[0].decision == Decision::DieLate;
@@ -479,31 +450,23 @@ impl Run {
     /// The process could die now: after something that outlives it, or while writes are on their
     /// way.
     fn consider_deaths(&self, scout: &mut Scout, outlives: bool) {
-        let mut world = DefaultHasher::new();
-        let on_their_way = scout.left.late && self.happenings.values().any(writes);
-        if !outlives && !on_their_way {
+        let late = scout.left.late && self.happenings.values().any(writes);
+        if !outlives && !late {
             return;
         }
-        world.write_u64(scout.durable.finish());
-        world.write_usize(scout.left.operations);
-        world.write_usize(scout.left.deaths);
-        digest(&mut world, &(&self.now, &self.source, &self.target));
-        for (key, happening) in &self.happenings {
-            if matches!(happening, Happening::Land(_)) {
-                digest(&mut world, &(key.0, happening));
-            }
-        }
         let at = scout.happenings;
+        let mut also = format!("{:?}", scout.left);
         if outlives {
             let decisions = vec![Placed { at, decision: Decision::Die }];
-            scout.turns.push(Turn { decisions, world: Some(world.finish()) });
+            scout.turns.push(Turn { decisions, remains: self.remains(&also) });
         }
-        if on_their_way {
+        if late {
             for happening in self.happenings.values().filter(|it| writes(it)) {
-                digest(&mut world, happening);
+                // Text takes everything.
+                let _ = write!(also, " {happening:?}");
             }
             let decisions = vec![Placed { at, decision: Decision::DieLate }];
-            scout.turns.push(Turn { decisions, world: Some(world.finish()) });
+            scout.turns.push(Turn { decisions, remains: self.remains(&also) });
         }
     }
 }

@@ -93,7 +93,7 @@ pub struct Share {
 #[derive(Debug)]
 pub struct Scope {
     sweep: Sweep,
-    /// What was left of the world after a death: what follows is the same however it came to be.
+    /// What was left of worlds after a death: what follows is the same however it came to be.
     met: Mutex<HashSet<u64>>,
 }
 
@@ -178,8 +178,8 @@ impl Scope {
     }
 
     fn is_new(&self, turn: &Turn) -> bool {
-        let Some(world) = turn.world else { return true };
-        self.met.lock().is_ok_and(|mut met| met.insert(world))
+        let Some(remains) = turn.remains else { return true };
+        self.met.lock().is_ok_and(|mut met| met.insert(remains))
     }
 }
 

@@ -49,7 +49,7 @@ impl Operation {
     /// All of them that belong to a reach.
     pub fn all(reach: Reach) -> Vec<Self> {
         let (files, directories) = (|| paths(&FILES), || paths(&DIRECTORIES));
-        let all = || directories().chain(files());
+        let all = every_path;
         match reach {
             Reach::Plain => {
                 let mut plain: Vec<Self> = files().map(Self::Write).collect();
@@ -101,6 +101,11 @@ impl Operation {
             Self::ChangeMode(_) => "chmod",
         }
     }
+}
+
+/// Every path of the scope.
+pub(crate) fn every_path() -> impl Iterator<Item = RelPath> {
+    paths(&DIRECTORIES).chain(paths(&FILES))
 }
 
 fn paths(texts: &[&'static str]) -> impl Iterator<Item = RelPath> + use<> {
