@@ -24,6 +24,8 @@ use crate::world::source::{Content, Source};
 
 /// How long an answer is on its way that the stream overtakes: shorter than any deadline of it.
 const OVERTAKEN_MILLIS: u64 = 30;
+/// Happenings and deadlines between two looks at everything.
+const LOOK_STEPS: u64 = 53;
 /// Happenings after which a history counts as one that does not converge.
 const HAPPENINGS_MAX: u64 = 5_000;
 
@@ -322,6 +324,9 @@ impl Run {
                 }
             }
             self.steps += 1;
+            if self.steps.is_multiple_of(LOOK_STEPS) {
+                self.examine_everything();
+            }
             if self.steps > HAPPENINGS_MAX {
                 self.problem = Some(format!("does not converge: {:?}", self.core.progress()));
             }
