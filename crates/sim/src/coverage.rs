@@ -113,9 +113,15 @@ pub struct Coverage {
 impl Coverage {
     /// For a history that dies around one effect: by chance it would seldom do so.
     pub(crate) fn aim(rng: &mut Rng) -> Self {
-        let deadly = || columns().into_iter().filter(|(_, death)| *death != Death::None);
-        let all = KINDS.into_iter().flat_map(|kind| deadly().map(move |(f, d)| (kind, f, d)));
-        let aims: Vec<_> = all.filter(|(kind, f, d)| can_happen(*kind, *f, *d)).collect();
+        let deadly = columns().into_iter().filter(|(_, death)| *death != Death::None);
+        let mut aims = Vec::new();
+        for (fault, death) in deadly {
+            let kinds = KINDS.into_iter().filter(|kind| can_happen(*kind, fault, death));
+            for kind in kinds {
+                let aim = (kind, fault, death);
+                aims.extend(std::iter::repeat_n(aim, weight(kind, fault)));
+            }
+        }
         Self { aim: rng.choice(aims), deaths_left: AIMED_DEATHS, ..Self::default() }
     }
 
@@ -132,10 +138,11 @@ impl Coverage {
         self.dies(here, rng)
     }
 
-    /// Not always the first time.
+    /// Not always the first time of what happens often.
     fn dies(&mut self, here: Option<(Kind, Fault, Death)>, rng: &mut Rng) -> bool {
         let aimed = self.deaths_left > 0 && here.is_some() && here == self.aim;
-        let dies = aimed && rng.bool();
+        let often = here.is_some_and(|(_, fault, _)| fault == Fault::Done);
+        let dies = aimed && (!often || rng.bool());
         self.deaths_left -= u32::from(dies);
         dies
     }
@@ -220,6 +227,15 @@ fn title(fault: Fault, death: Death) -> String {
         Death::None => format!("{fault:?}").to_lowercase(),
         Death::Before => "+before".to_owned(),
         Death::Between => format!("+{fault:?}").to_lowercase(),
+    }
+}
+
+/// Histories come to some of it so seldom that more of them have to be aimed at it.
+fn weight(kind: Kind, fault: Fault) -> usize {
+    match (kind, fault) {
+        (_, Fault::Done) => 1,
+        (Kind::Relocate | Kind::PutMarker, _) => 6,
+        (_, Fault::Failed | Fault::Unexpected | Fault::Unheard | Fault::Late) => 2,
     }
 }
 
