@@ -263,6 +263,9 @@ pub struct CopyJob {
     pub resume: Option<Upload>,
     /// A live change, which goes ahead of the backlog.
     pub live: bool,
+    /// The file does not stand still: if it is the same one and not shorter, what it begins with is
+    /// read, and staged however small it is, for nothing is proven of it yet (rule 3.4).
+    pub beginning: bool,
 }
 
 /// Something a person should know.

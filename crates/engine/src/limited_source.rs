@@ -49,6 +49,24 @@ impl LimitedSource {
         let toll = Toll { copies: true, ..self.toll.clone() };
         Self { inner: self.inner.clone(), toll }
     }
+
+    fn counted(&self, pieces: ByteStream) -> ByteStream {
+        let toll = self.toll.clone();
+        Box::pin(pieces.then(move |piece| {
+            let toll = toll.clone();
+            async move {
+                if let Ok(bytes) = &piece {
+                    let length = bytes.len() as u64;
+                    toll.limits.bandwidth_bytes.take(length).await;
+                    toll.counts.source_bytes.add(length);
+                    if toll.copies {
+                        toll.counts.copied_bytes.add(length);
+                    }
+                }
+                piece
+            }
+        }))
+    }
 }
 
 impl Source for LimitedSource {
@@ -83,22 +101,11 @@ impl Source for LimitedSource {
     }
 
     fn read(&self, path: &RelPath, node: &FileNode, range: Range<u64>) -> ByteStream {
-        let toll = self.toll.clone();
-        let pieces = self.inner.read(path, node, range);
-        Box::pin(pieces.then(move |piece| {
-            let toll = toll.clone();
-            async move {
-                if let Ok(bytes) = &piece {
-                    let length = bytes.len() as u64;
-                    toll.limits.bandwidth_bytes.take(length).await;
-                    toll.counts.source_bytes.add(length);
-                    if toll.copies {
-                        toll.counts.copied_bytes.add(length);
-                    }
-                }
-                piece
-            }
-        }))
+        self.counted(self.inner.read(path, node, range))
+    }
+
+    fn read_beginning(&self, path: &RelPath, node: &FileNode, range: Range<u64>) -> ByteStream {
+        self.counted(self.inner.read_beginning(path, node, range))
     }
 
     fn stored_checksum<'a>(

@@ -53,6 +53,13 @@ pub trait Source: Send + Sync {
     /// `StoreError::Moved` if these bytes are gone or changed.
     fn read(&self, path: &RelPath, node: &FileNode, range: Range<u64>) -> ByteStream;
 
+    /// The same of a file that may have grown since: bytes of the same file, not shorter than the
+    /// pinned one. They need not be of one moment; what is read twice and is equal was there between
+    /// the two reads (rule 3.4). Where a read is of pinned bytes anyway, it is that.
+    fn read_beginning(&self, path: &RelPath, node: &FileNode, range: Range<u64>) -> ByteStream {
+        self.read(path, node, range)
+    }
+
     /// CRC32C of the pinned file's first `length` bytes (at most all) from checksums that the
     /// source keeps, reading no data; `None` where it keeps none of that kind.
     fn stored_checksum<'a>(

@@ -29,7 +29,11 @@ impl Carrier {
         let key = self.key(&job.path)?;
         let length = job.node.identity.length();
         let abilities = self.target.abilities();
-        match Plan::new(length, self.options.part_bytes, &abilities, job.resume.as_ref()) {
+        let part_bytes = self.options.part_bytes;
+        match Plan::new(length, part_bytes, &abilities, job.resume.as_ref()) {
+            Plan::Whole if job.beginning && length > 0 && abilities.parts_max > 0 => {
+                self.stage(job, &key, abilities.part_bytes_max.min(length), events).await
+            }
             Plan::Whole => self.put_whole(job, &key, length).await,
             Plan::Parts { part_bytes } => self.stage(job, &key, part_bytes, events).await,
         }
@@ -39,22 +43,31 @@ impl Carrier {
         let _room = self.memory.reserve(length).await;
         let metadata = job.node.metadata.clone();
         let stamp = self.stamp(job.attempt, &job.path, metadata).await?;
-        let body = self.body(job, 0..length).await?;
+        let body = self.body(job, 0..length, false).await?;
         check_source(job, body.crc32c)?;
         let put = self.target.put(key, body.pieces, &stamp, &job.expected).await;
         let standing = put.map_err(Ended::writing)?;
         Ok(Written::Done(verified(standing, length, Some(body.crc32c))?))
     }
 
-    /// Reads exactly these bytes of the pinned file; fewer or more mean that it moved.
-    pub(crate) async fn body(&self, job: &CopyJob, range: Range<u64>) -> Result<Body, Ended> {
+    /// Reads exactly these bytes of the pinned file; fewer or more mean that it moved. What a
+    /// `beginning` has is not known to be of one moment.
+    pub(crate) async fn body(
+        &self,
+        job: &CopyJob,
+        range: Range<u64>,
+        beginning: bool,
+    ) -> Result<Body, Ended> {
         let expected = range.end - range.start;
         let mut body = Body { pieces: Vec::new(), crc32c: 0 };
         if expected == 0 {
             return Ok(body);
         }
         let mut received = 0_u64;
-        let mut stream = self.source.read(&job.path, &job.node, range);
+        let mut stream = match beginning {
+            true => self.source.read_beginning(&job.path, &job.node, range),
+            false => self.source.read(&job.path, &job.node, range),
+        };
         while let Some(piece) = stream.next().await {
             let piece = piece.map_err(Ended::reading)?;
             received += piece.len() as u64;

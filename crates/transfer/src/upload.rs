@@ -82,7 +82,7 @@ impl Carrier {
     ) -> Result<Part, Ended> {
         let length = range.end - range.start;
         let _room = self.memory.reserve(length).await;
-        let body = self.body(job, range).await?;
+        let body = self.body(job, range, job.beginning).await?;
         let mut wait = PART_WAIT;
         let mut tries = 1;
         let begun = Instant::now();

@@ -29,7 +29,7 @@ impl Migration {
         if let Some(row) = &claim.row {
             match self.sameness(row, file) {
                 Sameness::Same | Sameness::SameBytes => self.renew(path, claim),
-                Sameness::Unproven if row.crc32c.is_some() => {
+                Sameness::Unproven if row.crc32c.is_some() && !self.copies_beginning(&path) => {
                     self.prove(path, claim, Proof::Renew);
                 }
                 Sameness::Unproven | Sameness::Different => self.bring_anew(path, claim),

@@ -98,6 +98,7 @@ impl Migration {
             expected: self.expected(&claim),
             resume: attempt.upload.clone(),
             live,
+            beginning: self.copies_beginning(&path),
         };
         self.probe_if_lost();
         self.copies_in_flight += 1;

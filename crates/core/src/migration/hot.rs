@@ -6,9 +6,9 @@ use std::ops::RangeInclusive;
 
 use super::Migration;
 use super::claim::{Asked, Claim, Step};
-use crate::effect::Effect;
+use crate::effect::{Effect, Report, ReportKind};
 use crate::entry::Node;
-use crate::failure::Failure;
+use crate::failure::{Failure, FailureKind, Side};
 use crate::input::Examined;
 use crate::number::{Time, TxId};
 use crate::path::RelPath;
@@ -41,16 +41,41 @@ const PAUSE_MILLIS: RangeInclusive<u64> = 20..=5_000;
 const PAUSE_PER_COPY: u64 = 2;
 
 impl Migration {
-    /// The source moved under a copy that was begun at `started`.
+    /// The source moved under a copy that was begun at `started`. A run that is to end does not try
+    /// for ever.
     pub(super) fn look_again(&mut self, path: RelPath, claim: Claim, started: Time) {
+        let last_try = self.copies_beginning(&path);
         let millis = self.note_overtaken(&path, started);
-        self.again(path, claim, millis, false);
+        if last_try {
+            let failure = changes_too_fast(&path);
+            self.set_aside(path, claim, failure);
+        } else {
+            self.again(path, claim, millis, false);
+        }
+    }
+
+    /// Without a stream the last try of a hot path: nobody waits until it stands still.
+    pub(super) fn copies_beginning(&self, path: &RelPath) -> bool {
+        let failures = self.hot.get(path).map_or(0, |hot| hot.failures);
+        !self.config.live && failures >= FAILURES_HOT
     }
 
     /// Milliseconds until a hot path may be copied again; marks do not make it sooner.
     pub(super) fn hot_pause(&self, path: &RelPath) -> Option<u64> {
         let hot = self.hot.get(path)?;
         (hot.not_before > self.now).then(|| hot.not_before.millis_since(self.now))
+    }
+
+    fn report_hot(&mut self, path: &RelPath) {
+        let remedy = match self.config.live {
+            true => "it is tried again at most every 5 s until it stands still",
+            false => "it is tried once more; if it only grows, what it begins with is copied",
+        };
+        self.outbox.send(Effect::Report(Report {
+            path: Some(path.clone()),
+            kind: ReportKind::Hot,
+            failure: Failure { remedy: remedy.to_owned(), ..changes_too_fast(path) },
+        }));
     }
 
     fn note_overtaken(&mut self, path: &RelPath, started: Time) -> u64 {
@@ -69,7 +94,7 @@ impl Migration {
     /// file only grew, they are what it begins with.
     pub(super) fn staged_and_overtaken(&mut self, path: RelPath, mut claim: Claim, prefix: Prefix) {
         let failures = self.hot.get(&path).map_or(0, |hot| hot.failures) + 1;
-        if failures < FAILURES_HOT || !self.config.live {
+        if failures < FAILURES_HOT {
             self.give_prefix_up(path, claim, prefix);
             return;
         }
@@ -131,5 +156,14 @@ impl Migration {
         let attempt = Attempt { upload: Some(prefix.upload), ..prefix.attempt };
         self.give_attempt_up(&attempt, None);
         self.look_again(path, claim, attempt.started);
+    }
+}
+
+fn changes_too_fast(path: &RelPath) -> Failure {
+    Failure {
+        side: Side::Source,
+        kind: FailureKind::Moved,
+        message: format!("{path} changes faster than it can be copied"),
+        remedy: "run again when it is quiet, or with --live".to_owned(),
     }
 }

@@ -270,19 +270,6 @@ impl Migration {
         let missed = unanswered.map(|since| since.plus_millis(POLL_SILENCE_MILLIS));
         tried.chain(told).chain(missed).filter(|deadline| *deadline > self.now).min()
     }
-
-    pub(super) fn report_hot(&mut self, path: &RelPath) {
-        self.outbox.send(Effect::Report(Report {
-            path: Some(path.clone()),
-            kind: ReportKind::Hot,
-            failure: Failure {
-                side: Side::Source,
-                kind: FailureKind::Moved,
-                message: format!("{path} changes faster than it can be copied"),
-                remedy: "it is tried again at most every 5 s until it stands still".to_owned(),
-            },
-        }));
-    }
 }
 
 /// The failure says something about the whole side, not about one path.

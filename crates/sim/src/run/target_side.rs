@@ -143,7 +143,8 @@ impl Run {
         let content = self.source.read(&job.path, &job.node);
         let length = job.node.identity.length();
         let carried = Carried::of(&job.node.metadata);
-        if length < self.options.multipart_bytes {
+        let staged = job.beginning && length > 0;
+        if length < self.options.multipart_bytes && !staged {
             let object = Object { content, length, writer: Writer::Ours(job.attempt), carried };
             let write = Write::Put(job.path, object.clone(), job.expected);
             self.write(job.ticket, write, object);

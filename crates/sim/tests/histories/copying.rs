@@ -1,7 +1,7 @@
 //! Sections 2, 3 and 4: what is the same, what stood still, and what has no known end.
 
 use whimbrel_core::config::{Existing, RequestLifetime};
-use whimbrel_core::effect::{Effect, Finish};
+use whimbrel_core::effect::{Effect, Finish, ReportKind};
 use whimbrel_core::record::Parked;
 use whimbrel_sim::options::Options;
 use whimbrel_sim::world::target::{Carried, Object, Writer};
@@ -165,6 +165,71 @@ fn rule_3_4_hot_file_that_was_cut_commits_nothing() {
     assert_eq!(whole.map(|(_, length, _)| length), Some(length));
     answered_late(&mut run, completed, 1);
     ends_equal(run);
+}
+
+/// Without a stream nobody waits until a file stops growing: what it began with at the last try is
+/// completed, however small it is, and the run ends.
+#[test]
+fn rule_3_4_growing_file_ends_a_run_without_a_stream() {
+    let mut run = still(Options { live: false, ..Options::still() });
+    file(&mut run, "a", 50);
+    let mut copied = None;
+    for _ in 0..4 {
+        copied = source_content(&mut run, "a");
+        let copy = held(&mut run, copies("a"));
+        answered_late(&mut run, copy, 200);
+        assert!(run.source().append(&path("a")));
+        assert!(run.source().close(&path("a"), 10));
+    }
+    let proof = held(&mut run, |effect| matches!(effect, Effect::Checksum { .. }));
+    assert!(matches!(&proof, Effect::Checksum { length: 80, .. }), "{proof:?}");
+    answered_late(&mut run, proof, 1);
+    assert_eq!(run.end(), Ok(Finish::Done));
+    assert_eq!(target_content(&mut run, "a"), copied);
+    assert_eq!(pending(&run, "a"), None);
+    assert!(run.target().uploads.is_empty(), "no upload is left");
+}
+
+/// A file in parts is complete one try earlier.
+#[test]
+fn rule_3_4_growing_upload_ends_a_run_without_a_stream() {
+    let mut run = still(Options { multipart_bytes: 1, live: false, ..Options::still() });
+    file(&mut run, "a", 50);
+    let mut copied = None;
+    for _ in 0..3 {
+        copied = source_content(&mut run, "a");
+        let upload = held(&mut run, copies("a"));
+        answered_late(&mut run, upload, 200);
+        assert!(run.source().append(&path("a")));
+        assert!(run.source().close(&path("a"), 10));
+    }
+    assert_eq!(run.end(), Ok(Finish::Done));
+    assert_eq!(target_content(&mut run, "a"), copied);
+    assert_eq!(pending(&run, "a"), None);
+}
+
+/// What is written over all the time is set aside by name, and the rest of the run goes on.
+#[test]
+fn rule_3_4_rewritten_file_ends_a_run_without_a_stream() {
+    for multipart_bytes in [1, 1_000] {
+        let mut run = still(Options { multipart_bytes, live: false, ..Options::still() });
+        file(&mut run, "a", 50);
+        file(&mut run, "b", 50);
+        for _ in 0..4 {
+            let copy = held(&mut run, copies("a"));
+            answered_late(&mut run, copy, 200);
+            assert!(run.source().truncate(&path("a")));
+            assert!(run.source().append(&path("a")));
+            assert!(run.source().close(&path("a"), 60));
+        }
+        assert_eq!(run.end(), Ok(Finish::Done));
+        let entry = pending(&run, "a").expect("it is kept");
+        assert_eq!(entry.parked, Some(Parked::Failed));
+        assert!(target_content(&mut run, "b").is_some());
+        assert!(run.target().uploads.is_empty(), "no upload is left");
+        let told = |kind| run.reports().iter().filter(|report| report.kind == kind).count();
+        assert_eq!((told(ReportKind::Hot), told(ReportKind::Failed)), (1, 1));
+    }
 }
 
 /// A file made anew while a single PUT is under way: the row is not believed, and it is copied

@@ -122,7 +122,13 @@ impl Source for LocalSource {
     fn read(&self, path: &RelPath, node: &FileNode, range: Range<u64>) -> ByteStream {
         let (inner, path) = (self.inner.clone(), path.clone());
         let identity = node.identity.clone();
-        stream(move |sender| inner.read(&path, &identity, range, sender))
+        stream(move |sender| inner.read(&path, |now| *now == identity, range, sender))
+    }
+
+    fn read_beginning(&self, path: &RelPath, node: &FileNode, range: Range<u64>) -> ByteStream {
+        let (inner, path) = (self.inner.clone(), path.clone());
+        let identity = node.identity.clone();
+        stream(move |sender| inner.read(&path, |now| may_have_grown(&identity, now), range, sender))
     }
 
     fn stored_checksum<'a>(
@@ -246,7 +252,7 @@ impl Inner {
     fn read(
         &self,
         path: &RelPath,
-        identity: &Identity,
+        is_pinned: impl Fn(&Identity) -> bool,
         range: Range<u64>,
         sender: &Pieces,
     ) -> Result<(), StoreError> {
@@ -255,14 +261,14 @@ impl Inner {
             node::look(file, b"").map_err(|errno| self.failed("look at", path, errno))
         };
         let before = described(&file)?;
-        if node::file_type(&before) != FileType::RegularFile || node::identity(&before) != *identity
-        {
+        let regular = node::file_type(&before) == FileType::RegularFile;
+        if !regular || !is_pinned(&node::identity(&before)) {
             return Err(self.moved(path));
         }
         wait_for_next_tick(&before);
         let still = || {
             let now = node::identity(&described(&file)?);
-            if now == *identity { Ok(()) } else { Err(self.moved(path)) }
+            if is_pinned(&now) { Ok(()) } else { Err(self.moved(path)) }
         };
         let whole = self.root.shown(path.as_bytes());
         send(&file, &whole, range, sender, still)
@@ -301,6 +307,32 @@ impl Inner {
             Err(errno) if is_absent(errno) || errno == ANOTHER_ROOT => Err(self.moved(path)),
             Err(errno) => Err(self.failed("read the attributes of", path, errno)),
         }
+    }
+}
+
+/// The same file, not shorter; what its bytes became in place is for a checksum to tell.
+fn may_have_grown(then: &Identity, now: &Identity) -> bool {
+    match (then, now) {
+        (
+            Identity::Local { device, inode, length, born_ns, .. },
+            Identity::Local {
+                device: device_now,
+                inode: inode_now,
+                length: length_now,
+                born_ns: born_now_ns,
+                ..
+            },
+        ) => {
+            (device, inode, born_ns) == (device_now, inode_now, born_now_ns) && length_now >= length
+        }
+        (
+            Identity::Local { .. }
+            | Identity::Hdfs { .. }
+            | Identity::Object { .. }
+            | Identity::Marker
+            | Identity::Unknown,
+            _,
+        ) => false,
     }
 }
 

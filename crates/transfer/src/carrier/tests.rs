@@ -311,6 +311,7 @@ impl Bench {
             node,
             expected: Expected::Nothing,
             resume: None,
+            beginning: false,
             live: false,
         }
     }
