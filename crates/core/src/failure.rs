@@ -22,8 +22,10 @@ pub enum FailureKind {
     Unavailable,
     /// The side asks for less: slow down, try again.
     Throttled,
-    /// No rights for this.
+    /// No rights for this; of a target: for none of it.
     Denied,
+    /// No rights at this one place of the target; others can be written.
+    Forbidden,
     /// Not there (a bucket, a source root).
     Missing,
     /// This name, size or kind cannot be held; asking again changes nothing.

@@ -13,9 +13,12 @@ pub enum StoreError {
     /// It asks for less. Try again slower; nothing was changed.
     #[error("{message}")]
     Throttled { message: String, remedy: String },
-    /// No rights.
+    /// No rights; of a target: for none of it.
     #[error("{message}")]
     Denied { message: String, remedy: String },
+    /// No rights at this one place of a target that can be written elsewhere.
+    #[error("{message}")]
+    Forbidden { message: String, remedy: String },
     /// Nothing is there (a bucket, a root; single paths are answered by `Option`).
     #[error("{message}")]
     Missing { message: String, remedy: String },
@@ -54,6 +57,7 @@ impl StoreError {
             Self::Unavailable { .. } | Self::Unknown { .. } => FailureKind::Unavailable,
             Self::Throttled { .. } => FailureKind::Throttled,
             Self::Denied { .. } => FailureKind::Denied,
+            Self::Forbidden { .. } => FailureKind::Forbidden,
             Self::Missing { .. } => FailureKind::Missing,
             Self::Refused { .. } => FailureKind::Refused,
             Self::Conflict { .. } | Self::Unexpected { .. } => FailureKind::Conflict,
@@ -70,6 +74,7 @@ impl StoreError {
             Self::Unavailable { remedy, .. }
             | Self::Throttled { remedy, .. }
             | Self::Denied { remedy, .. }
+            | Self::Forbidden { remedy, .. }
             | Self::Missing { remedy, .. }
             | Self::Refused { remedy, .. }
             | Self::Conflict { remedy, .. }

@@ -25,6 +25,7 @@ impl Ended {
             StoreError::Unavailable { .. }
             | StoreError::Throttled { .. }
             | StoreError::Denied { .. }
+            | StoreError::Forbidden { .. }
             | StoreError::Refused { .. }
             | StoreError::Conflict { .. }
             | StoreError::Unexpected { .. }

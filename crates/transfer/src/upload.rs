@@ -147,6 +147,7 @@ fn worth_another_try(error: &StoreError) -> bool {
         | StoreError::Corrupt { .. }
         | StoreError::Unknown { .. } => true,
         StoreError::Denied { .. }
+        | StoreError::Forbidden { .. }
         | StoreError::Missing { .. }
         | StoreError::Refused { .. }
         | StoreError::Conflict { .. }

@@ -59,6 +59,7 @@ async fn opened(
 pub fn stops_a_run(kind: FailureKind) -> bool {
     match kind {
         FailureKind::Denied
+        | FailureKind::Forbidden
         | FailureKind::Full
         | FailureKind::Missing
         | FailureKind::Unavailable

@@ -157,7 +157,7 @@ fn failure_kind(kind: FailureKind) -> &'static str {
     match kind {
         FailureKind::Unavailable => "unavailable",
         FailureKind::Throttled => "throttled",
-        FailureKind::Denied => "denied",
+        FailureKind::Denied | FailureKind::Forbidden => "denied",
         FailureKind::Missing => "missing",
         FailureKind::Refused => "refused",
         FailureKind::Conflict => "conflict",

@@ -83,6 +83,7 @@ impl Migration {
         let goes_on = failure.is_some_and(|failure| match failure.kind {
             FailureKind::Unavailable | FailureKind::Throttled | FailureKind::Full => true,
             FailureKind::Denied
+            | FailureKind::Forbidden
             | FailureKind::Missing
             | FailureKind::Refused
             | FailureKind::Conflict

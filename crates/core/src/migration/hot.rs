@@ -69,7 +69,9 @@ impl Migration {
     fn report_hot(&mut self, path: &RelPath) {
         let remedy = match self.config.live {
             true => "it is tried again at most every 5 s until it stands still",
-            false => "it is tried once more; if it only grows, what it begins with is copied",
+            false => {
+                "if it only grows, what it begins with is copied; else it fails after one more try"
+            }
         };
         self.outbox.send(Effect::Report(Report {
             path: Some(path.clone()),

@@ -146,6 +146,7 @@ fn reads_instead(failure: &Failure) -> bool {
         FailureKind::Unavailable
         | FailureKind::Throttled
         | FailureKind::Denied
+        | FailureKind::Forbidden
         | FailureKind::Refused
         | FailureKind::Full
         | FailureKind::Defect => false,

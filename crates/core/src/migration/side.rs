@@ -83,6 +83,7 @@ impl Migration {
             FailureKind::Moved => self.look_again(path, claim, self.now),
             FailureKind::Refused | FailureKind::Unsupported => self.set_aside(path, claim, failure),
             FailureKind::Denied
+            | FailureKind::Forbidden
             | FailureKind::Missing
             | FailureKind::Conflict
             | FailureKind::Corrupt
@@ -277,7 +278,8 @@ fn concerns_side(failure: &Failure) -> bool {
     match failure.kind {
         FailureKind::Unavailable | FailureKind::Throttled | FailureKind::Full => true,
         FailureKind::Denied | FailureKind::Missing => failure.side == Side::Target,
-        FailureKind::Refused
+        FailureKind::Forbidden
+        | FailureKind::Refused
         | FailureKind::Conflict
         | FailureKind::Corrupt
         | FailureKind::Moved

@@ -29,6 +29,8 @@ pub enum Way {
     Fails,
     /// A write: the store does not do such things.
     Refuses,
+    /// A write: there are no rights at this place.
+    Forbids,
 }
 
 impl Run {
@@ -105,6 +107,7 @@ impl Run {
             Way::Unheard(millis) => self.forced.fate = Some(Fate::Unheard(millis)),
             Way::Fails => self.forced.fate = Some(Fate::Fails),
             Way::Refuses => self.forced.fate = Some(Fate::Refuses),
+            Way::Forbids => self.forced.fate = Some(Fate::Forbids),
         }
         self.carry(effect);
         self.forced = super::Forced::default();

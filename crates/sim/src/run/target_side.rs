@@ -25,6 +25,8 @@ pub(super) enum Fate {
     Fails,
     /// The store does not do such things.
     Refuses,
+    /// There are no rights at this place.
+    Forbids,
     /// It took effect, and the sender knows it.
     Heard,
     /// The sender does not know; it takes effect after so many milliseconds.
@@ -225,6 +227,7 @@ impl Run {
             .map(|item| match self.fate() {
                 Fate::Fails => Written::Failed(unavailable(Side::Target)),
                 Fate::Refuses => Written::Failed(refused()),
+                Fate::Forbids => Written::Failed(forbidden()),
                 Fate::Heard => match self.apply_now(Write::Remove(item.path, item.expected)) {
                     Applied::Unexpected => Written::Unexpected(conflict()),
                     Applied::Done | Applied::NoUpload => Written::Done(Standing::default()),
@@ -268,6 +271,7 @@ impl Run {
         let outcome = match self.fate() {
             Fate::Fails => Written::Failed(unavailable(Side::Target)),
             Fate::Refuses => Written::Failed(refused()),
+            Fate::Forbids => Written::Failed(forbidden()),
             Fate::Heard => {
                 let path = match &write {
                     Write::Put(path, ..)
@@ -314,6 +318,10 @@ fn conflict() -> Failure {
 
 fn refused() -> Failure {
     Failure { kind: FailureKind::Unsupported, ..unavailable(Side::Target) }
+}
+
+fn forbidden() -> Failure {
+    Failure { kind: FailureKind::Forbidden, ..unavailable(Side::Target) }
 }
 
 fn standing(object: &Object) -> Standing {

@@ -11,6 +11,23 @@ use whimbrel_sim::{Run, Way};
 
 use crate::stage::*;
 
+/// No rights at one place of the target: its path is set aside, and the target is not lost for it.
+#[test]
+fn a_place_without_rights_is_set_aside_alone() {
+    let mut run = still(Options { live: false, ..Options::still() });
+    file(&mut run, "a", 5);
+    file(&mut run, "b", 5);
+    for _ in 0..4 {
+        let copy = held(&mut run, copies("a"));
+        run.release(copy, Way::Forbids);
+    }
+    assert_eq!(run.end(), Ok(Finish::Done));
+    assert_eq!(pending(&run, "a").and_then(|entry| entry.parked), Some(Parked::Failed));
+    assert!(target_content(&mut run, "b").is_some());
+    let told: Vec<ReportKind> = run.reports().iter().map(|report| report.kind).collect();
+    assert_eq!(told, [ReportKind::Failed]);
+}
+
 /// A change is applied, and its copy is under way: nothing from it on is claimed.
 #[test]
 fn rule_10_1_as_of_stays_behind_what_is_pending() {

@@ -393,6 +393,7 @@ fn refusal(error: StoreError) -> Outcome {
         StoreError::Unavailable { .. }
         | StoreError::Throttled { .. }
         | StoreError::Denied { .. }
+        | StoreError::Forbidden { .. }
         | StoreError::Missing { .. }
         | StoreError::Full { .. }
         | StoreError::Corrupt { .. }

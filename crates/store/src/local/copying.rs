@@ -5,7 +5,7 @@ use std::fs::File;
 use rustix::fs::{FileType, OFlags, SeekFrom, Statx, copy_file_range, ioctl_ficlone, seek};
 use rustix::io::Errno;
 
-use super::failure::{failure, io_failure, is_absent, shown};
+use super::failure::{failure, failure_below, io_failure, is_absent, shown};
 use super::root::{Root, open_quietly};
 use super::{node, seal, sparse};
 use crate::error::StoreError;
@@ -31,7 +31,7 @@ pub(super) fn open(root: &Root, from: &CopySource) -> Result<Source, StoreError>
     let (file, look) = match opened {
         Ok(opened) => opened,
         Err(errno) if is_absent(errno) => return Err(other(from)),
-        Err(errno) => return Err(failure("copy", &shown, errno)),
+        Err(errno) => return Err(failure_below("copy", root, &from.key, errno)),
     };
     let source = Source { file: file.into(), look, shown };
     source.check(from)?;

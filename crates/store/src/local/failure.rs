@@ -2,7 +2,7 @@
 
 use rustix::io::Errno;
 
-use super::root::ANOTHER_ROOT;
+use super::root::{ANOTHER_ROOT, Root};
 use crate::error::StoreError;
 
 /// Names without a slash are at most so long on Linux.
@@ -32,6 +32,19 @@ pub(super) fn failure(what: &str, path: &[u8], errno: Errno) -> StoreError {
         Kind::Corrupt => StoreError::Corrupt { message, remedy },
         Kind::Unavailable => StoreError::Unavailable { message, remedy },
     }
+}
+
+/// The same for one place below a target's root: where others can be written, only that one is
+/// denied.
+pub(super) fn failure_below(what: &str, root: &Root, below: &[u8], errno: Errno) -> StoreError {
+    let failed = failure(what, &root.shown(below), errno);
+    if let StoreError::Denied { message, remedy } = &failed
+        && root.may_be_written().is_ok()
+    {
+        let (message, remedy) = (message.clone(), remedy.clone());
+        return StoreError::Forbidden { message, remedy };
+    }
+    failed
 }
 
 /// The same for the standard library's errors.

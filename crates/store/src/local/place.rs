@@ -6,7 +6,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, fsync, mkdirat, openat, rename
 use rustix::io::Errno;
 use whimbrel_core::effect::Expected;
 
-use super::failure::{NAME_BYTES_MAX, failure, is_absent, shown};
+use super::failure::{NAME_BYTES_MAX, failure, failure_below, is_absent, shown};
 use super::root::{Root, components, open_quietly};
 use super::stage::STAGE_PREFIX;
 use super::wanted::Wanted;
@@ -68,7 +68,7 @@ pub(super) fn directory(root: &Root, path: &[u8]) -> Result<OwnedFd, StoreError>
                      does not have removed (--extras remove)"
                 .to_owned(),
         },
-        other => failure("make the directory", &root.shown(path), other),
+        other => failure_below("make the directory", root, path, other),
     };
     let mut tries = 0;
     loop {
@@ -155,10 +155,10 @@ impl Place<'_> {
                             remedy: "its files go first; if they are not the source's, move them"
                                 .to_owned(),
                         },
-                        other => failure("replace", &root.shown(path), other),
+                        other => failure_below("replace", root, path, other),
                     })?;
                 }
-                Err(errno) => return Err(failure("write", &root.shown(path), errno)),
+                Err(errno) => return Err(failure_below("write", root, path, errno)),
             }
         }
     }

@@ -54,6 +54,11 @@ impl Root {
         whole
     }
 
+    /// Whether names may be made and removed right below the root.
+    pub(super) fn may_be_written(&self) -> Result<(), Errno> {
+        access(&self.path, Access::WRITE_OK | Access::EXEC_OK)
+    }
+
     /// Whether a root that does not stand yet could be made: the nearest directory above it that
     /// does stand may be written.
     pub(super) fn may_be_made(&self) -> Result<(), Errno> {

@@ -14,7 +14,7 @@ use whimbrel_core::number::AttemptNumber;
 use whimbrel_core::record::Part;
 
 use super::account::Accounts;
-use super::failure::{failure, io_failure, is_absent, shown};
+use super::failure::{failure, failure_below, io_failure, is_absent, shown};
 use super::listing::Listings;
 use super::place::Place;
 use super::reading::{Pieces, send, stream};
@@ -258,6 +258,11 @@ impl Inner {
         failure(what, &self.root.shown(key), errno)
     }
 
+    /// What is done to a path itself, and not beside it in a folder of ours.
+    fn failed_below(&self, what: &str, key: &[u8], errno: Errno) -> StoreError {
+        failure_below(what, &self.root, key, errno)
+    }
+
     /// Rule 1.5 for the target: an unmounted tree must not be written into the mount point.
     fn check_root(&self) -> Result<(), StoreError> {
         let now = self.root.directory(b"").and_then(|root| node::look(root, b""));
@@ -352,7 +357,7 @@ impl Inner {
         let directory = place::directory(&self.root, path)?;
         seal::seal_directory(&directory, stamp, &self.accounts)
             .and_then(|()| fsync(&directory))
-            .map_err(|errno| self.failed("make", path, errno))?;
+            .map_err(|errno| self.failed_below("make", path, errno))?;
         Ok(Standing {
             attempt: Some(AttemptNumber(stamp.attempt)),
             migration: Some(stamp.migration.clone()),
@@ -432,9 +437,9 @@ impl Inner {
             seal::unlock(&source.file)
                 .and_then(|()| seal::seal(&source.file, stamp, crc32c, None, &self.accounts))
                 .and_then(|()| fsync(&source.file))
-                .map_err(|errno| self.failed("change", key, errno))?;
+                .map_err(|errno| self.failed_below("change", key, errno))?;
             let (parent, name) =
-                self.root.parent(key).map_err(|errno| self.failed("look at", key, errno))?;
+                self.root.parent(key).map_err(|errno| self.failed_below("look at", key, errno))?;
             return self.standing(&parent, name, key, stamp, crc32c);
         }
         let opened = self.stage.open().map_err(|errno| self.failed("copy to", key, errno))?;
@@ -503,7 +508,7 @@ impl Inner {
             Err(errno) if is_absent(errno) => Ok(false),
             // A directory that holds something is no marker; a directory is no file.
             Err(Errno::NOTEMPTY | Errno::EXIST | Errno::ISDIR) => Ok(false),
-            Err(errno) => Err(self.failed("remove", key, errno)),
+            Err(errno) => Err(self.failed_below("remove", key, errno)),
         }
     }
 
@@ -521,7 +526,7 @@ impl Inner {
         match described {
             Ok(object) => Ok(Some(object)),
             Err(errno) if is_absent(errno) => Ok(None),
-            Err(errno) => Err(self.failed("look at", key, errno)),
+            Err(errno) => Err(self.failed_below("look at", key, errno)),
         }
     }
 
@@ -531,7 +536,7 @@ impl Inner {
         if key.ends_with(b"/") {
             return Ok(());
         }
-        let failed = |errno| self.failed("read", key, errno);
+        let failed = |errno| self.failed_below("read", key, errno);
         let (parent, name) = self.root.parent(key).map_err(failed)?;
         let file = open_quietly(parent, name, OFlags::empty()).map_err(failed)?;
         let look = node::look(&file, b"").map_err(failed)?;
