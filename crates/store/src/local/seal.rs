@@ -191,9 +191,10 @@ fn rights(
             Err(errno) => return Err(errno),
         }
     }
-    if let Some(value) =
-        metadata.acl.as_ref().and_then(|text| acl::attribute(text, metadata.mode, accounts))
-    {
+    // Base entries alone take an older list away and set the mode, in one step.
+    let base = || acl::attribute("", metadata.mode, accounts);
+    let list = metadata.acl.as_ref().and_then(|text| acl::attribute(text, metadata.mode, accounts));
+    if let Some(value) = list.or_else(base) {
         set(&file, ACL_ATTRIBUTE, &value)?;
     }
     // Set-id bits give the rights of the owner: of another owner than meant, they are dropped.

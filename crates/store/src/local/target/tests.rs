@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use proptest::prelude::*;
 use whimbrel_core::metadata::Metadata;
 
-use super::super::{Nesting, nested};
+use super::super::{ACL_ATTRIBUTE, Nesting, nested};
 use super::*;
 
 fn opened() -> (tempfile::TempDir, LocalTarget) {
@@ -73,6 +73,53 @@ async fn set_id_bits_of_strangers_are_dropped() {
 }
 
 /// A foreign writer changed the bytes in place: nothing of what we knew is believed.
+/// Where the file system keeps lists (the working directory of a test is on a disk).
+#[tokio::test]
+async fn rights_that_were_taken_away_do_not_stay() {
+    let (folder, target) = opened();
+    let with_list = |attempt: u64, list: Option<&str>| {
+        let mut stamp = stamp(attempt);
+        let metadata = Metadata { owner: "root".to_owned(), mode: 0o640, ..Metadata::default() };
+        stamp.metadata = Some(Metadata { acl: list.map(str::to_owned), ..metadata });
+        stamp
+    };
+    let list = "user::rw-,user:root:rw-,group::r--,mask::rw-,other::---";
+    let given = with_list(1, Some(list));
+    for key in ["file", "directory/"] {
+        target.put(key.as_bytes(), Vec::new(), &given, &Expected::Anything).await.expect("put");
+    }
+    let attribute = |name: &str| {
+        let directory = fs::File::open(folder.path().join("root")).expect("opens");
+        node::attribute(&directory, name.as_bytes(), ACL_ATTRIBUTE).expect("an answer")
+    };
+    if attribute("file").is_none() {
+        eprintln!("no access control lists in {}: not tried", folder.path().display());
+        return;
+    }
+    let unknown = "user::rw-,user:nobody knows:rw-,group::r--,mask::rw-,other::---";
+    for (attempt, taken) in [(2, None), (3, Some(unknown))] {
+        for (key, name) in [("file", "file"), ("directory/", "directory")] {
+            let (key, gone) = (key.as_bytes(), with_list(attempt, taken));
+            target.put(key, Vec::new(), &given, &Expected::Anything).await.expect("given");
+            assert!(attribute(name).is_some(), "{name}");
+            let standing = target.inspect(key).await.expect("an answer").expect("it stands");
+            let from = CopySource {
+                key: key.to_vec(),
+                version: None,
+                etag: standing.etag,
+                length: standing.length,
+                crc32c: standing.crc32c,
+            };
+            let copied = target.copy(&from, key, &gone, &Expected::Anything).await;
+            copied.expect("stamped anew");
+            assert_eq!(attribute(name), None, "{name} {taken:?}");
+            let found = target.inspect(key).await.expect("an answer").expect("it stands");
+            let acl = found.metadata.and_then(|metadata| metadata.acl);
+            assert_eq!(acl.as_deref(), taken, "{name}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_was_changed_in_place_is_not_ours_any_more() {
     let (folder, target) = opened();
