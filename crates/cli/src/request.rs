@@ -7,6 +7,7 @@ use whimbrel_core::path::RelPath;
 use whimbrel_core::scope::{DEFAULT_EXCLUSIONS, Scope, ScopeRules};
 use whimbrel_hdfs::{Configuration, Error};
 use whimbrel_store::key::KeyMap;
+use whimbrel_store::local::nested;
 
 use crate::arguments::{ConnectionArguments, ScopeArguments};
 use crate::exit::CommandError;
@@ -70,7 +71,8 @@ impl Pair {
     fn refuse_overlap(&self, connection: &ConnectionArguments) -> Result<(), CommandError> {
         let overlaps = match (&self.source, &self.target) {
             (Location::Local { path: source }, Location::Local { path: target }) => {
-                overlap(source, target)
+                // What cannot be found here is told when it is opened.
+                overlap(source, target) || matches!(nested(source, target), Ok(Some(_)))
             }
             (
                 Location::Bucket { bucket: source, prefix: from },

@@ -1,8 +1,10 @@
 //! Exit code 2, always with what to do, and with `--json` always with a result.
 
+use std::process::Command;
+
 use crate::call::Place;
 
-const CALLS: [&str; 61] = [
+const CALLS: [&str; 64] = [
     "",
     "nothing",
     "migrate",
@@ -24,6 +26,9 @@ const CALLS: [&str; 61] = [
     "migrate source target --metadata some",
     "migrate source target --directory-markers none",
     "migrate source target --sse none",
+    "migrate source target --sse-kms-key-id key",
+    "migrate source target --sse AES256 --bucket-key",
+    "migrate source /proc/self/cwd/source/new",
     "migrate source target --tag nothing",
     "migrate source target --tag a=b --tag a=c",
     "migrate source target --include [",
@@ -149,4 +154,24 @@ fn a_closed_reader_is_no_panic() {
     assert_eq!(ended.status.code(), Some(0), "{said}");
     assert!(!said.contains("panicked"), "{said}");
     assert_eq!(place.read("target/a").as_deref(), Some(&b"a"[..]));
+}
+
+/// A target that is a directory of the source by another mount, and the reverse.
+#[test]
+fn mounted_in_each_other() {
+    let place = Place::new();
+    place.write("source/inside/a", "a");
+    std::fs::create_dir(place.path("mounted")).unwrap();
+    let (inside, mounted) = (place.path("source/inside"), place.path("mounted"));
+    let done = Command::new("mount").arg("--bind").args([&inside, &mounted]).output();
+    if !done.is_ok_and(|output| output.status.success()) {
+        eprintln!("SKIPPED: needs the right to mount");
+        return;
+    }
+    let ended = [["migrate", "source", "mounted"], ["migrate", "mounted", "source"]]
+        .map(|arguments| place.run(&arguments));
+    assert!(Command::new("umount").arg(&mounted).status().unwrap().success());
+    for ended in ended {
+        assert!(ended.expect(2).stderr.contains("one lies in the other"));
+    }
 }

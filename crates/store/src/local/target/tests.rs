@@ -319,6 +319,34 @@ fn roots_in_each_other() {
     }
 }
 
+/// A directory of the source, mounted elsewhere: its ways up do not meet.
+#[test]
+fn roots_in_each_other_by_a_mount() {
+    use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |path: &str| folder.path().join(path);
+    fs::create_dir_all(at("a/b")).expect("made");
+    fs::create_dir_all(at("c d")).expect("made");
+    if mount(at("a/b"), at("c d"), "", MountFlags::BIND, None).is_err() {
+        println!("not allowed to mount: not tried");
+        return;
+    }
+    let found = [("a", "c d"), ("a", "c d/new"), ("c d", "a"), ("a/b", "c d"), ("a/new", "c d")]
+        .map(|(source, target)| {
+            fs::create_dir_all(at(source)).expect("made");
+            nested(&at(source), &at(target))
+        });
+    unmount(at("c d"), UnmountFlags::empty()).expect("unmounted");
+    let expected = [
+        Some(Nesting::TargetInSource),
+        Some(Nesting::TargetInSource),
+        Some(Nesting::SourceInTarget),
+        Some(Nesting::Same),
+        None,
+    ];
+    assert_eq!(found.map(|found| found.expect("an answer")), expected);
+}
+
 fn keys() -> impl Strategy<Value = Vec<String>> {
     let name = prop::sample::select(vec!["a", "a.", "a-b", "a0", "b", "c!"]);
     let key = prop::collection::vec(name, 1..4).prop_map(|names| names.join("/"));
