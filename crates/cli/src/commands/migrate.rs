@@ -376,13 +376,20 @@ async fn refuse_without_stream(source: &dyn Source) -> Result<(), CommandError> 
 /// The options that go on every write.
 ///
 /// # Errors
-/// Two tags of one key.
+/// Two tags of one key; a key for another encryption than that of a key service.
 pub fn write_options(arguments: &WriteArguments) -> Result<WriteOptions, CommandError> {
     let mut tags = BTreeMap::new();
     for (key, value) in &arguments.tag {
         if tags.insert(key.clone(), value.clone()).is_some() {
             let told = format!("--tag {key}=... stands there twice");
             return Err(CommandError::usage(told, "give each tag one value"));
+        }
+    }
+    if arguments.sse.as_deref() != Some("aws:kms") {
+        let keyed = arguments.sse_kms_key_id.as_ref().map(|_| "--sse-kms-key-id");
+        if let Some(flag) = keyed.or(arguments.bucket_key.then_some("--bucket-key")) {
+            let told = format!("{flag} says something of aws:kms only");
+            return Err(CommandError::usage(told, "add --sse aws:kms, or leave it out"));
         }
     }
     Ok(WriteOptions {
