@@ -13,7 +13,8 @@ pub struct Metadata {
     pub group: String,
     /// Permission bits, sticky bit included; 0 to 0o7777.
     pub mode: u32,
-    /// Nanoseconds since the Unix epoch.
+    /// Nanoseconds since the Unix epoch; the least and the largest number stand for every time
+    /// beyond.
     pub modified_ns: i64,
     /// ACL entries in the text form of the source, comma separated; `None` without an ACL.
     pub acl: Option<String>,
@@ -25,6 +26,11 @@ impl Metadata {
     /// What stands in for metadata that is not known: equal to none that a source gives.
     pub fn unknown() -> Self {
         Self { mode: u32::MAX, ..Self::default() }
+    }
+
+    /// False for a modification time before 1677 or after 2262: it is not known exactly.
+    pub fn has_exact_time(&self) -> bool {
+        self.modified_ns != i64::MIN && self.modified_ns != i64::MAX
     }
 
     /// False where the source knows of no owner, group or mode (keys of object stores): then the

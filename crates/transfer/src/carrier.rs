@@ -255,6 +255,17 @@ impl Carrier {
         path: &RelPath,
         mut metadata: Metadata,
     ) -> Result<Stamp, Ended> {
+        if self.options.metadata != MetadataLevel::None && !metadata.has_exact_time() {
+            return Err(Ended::reading(StoreError::Refused {
+                message: format!(
+                    "{path}: its modification time is before 1677 or after 2262, which no object \
+                     carries"
+                ),
+                remedy: "set another time at the source (touch), leave it out with --exclude, or \
+                         migrate with --metadata none"
+                    .to_owned(),
+            }));
+        }
         let metadata = match self.options.metadata {
             MetadataLevel::None => None,
             MetadataLevel::Basic => Some(metadata),

@@ -288,6 +288,9 @@ impl Comparison {
         let Some(target) = &object.metadata else {
             return Some("the object carries no metadata of its file".to_owned());
         };
+        if !source.has_exact_time() {
+            return Some("mtime before 1677 or after 2262 at the source".to_owned());
+        }
         let milliseconds = |metadata: &Metadata| metadata.modified_ns.div_euclid(NANOS_PER_MILLI);
         if milliseconds(source) != milliseconds(target) {
             return Some(format!(

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
@@ -50,6 +50,34 @@ fn migrate_again_and_verify() {
     assert_eq!((&status["running"], &status["outcome"]), (&false.into(), &"equal".into()));
     let story = place.run(&["path", name, "d/b.txt", "--json"]).expect(0).result();
     assert_eq!((&story["path"], &story["object"]["length"]), (&"d/b.txt".into(), &3.into()));
+}
+
+/// The copy from before stays; the time is never altered in silence.
+#[test]
+fn a_time_beyond_what_travels_is_told() {
+    let place = Place::new();
+    small_tree(&place);
+    place.run(&["migrate", "source", "target", "--name", "m"]).expect(0);
+    let set = |time: SystemTime| {
+        let file = std::fs::File::options().write(true).open(place.path("source/a")).unwrap();
+        file.set_modified(time).unwrap();
+        file.metadata().unwrap().modified().unwrap() == time
+    };
+    if !set(SystemTime::UNIX_EPOCH + Duration::from_secs(10_413_792_000)) {
+        eprintln!("SKIPPED: the file system keeps no time of the year 2300");
+        return;
+    }
+    let call = ["migrate", "source", "target", "--name", "m", "--json"];
+    let ended = place.run(&call).expect(5);
+    assert_eq!(ended.result()["failures"], 1, "{}", ended.stdout);
+    let problem = ended.lines().into_iter().find(|line| line["type"] == "problem").unwrap();
+    assert_eq!((&problem["path"], &problem["kind"]), (&"a".into(), &"refused".into()));
+    assert_eq!(place.read("target/a").as_deref(), Some(&b"one"[..]));
+    let verified = place.run(&["verify", "source", "target", "--json"]).expect(5).result();
+    assert_eq!(verified["metadata_different"], 1, "{verified}");
+    assert!(set(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)));
+    place.run(&call).expect(0);
+    place.run(&["verify", "source", "target"]).expect(0);
 }
 
 /// Started again, a migration looks at the target, whatever its state says.

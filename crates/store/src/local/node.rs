@@ -60,9 +60,14 @@ fn born_ns(look: &Statx) -> i64 {
     if told { nanoseconds(&look.stx_btime) } else { 0 }
 }
 
-/// Nanoseconds since the Unix epoch.
+/// Nanoseconds since the Unix epoch; the least or the largest number for a time beyond.
 pub(super) fn nanoseconds(time: &StatxTimestamp) -> i64 {
-    time.tv_sec.saturating_mul(1_000_000_000).saturating_add(i64::from(time.tv_nsec))
+    within_reach(time.tv_sec, time.tv_nsec)
+}
+
+fn within_reach(seconds: i64, nanoseconds: u32) -> i64 {
+    let exact = i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds);
+    i64::try_from(exact).unwrap_or(if exact < 0 { i64::MIN } else { i64::MAX })
 }
 
 /// What stands at the name that `look` describes. The list of its access rights is read through
@@ -141,5 +146,26 @@ pub(super) fn attribute(
         Ok(value) => Ok(Some(value)),
         Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::NOENT) => Ok(None),
         Err(errno) => Err(errno),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_beyond_stand_at_the_ends() {
+        for (seconds, nanoseconds, expected) in [
+            (-2, 500_000_000, -1_500_000_000),
+            (9_223_372_036, 854_775_806, i64::MAX - 1),
+            (9_223_372_036, 854_775_807, i64::MAX),
+            (10_413_792_000, 1, i64::MAX),
+            (-9_223_372_037, 145_224_193, i64::MIN + 1),
+            (-9_223_372_037, 1, i64::MIN),
+            (-10_000_000_000, 7, i64::MIN),
+            (i64::MAX, 0, i64::MAX),
+        ] {
+            assert_eq!(within_reach(seconds, nanoseconds), expected, "{seconds} {nanoseconds}");
+        }
     }
 }

@@ -342,6 +342,24 @@ async fn small_file_goes_in_one_request_with_its_stamp() {
     }
 }
 
+/// A time that no object carries is never altered in silence.
+#[tokio::test]
+async fn time_beyond_what_travels_is_refused() {
+    for modified_ns in [i64::MIN, i64::MAX] {
+        for length in [1, 5 * MIB] {
+            let bench = bench(source(length), FaultyTarget::default());
+            let mut job = bench.job("a");
+            job.node.metadata.modified_ns = modified_ns;
+            let (written, events) = bench.copy(&job).await;
+            let Written::Failed(failure) = written else { panic!("{written:?}") };
+            assert_eq!(failure.kind, FailureKind::Refused);
+            assert!(failure.remedy.contains("touch"), "{failure:?}");
+            assert_eq!(events, vec![]);
+            assert!(bench.target.objects.lock().unwrap().is_empty());
+        }
+    }
+}
+
 #[tokio::test]
 async fn large_file_is_staged_and_completed() {
     let length = 5 * MIB + 17;
