@@ -244,7 +244,7 @@ impl Run {
     fn fate(&mut self) -> Fate {
         let fate = self.draw_fate();
         self.coverage.ends(match fate {
-            Fate::Fails | Fate::Refuses => Fault::Failed,
+            Fate::Fails | Fate::Refuses | Fate::Forbids => Fault::Failed,
             Fate::Heard => Fault::Done,
             Fate::Unheard(0) => Fault::Unheard,
             Fate::Unheard(_) => Fault::Late,
