@@ -10,11 +10,13 @@ use whimbrel_core::config::{Config, Existing, Extras};
 use whimbrel_core::effect::Finish;
 use whimbrel_core::failure::Side;
 use whimbrel_core::input::Input;
+use whimbrel_core::metadata::MetadataLevel;
 use whimbrel_core::migration::Migration;
 use whimbrel_core::path::RelPath;
 use whimbrel_core::record::{Change, Meta, Parked};
 use whimbrel_core::scope::Scope;
 use whimbrel_ledger::Ledger;
+use whimbrel_store::attributes::WithAttributes;
 use whimbrel_store::key::KeyMap;
 use whimbrel_store::source::{ChangeStream, Source};
 use whimbrel_store::target::Target;
@@ -122,7 +124,10 @@ pub async fn run(setup: Setup, orders: Orders) -> Result<RunResult, EngineError>
     let counts = Arc::<Counts>::default();
     let source = LimitedSource::new(source, limits.clone(), counts.clone());
     let copied_source = Arc::new(source.for_copies());
-    let source: Arc<dyn Source> = Arc::new(source);
+    let source: Arc<dyn Source> = match config.metadata {
+        MetadataLevel::Full => Arc::new(WithAttributes::new(Arc::new(source))),
+        MetadataLevel::None | MetadataLevel::Basic => Arc::new(source),
+    };
     let target: Arc<dyn Target> =
         Arc::new(LimitedTarget::new(target, limits.clone(), counts.clone()));
     let sides = Sides { source: source.clone(), target: target.clone() };

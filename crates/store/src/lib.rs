@@ -1,5 +1,6 @@
 //! Touches the outside: sources, change streams and targets, one folder per system.
 
+pub mod attributes;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod digest;

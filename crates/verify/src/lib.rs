@@ -27,6 +27,7 @@ use whimbrel_core::failure::Failure;
 use whimbrel_core::metadata::MetadataLevel;
 use whimbrel_core::path::RelPath;
 use whimbrel_core::scope::Scope;
+use whimbrel_store::attributes::WithAttributes;
 use whimbrel_store::key::KeyMap;
 use whimbrel_store::source::Source;
 use whimbrel_store::target::Target;
@@ -228,7 +229,16 @@ impl Verification {
         meter: &Arc<Meter>,
         differences: &mpsc::Sender<Difference>,
     ) -> Result<Sums, Failure> {
-        join::run(self, meter, differences).await?;
+        match self.options.metadata {
+            MetadataLevel::Full => {
+                let source = Arc::new(WithAttributes::new(self.source.clone()));
+                let all = Self { source, ..self.clone() };
+                join::run(&all, meter, differences).await?;
+            }
+            MetadataLevel::None | MetadataLevel::Basic => {
+                join::run(self, meter, differences).await?;
+            }
+        }
         Ok(meter.sums())
     }
 }

@@ -52,6 +52,42 @@ fn migrate_again_and_verify() {
     assert_eq!((&story["path"], &story["object"]["length"]), (&"d/b.txt".into(), &3.into()));
 }
 
+/// Extended attributes travel, and so do their changes, without the bytes.
+#[test]
+fn attributes_travel_when_they_change() {
+    let place = Place::new();
+    small_tree(&place);
+    let set = |value: &[u8]| {
+        let flags = rustix::fs::XattrFlags::empty();
+        rustix::fs::setxattr(place.path("source/a"), "user.note", value, flags)
+    };
+    if set(b"1").is_err() {
+        eprintln!("SKIPPED: the file system keeps no attributes");
+        return;
+    }
+    let found = || {
+        let mut value = [0; 16];
+        let length = rustix::fs::getxattr(place.path("target/a"), "user.note", &mut value[..]);
+        length.ok().map(|length| value[..length].to_vec())
+    };
+    let call = ["migrate", "source", "target", "--name", "m", "--metadata", "full", "--json"];
+    let verify = ["verify", "m", "--json"];
+    place.run(&call).expect(0);
+    assert_eq!(found().as_deref(), Some(&b"1"[..]));
+    place.run(&verify).expect(0);
+
+    set(b"2").unwrap();
+    assert_eq!(place.run(&verify).expect(5).result()["metadata_different"], 1);
+    assert_eq!(place.run(&call).expect(0).result()["run_bytes_copied"], 0);
+    assert_eq!(found().as_deref(), Some(&b"2"[..]));
+    place.run(&verify).expect(0);
+
+    rustix::fs::removexattr(place.path("source/a"), "user.note").unwrap();
+    place.run(&call).expect(0);
+    assert_eq!(found(), None);
+    place.run(&verify).expect(0);
+}
+
 /// The copy from before stays; the time is never altered in silence.
 #[test]
 fn a_time_beyond_what_travels_is_told() {

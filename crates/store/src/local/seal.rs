@@ -4,7 +4,8 @@ use std::fs::File;
 use std::os::fd::AsFd;
 
 use rustix::fs::{
-    Gid, Mode, Statx, Timespec, Timestamps, Uid, XattrFlags, fchmod, fchown, fsetxattr, futimens,
+    Gid, Mode, Statx, Timespec, Timestamps, Uid, XattrFlags, fchmod, fchown, fremovexattr,
+    fsetxattr, futimens,
 };
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -45,9 +46,13 @@ pub(super) fn seal(
     upload: Option<&str>,
     accounts: &Accounts,
 ) -> Result<(), Errno> {
+    let before = stamped_attributes(file)?;
     let fields = stamp::encode(stamp);
     set(file, STAMP, &serde_json::to_vec(&fields).unwrap_or_default())?;
     if let Some(metadata) = &stamp.metadata {
+        for name in before.keys().filter(|name| !metadata.xattrs.contains_key(*name)) {
+            unset(file, name)?;
+        }
         for (name, value) in metadata.xattrs.iter().filter(|(name, _)| travels(name)) {
             set(file, name, value)?;
         }
@@ -207,6 +212,24 @@ fn set(file: impl AsFd, name: &str, value: &[u8]) -> Result<(), Errno> {
     match fsetxattr(file, name, value, XattrFlags::empty()) {
         Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSPC | Errno::TOOBIG | Errno::RANGE) => Ok(()),
         Err(Errno::PERM | Errno::ACCESS) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// The extended attributes that an earlier stamp gave to a file; none where it kept a digest.
+fn stamped_attributes(file: &File) -> Result<BTreeMap<String, Vec<u8>>, Errno> {
+    let Some(value) = node::attribute(file, b"", STAMP)? else { return Ok(BTreeMap::new()) };
+    let fields: BTreeMap<String, String> = serde_json::from_slice(&value).unwrap_or_default();
+    Ok(stamp::decode(&fields).metadata.unwrap_or_default().xattrs)
+}
+
+/// Takes an attribute away that a stamp gave.
+fn unset(file: &File, name: &str) -> Result<(), Errno> {
+    if !travels(name) {
+        return Ok(());
+    }
+    match fremovexattr(file, name) {
+        Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(()),
         Err(errno) => Err(errno),
     }
 }
