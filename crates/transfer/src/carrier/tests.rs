@@ -383,6 +383,17 @@ async fn large_file_is_staged_and_completed() {
     assert_eq!(objects[b"prefix/big".as_slice()].0, content(0..length));
 }
 
+/// Nothing is proven of the beginning of what grows: it is not visible however small it is.
+#[tokio::test]
+async fn beginning_is_staged() {
+    let bench = bench(source(1000), FaultyTarget::default());
+    let job = CopyJob { beginning: true, ..bench.job("log") };
+    let (written, _) = bench.copy(&job).await;
+    let Written::Staged { upload, crc32c } = written else { panic!("{written:?}") };
+    assert_eq!((upload.parts.len(), crc32c), (1, crc32c::crc32c(&content(0..1000))));
+    assert!(bench.target.objects.lock().unwrap().is_empty(), "staged is not visible");
+}
+
 #[tokio::test]
 async fn resumed_upload_sends_no_finished_part_again() {
     let length = 4 * MIB;

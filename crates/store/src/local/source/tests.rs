@@ -149,6 +149,32 @@ async fn rule_3_1_swapped_between_two_ranges() {
     assert!(!matches!(&again, Ok(bytes) if bytes != b"xxxx"), "{again:?}");
 }
 
+/// A file that grew still has what it began with; one that was cut, or another one, does not.
+#[tokio::test]
+async fn rule_3_4_what_a_grown_file_begins_with() {
+    let (folder, source) = opened();
+    let path = folder.path().join("root/f");
+    fs::write(&path, "beginning").expect("written");
+    let node = file(&source, "f").await;
+    let beginning = async || {
+        let range = 0..node.identity.length();
+        let pieces: Vec<Bytes> =
+            source.read_beginning(&"f".into(), &node, range).try_collect().await?;
+        Ok::<Vec<u8>, StoreError>(pieces.concat())
+    };
+    fs::write(&path, "beginning and more").expect("written");
+    assert_eq!(beginning().await.expect("reads"), b"beginning");
+    let strictly = read(&source, "f", &node).await;
+    assert!(matches!(strictly, Err(StoreError::Moved { .. })), "{strictly:?}");
+    fs::write(&path, "begin").expect("written");
+    let cut = beginning().await;
+    assert!(matches!(cut, Err(StoreError::Moved { .. })), "{cut:?}");
+    fs::write(folder.path().join("root/g"), "beginning and more").expect("written");
+    fs::rename(folder.path().join("root/g"), &path).expect("renamed");
+    let another = beginning().await;
+    assert!(matches!(another, Err(StoreError::Moved { .. })), "{another:?}");
+}
+
 /// The last piece is not given out before the file is known to have stood still.
 #[tokio::test]
 async fn a_change_under_the_reading_is_noticed() {
