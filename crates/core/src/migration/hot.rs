@@ -21,6 +21,7 @@ pub(super) type HotPaths = BTreeMap<RelPath, Hot>;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Hot {
     failures: u32,
+    since: Time,
     not_before: Time,
 }
 
@@ -39,14 +40,16 @@ const PAUSE_MILLIS: RangeInclusive<u64> = 20..=5_000;
 /// So many times as long as the copy took is the pause after it: what is cheap is tried often, for
 /// a commit marker may wait for it.
 const PAUSE_PER_COPY: u64 = 2;
+/// Without `live`: so long a path may be hot. Whoever writes it may be done in a moment.
+const HOT_PATIENCE_MILLIS: u64 = 10_000;
 
 impl Migration {
     /// The source moved under a copy that was begun at `started`. A run that is to end does not try
     /// for ever.
     pub(super) fn look_again(&mut self, path: RelPath, claim: Claim, started: Time) {
-        let last_try = self.copies_beginning(&path);
+        let over = self.copies_beginning(&path) && self.is_hot_for_long(&path);
         let millis = self.note_overtaken(&path, started);
-        if last_try {
+        if over {
             let failure = changes_too_fast(&path);
             self.set_aside(path, claim, failure);
         } else {
@@ -54,7 +57,12 @@ impl Migration {
         }
     }
 
-    /// Without a stream the last try of a hot path: nobody waits until it stands still.
+    fn is_hot_for_long(&self, path: &RelPath) -> bool {
+        let is_long = |hot: &Hot| self.now.millis_since(hot.since) >= HOT_PATIENCE_MILLIS;
+        self.hot.get(path).is_some_and(is_long)
+    }
+
+    /// Without a stream nobody waits until a hot path stands still: what it begins with is enough.
     pub(super) fn copies_beginning(&self, path: &RelPath) -> bool {
         let failures = self.hot.get(path).map_or(0, |hot| hot.failures);
         !self.config.live && failures >= FAILURES_HOT
@@ -69,9 +77,7 @@ impl Migration {
     fn report_hot(&mut self, path: &RelPath) {
         let remedy = match self.config.live {
             true => "it is tried again at most every 5 s until it stands still",
-            false => {
-                "if it only grows, what it begins with is copied; else it fails after one more try"
-            }
+            false => "if it only grows, what it begins with is copied; else it is tried for 10 s",
         };
         self.outbox.send(Effect::Report(Report {
             path: Some(path.clone()),
@@ -81,14 +87,16 @@ impl Migration {
     }
 
     fn note_overtaken(&mut self, path: &RelPath, started: Time) -> u64 {
-        let failures = self.hot.get(path).map_or(0, |hot| hot.failures) + 1;
+        let before = self.hot.get(path);
+        let failures = before.map_or(0, |hot| hot.failures) + 1;
+        let since = before.map_or(self.now, |hot| hot.since);
         if failures == FAILURES_HOT {
             self.report_hot(path);
         }
         let millis = self.now.millis_since(started).saturating_mul(PAUSE_PER_COPY);
         let millis = millis.clamp(*PAUSE_MILLIS.start(), *PAUSE_MILLIS.end());
         let not_before = self.now.plus_millis(millis);
-        self.hot.insert(path.clone(), Hot { failures, not_before });
+        self.hot.insert(path.clone(), Hot { failures, since, not_before });
         millis
     }
 

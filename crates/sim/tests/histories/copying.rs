@@ -215,13 +215,17 @@ fn rule_3_4_rewritten_file_ends_a_run_without_a_stream() {
         let mut run = still(Options { multipart_bytes, live: false, ..Options::still() });
         file(&mut run, "a", 50);
         file(&mut run, "b", 50);
-        for _ in 0..4 {
-            let copy = held(&mut run, copies("a"));
+        let begun = run.now();
+        let mut rounds = 0;
+        while let Some(copy) = run.catch(copies("a")) {
+            rounds += 1;
+            assert!(rounds < 50, "it is tried for ever");
             answered_late(&mut run, copy, 200);
             assert!(run.source().truncate(&path("a")));
             assert!(run.source().append(&path("a")));
             assert!(run.source().close(&path("a"), 60));
         }
+        assert!(run.now().millis_since(begun) >= 10_000, "whoever writes may be done soon");
         assert_eq!(run.end(), Ok(Finish::Done));
         let entry = pending(&run, "a").expect("it is kept");
         assert_eq!(entry.parked, Some(Parked::Failed));
