@@ -6,6 +6,7 @@ mod demo;
 mod fuzz;
 mod interrupt;
 mod local_tree;
+mod planted;
 mod process;
 mod scopes;
 mod sim;
@@ -37,6 +38,8 @@ enum Chore {
     Sim(sim::Sim),
     /// Mutated bytes against everything that parses, guided by coverage; needs a C++ compiler.
     Fuzz(fuzz::Fuzz),
+    /// Breaks each rule in turn; the random histories have to see it.
+    Planted(planted::PlantedBugs),
     /// Real systems to try things on: a Hadoop cluster and S3 servers.
     #[command(subcommand)]
     Testbed(testbed::Testbed),
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Chore::Scopes(options) => scopes::scopes(&options),
         Chore::Sim(options) => sim::sim(&options),
         Chore::Fuzz(options) => fuzz::fuzz(&options),
+        Chore::Planted(options) => planted::planted(&options),
         Chore::Testbed(command) => testbed::run(&command),
     };
     match done {

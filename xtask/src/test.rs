@@ -8,12 +8,15 @@ use clap::Args;
 use whimbrel_testbed::{install_hadoop, install_s3mock, install_versitygw};
 
 use crate::process::{cargo, output, run, target};
-use crate::{scopes, sim};
+use crate::{planted, scopes, sim};
 
 /// Crates that would bring I/O, time, threads or chance into the core.
 const FORBIDDEN_IN_CORE: [&str; 6] = ["tokio", "rusqlite", "hyper", "rand", "fastrand", "libc"];
 /// Without it cargo leaves the conformance suite's tests out, and says nothing.
 const SUITES: &str = "whimbrel-store/conformance";
+/// Some of the planted bugs, found within a second each: the whole is a command of its own.
+const PLANTED: [&str; 5] =
+    ["StreamAfterScan", "CopyNotConfirmed", "EventBelieved", "MarkerNotLast", "PendingClaimed"];
 /// Looks dependencies over.
 const CARGO_DENY_VERSION: &str = "0.20.2";
 
@@ -37,7 +40,9 @@ pub fn test(options: &Test) -> Result<(), Box<dyn Error>> {
     look_dependencies_over()?;
     run(cargo().arg("test").args(all).arg("--no-fail-fast"))?;
     scopes::scopes(&scopes::Scopes { operations: 2, sweep: None, history: None })?;
-    sim::sim(&sim::Sim { seeds: options.seeds, first: 1, verbose: false })
+    sim::sim(&sim::Sim { seeds: options.seeds, first: 1, verbose: false })?;
+    let only = PLANTED.map(str::to_owned).to_vec();
+    planted::planted(&planted::PlantedBugs { seeds_max: 100, only })
 }
 
 /// The core decides and does nothing else: its dependencies must not be able to.
@@ -46,10 +51,21 @@ fn laws_of_the_core() -> Result<(), Box<dyn Error>> {
     tree.args(["tree", "--package", "whimbrel-core", "--edges", "normal", "--prefix", "none"]);
     let listed = output(&mut tree)?;
     let names: Vec<&str> = listed.lines().filter_map(|line| line.split(' ').next()).collect();
-    match FORBIDDEN_IN_CORE.iter().find(|forbidden| names.contains(forbidden)) {
-        Some(forbidden) => Err(format!("whimbrel-core depends on {forbidden}").into()),
-        None => Ok(()),
+    if let Some(forbidden) = FORBIDDEN_IN_CORE.iter().find(|it| names.contains(it)) {
+        return Err(format!("whimbrel-core depends on {forbidden}").into());
     }
+    no_planted_bugs()
+}
+
+/// The bugs that the simulator plants are for the simulator alone.
+fn no_planted_bugs() -> Result<(), Box<dyn Error>> {
+    let mut tree = cargo();
+    tree.args(["tree", "--package", "whimbrel-cli", "--edges", "normal", "--prefix", "none"]);
+    let features = output(tree.args(["--format", "{f}"]))?;
+    if features.lines().any(|line| line.split(',').any(|feature| feature == "planted")) {
+        return Err("the command is built with planted bugs".into());
+    }
+    Ok(())
 }
 
 /// Licences, bans and sources; the advisory database is not asked.

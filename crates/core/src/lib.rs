@@ -17,5 +17,6 @@ pub mod metadata;
 pub mod migration;
 pub mod number;
 pub mod path;
+pub mod planted;
 pub mod record;
 pub mod scope;

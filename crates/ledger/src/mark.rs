@@ -3,6 +3,7 @@
 use rusqlite::Connection;
 use whimbrel_core::number::{Mark, Time, TxId};
 use whimbrel_core::path::RelPath;
+use whimbrel_core::planted::{Planted, UNLISTED_TRIES, planted};
 use whimbrel_core::record::{Change, Lane, LetGo, Parked, Pending, Reach};
 
 use crate::error::Result;
@@ -21,7 +22,9 @@ impl State {
             }
             Change::Settle { path, up_to, as_of } => self.settle(sql, path, *up_to, *as_of),
             Change::Park { path, up_to, reason, retry_at, message } => {
-                self.give_back(sql, path, *up_to, |entry| {
+                let whenever = planted(Planted::ParkedOverNewerMark);
+                let up_to = if whenever { Mark(u64::MAX) } else { *up_to };
+                self.give_back(sql, path, up_to, |entry| {
                     entry.pending.parked = Some(*reason);
                     entry.pending.waiting = false;
                     entry.pending.not_before = match reason {
@@ -108,6 +111,7 @@ impl State {
         let key = self.names.key(path);
         if let Some(mut entry) = self.pending.detach(sql, &key)?
             && entry.pending.mark > up_to
+            && !planted(Planted::SettledWithoutMark)
         {
             // The pass came to its end; what was marked since needs one from the beginning.
             entry.keep_since(up_to);
@@ -212,7 +216,8 @@ impl State {
             Ok(true)
         })?;
         let mut sum = self.pending.detach(sql, &own)?;
-        let grown = if subtree { Reach::Subtree } else { Reach::Directory };
+        let deep = subtree && !planted(Planted::CoarsenedTooFlat);
+        let grown = if deep { Reach::Subtree } else { Reach::Directory };
         let any = !joining.is_empty();
         for key in joining {
             let Some(entry) = self.pending.detach(sql, &key)? else {
@@ -295,7 +300,8 @@ fn join(entry: &mut Entry, new: &Pending) {
     pending.parked = None;
     pending.waiting = false;
     pending.not_before = Time(0);
-    pending.tries = 0;
+    let kept = planted(Planted::ListingRemoves) && pending.tries >= UNLISTED_TRIES;
+    pending.tries = if kept { pending.tries } else { 0 };
     entry.message = None;
 }
 

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use whimbrel_core::commit_marker::is_commit_marker;
 use whimbrel_core::number::{Mark, Time, TxId};
 use whimbrel_core::path::RelPath;
+use whimbrel_core::planted::{Planted, planted};
 use whimbrel_core::record::{Lane, LetGo, Parked, Pending, PendingSummary, Reach};
 
 use crate::codec::{self, Kind};
@@ -55,6 +56,7 @@ impl Entry {
     pub(crate) fn keep_since(&mut self, up_to: Mark) {
         let wider = [Reach::Subtree, Reach::Directory];
         let left = wider.into_iter().find(|reach| self.marks[*reach as usize] > up_to);
+        let left = left.filter(|_| !planted(Planted::ReachForgotten));
         let left = left.unwrap_or(Reach::Path);
         if left < self.pending.reach {
             self.pending.reach = left;

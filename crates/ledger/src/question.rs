@@ -10,6 +10,7 @@ use whimbrel_core::identity::Sameness;
 use whimbrel_core::input::{Group, Removals};
 use whimbrel_core::number::{Time, TxId};
 use whimbrel_core::path::{Namespace, RelPath};
+use whimbrel_core::planted::{Planted, planted};
 use whimbrel_core::record::{AttemptKind, Hint, Lane, Parked, Pending, Reach, Row};
 
 use crate::error::Result;
@@ -170,7 +171,8 @@ impl State {
         sql: &Connection,
         marker: &RelPath,
     ) -> Result<Option<(RelPath, Option<Parked>)>> {
-        if self.names.0 == Namespace::Flat || !commit_marker::is_of_table(marker) {
+        let ordered = commit_marker::is_of_table(marker) && !planted(Planted::LogOutOfOrder);
+        if self.names.0 == Namespace::Flat || !ordered {
             return Ok(None);
         }
         let directory = marker.split().0;

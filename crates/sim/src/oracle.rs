@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 
 use whimbrel_core::commit_marker;
+use whimbrel_core::config::Extras;
 use whimbrel_core::entry::Node;
 use whimbrel_core::identity::Identity;
 use whimbrel_core::migration::Progress;
+use whimbrel_core::number::Time;
 use whimbrel_core::path::RelPath;
-use whimbrel_core::record::{DirectoryRecord, Part, Upload};
+use whimbrel_core::record::{Change, DirectoryRecord, Parked, Part, Upload};
 use whimbrel_ledger::Ledger;
 
 use crate::coverage::Coverage;
+use crate::options::Options;
 use crate::world::source::{Content, Source};
 use crate::world::target::{Target, Writer};
 
@@ -36,6 +39,9 @@ impl Verdict {
     }
 }
 
+/// What may go beyond the guard's bounds between its count and its word.
+const UNGUARDED_OBJECTS: u64 = 2;
+const UNGUARDED_PERCENT: u64 = 20;
 /// Happenings between two looks at everything.
 pub const PERIOD_STEPS: u64 = 97;
 
@@ -163,6 +169,17 @@ pub fn false_claim(
     })
 }
 
+/// Rule 10.1: nothing is claimed that is pending, or that waits for its judgement. To be asked while
+/// the core and the ledger owe each other nothing.
+pub fn claim_of_pending(ledger: &Ledger, progress: &Progress) -> Option<String> {
+    let as_of = progress.as_of?;
+    let pending = ledger.summary().ok()?.first_txid;
+    let parked = ledger.parked(None, 10_000).ok()?;
+    let judged = parked.into_iter().filter(|(entry, _)| entry.parked == Some(Parked::Removal));
+    let first = judged.map(|(entry, _)| entry.first_txid).chain(pending).min()?;
+    (first <= as_of).then(|| format!("{as_of:?} is claimed, something of {first:?} is pending"))
+}
+
 /// Rule 7.1: a commit marker that becomes visible speaks for files that are there, and the versions
 /// of a log before it are there too, as far as the source did not touch them since.
 pub fn early_commit_marker(
@@ -187,6 +204,30 @@ pub fn early_commit_marker(
             && target.objects.get(path).is_none_or(|object| object.content != *content)
     });
     late.map(|(path, _)| format!("{marker} is visible before {path}"))
+}
+
+/// Rule 5.6: what the guard lets go is no more than its bounds allow. It was counted a moment
+/// before, so that a little more or less may stand there now.
+pub fn unguarded(
+    ledger: &Ledger,
+    changes: &[Change],
+    options: &Options,
+    now: Time,
+) -> Option<String> {
+    if !changes.contains(&Change::Release(Parked::Removal)) {
+        return None;
+    }
+    let extras_go = options.extras == Extras::Remove;
+    let removals = ledger.removals(now, &|_| true, &|_| extras_go).ok()?;
+    let summary = ledger.summary().ok()?;
+    let stands = summary.rows + if extras_go { summary.found } else { 0 };
+    let lost = removals.went + removals.lost;
+    let stood = stands.saturating_sub(removals.objects + removals.leaving) + lost;
+    let bounds = options.removal_guard;
+    let beyond_count = lost > bounds.count_max? + UNGUARDED_OBJECTS;
+    let beyond_share = lost * 100 > stood * (bounds.share_max_percent? + UNGUARDED_PERCENT);
+    let beyond = removals.lost > 0 && beyond_count && beyond_share;
+    beyond.then(|| format!("{lost} of {stood} objects go although that is more than {bounds:?}"))
 }
 
 /// Pending itself, or as a part of something above, or a write to it may still take effect.

@@ -88,6 +88,10 @@ enum Answer {
 
 /// The longest time in which the weather lets a request take effect.
 const LATE_MILLIS_MAX: u64 = 5_000;
+/// Copies at a time (rule 9.2).
+const COPIES_MAX: usize = 4;
+/// How the verdict on a history begins that does not come to its end.
+pub const ENDLESS: &str = "does not converge";
 /// Happenings after which a history counts as one that does not converge.
 const STEPS_MAX: u64 = 300_000;
 
@@ -263,6 +267,9 @@ impl Run {
         if self.problem.is_some() || self.finished.is_some() {
             return false;
         }
+        if self.steps.is_multiple_of(oracle::PERIOD_STEPS) {
+            self.examine_claims();
+        }
         match self.next() {
             Next::Happening => self.step(),
             Next::Deadline(at) => self.tick(at),
@@ -273,7 +280,7 @@ impl Run {
             self.examine_everything();
         }
         if self.steps > STEPS_MAX {
-            self.problem = Some(format!("does not converge: {:?}", self.core.progress()));
+            self.problem = Some(format!("{ENDLESS}: {:?}", self.core.progress()));
         }
         true
     }
@@ -578,11 +585,24 @@ impl Run {
     fn examine_everything(&mut self) {
         let Some(ledger) = self.ledger.as_ref().filter(|_| self.history_is_told()) else { return };
         let progress = self.core.progress();
+        if progress.copies > COPIES_MAX {
+            self.problem.get_or_insert(format!("{} copies at a time", progress.copies));
+        }
         let wrong = oracle::untrue_rows(&self.source, &self.target, ledger);
         let wrong = wrong.or_else(|| {
             let there = !self.source.root_away;
             there.then(|| oracle::false_claim(&self.source, &self.target, ledger, &progress))?
         });
+        self.problem = self.problem.take().or(wrong);
+    }
+
+    /// Nothing pending is claimed. The core knows what is pending once it was told all that the
+    /// ledger did, and the ledger once all was done that the core wants.
+    fn examine_claims(&mut self) {
+        let told = self.ledger_told_at < self.now && self.ledger_free_at < self.now;
+        let ledger = self.ledger.as_ref().filter(|_| told && self.history_is_told());
+        let Some(ledger) = ledger else { return };
+        let wrong = oracle::claim_of_pending(ledger, &self.core.progress());
         self.problem = self.problem.take().or(wrong);
     }
 
@@ -620,7 +640,7 @@ fn config(options: &Options) -> Config {
         request_lifetime: options.request_lifetime,
         copy_bytes_max: options.copy_bytes_max,
         conditions: options.conditions,
-        copies_max: 4,
+        copies_max: COPIES_MAX,
         passes_max: 3,
         claims_max: 16,
         existing: options.existing,

@@ -10,6 +10,7 @@ use crate::input::Standing;
 use crate::metadata::Metadata;
 use crate::number::{AttemptNumber, Time, TxId};
 use crate::path::RelPath;
+use crate::planted::{Planted, planted};
 use crate::record::{Attempt, AttemptKind, Change, Lane, Reach, Row, Upload};
 
 /// Pause between two looks at what a doubtful attempt left.
@@ -34,19 +35,25 @@ impl Migration {
             identity,
             upload: None,
         };
-        self.outbox.change(Change::AttemptOpened(attempt.clone()));
+        let copies = kind == AttemptKind::Copy && attempt.identity != Identity::Unknown;
+        if !copies || !planted(Planted::IntentNotDurable) {
+            self.outbox.change(Change::AttemptOpened(attempt.clone()));
+        }
         attempt
     }
 
     /// The end of a write is not known: it keeps its intent until it cannot take effect any more.
     pub(super) fn doubt(&mut self, attempt: &Attempt) {
         let until = self.end_of_doubt(attempt);
+        if planted(Planted::IntentNotDurable) {
+            self.outbox.change(Change::AttemptOpened(attempt.clone()));
+        }
         self.doubt_until(until, attempt.number, &attempt.path);
     }
 
     /// The same for a removal.
     pub(super) fn doubt_removal(&mut self, number: AttemptNumber, path: &RelPath) {
-        let until = self.now.plus_millis(self.config.request_lifetime.of(0));
+        let until = self.now.plus_millis(self.lifetime_millis(0));
         self.doubt_until(until, number, path);
     }
 
@@ -58,7 +65,12 @@ impl Migration {
             (AttemptKind::Copy | AttemptKind::Relocate, Identity::Unknown) => u64::MAX,
             (AttemptKind::Copy | AttemptKind::Relocate, identity) => identity.length(),
         };
-        self.now.plus_millis(self.config.request_lifetime.of(bytes))
+        self.now.plus_millis(self.lifetime_millis(bytes))
+    }
+
+    fn lifetime_millis(&self, bytes: u64) -> u64 {
+        let millis = self.config.request_lifetime.of(bytes);
+        if planted(Planted::DoubtEndsEarly) { millis / 10 } else { millis }
     }
 
     pub(super) fn doubt_until(&mut self, until: Time, number: AttemptNumber, path: &RelPath) {
@@ -118,6 +130,10 @@ impl Migration {
 
     /// Gives up an upload that nobody goes on with.
     pub(super) fn abandon(&mut self, attempt: &Attempt, upload: &Upload) {
+        if planted(Planted::UploadNotFenced) {
+            self.close_attempt(attempt.number);
+            return;
+        }
         let upload_id = upload.id.clone();
         self.outbox.send(Effect::Abort { path: attempt.path.clone(), upload_id });
         match attempt.doubtful_until {
@@ -244,6 +260,7 @@ impl Migration {
         }
         let standing_row = match row {
             Some(row) if stands_as_written(&row, &standing) => return Some(row),
+            Some(row) if planted(Planted::WhoseAttemptNotAsked) => return Some(row),
             // Somebody gave our bytes another class or encryption.
             Some(row) if is_the_same_write(&row, &standing) => {
                 Row { etag: standing.etag, version: standing.version, ..row }

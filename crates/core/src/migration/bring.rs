@@ -11,6 +11,7 @@ use crate::identity::{Identity, Sameness};
 use crate::metadata::MetadataLevel;
 use crate::number::TxId;
 use crate::path::RelPath;
+use crate::planted::{Planted, planted};
 use crate::record::{Change, Counters, Found, Lane, Reach, Row};
 
 impl Migration {
@@ -29,6 +30,7 @@ impl Migration {
         if let Some(row) = &claim.row {
             match self.sameness(row, file) {
                 Sameness::Same | Sameness::SameBytes => self.renew(path, claim),
+                Sameness::Unproven if planted(Planted::SameUnproven) => self.renew(path, claim),
                 Sameness::Unproven if row.crc32c.is_some() && !self.copies_beginning(&path) => {
                     self.prove(path, claim, Proof::Renew);
                 }
@@ -58,6 +60,7 @@ impl Migration {
         };
         match relocation {
             Some(Sameness::Same | Sameness::SameBytes) => self.relocate(path, claim),
+            Some(_) if planted(Planted::RenamedBytesBelieved) => self.relocate(path, claim),
             Some(Sameness::Unproven) => self.prove(path, claim, Proof::Relocate),
             Some(Sameness::Different) | None => self.queue_copy(path, claim),
         }
@@ -66,7 +69,7 @@ impl Migration {
     fn can_relocate(&self, path: &RelPath, row: &Row, file: &FileNode) -> bool {
         row.path != *path
             && row.length <= self.config.copy_bytes_max
-            && row.length == file.identity.length()
+            && (row.length == file.identity.length() || planted(Planted::RenamedBytesBelieved))
             && row.etag.is_some()
             && (row.crc32c.is_some() || row.length == 0)
     }
@@ -190,7 +193,7 @@ impl Migration {
             self.again(path, claim, 100, false);
             return;
         };
-        if !self.metadata_equal(row, file) {
+        if !self.metadata_equal(row, file) && !planted(Planted::MetadataNotWritten) {
             if !self.config.metadata_by_copy {
                 self.queue_copy(path, claim);
                 return;

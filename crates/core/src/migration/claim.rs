@@ -12,6 +12,7 @@ use crate::failure::Failure;
 use crate::input::{Examined, Standing, Work};
 use crate::number::{Epoch, Mark, Time, TxId};
 use crate::path::RelPath;
+use crate::planted::{Planted, planted};
 use crate::record::{Attempt, Change, Found, Lane, LetGo, Parked, Reach, Row, Upload};
 
 /// Work on one path.
@@ -279,7 +280,7 @@ impl Migration {
 
     /// The target equals the source here as of a transaction.
     pub(super) fn settle(&mut self, path: RelPath, claim: Claim, as_of: TxId) {
-        if claim.dirty {
+        if claim.dirty && !planted(Planted::SettledWithoutMark) {
             // What happened above may have been looked at before this path's row was there.
             self.again(path, claim, 0, false);
             return;

@@ -15,6 +15,7 @@ use crate::input::{Examined, Standing, Written};
 use crate::metadata::{Metadata, MetadataLevel};
 use crate::number::{AttemptNumber, TxId};
 use crate::path::RelPath;
+use crate::planted::{Planted, planted};
 use crate::record::{Attempt, AttemptKind, Change, Counters, Lane, Reach, Row, Upload};
 
 /// Copies that wait for a free hand.
@@ -65,7 +66,9 @@ impl Migration {
 
     /// Starts copies while hands are free.
     pub(super) fn start_copies(&mut self) {
-        while self.copies_in_flight < self.config.copies_max && !self.stopping {
+        let copies_max = self.config.copies_max;
+        let copies_max = if planted(Planted::CopiesUnbounded) { usize::MAX } else { copies_max };
+        while self.copies_in_flight < copies_max && !self.stopping {
             let held = self.is_held_back(Side::Target) || self.waits_for_source();
             if held || self.paused {
                 return;
@@ -173,6 +176,10 @@ impl Migration {
             Written::Unexpected(failure) => {
                 self.meet_unexpected(path, claim, &attempt, &failure);
             }
+            Written::Unknown(failure) if planted(Planted::UnknownTakenForFailed) => {
+                self.close_attempt(attempt.number);
+                self.fail(path, claim, failure);
+            }
             Written::Unknown(failure) => {
                 self.doubt(&attempt);
                 self.fail(path, claim, failure);
@@ -187,6 +194,11 @@ impl Migration {
     /// The file stood still between its look and the last byte read? With a stream the stream
     /// says it, without one another look does (rule 3.2).
     fn confirm(&mut self, path: RelPath, mut claim: Claim, attempt: Attempt, written: Copied) {
+        if planted(Planted::CopyNotConfirmed) {
+            let stood_still = !claim.dirty;
+            self.confirmed(path, claim, attempt, written, TxId(0), stood_still);
+            return;
+        }
         claim.step = Step::Confirming { attempt, written };
         if self.config.live {
             self.wait_for_barrier(path.clone());
@@ -355,7 +367,9 @@ impl Migration {
         let row = Row { ledger_only, ..row };
         let replaced = claim.found.is_some() && claim.row.is_none();
         let (first, last) = (claim.first, claim.last);
-        self.outbox.change(Change::PutRow(row));
+        if !planted(Planted::RowNotWritten) {
+            self.outbox.change(Change::PutRow(row));
+        }
         self.close_attempt(attempt.number);
         self.outbox.change(Change::Count(Counters {
             files_copied: 1,

@@ -10,6 +10,7 @@ use super::claim::{Claim, Step};
 use crate::entry::DirectoryNode;
 use crate::metadata::MetadataLevel;
 use crate::path::{Namespace, RelPath};
+use crate::planted::{Planted, planted};
 use crate::record::{Change, DirectoryRecord};
 
 impl Migration {
@@ -61,7 +62,8 @@ impl Migration {
 
     /// No directory stands at the path any more.
     pub(super) fn forget_directories(&mut self, path: &RelPath) {
-        if self.config.namespace == Namespace::Tree {
+        let stays = planted(Planted::DirectoryRecordStays);
+        if self.config.namespace == Namespace::Tree && !stays {
             self.outbox.change(Change::DropDirectory { path: path.clone(), below: true });
         }
     }

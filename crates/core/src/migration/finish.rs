@@ -5,6 +5,7 @@ use super::{Migration, Phase};
 use crate::effect::{Effect, Finish};
 use crate::failure::Failure;
 use crate::number::Time;
+use crate::planted::{Planted, planted};
 use crate::record::Change;
 
 impl Migration {
@@ -40,7 +41,7 @@ impl Migration {
             self.outbox.change(Change::Scanned);
             return;
         }
-        if self.summary.attempts > 0 {
+        if self.summary.attempts > 0 && !planted(Planted::AttemptsNotAwaited) {
             return;
         }
         if !self.config.live || self.is_quiet() {

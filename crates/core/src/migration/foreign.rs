@@ -12,6 +12,7 @@ use crate::input::Standing;
 use crate::metadata::Metadata;
 use crate::number::{AttemptNumber, TxId};
 use crate::path::RelPath;
+use crate::planted::{Planted, planted};
 use crate::record::{Attempt, AttemptKind, Change, Found, LetGo, Parked, Row};
 
 /// Paths of which it is remembered that people were told: an emptied target has as many as the
@@ -30,7 +31,9 @@ impl Migration {
     /// conditions are sent none.
     pub(super) fn expected_of(&self, known: Option<&Option<String>>) -> Expected {
         match known {
-            _ if !self.config.conditions => Expected::Anything,
+            _ if !self.config.conditions || planted(Planted::ForeignWrittenOver) => {
+                Expected::Anything
+            }
             Some(Some(etag)) => Expected::Object(etag.clone()),
             Some(None) | None => Expected::Nothing,
         }
@@ -45,6 +48,9 @@ impl Migration {
         failure: &Failure,
     ) {
         self.answered_by(failure.side);
+        if planted(Planted::IntentNotDurable) {
+            self.outbox.change(Change::AttemptOpened(attempt.clone()));
+        }
         if let Some(upload) = &attempt.upload {
             let upload_id = upload.id.clone();
             self.outbox.send(Effect::Abort { path: attempt.path.clone(), upload_id });
@@ -97,6 +103,9 @@ impl Migration {
     ) -> bool {
         if standing.migration.as_deref() != Some(self.config.migration.as_str()) {
             return false;
+        }
+        if planted(Planted::ImitationBelieved) {
+            return true;
         }
         let Some(number) = standing.attempt else { return false };
         // What an attempt wrote, it wrote once.

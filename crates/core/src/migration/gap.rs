@@ -7,6 +7,7 @@ use crate::effect::{Effect, Report, ReportKind, Ticket};
 use crate::failure::{Failure, FailureKind, Side};
 use crate::number::TxId;
 use crate::path::RelPath;
+use crate::planted::{Planted, planted};
 use crate::record::{Change, Counters, Hint, Lane, Reach};
 
 /// What is done about it by itself.
@@ -38,9 +39,11 @@ impl Migration {
         self.gap_open = true;
         self.gap_forgets = true;
         self.epoch = self.epoch.next();
-        // What was followed says nothing about this history: nothing is claimed of it.
-        self.stream.saved = None;
-        self.stream.unsaved.clear();
+        if !planted(Planted::OlderHistoryClaimed) {
+            // What was followed says nothing about this history: nothing is claimed of it.
+            self.stream.saved = None;
+            self.stream.unsaved.clear();
+        }
         self.forget_positions();
         self.touch(&RelPath::root(), true);
         self.outbox.change(Change::History { epoch: self.epoch, name });
@@ -98,7 +101,9 @@ impl Migration {
         self.stream.unsaved.push_back((self.outbox.gathering(), position));
         self.outbox.change(Change::Count(Counters { gaps: 1, ..Counters::default() }));
         self.touch(&RelPath::root(), true);
-        self.mark_everything(first.min(position), position);
+        if !planted(Planted::GapForgotten) {
+            self.mark_everything(first.min(position), position);
+        }
         self.look_at_root();
         self.pass_barriers();
     }

@@ -12,6 +12,7 @@ use crate::identity::{Identity, Sameness};
 use crate::input::Group;
 use crate::number::Time;
 use crate::path::RelPath;
+use crate::planted::{Planted, planted};
 use crate::record::{Change, Lane, Parked, Reach};
 
 /// Commit markers that were set aside with something of their group.
@@ -115,6 +116,10 @@ impl Migration {
         }
         if claim.row.is_some() {
             self.clear_way(path, claim, AfterRemoval::Again);
+            return;
+        }
+        if planted(Planted::MarkerNotLast) {
+            self.bring(path, claim);
             return;
         }
         claim.step = Step::Grouping { asks: 0 };

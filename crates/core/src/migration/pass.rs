@@ -19,6 +19,7 @@ use crate::identity::Sameness;
 use crate::input::{Examined, Listed, PageJoin, Work};
 use crate::number::{Mark, TxId};
 use crate::path::{Namespace, RelPath};
+use crate::planted::{Planted, UNLISTED_TRIES, planted};
 use crate::record::{Change, Counters, DirectoryRecord, Lane, Reach, Row};
 
 /// A directory being gone through.
@@ -477,8 +478,14 @@ impl Migration {
     ) {
         let own_marker = directory.marker();
         for path in lookup.known_paths() {
-            if !listed.contains(&path) && path != own_marker {
-                self.mark(&path, Reach::Path, Lane::Live, context.first, context.last);
+            if listed.contains(&path) || path == own_marker {
+                continue;
+            }
+            let up_to = self.mark(&path, Reach::Path, Lane::Live, context.first, context.last);
+            if planted(Planted::ListingRemoves) {
+                let not_before = self.now.plus_millis(500);
+                let (tries, waiting) = (UNLISTED_TRIES, false);
+                self.outbox.change(Change::Defer { path, up_to, not_before, tries, waiting });
             }
         }
         for name in &lookup.directories {
@@ -524,7 +531,8 @@ impl Migration {
             page.jobs -= 1;
         }
         let begun = pass.begun;
-        while pass.pages.front().is_some_and(|page| page.jobs == 0) {
+        let is_done = |page: &PageWork| page.jobs == 0 || planted(Planted::CursorBeforeWork);
+        while pass.pages.front().is_some_and(is_done) {
             let Some(page) = pass.pages.pop_front() else { break };
             self.outbox.change(Change::Count(page.counted));
             if pass.more || !pass.pages.is_empty() {
@@ -572,10 +580,17 @@ impl Migration {
             if subtree && path.contains(directory) {
                 pass.tainted = true;
             }
-            if pass.listing && path.parent().as_ref() == Some(directory) {
+            let inside = pass.listing && path.parent().as_ref() == Some(directory);
+            if inside && !planted(Planted::ListingOlderThanEvent) {
                 pass.touched.insert(path.clone());
             }
         }
+    }
+
+    /// A pass goes through the path's directory and did not come to it yet.
+    pub(super) fn is_beyond_cursor(&self, path: &RelPath) -> bool {
+        let pass = path.parent().and_then(|directory| self.passes.get(&directory));
+        pass.is_some_and(|pass| pass.after.as_ref().is_none_or(|after| path.name() > after))
     }
 
     /// A commit marker came to stand: pages asked for before may be joined without it (rule 7.1).
@@ -590,6 +605,7 @@ impl Migration {
         let Some(directory) = self.parent_of(path) else { return };
         if let Some(pass) = self.passes.get_mut(&directory)
             && pass.listing
+            && !planted(Planted::ListingOlderThanEvent)
         {
             pass.touched.insert(path.clone());
         }
@@ -677,6 +693,7 @@ impl Lookup {
     fn known_paths(&self) -> Vec<RelPath> {
         let attempts = self.attempts.iter().map(|attempt| attempt.path.clone());
         let pending = self.pending.iter().cloned();
-        self.rows.keys().cloned().chain(attempts).chain(pending).collect()
+        let rows = self.rows.keys().filter(|_| !planted(Planted::LedgerNotJoined)).cloned();
+        rows.chain(attempts).chain(pending).collect()
     }
 }

@@ -3,6 +3,7 @@
 use super::{Migration, Phase};
 use crate::config::RemovalGuard;
 use crate::number::{Time, TxId};
+use crate::planted::{Planted, planted};
 use crate::record::{Lane, PendingSummary};
 
 /// A moment's view of a run.
@@ -60,7 +61,9 @@ impl Migration {
     fn pending_with_removals(&self) -> PendingSummary {
         let mut pending = self.summary;
         pending.lanes[Lane::Live as usize] += pending.removals;
-        if let Some(behind) = self.guard.behind() {
+        if let Some(behind) = self.guard.behind()
+            && !planted(Planted::WaitingRemovalsHidden)
+        {
             let first = pending.first_txid.map_or(behind.first, |first| first.min(behind.first));
             let seen = pending.first_seen.map_or(behind.seen, |seen| seen.min(behind.seen));
             (pending.first_txid, pending.first_seen) = (Some(first), Some(seen));
@@ -72,8 +75,11 @@ impl Migration {
     pub fn progress(&self) -> Progress {
         let pending = self.pending_with_removals();
         // Marks that are not durable are not counted as pending yet.
-        let saved = self.stream.saved.filter(|_| self.fresh_summary);
-        let watermark = match (saved, pending.first_txid) {
+        let early = planted(Planted::ClaimedBeforeDurable);
+        let saved = if early { self.stream.applied } else { self.stream.saved };
+        let saved = saved.filter(|_| self.fresh_summary);
+        let first_txid = pending.first_txid.filter(|_| !planted(Planted::PendingClaimed));
+        let watermark = match (saved, first_txid) {
             (None, _) => None,
             (Some(applied), None) => Some(applied),
             (Some(_), Some(TxId(0))) => None,

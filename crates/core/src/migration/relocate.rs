@@ -9,6 +9,7 @@ use crate::identity::Identity;
 use crate::input::{Standing, Written};
 use crate::number::TxId;
 use crate::path::RelPath;
+use crate::planted::{Planted, planted};
 use crate::record::{Attempt, AttemptKind, Change, Counters, Row};
 
 impl Migration {
@@ -45,12 +46,13 @@ impl Migration {
         // A copy of an object onto itself names what stands there as what it copies.
         let expected = if from.path == path { Expected::Anything } else { self.expected(&claim) };
         let identity = node.identity.clone();
+        let etag = from.etag.clone().filter(|_| !planted(Planted::CopyNamesNothing));
         let attempt = self.open_attempt(&path, AttemptKind::Relocate, identity);
         let ticket = self.ask(Asked::Claim(path.clone()));
         self.outbox.send_after(Effect::Relocate {
             ticket,
             attempt: attempt.number,
-            from: from.clone(),
+            from: Row { etag, ..from.clone() },
             path: path.clone(),
             metadata,
             expected,

@@ -13,6 +13,7 @@ use crate::identity::Identity;
 use crate::input::{Examined, Going, Written};
 use crate::number::{Mark, TxId};
 use crate::path::RelPath;
+use crate::planted::{Planted, planted};
 use crate::record::{AttemptKind, Change, Lane, LetGo, Reach};
 
 /// Removing everything of ours below a path, batch by batch.
@@ -137,6 +138,11 @@ impl Migration {
             self.hold(below, Claim::below(&claim));
         }
         claim.dirty = false;
+        if planted(Planted::OldEvidence) {
+            let root_key = self.root.key;
+            self.purge_evidence(path, claim, purge, Examined::Absent { root_key });
+            return;
+        }
         claim.step = Step::Purging(purge);
         let ticket = self.ask(Asked::Claim(path.clone()));
         self.outbox.send(Effect::Examine { ticket, path: path.clone(), by_file_key: false });
@@ -305,6 +311,11 @@ impl Migration {
                     self.look_at_once(number, &path);
                     self.mark(&path, Reach::Path, Lane::Live, claim.first, claim.last);
                 }
+                Written::Unknown(failure) if planted(Planted::LateRemovalForgotten) => {
+                    self.close_attempt(number);
+                    self.mark(&path, Reach::Path, Lane::Live, claim.first, claim.last);
+                    first_failure.get_or_insert(failure);
+                }
                 Written::Unknown(failure) => {
                     self.doubt_removal(number, &path);
                     self.outbox.change(Change::Distrust(path.clone()));
@@ -345,7 +356,8 @@ impl Migration {
 
     /// A foreign object that the source does not have goes where that was asked for.
     pub(super) fn removes_extra(&self, claim: &Claim) -> bool {
-        claim.found.is_some() && self.config.extras == Extras::Remove
+        let asked_for = self.config.extras == Extras::Remove || planted(Planted::ForeignRemoved);
+        claim.found.is_some() && asked_for
     }
 
     /// What stands below is to go if no directory stands at the path.

@@ -10,6 +10,7 @@ use crate::failure::{Failure, FailureKind, Side};
 use crate::input::Examined;
 use crate::number::{Time, TxId};
 use crate::path::{Namespace, RelPath};
+use crate::planted::{Planted, planted};
 use crate::record::Change;
 
 /// Without a stream: how long a root that is gone is waited for.
@@ -140,7 +141,7 @@ impl Migration {
     /// What is under way was asked of a root that may have been another already, and what happens
     /// below the pinned one from now on may give no event in scope.
     fn doubt_everything(&mut self) {
-        if self.phase != Phase::Running {
+        if self.phase != Phase::Running || planted(Planted::RootMoveIgnored) {
             return;
         }
         let next = self.stream.applied.map_or(TxId(0), TxId::next);

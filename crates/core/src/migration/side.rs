@@ -5,8 +5,9 @@ use super::Migration;
 use super::claim::Claim;
 use crate::effect::{Effect, Report, ReportKind};
 use crate::failure::{Failure, FailureKind, Side};
-use crate::number::Time;
+use crate::number::{Time, TxId};
 use crate::path::RelPath;
+use crate::planted::{Planted, planted};
 use crate::record::Parked;
 
 /// How one side does.
@@ -73,8 +74,14 @@ impl SideState {
 impl Migration {
     /// Work on a path failed.
     pub(super) fn fail(&mut self, path: RelPath, mut claim: Claim, failure: Failure) {
+        let given_up = planted(Planted::GivenUp) && claim.tries + 1 >= TRIES_MAX;
+        if given_up || planted(Planted::FailureDropped) {
+            self.settle(path, claim, TxId(0));
+            return;
+        }
         if concerns_side(&failure) {
             self.side_failed(&failure);
+            claim.tries += u32::from(planted(Planted::GivenUp));
             let millis = self.side(failure.side).retry_at.millis_since(self.now).max(100);
             self.again(path, claim, millis, false);
             return;

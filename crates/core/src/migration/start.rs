@@ -7,12 +7,17 @@ use crate::effect::Effect;
 use crate::failure::{Failure, Side};
 use crate::number::{Time, TxId};
 use crate::path::RelPath;
+use crate::planted::{Planted, planted};
 use crate::record::{Attempt, Change, Lane, Parked, Reach};
 
 impl Migration {
     /// Attempts of a process that is gone may still take effect (rule 4.1).
     pub(super) fn inherit(&mut self, attempts: Vec<Attempt>) {
         for attempt in attempts {
+            if planted(Planted::LateWriteForgotten) {
+                self.outbox.change(Change::AttemptClosed(attempt.number));
+                continue;
+            }
             let until = match attempt.doubtful_until {
                 Some(until) => until,
                 None => self.end_of_doubt(&attempt),

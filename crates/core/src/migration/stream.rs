@@ -11,6 +11,7 @@ use crate::failure::Side;
 use crate::input::Streamed;
 use crate::number::{Mark, Time, TxId};
 use crate::path::{Namespace, RelPath};
+use crate::planted::{Planted, planted};
 use crate::record::{Change, Counters, Hint, Lane, Reach};
 
 /// How far the stream was followed.
@@ -119,7 +120,8 @@ impl Migration {
         self.answered_by(Side::Source);
         let mut seen = 0;
         for batch in &reply.batches {
-            if self.stream.applied.is_some_and(|applied| batch.txid <= applied) {
+            let followed = self.stream.applied.is_some_and(|applied| batch.txid <= applied);
+            if followed || (planted(Planted::StreamAfterScan) && !self.scanned) {
                 continue;
             }
             for event in &batch.events {
@@ -138,7 +140,8 @@ impl Migration {
         if self.stream.applied.is_none_or(|applied| reply.applied > applied) {
             self.stream.applied = Some(reply.applied);
             let (txid, digest) = (reply.applied, reply.digest);
-            self.outbox.change(Change::Position { txid, digest });
+            let kept = if planted(Planted::PositionAhead) { reply.synced } else { txid };
+            self.outbox.change(Change::Position { txid: kept, digest });
             self.stream.unsaved.push_back((self.outbox.gathering(), txid));
         }
         if reply.applied >= reply.synced {
@@ -155,6 +158,8 @@ impl Migration {
 
     fn apply_event(&mut self, event: &Event, txid: TxId) {
         match event {
+            Event::Created(path) | Event::Closed(path)
+                if planted(Planted::EventTakenForCovered) && self.is_beyond_cursor(path) => {}
             Event::Created(path) | Event::Reopened(path) => {
                 let mark = self.mark_live(path, Reach::Path, txid);
                 self.outbox.change(Change::Defer {
@@ -188,7 +193,9 @@ impl Migration {
                 }
                 if let Some(to) = to {
                     self.distrust_directory(to, true);
-                    self.mark_live(to, Reach::Subtree, txid);
+                    let shallow = planted(Planted::RenameShallow);
+                    let reach = if shallow { Reach::Path } else { Reach::Subtree };
+                    self.mark_live(to, reach, txid);
                 }
                 if let (Some(from), Some(to)) = (from, to) {
                     self.file_keys_matter = true;
@@ -196,6 +203,7 @@ impl Migration {
                     self.outbox.change(Change::HintAdded(Hint { from, to, txid }));
                 }
             }
+            Event::RootTouched if planted(Planted::RootMoveIgnored) => {}
             Event::RootTouched => {
                 // What happened below a root that stood elsewhere was out of scope.
                 self.touch(&RelPath::root(), true);
@@ -214,6 +222,7 @@ impl Migration {
     fn mark_parent(&mut self, path: &RelPath, txid: TxId) {
         if let Some(parent) = self.parent_of(path)
             && !parent.is_root()
+            && !planted(Planted::LastChildNotNoticed)
         {
             self.mark(&parent, Reach::Path, Lane::Live, txid, txid);
         }

@@ -10,6 +10,7 @@ use crate::failure::{Failure, FailureKind, Side};
 use crate::input::{Examined, Work};
 use crate::number::TxId;
 use crate::path::{Namespace, RelPath};
+use crate::planted::{Planted, UNLISTED_TRIES, planted};
 use crate::record::{Lane, Parked, Reach, Row};
 
 impl Migration {
@@ -17,7 +18,8 @@ impl Migration {
     pub(super) fn begin_work(&mut self, work: Work) {
         let path = work.pending.path.clone();
         let stale_join = self.claims.ended_while_taking.contains(&path);
-        if self.claims.is_busy(&path) || self.passes.contains_key(&path) {
+        let busy = self.claims.is_busy(&path) && !planted(Planted::TwoWriters);
+        if busy || self.passes.contains_key(&path) {
             self.wait_for_claim(&work);
             return;
         }
@@ -51,6 +53,14 @@ impl Migration {
             return;
         }
         let in_the_way = work.row.is_some() || self.removes_extra(&claim);
+        let by_event = planted(Planted::EventBelieved) && work.pending.reach == Reach::Subtree;
+        let by_old_look = planted(Planted::OldEvidence) && claim.let_go.is_some();
+        let by_listing = planted(Planted::ListingRemoves) && claim.tries >= UNLISTED_TRIES;
+        if (by_event && in_the_way) || by_old_look || by_listing {
+            let root_key = self.root.key;
+            self.meet_absence(path, claim, root_key);
+            return;
+        }
         if work.pending.reach == Reach::Path || in_the_way {
             if self.may_stand_unheard(&path, claim.row.as_ref(), &claim.attempts) {
                 let at = path.clone();
@@ -167,7 +177,7 @@ impl Migration {
             self.clear_way(path, claim, AfterRemoval::Again);
             return;
         }
-        if file.open {
+        if file.open && !planted(Planted::OpenFileCopied) {
             self.report_open(&path);
             let message = "open at the source; the target keeps what was last closed".to_owned();
             self.park(path, claim, Parked::Open, None, message);
@@ -182,7 +192,8 @@ impl Migration {
         if claim.reach != Reach::Path || new {
             self.forget_directories(&path);
         }
-        if claim.rows_below || claim.marker.is_some() {
+        let below = claim.rows_below || claim.marker.is_some();
+        if below && !planted(Planted::LeftBelowFile) {
             self.clear_way(path, claim, AfterRemoval::Again);
             return;
         }
@@ -205,13 +216,15 @@ impl Migration {
             self.wait_for_ancestor(path, claim, &above);
             return;
         }
-        if claim.row.is_some() || self.removes_extra(&claim) {
+        let in_the_way = claim.row.is_some() || self.removes_extra(&claim);
+        if in_the_way && !planted(Planted::FileLeftAtDirectory) {
             self.remove_own(path, claim, AfterRemoval::Again);
             return;
         }
         self.keep_looked_at(&path, &claim, &node);
         let gone_through = self.gone_through.remove(&path);
         let unknown = node.empty == Some(false) && !claim.rows_below && gone_through.is_none();
+        let unknown = unknown && !planted(Planted::RenameShallow);
         if claim.reach != Reach::Path || unknown {
             let (first, last) = (claim.first, claim.last);
             let from_pass = claim.reach != Reach::Path;

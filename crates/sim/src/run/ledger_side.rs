@@ -15,6 +15,8 @@ impl Run {
         let Some(ledger) = self.ledger.as_mut() else { return };
         let input = match effect {
             Effect::Persist { batch, changes } => {
+                let unguarded = oracle::unguarded(ledger, &changes, &self.options, self.now);
+                self.problem = self.problem.take().or(unguarded);
                 let applied = ledger.apply(&[&changes]);
                 self.examine_rows(&changes);
                 applied.map(|summary| Input::Persisted { batch, summary })

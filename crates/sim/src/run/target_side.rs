@@ -207,7 +207,7 @@ impl Run {
         expected: Expected,
     ) {
         let there = self.target.objects.get(&from.path);
-        let named = there.filter(|object| Some(object.etag()) == from.etag).cloned();
+        let named = there.filter(|object| is_named(object, &from)).cloned();
         match named {
             Some(object) => {
                 let object = Object { writer: Writer::Ours(attempt), carried, ..object };
@@ -310,6 +310,11 @@ impl Run {
             self.at(late, Happening::Land(write));
         }
     }
+}
+
+/// A copy that names no object copies whatever stands there.
+fn is_named(object: &Object, from: &Row) -> bool {
+    from.etag.as_ref().is_none_or(|etag| object.etag() == *etag)
 }
 
 fn conflict() -> Failure {
