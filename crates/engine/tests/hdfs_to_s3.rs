@@ -14,6 +14,7 @@ use std::time::Duration;
 use serde_json::json;
 use tempfile::TempDir;
 use whimbrel_core::config::Config;
+use whimbrel_core::metadata::MetadataLevel;
 use whimbrel_core::path::Namespace;
 use whimbrel_core::scope::{DEFAULT_EXCLUSIONS, Scope, ScopeRules};
 use whimbrel_engine::{Control, Ending, Outcome, RunResult, Setup, State, run};
@@ -97,6 +98,40 @@ fn quiet_after(millis: u64) -> Config {
 
 async fn finished(task: tokio::task::JoinHandle<RunResult>) -> RunResult {
     tokio::time::timeout(Duration::from_secs(180), task).await.expect("it hangs").unwrap()
+}
+
+/// A change of extended attributes shows in nothing else that the NameNode says of a file: told by
+/// the stream, and found by a run that has none.
+#[tokio::test(flavor = "multi_thread")]
+async fn changed_attributes_are_carried() {
+    let ground = Ground::start();
+    for name in ["a", "b", "c"] {
+        ground.hadoop.write(&format!("/data/{name}"), name).unwrap();
+    }
+    let set = |path: &str, text: &str| json!({"operation": "set_xattr", "path": path, "name": "user.n", "text": text});
+    ground.hadoop.operations(&[set("/data/a", "1")]).unwrap();
+    for (live, updated) in [(true, 0), (true, 2), (false, 2)] {
+        let quiet = quiet_after(2_000);
+        let until_quiet_millis = quiet.until_quiet_millis.filter(|_| live);
+        let metadata = MetadataLevel::Full;
+        let config = Config { live, metadata, until_quiet_millis, ..quiet };
+        let setup = ground.setup(config).await;
+        let target = setup.target.clone();
+        let (_control, orders) = Control::channel();
+        let result = finished(tokio::spawn(async { run(setup, orders).await.unwrap() })).await;
+        assert_eq!(result.outcome(), Outcome::Equal, "{result:?}");
+        assert_eq!(result.progress.run.metadata_updated, updated, "{live} {result:?}");
+        let copied = if updated == 0 { 3 } else { 0 };
+        assert_eq!(result.progress.run.files_copied, copied, "{live} {result:?}");
+        let source = ground.setup(Config::default()).await.source;
+        for name in ["a", "b", "c"] {
+            let expected = source.xattrs(&name.into()).await.unwrap();
+            let object = target.inspect(format!("p/{name}").as_bytes()).await.unwrap().unwrap();
+            assert_eq!(object.metadata.unwrap().xattrs, expected, "{name} {updated}");
+        }
+        let text = format!("after {live} {updated}");
+        ground.hadoop.operations(&[set("/data/a", &text), set("/data/b", &text)]).unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
