@@ -79,7 +79,7 @@ impl Migration {
     /// Begins to go through a directory, or goes on where a pass was interrupted.
     pub(super) fn begin_pass(&mut self, work: &Work) {
         let pending = &work.pending;
-        let up_to = self.taken_up_to;
+        let up_to = self.handed_out_up_to(work);
         let resumed = pending.begun.filter(|begun| pending.mark <= *begun);
         let (begun, after) = match resumed {
             Some(begun) => (begun, pending.cursor.clone()),

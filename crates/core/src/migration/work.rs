@@ -8,7 +8,7 @@ use crate::effect::{Effect, Report, ReportKind};
 use crate::entry::{DirectoryNode, FileNode, Node};
 use crate::failure::{Failure, FailureKind, Side};
 use crate::input::{Examined, Work};
-use crate::number::TxId;
+use crate::number::{Mark, TxId};
 use crate::path::{Namespace, RelPath};
 use crate::planted::{Planted, UNLISTED_TRIES, planted};
 use crate::record::{Lane, Parked, Reach, Row};
@@ -23,7 +23,7 @@ impl Migration {
             self.wait_for_claim(&work);
             return;
         }
-        let claim = Claim::of_work(&work, self.taken_up_to, self.epoch);
+        let claim = Claim::of_work(&work, self.handed_out_up_to(&work), self.epoch);
         self.works += 1;
         if let Some(millis) = self.hot_pause(&path) {
             self.again(path, claim, millis, false);
@@ -71,6 +71,13 @@ impl Migration {
         } else {
             self.begin_pass(&work);
         }
+    }
+
+    /// Marks up to this one are in what was handed out: those before it was asked for, and the
+    /// entry's own, of which one may have come on the way. A directory left with that would be gone
+    /// through twice.
+    pub(super) fn handed_out_up_to(&self, work: &Work) -> Mark {
+        self.taken_up_to.max(work.pending.mark)
     }
 
     /// Makes a commit marker pending at once, for what waits for it. Not while it is worked on:
