@@ -193,7 +193,15 @@ pub fn early_commit_marker(
         let file = path.parent().as_ref() == Some(&group) && !commit_marker::is_commit_marker(path);
         file || commit_marker::comes_after(marker, path)
     };
-    let closed = source.closed_at(target.objects.get(marker)?.content)?;
+    let content = target.objects.get(marker)?.content;
+    let alone = source.spoken_for(marker, content)?.iter().find(|path| {
+        let moving = doubtful(ledger, path) || target.disturbed.contains(path);
+        !moving && !target.objects.contains_key(path)
+    });
+    if let Some(path) = alone {
+        return Some(format!("{marker} is visible without {path}, which it spoke for"));
+    }
+    let closed = source.closed_at(content)?;
     let late = source.files().into_iter().find(|(path, file)| {
         let Some((content, _, _)) = file else { return false };
         path != marker

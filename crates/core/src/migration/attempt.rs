@@ -49,6 +49,18 @@ impl Migration {
             self.outbox.change(Change::AttemptOpened(attempt.clone()));
         }
         self.doubt_until(until, attempt.number, &attempt.path);
+        self.note_doubtful(attempt, until);
+    }
+
+    /// A commit marker that a write may make visible until then: what it speaks for stays as it is,
+    /// and a little longer, so that what came of it is seen first.
+    pub(super) fn note_doubtful(&mut self, attempt: &Attempt, until: Time) {
+        let writes = attempt.kind != AttemptKind::Remove;
+        if writes && self.is_commit_marker(&attempt.path) && !planted(Planted::LateMarkerForgotten)
+        {
+            let until = until.plus_millis(DOUBT_PAUSE_MILLIS);
+            self.claims.doubtful_markers.insert(attempt.number, (attempt.path.clone(), until));
+        }
     }
 
     /// The same for a removal.
@@ -83,6 +95,7 @@ impl Migration {
         self.outbox.change(Change::AttemptClosed(number));
         self.recount.settled(number);
         self.doubts.retain(|(_, doubtful, _)| *doubtful != number);
+        self.claims.doubtful_markers.remove(&number);
     }
 
     /// A write did not take effect and will not. Uploads that another try can go on with are kept;
@@ -106,7 +119,8 @@ impl Migration {
         });
         if goes_on {
             self.spent_uploads.remove(&attempt.number);
-            self.doubt(attempt);
+            // It is not completed until somebody goes on with it.
+            self.doubt_until(self.end_of_doubt(attempt), attempt.number, &attempt.path);
             return;
         }
         let upload_id = upload.id.clone();

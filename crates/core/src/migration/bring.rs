@@ -145,6 +145,7 @@ impl Migration {
             | Step::Removing { .. }
             | Step::Grouping { .. }
             | Step::AwaitingGroup { .. }
+            | Step::LookingOnceMore { .. }
             | Step::Queued
             | Step::Copying { .. }
             | Step::Confirming { .. }

@@ -10,7 +10,7 @@ use crate::effect::{Removal, Ticket};
 use crate::entry::FileNode;
 use crate::failure::Failure;
 use crate::input::{Examined, Standing, Work};
-use crate::number::{Epoch, Mark, Time, TxId};
+use crate::number::{AttemptNumber, Epoch, Mark, Time, TxId};
 use crate::path::RelPath;
 use crate::planted::{Planted, planted};
 use crate::record::{Attempt, Change, Found, Lane, LetGo, Parked, Reach, Row, Upload};
@@ -84,6 +84,8 @@ pub(super) enum Step {
     Grouping { asks: u32 },
     /// It was not, so many times; it is asked again in a moment.
     AwaitingGroup { asks: u32 },
+    /// It is; whether the commit marker stands at the source as it was looked at before.
+    LookingOnceMore { asks: u32 },
     /// The source's checksum is on its way.
     Checksumming(Proof),
     /// Waits for a free hand.
@@ -167,6 +169,8 @@ pub(super) struct Claims {
     /// Commit markers that are being copied, or are about to be: they may become visible at any
     /// moment.
     pub(super) arriving_markers: BTreeSet<RelPath>,
+    /// Commit markers whose writes were not heard of, and until when they may become visible.
+    pub(super) doubtful_markers: BTreeMap<AttemptNumber, (RelPath, Time)>,
     /// Commit markers for which others wait: stale ones go although the guard holds removals.
     pub(super) hastened_markers: BTreeSet<RelPath>,
     /// Entries handed out while their path was claimed: what is known of each.

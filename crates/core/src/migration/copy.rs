@@ -154,6 +154,7 @@ impl Migration {
             | Step::Removing { .. }
             | Step::Grouping { .. }
             | Step::AwaitingGroup { .. }
+            | Step::LookingOnceMore { .. }
             | Step::Checksumming(_)
             | Step::Queued
             | Step::Growing(_)
@@ -241,6 +242,7 @@ impl Migration {
             }
             other @ (Step::Begun
             | Step::AwaitingGroup { .. }
+            | Step::LookingOnceMore { .. }
             | Step::Inspecting { .. }
             | Step::Examining
             | Step::LookingAtMarker { .. }

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Migration;
 use super::claim::{AfterRemoval, Asked, Claim, Step};
+use super::stale::stands_as;
 use crate::commit_marker;
 use crate::effect::Effect;
 use crate::entry::FileNode;
 use crate::failure::{Failure, FailureKind, Side};
 use crate::identity::{Identity, Sameness};
-use crate::input::Group;
+use crate::input::{Examined, Group};
 use crate::number::Time;
 use crate::path::RelPath;
 use crate::planted::{Planted, planted};
@@ -178,10 +179,40 @@ impl Migration {
             Group::SetAside { .. } => self.await_group(path, claim, asks),
             Group::Complete if claim.dirty => self.again(path, claim, 100, false),
             Group::Complete if self.is_written_over(&path) => self.await_group(path, claim, asks),
-            Group::Complete => {
+            Group::Complete if planted(Planted::MarkerLookedAtBefore) => {
                 claim.step = Step::Begun;
                 self.bring(path, claim);
             }
+            Group::Complete => self.look_at_commit_marker_again(path, claim, asks),
+        }
+    }
+
+    /// Files of the group may have been looked at later than the marker: removed together with it,
+    /// they were not there to be copied, and no event told yet. A marker that still stands after
+    /// that speaks for what was found.
+    fn look_at_commit_marker_again(&mut self, path: RelPath, mut claim: Claim, asks: u32) {
+        claim.step = Step::LookingOnceMore { asks };
+        let ticket = self.ask(Asked::Claim(path.clone()));
+        self.ask_marker(ticket, &path);
+        self.hold(path, claim);
+    }
+
+    pub(super) fn commit_marker_examined(
+        &mut self,
+        path: RelPath,
+        claim: Claim,
+        asks: u32,
+        outcome: &Examined,
+    ) {
+        let looked_at = claim.node.as_ref().map(|file| &file.identity);
+        if let Examined::Failed(failure) = outcome {
+            self.fail(path, claim, failure.clone());
+        } else if claim.dirty || !looked_at.is_some_and(|identity| stands_as(identity, outcome)) {
+            self.again(path, claim, 100, false);
+        } else if self.is_written_over(&path) {
+            self.await_group(path, claim, asks);
+        } else {
+            self.bring(path, claim);
         }
     }
 
@@ -233,12 +264,21 @@ impl Migration {
     /// the path's work was joined with what stands.
     pub(super) fn commit_marker_arrives_for(&self, path: &RelPath) -> bool {
         let arriving = self.claims.arriving_markers.iter();
-        arriving.chain(&self.claims.arrived_while_taking).any(|marker| speaks_for(marker, path))
+        let arriving = arriving.chain(&self.claims.arrived_while_taking);
+        // Markers do not wait for those that are in doubt: two would wait for each other.
+        let doubtful = self.doubtful_markers().filter(|_| !self.is_commit_marker(path));
+        arriving.chain(doubtful).any(|marker| speaks_for(marker, path))
     }
 
     /// The same for all that stands below a path.
     pub(super) fn commit_marker_arrives_below(&self, path: &RelPath) -> bool {
-        self.claims.arriving_markers.iter().any(|marker| path.contains(marker))
+        let arriving = self.claims.arriving_markers.iter();
+        arriving.chain(self.doubtful_markers()).any(|marker| path.contains(marker))
+    }
+
+    fn doubtful_markers(&self) -> impl Iterator<Item = &RelPath> {
+        let doubtful = self.claims.doubtful_markers.values();
+        doubtful.filter(|(_, until)| *until > self.now).map(|(marker, _)| marker)
     }
 
     /// What was looked at stays true while nothing happens to it, so the group alone is asked for

@@ -233,7 +233,7 @@ impl Migration {
                     self.fail(directory, pass.claim, failure);
                 }
             }
-            outcome if !stands_as(&marker, &outcome) => {
+            outcome if !stands_as(&marker.identity, &outcome) => {
                 self.hold_pass_back(directory, &[marker.path]);
             }
             Examined::Present(_) | Examined::Absent { .. } if pass.tainted => {

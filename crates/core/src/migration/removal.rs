@@ -278,6 +278,7 @@ impl Migration {
             | Step::CheckingHints { .. }
             | Step::Grouping { .. }
             | Step::AwaitingGroup { .. }
+            | Step::LookingOnceMore { .. }
             | Step::Checksumming(_)
             | Step::Queued
             | Step::Copying { .. }

@@ -7,7 +7,7 @@ use super::Migration;
 use super::claim::{Asked, Claim, Step};
 use crate::effect::Effect;
 use crate::entry::Node;
-use crate::identity::Sameness;
+use crate::identity::{Identity, Sameness};
 use crate::input::Examined;
 use crate::path::RelPath;
 use crate::record::Row;
@@ -58,7 +58,7 @@ impl Migration {
     ) {
         match outcome {
             Examined::Failed(failure) => self.fail(path, claim, failure.clone()),
-            outcome if stands_as(marker, outcome) => self.look_at(path, claim, seen),
+            outcome if stands_as(&marker.identity, outcome) => self.look_at(path, claim, seen),
             Examined::Present(_) | Examined::Absent { .. } => {
                 self.hasten(&marker.path, &claim);
                 self.again(path, claim, 50, false);
@@ -67,8 +67,8 @@ impl Migration {
     }
 }
 
-/// The source has the marker as the target has it.
-pub(super) fn stands_as(marker: &Row, outcome: &Examined) -> bool {
+/// The source has the marker as it is known.
+pub(super) fn stands_as(known: &Identity, outcome: &Examined) -> bool {
     matches!(outcome, Examined::Present(Node::File(file))
-        if marker.identity.compare(&file.identity) == Sameness::Same)
+        if known.compare(&file.identity) == Sameness::Same)
 }

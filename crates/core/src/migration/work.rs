@@ -120,6 +120,9 @@ impl Migration {
             Step::LookingAtMarker { seen, marker } => {
                 self.marker_examined(path, claim, seen, &marker, &outcome);
             }
+            Step::LookingOnceMore { asks } => {
+                self.commit_marker_examined(path, claim, asks, &outcome);
+            }
             Step::Begun
             | Step::Inspecting { .. }
             | Step::Examining

@@ -1,9 +1,11 @@
 //! A source tree with the semantics of HDFS as measured on a real NameNode: what every operation
 //! does to the tree, which transactions it takes and which events it gives.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use whimbrel_core::commit_marker;
 use whimbrel_core::entry::{DirectoryNode, Entry, FileNode, Node, Page};
 use whimbrel_core::event::{Event, EventBatch, StreamReply};
 use whimbrel_core::identity::Identity;
@@ -83,6 +85,9 @@ pub struct Source {
     touched: BTreeMap<RelPath, TxId>,
     /// The transaction that closed a content.
     closed_at: BTreeMap<Content, TxId>,
+    /// What each commit marker spoke for at a path, as long as it stood there: the files of its
+    /// directory that were closed before it, and neither went nor were opened again before it went.
+    spoken_for: BTreeMap<(RelPath, Content), BTreeSet<RelPath>>,
     /// The root stands elsewhere for the time being: whatever is asked for is absent.
     pub root_away: bool,
     /// What stands in its place then.
@@ -116,6 +121,7 @@ impl Source {
             history: BTreeMap::new(),
             touched: BTreeMap::new(),
             closed_at: BTreeMap::new(),
+            spoken_for: BTreeMap::new(),
             root_away: false,
             other_root: None,
             found_by_number: false,
@@ -139,6 +145,37 @@ impl Source {
         let away = self.root_away && events != [Event::RootTouched];
         let events = if away { Vec::new() } else { events };
         self.log.push(EventBatch { txid, events });
+        self.note_commit_markers();
+    }
+
+    fn note_commit_markers(&mut self) {
+        let closed = |node: &Inode| match &node.kind {
+            Kind::File(file) if !file.open => Some(file.content),
+            Kind::File(_) | Kind::Directory => None,
+        };
+        for (marker, node) in &self.nodes {
+            let Some(content) = closed(node).filter(|_| commit_marker::is_commit_marker(marker))
+            else {
+                continue;
+            };
+            let there = |path: &RelPath| self.nodes.get(path).and_then(closed).is_some();
+            match self.spoken_for.entry((marker.clone(), content)) {
+                btree_map::Entry::Occupied(mut known) => known.get_mut().retain(there),
+                btree_map::Entry::Vacant(new) => {
+                    let beside = |path: &RelPath| path.parent() == marker.parent();
+                    let files = self.nodes.iter().filter(|(path, node)| {
+                        let file = beside(path) && closed(node).is_some();
+                        file && !commit_marker::is_commit_marker(path)
+                    });
+                    new.insert(files.map(|(path, _)| path.clone()).collect());
+                }
+            }
+        }
+    }
+
+    /// What a commit marker spoke for while it stood at a path.
+    pub fn spoken_for(&self, marker: &RelPath, content: Content) -> Option<&BTreeSet<RelPath>> {
+        self.spoken_for.get(&(marker.clone(), content))
     }
 
     /// Renames the root or an ancestor of it away, or back.
@@ -176,8 +213,10 @@ impl Source {
         }
         let (next_content, past) = (self.next_content, self.past + 1);
         let closed_at = std::mem::take(&mut self.closed_at);
+        let spoken_for = std::mem::take(&mut self.spoken_for);
         let active = self.active;
-        *self = Self { history, next_content, past, closed_at, active, ..older.clone() };
+        let told = Self { closed_at, spoken_for, ..older.clone() };
+        *self = Self { history, next_content, past, active, ..told };
     }
 
     /// The newest transaction that touched a path or an ancestor of it.
