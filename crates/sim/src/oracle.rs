@@ -15,7 +15,7 @@ use whimbrel_ledger::Ledger;
 use crate::coverage::Coverage;
 use crate::options::Options;
 use crate::world::source::{Content, Source};
-use crate::world::target::{Target, Writer};
+use crate::world::target::{Object, Target, Writer};
 
 /// How a history ended.
 #[derive(Clone, Debug)]
@@ -212,6 +212,19 @@ pub fn early_commit_marker(
             && target.objects.get(path).is_none_or(|object| object.content != *content)
     });
     late.map(|(path, _)| format!("{marker} is visible before {path}"))
+}
+
+/// Rule 7.1: a commit marker goes before the files that it spoke for until it went at the source.
+pub fn late_commit_marker(source: &Source, target: &Target, gone: &RelPath) -> Option<String> {
+    let mut standing = target.objects.iter().filter(|(path, object)| {
+        let ours = matches!(object.writer, Writer::Ours(_)) && !target.disturbed.contains(*path);
+        ours && path.parent() == gone.parent()
+    });
+    let spoken_for = |path: &RelPath, object: &Object| {
+        source.spoken_for(path, object.content).is_some_and(|files| files.contains(gone))
+    };
+    let marker = standing.find(|(path, object)| spoken_for(path, object));
+    marker.map(|(marker, _)| format!("{marker} stands when {gone} goes, which it speaks for"))
 }
 
 /// Rule 5.6: what the guard lets go is no more than its bounds allow. It was counted a moment

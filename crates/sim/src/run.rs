@@ -567,9 +567,9 @@ impl Run {
 
     /// Lets a write take effect, and looks at what readers of the target see now.
     fn apply(&mut self, write: Write) -> Applied {
-        let key = match &write {
-            Write::Put(path, ..) | Write::Complete(_, path, ..) => Some(path.clone()),
-            Write::Remove(..) => None,
+        let (key, gone) = match &write {
+            Write::Put(path, ..) | Write::Complete(_, path, ..) => (Some(path.clone()), None),
+            Write::Remove(path, ..) => (None, Some(path.clone())),
         };
         let applied = self.target.apply(write);
         let trampled = self.target.trampled.take();
@@ -577,6 +577,10 @@ impl Run {
         if let (Some(path), Some(ledger), true) = (key, &self.ledger, self.history_is_told()) {
             let early = oracle::early_commit_marker(&self.source, &self.target, ledger, &path);
             self.problem = self.problem.take().or(early);
+        }
+        if let (Some(path), Applied::Done) = (gone, applied) {
+            let late = oracle::late_commit_marker(&self.source, &self.target, &path);
+            self.problem = self.problem.take().or(late);
         }
         applied
     }
