@@ -265,8 +265,9 @@ pub struct PageJoin {
     /// Directories directly in it as they were last seen, ascending; whether something of ours
     /// stands below them or not.
     pub directory_records: Vec<DirectoryRecord>,
-    /// Names of listed files below which such records are left, ascending.
-    pub files_with_records: Vec<Bytes>,
+    /// Names below which such records are kept, ascending; whatever stands there now, and whether
+    /// there is a record of the directory itself or not.
+    pub record_directories: Vec<Bytes>,
     /// There is such a record of the directory itself.
     pub own_record: bool,
     /// Children that are pending, ascending.

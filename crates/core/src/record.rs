@@ -446,7 +446,8 @@ pub enum Change {
         /// When.
         at: Time,
     },
-    /// Something stands at the path, but what is not known any more.
+    /// Something stands at the path, but what is not known any more; if the row's write still does,
+    /// it is known as that.
     Distrust(RelPath),
     /// A directory stands at the source.
     PutDirectory(DirectoryRecord),

@@ -49,26 +49,6 @@ pub(crate) fn drop(sql: &Connection, names: Names, path: &RelPath, below: bool) 
     Ok(gone)
 }
 
-/// Is there one of anything below a path?
-pub(crate) fn any_below(sql: &Connection, names: Names, path: &RelPath) -> Result<bool> {
-    for span in names.below(path) {
-        let any = match &span.until {
-            Some(until) => sql
-                .prepare_cached(
-                    "SELECT 1 FROM directory_record WHERE directory >= ?1 AND directory < ?2",
-                )?
-                .exists(params![span.from, until])?,
-            None => sql
-                .prepare_cached("SELECT 1 FROM directory_record WHERE directory >= ?1")?
-                .exists(params![span.from])?,
-        };
-        if any {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
 /// The record of a path.
 pub(crate) fn get(
     sql: &Connection,

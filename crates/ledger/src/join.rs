@@ -11,6 +11,7 @@ use whimbrel_core::input::{PageJoin, Work};
 use whimbrel_core::path::{Namespace, RelPath};
 use whimbrel_core::record::{Reach, Row};
 
+use crate::child;
 use crate::directory_record;
 use crate::error::Result;
 use crate::found;
@@ -199,18 +200,6 @@ impl State {
         Ok(stale)
     }
 
-    /// Listed files that took the place of directories whose records are left.
-    fn files_with_records(&self, sql: &Connection, page: &Page) -> Result<Vec<Bytes>> {
-        let mut names = Vec::new();
-        for entry in page.entries.iter().filter(|_| self.directories.now > 0) {
-            let is_file = matches!(entry.node, Node::File(_));
-            if is_file && directory_record::any_below(sql, self.names, &entry.path)? {
-                names.push(self.names.key(&entry.path).name);
-            }
-        }
-        Ok(names)
-    }
-
     /// What is known of the range of names that a page covers.
     pub(crate) fn join_page(
         &self,
@@ -233,16 +222,20 @@ impl State {
             0 => (Vec::new(), Vec::new()),
             _ => (
                 found::children(sql, self.names, directory, &range)?,
-                found::child_directories(sql, self.names, directory, &range)?,
+                child::directories(sql, self.names, "found", directory, &range)?,
+            ),
+        };
+        let (directory_records, record_directories) = match self.directories.now {
+            0 => (Vec::new(), Vec::new()),
+            _ => (
+                directory_record::children(sql, self.names, directory, &range)?,
+                child::directories(sql, self.names, "directory_record", directory, &range)?,
             ),
         };
         Ok(PageJoin {
             directories: self.objects.child_directories(sql, directory, &range)?,
-            directory_records: match self.directories.now {
-                0 => Vec::new(),
-                _ => directory_record::children(sql, self.names, directory, &range)?,
-            },
-            files_with_records: self.files_with_records(sql, page)?,
+            directory_records,
+            record_directories,
             own_record: directory_record::get(sql, self.names, directory)?.is_some(),
             pending: self.pending.children(sql, directory, &range)?,
             attempts: self.attempts.children(directory, &range),

@@ -46,6 +46,7 @@
 
 mod attempt;
 mod check;
+mod child;
 mod codec;
 mod directory_record;
 mod error;

@@ -4,7 +4,7 @@ use rusqlite::Connection;
 use whimbrel_core::number::{Mark, Time, TxId};
 use whimbrel_core::path::RelPath;
 use whimbrel_core::planted::{Planted, UNLISTED_TRIES, planted};
-use whimbrel_core::record::{Change, Lane, LetGo, Parked, Pending, Reach};
+use whimbrel_core::record::{Attempt, Change, Lane, LetGo, Parked, Pending, Reach};
 
 use crate::error::Result;
 use crate::key::Key;
@@ -197,6 +197,14 @@ impl State {
         Ok(())
     }
 
+    /// May join others of its directory. Not to close an attempt whose time is over: a pass meets
+    /// nothing there that changed, and the attempt would have its path marked again and again.
+    pub(crate) fn coarsens(&self, entry: &Entry) -> bool {
+        let now = self.pending.now();
+        let over = |it: &Attempt| it.doubtful_until.is_some_and(|until| until <= now);
+        entry.coarsens() && !self.attempts.on(&entry.pending.path).any(over)
+    }
+
     /// An entry of the directory that is claimed or parked stays as it is, and so does everything
     /// below it then: its work may have gone past what would join it.
     fn coarsen(&mut self, sql: &Connection, path: &RelPath, subtree: bool) -> Result<()> {
@@ -210,7 +218,7 @@ impl State {
         let mut joining = Vec::new();
         self.pending.visit_below(sql, path, &mut |key, entry| {
             let wanted = subtree || key.directory == *path && entry.pending.reach == Reach::Path;
-            if wanted && entry.coarsens() && !self.pending.is_claimed(key) {
+            if wanted && self.coarsens(entry) && !self.pending.is_claimed(key) {
                 joining.push(key.clone());
             }
             Ok(true)

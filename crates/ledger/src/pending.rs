@@ -258,6 +258,11 @@ impl PendingSet {
         self.place(key, entry);
     }
 
+    /// The latest time at which work was asked for.
+    pub(crate) fn now(&self) -> Time {
+        self.now
+    }
+
     pub(crate) fn is_claimed(&self, key: &Key) -> bool {
         self.claimed.contains(key)
     }

@@ -153,7 +153,7 @@ impl State {
             Result::Ok(found.into_inner().filter(|_| any))
         };
         let Some(any) = one(&|_| true)? else { return Ok(Group::Complete) };
-        if one(&|parked| matches!(parked, None | Some(Parked::Removal)))?.is_some() {
+        if one(&|parked| parked.is_none_or(Parked::in_a_moment))?.is_some() {
             return Ok(Group::Incomplete { backlog: self.backlog_of_group(sql, group, &counts)? });
         }
         for reason in [Parked::Guard, Parked::Foreign] {
@@ -344,7 +344,7 @@ impl State {
         let mut direct: BTreeMap<RelPath, u64> = BTreeMap::new();
         let mut all: BTreeMap<RelPath, u64> = BTreeMap::new();
         self.pending.visit_below(sql, &RelPath::root(), &mut |key, entry| {
-            if entry.coarsens() && !self.pending.is_claimed(key) {
+            if self.coarsens(entry) && !self.pending.is_claimed(key) {
                 *all.entry(key.directory.clone()).or_default() += 1;
                 if entry.pending.reach == Reach::Path {
                     *direct.entry(key.directory.clone()).or_default() += 1;

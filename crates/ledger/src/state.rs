@@ -303,7 +303,7 @@ impl State {
     }
 
     /// Whatever stands there may be ours, so a row stays or comes to stand for it: without one it
-    /// could never be removed.
+    /// could never be removed. Whose write it was is still known.
     fn distrust(&mut self, sql: &Connection, path: &RelPath) -> Result<()> {
         let row = match self.objects.get(sql, path)? {
             Some(row) => Row {
@@ -311,7 +311,6 @@ impl State {
                 crc32c: None,
                 etag: None,
                 version: None,
-                attempt: None,
                 ..row
             },
             None => Row {

@@ -53,21 +53,26 @@ fn work(ledger: &mut Ledger, path: &str) -> Work {
     work.into_iter().find(|work| work.pending.path == path.into()).unwrap()
 }
 
-/// A file in the place of a directory whose record is gone, and those below it are not.
+/// A directory may be gone, or a file stand in its place, and its own record be gone too: those
+/// below it are told.
 #[test]
-fn files_where_directories_stood_are_told() {
+fn names_with_records_below_are_told() {
     let record = |path: &str| {
         let (path, metadata) = (path.into(), Metadata::default());
         Change::PutDirectory(DirectoryRecord { path, file_key: 1, metadata })
     };
-    let ledger = ledger(&[record("d/a/b/c"), record("d/b"), record("d/cc")]);
-    let entries = ["d/a", "d/b", "d/c", "d/d"].map(|path| file(path, 1)).to_vec();
-    let page = Page { entries, more: false };
-    let join = ledger.join_page(&"d".into(), None, &page, false).unwrap();
-    assert_eq!(join.files_with_records, ["a"]);
-    let page = Page { entries: vec![directory("d/a")], more: false };
-    let join = ledger.join_page(&"d".into(), None, &page, false).unwrap();
-    assert!(join.files_with_records.is_empty(), "a directory has such below it");
+    let below = ["d/a/b/c", "d/a/c", "d/b", "d/cc", "d/a-/b", "d/f/a", "e/g/h"];
+    let ledger = ledger(&below.map(record));
+    let told = |names: &[&str], more, after: Option<&str>| {
+        let entries = names.iter().map(|name| file(name, 1)).collect();
+        let page = Page { entries, more };
+        let after = after.map(str::as_bytes);
+        ledger.join_page(&"d".into(), after, &page, false).unwrap().record_directories
+    };
+    assert_eq!(told(&["d/a", "d/b", "d/c"], false, None), ["a", "a-", "f"]);
+    assert_eq!(told(&["d/a", "d/b"], true, None), ["a", "a-"]);
+    assert_eq!(told(&["d/c", "d/e"], true, Some("a-")), [""; 0]);
+    assert_eq!(told(&[], false, Some("a-")), ["f"]);
 }
 
 #[test]

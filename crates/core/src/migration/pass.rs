@@ -348,7 +348,9 @@ impl Migration {
         }
         self.nominate_absent(directory, &listed, &lookup, &context);
         for path in lookup.directory_records.keys() {
-            let nominated = lookup.directories.contains(path.name());
+            let name = path.name();
+            let nominated =
+                lookup.directories.contains(name) || lookup.record_directories.contains(name);
             if !nominated && !listed_directories.contains(path) {
                 self.mark(path, Reach::Subtree, Lane::Live, first, last);
             }
@@ -375,13 +377,14 @@ impl Migration {
         let name = path.name();
         if lookup.directories.contains(name)
             || lookup.extras_below.contains(name)
-            || lookup.files_with_records.contains(name)
+            || lookup.record_directories.contains(name)
         {
             // Whatever its own row says: what stands below it goes first (rule 5.5).
             self.mark(&path, Reach::Subtree, Lane::Live, context.first, context.last);
             return;
         }
-        if unchanged {
+        let over = lookup.attempts(&path).iter().any(|attempt| self.is_over(attempt));
+        if unchanged && !over {
             return;
         }
         let pending = lookup.pending.contains(&path);
@@ -398,7 +401,7 @@ impl Migration {
         let attempts = lookup.attempts(&path);
         let unheard = self.may_stand_unheard(&path, row.as_ref(), &attempts);
         let metadata = self.waits_as_metadata(&row, &file);
-        if marker || file.open || self.claims.is_busy(&path) || metadata || unheard {
+        if marker || file.open || self.claims.is_busy(&path) || metadata || unheard || over {
             let lane = if metadata { Lane::Metadata } else { Lane::Live };
             let last = if marker { context.last.max(self.applied()) } else { context.last };
             self.mark(&path, Reach::Path, lane, context.first, last);
@@ -488,7 +491,7 @@ impl Migration {
                 self.outbox.change(Change::Defer { path, up_to, not_before, tries, waiting });
             }
         }
-        for name in &lookup.directories {
+        for name in lookup.directories.union(&lookup.record_directories) {
             let path = directory.join(name);
             if !listed.contains(&path) {
                 self.mark(&path, Reach::Subtree, Lane::Live, context.first, context.last);
@@ -634,8 +637,8 @@ struct Lookup {
     rows: std::collections::BTreeMap<RelPath, Row>,
     directories: BTreeSet<Bytes>,
     directory_records: std::collections::BTreeMap<RelPath, DirectoryRecord>,
-    /// Names of files that stand where directories stood.
-    files_with_records: BTreeSet<Bytes>,
+    /// Names below which records of directories are kept.
+    record_directories: BTreeSet<Bytes>,
     pending: BTreeSet<RelPath>,
     found: std::collections::BTreeMap<RelPath, crate::record::Found>,
     /// Where foreign objects stand that go if the source has nothing there.
@@ -660,7 +663,7 @@ impl Lookup {
             extras_below,
             rows: join.rows.into_iter().map(|row| (row.path.clone(), row)).collect(),
             directories: join.directories.into_iter().collect(),
-            files_with_records: join.files_with_records.into_iter().collect(),
+            record_directories: join.record_directories.into_iter().collect(),
             directory_records: join
                 .directory_records
                 .into_iter()

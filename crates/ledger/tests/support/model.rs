@@ -322,13 +322,14 @@ impl Model {
         let row = self.rows.entry(path.clone()).or_insert_with(|| Row {
             path,
             length: 0,
+            attempt: None,
             as_of: TxId(0),
             epoch: self.meta.epoch,
             metadata: whimbrel_core::metadata::Metadata::default(),
             ..super::row("", 0)
         });
         row.identity = Identity::Unknown;
-        (row.crc32c, row.etag, row.version, row.attempt) = (None, None, None, None);
+        (row.crc32c, row.etag, row.version) = (None, None, None);
     }
 
     fn unpark(&mut self, reasons: &[Parked], let_go: Option<LetGo>) {

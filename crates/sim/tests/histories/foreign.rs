@@ -347,3 +347,18 @@ fn rule_4_4_next_run_counts_what_came() {
     let found = run.ledger().expect("a ledger").summary().expect("it can be read").found;
     assert_eq!(found, 1);
 }
+
+/// The end of a removal is not known, and the file is made again: what stands is the object that was
+/// to go, and nobody else's.
+#[test]
+fn rule_4_4_own_object_is_known_after_a_removal_without_an_end() {
+    let mut run = still(minding());
+    file(&mut run, "a", 5);
+    until_settled(&mut run);
+    delete(&mut run, "a");
+    let removal = held(&mut run, removes("a"));
+    run.release(removal, Way::Unheard(4_000));
+    file(&mut run, "a", 7);
+    until_equal(&mut run, "a");
+    ends_equal(run);
+}

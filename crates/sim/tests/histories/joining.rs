@@ -427,6 +427,25 @@ fn rule_9_1_waiting_commit_markers_are_not_coarsened() {
     ends_equal(run);
 }
 
+/// The ends of more writes are doubtful than may be pending, and nothing changed where they are: a
+/// pass would meet nothing to do there, and leave them open.
+#[test]
+fn rule_9_1_doubtful_attempts_are_not_coarsened() {
+    let mut run = still(Options { pending_max: 2, ..Options::still() });
+    for name in ["d/a", "d/b", "d/c", "d/e"] {
+        file(&mut run, name, 5);
+    }
+    for _ in 0..4 {
+        let put = held(&mut run, |effect| matches!(effect, Effect::Copy(_)));
+        run.release(put, Way::Unheard(1));
+    }
+    until_settled(&mut run);
+    assert!(run.until(|run| run.core().progress().pending.attempts == 0), "they are closed");
+    let coarsened = counters(&run).coarsened;
+    assert!(coarsened < 10, "coarsened {coarsened} times");
+    ends_equal(run);
+}
+
 /// However much there is to do, no more is asked of both sides at a time than was allowed.
 #[test]
 fn rule_9_2_work_in_flight_stays_within_its_budget() {
