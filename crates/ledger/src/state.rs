@@ -306,13 +306,9 @@ impl State {
     /// could never be removed. Whose write it was is still known.
     fn distrust(&mut self, sql: &Connection, path: &RelPath) -> Result<()> {
         let row = match self.objects.get(sql, path)? {
-            Some(row) => Row {
-                identity: Identity::Unknown,
-                crc32c: None,
-                etag: None,
-                version: None,
-                ..row
-            },
+            Some(row) => {
+                Row { identity: Identity::Unknown, crc32c: None, etag: None, version: None, ..row }
+            }
             None => Row {
                 path: path.clone(),
                 identity: Identity::Unknown,

@@ -122,6 +122,8 @@ pub(super) enum AfterRemoval {
     Settle,
     /// The path is looked at again at once.
     Again,
+    /// The same, and the path's own file stays: what is in its way stands below.
+    AgainWithFile,
     /// The path cannot be held.
     Park(Failure),
 }

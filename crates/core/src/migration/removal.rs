@@ -162,15 +162,9 @@ impl Migration {
                 return;
             }
             Removable::Others | Removable::Found => {
-                let extras_only = !claim.rows_below && claim.marker.is_none();
                 claim.rows_below = false;
                 claim.found_below = false;
-                if extras_only && matches!(purge.then, AfterRemoval::Again) {
-                    // A file that stands at the source: its object stays.
-                    self.after_removal(path, claim, purge.then);
-                } else {
-                    self.remove_own(path, claim, purge.then);
-                }
+                self.remove_own(path, claim, purge.then);
                 return;
             }
         };
@@ -222,7 +216,8 @@ impl Migration {
         let doubtful = |at: &RelPath| claim.attempts.iter().any(|attempt| attempt.path == *at);
         let left_alone = self.config.conditions && claim.found.is_some();
         let of_an_attempt = gone && doubtful(&path) && !left_alone;
-        if claim.row.is_some() || of_an_attempt || self.removes_extra(&claim) {
+        let own = claim.row.is_some() || of_an_attempt || self.removes_extra(&claim);
+        if own && !matches!(then, AfterRemoval::AgainWithFile) {
             targets.push((path.clone(), self.expected(&claim)));
         }
         let marker = path.marker();
@@ -341,7 +336,7 @@ impl Migration {
                 }
                 self.settle(path, claim, TxId(0));
             }
-            AfterRemoval::Again => self.again(path, claim, 0, false),
+            AfterRemoval::Again | AfterRemoval::AgainWithFile => self.again(path, claim, 0, false),
             AfterRemoval::Park(failure) => {
                 claim.row = None;
                 self.fail(path, claim, failure);

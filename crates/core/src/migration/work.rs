@@ -184,7 +184,7 @@ impl Migration {
         }
         if self.removes_extras_below(&claim) {
             // Open or not: no close has them looked at again.
-            self.clear_way(path, claim, AfterRemoval::Again);
+            self.clear_way(path, claim, AfterRemoval::AgainWithFile);
             return;
         }
         if file.open && !planted(Planted::OpenFileCopied) {
@@ -204,7 +204,7 @@ impl Migration {
         }
         let below = claim.rows_below || claim.marker.is_some();
         if below && !planted(Planted::LeftBelowFile) {
-            self.clear_way(path, claim, AfterRemoval::Again);
+            self.clear_way(path, claim, AfterRemoval::AgainWithFile);
             return;
         }
         claim.node = Some(file);
