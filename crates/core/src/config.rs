@@ -49,6 +49,9 @@ pub struct Config {
     pub claims_max: usize,
     /// The guard against mass deletion (rule 5.6).
     pub removal_guard: RemovalGuard,
+    /// What the run goes over, in words, unless an earlier run began to scan the same: everything is
+    /// scanned again, since no event names what was left out, and the words are kept.
+    pub new_coverage: Option<String>,
 }
 
 /// How long a write may still take effect after its call ended without an answer, or after its
@@ -157,6 +160,7 @@ impl Default for Config {
             passes_max: 16,
             claims_max: 256,
             removal_guard: RemovalGuard::default(),
+            new_coverage: None,
         }
     }
 }

@@ -488,8 +488,12 @@ pub enum Change {
         /// All was seen.
         done: bool,
     },
-    /// A scan begins: `Meta::scan_begun` is set, `Meta::scanned` cleared.
-    ScanBegun,
+    /// A scan begins: `Meta::scan_begun` is set, `Meta::scanned` cleared. What is left of earlier
+    /// scans and repairs joins the root's entry.
+    ScanBegun {
+        /// What it goes over, if that is to be kept anew.
+        coverage: Option<String>,
+    },
     /// The scan came to its end: `Meta::scanned` is set.
     Scanned,
     /// Collapses every unclaimed `Path` entry that is a direct child of the directory into one

@@ -139,7 +139,7 @@ pub async fn run(setup: Setup, orders: Orders) -> Result<RunResult, EngineError>
     let folder = state.folder().to_owned();
     let (mut ledger, migration) = state.settle()?;
     let meta = begun(&mut ledger, stream.as_deref()).await?;
-    let meta = coverage::begun(&mut ledger, meta, &scope, &config)?;
+    let config = Config { new_coverage: coverage::new(&ledger, &scope, &config)?, ..config };
     let options = TransferOptions {
         metadata: config.metadata,
         part_bytes,

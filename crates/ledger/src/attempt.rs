@@ -25,7 +25,7 @@ pub(crate) struct Attempts {
 impl Attempts {
     pub(crate) fn load(sql: &Connection, names: Names) -> Result<Self> {
         let mut loaded = Self { names, attempts: BTreeMap::new(), places: BTreeSet::new() };
-        let mut statement = sql.prepare("SELECT number, record FROM attempt")?;
+        let mut statement = sql.prepare_cached("SELECT number, record FROM attempt")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let record = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
@@ -38,8 +38,8 @@ impl Attempts {
             }
             loaded.place(attempt);
         }
-        let mut statement =
-            sql.prepare("SELECT attempt, number, record FROM part ORDER BY attempt, number")?;
+        let mut statement = sql
+            .prepare_cached("SELECT attempt, number, record FROM part ORDER BY attempt, number")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let record = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;

@@ -51,7 +51,7 @@ fn expect(kept: u64, stored: u64, what: &str) -> Result<()> {
 }
 
 fn directories(sql: &Connection, names: Names) -> Result<()> {
-    let mut statement = sql.prepare(
+    let mut statement = sql.prepare_cached(
         "SELECT c.path, c.parent, p.path,
              EXISTS (SELECT 1 FROM object WHERE directory = c.id)
                  OR EXISTS (SELECT 1 FROM directory WHERE parent = c.id)
@@ -71,7 +71,7 @@ fn directories(sql: &Connection, names: Names) -> Result<()> {
 }
 
 fn rows(sql: &Connection, names: Names) -> Result<u64> {
-    let mut statement = sql.prepare(
+    let mut statement = sql.prepare_cached(
         "SELECT d.path, o.name, o.record, o.file_key, o.commit_marker, o.ledger_only
          FROM object o JOIN directory d ON d.id = o.directory",
     )?;
@@ -94,7 +94,7 @@ fn rows(sql: &Connection, names: Names) -> Result<u64> {
 }
 
 fn found(sql: &Connection, names: Names) -> Result<u64> {
-    let mut statement = sql.prepare("SELECT directory, name, record FROM found")?;
+    let mut statement = sql.prepare_cached("SELECT directory, name, record FROM found")?;
     let mut rows = statement.query([])?;
     let mut count = 0;
     while let Some(row) = rows.next()? {
@@ -120,7 +120,7 @@ fn directory_records(sql: &Connection, names: Names) -> Result<u64> {
 }
 
 fn settings(sql: &Connection) -> Result<u64> {
-    let mut statement = sql.prepare("SELECT key, record FROM setting")?;
+    let mut statement = sql.prepare_cached("SELECT key, record FROM setting")?;
     let mut rows = statement.query([])?;
     let mut count = 0;
     while let Some(row) = rows.next()? {

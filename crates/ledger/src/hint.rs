@@ -28,7 +28,7 @@ impl Hints {
     pub(crate) fn load(sql: &Connection, names: Names) -> Result<Self> {
         let mut hints = BTreeMap::new();
         let mut last = 0;
-        let mut statement = sql.prepare("SELECT id, record FROM hint ORDER BY id")?;
+        let mut statement = sql.prepare_cached("SELECT id, record FROM hint ORDER BY id")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let record = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;

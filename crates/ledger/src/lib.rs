@@ -86,6 +86,7 @@ pub use folder::{DATABASE, LOCK};
 pub use hint::HINTS_MAX;
 use join::Shared;
 pub use recount::{Differs, KeyRange, Seen};
+pub use state::COVERAGE;
 use state::{Kept, State};
 
 /// Databases up to this size are examined record by record at every open; larger ones page by
@@ -171,7 +172,21 @@ impl Ledger {
     /// As `open`.
     pub fn restart(self) -> Result<Self> {
         let options = Options { hot_entries_max: self.hot_entries_max, ..Options::default() };
-        Self::start(self.sql, "a restarted state", options, self._folder)
+        Self::go_on(self.sql, false, options, self._folder)
+    }
+
+    /// One in memory as it was when it was new. To make one takes longer: this one knows its
+    /// statements.
+    ///
+    /// # Errors
+    /// `Closed` for one that has a folder; `Database`.
+    pub fn emptied(self) -> Result<Self> {
+        if self._folder.is_some() || !self.sql.is_autocommit() {
+            return Err(LedgerError::Closed);
+        }
+        schema::empty(&self.sql)?;
+        let options = Options { namespace: Some(self.namespace()), ..Options::default() };
+        Self::go_on(self.sql, true, options, None)
     }
 
     fn start(
@@ -182,6 +197,10 @@ impl Ledger {
     ) -> Result<Self> {
         let convert = |sql: &Connection, found| State::upgrade(sql, found, options.hot_entries_max);
         let new = schema::prepare(&mut sql, what, convert)?;
+        Self::go_on(sql, new, options, folder)
+    }
+
+    fn go_on(sql: Connection, new: bool, options: Options, folder: Option<Folder>) -> Result<Self> {
         let asked = options.namespace;
         let kept = match Kept::read(&sql)? {
             Some(kept) => kept,

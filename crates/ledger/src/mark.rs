@@ -78,7 +78,7 @@ impl State {
             | Change::HintDropped(_)
             | Change::FoundAdded(_)
             | Change::InventoryAt { .. }
-            | Change::ScanBegun
+            | Change::ScanBegun { .. }
             | Change::Scanned
             | Change::Count(_) => Ok(()),
         }
@@ -223,9 +223,35 @@ impl State {
             }
             Ok(true)
         })?;
-        let mut sum = self.pending.detach(sql, &own)?;
         let deep = subtree && !planted(Planted::CoarsenedTooFlat);
         let grown = if deep { Reach::Subtree } else { Reach::Directory };
+        self.join_into(sql, path, grown, joining)
+    }
+
+    /// A scan begins anew, and comes to all that an earlier one, or a repair, did not come to: it
+    /// would go through that twice.
+    pub(crate) fn begin_scan(&mut self, sql: &Connection) -> Result<()> {
+        let mut left = Vec::new();
+        self.pending.visit_below(sql, &RelPath::root(), &mut |key, entry| {
+            let Pending { reach, lane, parked, let_go, .. } = &entry.pending;
+            let free = parked.is_none() && let_go.is_none() && !self.pending.is_claimed(key);
+            if free && *lane == Lane::Backlog && *reach > Reach::Path {
+                left.push(key.clone());
+            }
+            Ok(true)
+        })?;
+        self.join_into(sql, &RelPath::root(), Reach::Subtree, left)
+    }
+
+    /// Makes one entry of the directory's own and those that join it.
+    fn join_into(
+        &mut self,
+        sql: &Connection,
+        path: &RelPath,
+        grown: Reach,
+        joining: Vec<Key>,
+    ) -> Result<()> {
+        let mut sum = self.pending.detach(sql, &self.names.key(path))?;
         let any = !joining.is_empty();
         for key in joining {
             let Some(entry) = self.pending.detach(sql, &key)? else {

@@ -517,7 +517,7 @@ impl Objects {
 
 /// Reads where commit markers stand until one of a table is met.
 fn any_table(sql: &Connection) -> Result<bool> {
-    let mut statement = sql.prepare(
+    let mut statement = sql.prepare_cached(
         "SELECT path FROM directory
          WHERE id IN (SELECT DISTINCT directory FROM object WHERE commit_marker = 1)",
     )?;

@@ -155,7 +155,7 @@ impl PendingSet {
 
     fn replay(&mut self, sql: &Connection) -> Result<()> {
         let mut statement =
-            sql.prepare("SELECT sequence, record FROM pending_log ORDER BY sequence")?;
+            sql.prepare_cached("SELECT sequence, record FROM pending_log ORDER BY sequence")?;
         let mut records = statement.query([])?;
         while let Some(row) = records.next()? {
             let record = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;

@@ -1,6 +1,7 @@
 //! The database's tables, and how an older one is brought up to date.
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use rusqlite::{Connection, OpenFlags};
 
@@ -85,7 +86,7 @@ pub(crate) fn prepare(
     what: &str,
     convert: impl FnOnce(&Connection, i64) -> Result<()>,
 ) -> Result<bool> {
-    sql.set_prepared_statement_cache_capacity(128);
+    sql.set_prepared_statement_cache_capacity(256);
     // Exclusive before WAL: the index of the log is then kept in memory and no other file is made.
     sql.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     let version: i64 = sql.pragma_query_value(None, "user_version", |row| row.get(0))?;
@@ -102,24 +103,51 @@ pub(crate) fn prepare(
     sql.pragma_update(None, "temp_store", "MEMORY")?;
     sql.pragma_update(None, "cell_size_check", true)?;
     upgrade(sql, what, STEPS, convert)?;
-    compare(sql, STEPS)?;
+    compare(sql, newest()?)?;
     Ok(new)
+}
+
+/// Names of tables and indexes, and what made each.
+type Tables = Vec<(String, Option<String>)>;
+
+fn tables(sql: &Connection) -> Result<Tables> {
+    let mut statement = sql.prepare("SELECT name, sql FROM sqlite_schema ORDER BY name")?;
+    let tables = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(tables.collect::<std::result::Result<_, _>>()?)
+}
+
+/// What the steps make.
+fn made_by(steps: &[&str]) -> Result<Tables> {
+    let fresh = Connection::open_in_memory()?;
+    steps.iter().try_for_each(|step| fresh.execute_batch(step))?;
+    tables(&fresh)
+}
+
+/// The same of all steps, made once.
+fn newest() -> Result<&'static Tables> {
+    static NEWEST: OnceLock<Tables> = OnceLock::new();
+    match NEWEST.get() {
+        Some(tables) => Ok(tables),
+        None => made_by(STEPS).map(|tables| NEWEST.get_or_init(|| tables)),
+    }
 }
 
 /// The tables have to be exactly those that the steps make: an index whose condition was changed
 /// by a damaged byte would hide records.
-fn compare(sql: &Connection, steps: &[&str]) -> Result<()> {
-    let fresh = Connection::open_in_memory()?;
-    steps.iter().try_for_each(|step| fresh.execute_batch(step))?;
-    let tables = |sql: &Connection| -> Result<Vec<(String, Option<String>)>> {
-        let mut statement = sql.prepare("SELECT name, sql FROM sqlite_schema ORDER BY name")?;
-        let tables = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        Ok(tables.collect::<std::result::Result<_, _>>()?)
-    };
-    if tables(sql)? == tables(&fresh)? {
+fn compare(sql: &Connection, made: &Tables) -> Result<()> {
+    if tables(sql)? == *made {
         return Ok(());
     }
     Err(LedgerError::damaged("the tables are not those of the schema"))
+}
+
+/// Takes everything out of the tables.
+pub(crate) fn empty(sql: &Connection) -> Result<()> {
+    let made = newest()?.iter().filter_map(|(name, sql)| Some((name, sql.as_deref()?)));
+    for (name, _) in made.filter(|(_, sql)| sql.starts_with("CREATE TABLE")) {
+        sql.prepare_cached(&format!("DELETE FROM {name}"))?.execute([])?;
+    }
+    Ok(())
 }
 
 fn upgrade(
@@ -189,7 +217,7 @@ mod tests {
         assert_eq!(version(&sql), 1);
         upgrade(&mut sql, "test", NEWER, unchanged).unwrap();
         assert_eq!(version(&sql), 2);
-        compare(&sql, NEWER).unwrap();
+        compare(&sql, &made_by(NEWER).unwrap()).unwrap();
         let kept: (i64, i64) = sql
             .query_row("SELECT value, more FROM kept", [], |row| Ok((row.get(0)?, row.get(1)?)))
             .unwrap();
@@ -204,7 +232,7 @@ mod tests {
         upgrade(&mut sql, "test", OLDER, unchanged).unwrap();
         upgrade(&mut sql, "test", BROKEN, unchanged).unwrap_err();
         assert_eq!(version(&sql), 1);
-        compare(&sql, OLDER).unwrap();
+        compare(&sql, &made_by(OLDER).unwrap()).unwrap();
     }
 
     #[test]
@@ -218,7 +246,7 @@ mod tests {
         let error = upgrade(&mut sql, "test", NEWER, unreadable).unwrap_err();
         assert!(matches!(error, LedgerError::Older { found: 1, known: 2, .. }), "{error:?}");
         assert_eq!(version(&sql), 1);
-        compare(&sql, OLDER).unwrap();
+        compare(&sql, &made_by(OLDER).unwrap()).unwrap();
     }
 
     #[test]
@@ -226,6 +254,9 @@ mod tests {
         let mut sql = Connection::open_in_memory().unwrap();
         upgrade(&mut sql, "test", OLDER, unchanged).unwrap();
         sql.execute_batch("CREATE INDEX stray ON kept (value) WHERE value = 3").unwrap();
-        assert!(matches!(compare(&sql, OLDER), Err(LedgerError::Damaged { .. })));
+        assert!(matches!(
+            compare(&sql, &made_by(OLDER).unwrap()),
+            Err(LedgerError::Damaged { .. })
+        ));
     }
 }

@@ -22,6 +22,8 @@ use crate::setting;
 
 /// The setting that counts what was moved from memory to the table of what is pending.
 const SPILLED: &str = "spilled";
+/// The setting that says in words what the last scan that was begun goes over.
+pub const COVERAGE: &str = "coverage";
 /// The setting that counts the records of directories: what vanished is missed.
 pub(crate) const DIRECTORIES: &str = "directories";
 
@@ -231,9 +233,13 @@ impl State {
                 meta.inventory_cursor.clone_from(cursor);
                 meta.inventory_done = *done;
             }
-            Change::ScanBegun => {
+            Change::ScanBegun { coverage } => {
                 meta.scan_begun = true;
                 meta.scanned = false;
+                if let Some(words) = coverage {
+                    self.put_setting(sql, COVERAGE, words)?;
+                }
+                self.begin_scan(sql)?;
             }
             Change::Scanned => meta.scanned = true,
             Change::Arrived => meta.losses.make_good(),

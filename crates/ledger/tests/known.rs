@@ -16,7 +16,7 @@ use whimbrel_core::record::{
     Attempt, AttemptKind, Change, Counters, DirectoryRecord, Lane, LetGo, Parked, Part, Reach, Row,
     Upload,
 };
-use whimbrel_ledger::{Ledger, Options};
+use whimbrel_ledger::{COVERAGE, Ledger, Options};
 
 fn ledger(changes: &[Change]) -> Ledger {
     let mut ledger = Ledger::open_in_memory(Namespace::Tree).unwrap();
@@ -301,7 +301,7 @@ fn what_is_kept_once_changes() {
         Change::Position { txid: TxId(7), digest: 8 },
         Change::History { epoch: Epoch(3), name: Some("pool".into()) },
         Change::RootPinned(11),
-        Change::ScanBegun,
+        Change::ScanBegun { coverage: Some("all".into()) },
         Change::InventoryAt { cursor: Some(vec![1].into()), done: false },
         Change::Count(counters),
         Change::Count(counters),
@@ -309,6 +309,7 @@ fn what_is_kept_once_changes() {
     ]);
     let meta = ledger.meta().unwrap();
     assert_eq!((meta.position, meta.digest), (Some(TxId(7)), 8));
+    assert_eq!(ledger.setting(COVERAGE).unwrap().as_deref(), Some("all"));
     assert_eq!((meta.epoch, meta.history.as_deref()), (Epoch(3), Some("pool")));
     assert_eq!((meta.root_key, meta.scan_begun, meta.scanned), (Some(11), true, true));
     assert_eq!(meta.inventory_cursor.as_deref(), Some(&[1][..]));
@@ -656,4 +657,28 @@ fn names_are_bytes() {
     assert_eq!(ledger.row(&name).unwrap(), Some(stands.clone()));
     let (work, _) = ledger.take(Lane::Live, 1, Time(0)).unwrap();
     assert_eq!((&work[0].pending.path, &work[0].row), (&name, &Some(stands)));
+}
+
+#[test]
+fn a_scan_that_begins_anew_takes_over_what_an_earlier_one_left() {
+    let of_scan = |path: &str, mark| Change::Mark {
+        path: path.into(),
+        reach: Reach::Subtree,
+        lane: Lane::Backlog,
+        first_txid: TxId(mark),
+        last_txid: TxId(mark),
+        seen: Time(mark),
+        mark: Mark(mark),
+    };
+    let advance = Change::Advance { path: "d".into(), begun: Mark(3), cursor: Some("x".into()) };
+    let begun = Change::ScanBegun { coverage: None };
+    let changes = [of_scan("d", 3), of_scan("e/f", 4), advance, live("d/a", 5), begun];
+    let ledger = ledger(&changes);
+    let of = |path: &str| ledger.pending_entry(&path.into()).unwrap();
+    assert_eq!((of("d"), of("e/f")), (None, None));
+    assert!(of("d/a").is_some(), "a file that waits for its turn is not listed for it");
+    let root = of("").unwrap();
+    assert_eq!((root.reach, root.lane), (Reach::Subtree, Lane::Backlog));
+    assert_eq!((root.first_txid, root.first_seen, root.mark), (TxId(3), Time(3), Mark(4)));
+    assert_eq!((root.begun, root.cursor), (None, None));
 }

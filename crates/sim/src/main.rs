@@ -5,8 +5,11 @@
 mod planted;
 
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use whimbrel_sim::coverage::Coverage;
+use whimbrel_sim::oracle::Verdict;
 
 const USAGE: &str = "use --seeds N --first S [--verbose] [--planted NAME | --planted-list]";
 
@@ -47,22 +50,46 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(call: &Call) -> ExitCode {
-    let (seeds, first) = (call.seeds, call.first);
-    let begun = std::time::Instant::now();
-    let mut failures = 0;
-    let mut steps = 0;
-    let mut coverage = Coverage::default();
-    for seed in first..first + seeds {
-        let verdict = whimbrel_sim::run(seed, call.verbose);
-        steps += verdict.steps;
-        coverage.add(&verdict.coverage);
-        if let Some(problem) = verdict.problem {
-            failures += 1;
-            println!("seed {seed}: {problem}");
-            println!("  cargo xtask sim --seeds 1 --first {seed} --verbose");
+/// What came of all histories.
+#[derive(Default)]
+struct Sums {
+    failures: u64,
+    steps: u64,
+    coverage: Coverage,
+}
+
+impl Sums {
+    fn add(&mut self, verdict: &Verdict) {
+        self.steps += verdict.steps;
+        self.coverage.add(&verdict.coverage);
+        if let Some(problem) = &verdict.problem {
+            self.failures += 1;
+            println!("seed {}: {problem}", verdict.seed);
+            println!("  cargo xtask sim --seeds 1 --first {} --verbose", verdict.seed);
         }
     }
+}
+
+fn run(call: &Call) -> ExitCode {
+    let begun = std::time::Instant::now();
+    let threads = match call.verbose {
+        // What is told would be mixed.
+        true => 1,
+        false => std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    let (seeds, next, sums) = (call.seeds, AtomicU64::new(0), Mutex::<Sums>::default());
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some(seed) = take_seed(&next, call) {
+                    let verdict = whimbrel_sim::run(seed, call.verbose);
+                    sums.lock().unwrap_or_else(PoisonError::into_inner).add(&verdict);
+                }
+            });
+        }
+    });
+    let Sums { failures, steps, coverage } =
+        sums.into_inner().unwrap_or_else(PoisonError::into_inner);
     let seconds = begun.elapsed().as_secs_f64();
     #[allow(clippy::cast_precision_loss, reason = "for people")]
     let rate = seeds as f64 / seconds.max(0.001);
@@ -70,6 +97,11 @@ fn run(call: &Call) -> ExitCode {
     println!("{rate:.0} seeds/s, {steps} steps");
     println!("{seeds} seeds, {failures} failures");
     if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn take_seed(next: &AtomicU64, call: &Call) -> Option<u64> {
+    let taken = next.fetch_add(1, Ordering::Relaxed);
+    (taken < call.seeds).then(|| call.first + taken)
 }
 
 fn number(text: Option<String>) -> u64 {

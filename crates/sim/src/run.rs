@@ -8,7 +8,9 @@ mod script;
 mod source_side;
 mod target_side;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use fastrand::Rng;
 use whimbrel_core::config::{Config, Existing, Extras};
@@ -19,7 +21,7 @@ use whimbrel_core::migration::Migration;
 use whimbrel_core::number::Time;
 use whimbrel_core::path::Namespace;
 use whimbrel_core::record::{Change, Parked, Upload};
-use whimbrel_ledger::Ledger;
+use whimbrel_ledger::{Ledger, LedgerError};
 
 pub(crate) use scoped::{Left, Turn, play};
 pub use script::Way;
@@ -157,8 +159,7 @@ impl Run {
         let mut target = program::furnish(&source, &options, &mut rng);
         target.conditions = options.conditions;
         target.told = (options.existing == Existing::Replace, options.extras == Extras::Remove);
-        let mut ledger =
-            Ledger::open_in_memory(Namespace::Tree).map_err(|error| error.to_string())?;
+        let mut ledger = new_ledger().map_err(|error| error.to_string())?;
         let now = Time(1_000_000);
         let meta = ledger.meta().map_err(|error| error.to_string())?;
         let core = Migration::new(config(&options), &meta, Vec::new(), now);
@@ -357,7 +358,8 @@ impl Run {
             println!("{} {happening:?}", self.now.0 - 1_000_000);
         }
         if self.traced {
-            self.note(&format!("{happening:?}"));
+            // Folding fails at nothing.
+            let _ = write!(Trace(&mut self.trace), "{happening:?}");
         }
         match happening {
             Happening::Carry(effect) if self.coverage.dies_before(&effect, &mut self.rng) => {
@@ -410,12 +412,6 @@ impl Run {
             }
         } else {
             self.source.move_root(away);
-        }
-    }
-
-    fn note(&mut self, text: &str) {
-        for byte in text.bytes() {
-            self.trace = (self.trace ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }
     }
 
@@ -628,8 +624,32 @@ impl Run {
             Some(other) => Some(format!("ended by {other:?}")),
             None => Some("never ended".to_owned()),
         });
+        LAST_LEDGER.set(self.ledger.take());
         let (trace, steps, coverage) = (self.trace, self.steps, self.coverage);
         Verdict { seed, problem, trace, steps, coverage }
+    }
+}
+
+thread_local! {
+    /// Of a history that is over: to make a new one takes as long as a short history.
+    static LAST_LEDGER: Cell<Option<Ledger>> = const { Cell::new(None) };
+}
+
+fn new_ledger() -> Result<Ledger, LedgerError> {
+    match LAST_LEDGER.take().map(Ledger::emptied) {
+        Some(Ok(emptied)) => Ok(emptied),
+        Some(Err(_)) | None => Ledger::open_in_memory(Namespace::Tree),
+    }
+}
+
+/// Folds what is written into one number.
+struct Trace<'a>(&'a mut u64);
+
+impl std::fmt::Write for Trace<'_> {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        let fold = |sum: u64, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        *self.0 = text.bytes().fold(*self.0, fold);
+        Ok(())
     }
 }
 

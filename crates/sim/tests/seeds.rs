@@ -17,6 +17,7 @@ const MENDED: &[(u64, &str)] = &[
     (2192, "a commit marker was newer than the transaction up to which its group was complete"),
     (2710, "what waited for a renamed destination was coarsened, met and coarsened again"),
     (3271, "what stood below an unchanged file was not met by a pass"),
+    (3859, "records below a directory that had none itself stayed when it was lost in a gap"),
     (5134, "copies waited for a position of the old history"),
     (5491, "a commit marker stayed set aside although its group had come"),
     (7724, "what was open below a directory made again was never looked at"),

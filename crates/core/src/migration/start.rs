@@ -67,7 +67,7 @@ impl Migration {
     }
 
     fn resume_live(&mut self) {
-        if self.scan_begun {
+        if self.scan_begun && self.config.new_coverage.is_none() {
             self.file_keys_matter = true;
             self.run();
         } else {
@@ -87,7 +87,8 @@ impl Migration {
         let before = self.scan_begun;
         self.scan_begun = true;
         self.scanned = false;
-        self.outbox.change(Change::ScanBegun);
+        let coverage = self.config.new_coverage.take();
+        self.outbox.change(Change::ScanBegun { coverage });
         if before {
             self.mark_everything(TxId(0), position);
         } else {

@@ -122,7 +122,7 @@ impl Cold {
 
     /// Adds every entry to the counts, reading each.
     pub(super) fn count(&self, sql: &Connection, counts: &mut PendingSummary) -> Result<()> {
-        let mut statement = sql.prepare(&format!("SELECT {COLUMNS} FROM pending"))?;
+        let mut statement = sql.prepare_cached(&format!("SELECT {COLUMNS} FROM pending"))?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             count(counts, &read(row)?.1.pending);

@@ -1,7 +1,7 @@
 //! Foreign writers on the target (rule 4.4).
 
 use whimbrel_core::config::Existing;
-use whimbrel_core::effect::{Effect, Expected, Finish};
+use whimbrel_core::effect::{Effect, Expected, Finish, ReportKind};
 use whimbrel_core::number::AttemptNumber;
 use whimbrel_core::record::Parked;
 use whimbrel_sim::options::Options;
@@ -360,5 +360,6 @@ fn rule_4_4_own_object_is_known_after_a_removal_without_an_end() {
     run.release(removal, Way::Unheard(4_000));
     file(&mut run, "a", 7);
     until_equal(&mut run, "a");
+    assert_eq!(run.told(ReportKind::Foreign), 0);
     ends_equal(run);
 }

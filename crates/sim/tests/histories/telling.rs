@@ -407,34 +407,6 @@ fn rule_11_2_listing_finds_what_became_of_directories() {
     assert_eq!(run.difference(), None);
 }
 
-/// A directory whose own record is gone, since something happened to it, is coarsened into the root
-/// and lost in a gap: no look at it tells that what was below it is gone too, but the listing does.
-#[test]
-fn rule_11_2_listing_finds_what_was_below_a_directory_that_is_gone() {
-    let mut run = still(Options { pending_max: 2, ..Options::still() });
-    for directory in ["d", "d/below"] {
-        assert!(run.source().make_directory(&path(directory)));
-    }
-    let names: Vec<String> = (0..20).map(|number| number.to_string()).collect();
-    for name in &names {
-        file(&mut run, name, 5);
-    }
-    until_settled(&mut run);
-    assert_eq!(kept_mode(&run, "d/below"), Some(0o644));
-    assert!(run.source().change_mode(&path("d"), 0o700));
-    for name in &names {
-        delete(&mut run, name);
-    }
-    let listing = held(&mut run, lists(""));
-    assert_eq!((kept_mode(&run, "d"), pending(&run, "d")), (None, None));
-    delete(&mut run, "d");
-    run.source().purge();
-    answered_late(&mut run, listing, 1);
-    assert_eq!(run.end(), Ok(Finish::Done));
-    assert_eq!(kept_mode(&run, "d/below"), None);
-    assert_eq!(run.difference(), None);
-}
-
 /// A source that went away in the middle of a look at its stream left the lag at 0, and nothing was
 /// said of it, for as long as its connection lasted.
 #[test]
