@@ -8,7 +8,6 @@ mod script;
 mod source_side;
 mod target_side;
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -19,9 +18,8 @@ use whimbrel_core::failure::{Failure, FailureKind, Side};
 use whimbrel_core::input::{Examined, Input};
 use whimbrel_core::migration::Migration;
 use whimbrel_core::number::Time;
-use whimbrel_core::path::Namespace;
 use whimbrel_core::record::{Change, Parked, Upload};
-use whimbrel_ledger::{Ledger, LedgerError};
+use whimbrel_ledger::Ledger;
 
 pub(crate) use scoped::{Left, Turn, play};
 pub use script::Way;
@@ -159,7 +157,7 @@ impl Run {
         let mut target = program::furnish(&source, &options, &mut rng);
         target.conditions = options.conditions;
         target.told = (options.existing == Existing::Replace, options.extras == Extras::Remove);
-        let mut ledger = new_ledger().map_err(|error| error.to_string())?;
+        let mut ledger = ledger_side::new_ledger().map_err(|error| error.to_string())?;
         let now = Time(1_000_000);
         let meta = ledger.meta().map_err(|error| error.to_string())?;
         let core = Migration::new(config(&options), &meta, Vec::new(), now);
@@ -624,21 +622,9 @@ impl Run {
             Some(other) => Some(format!("ended by {other:?}")),
             None => Some("never ended".to_owned()),
         });
-        LAST_LEDGER.set(self.ledger.take());
+        ledger_side::done_with(self.ledger.take());
         let (trace, steps, coverage) = (self.trace, self.steps, self.coverage);
         Verdict { seed, problem, trace, steps, coverage }
-    }
-}
-
-thread_local! {
-    /// Of a history that is over: to make a new one takes as long as a short history.
-    static LAST_LEDGER: Cell<Option<Ledger>> = const { Cell::new(None) };
-}
-
-fn new_ledger() -> Result<Ledger, LedgerError> {
-    match LAST_LEDGER.take().map(Ledger::emptied) {
-        Some(Ok(emptied)) => Ok(emptied),
-        Some(Err(_)) | None => Ledger::open_in_memory(Namespace::Tree),
     }
 }
 

@@ -1,14 +1,33 @@
 //! The ledger's side: what the core has it remember, and asks it.
 
+use std::cell::Cell;
+
 use whimbrel_core::config::Extras;
 use whimbrel_core::effect::{Effect, Removable};
 use whimbrel_core::input::{Going, Input};
-use whimbrel_core::path::RelPath;
+use whimbrel_core::path::{Namespace, RelPath};
 use whimbrel_core::record::Change;
 use whimbrel_ledger::{Ledger, LedgerError};
 
 use super::{Happening, Run};
 use crate::oracle;
+
+thread_local! {
+    /// Of a history that is over: to make a new one takes as long as a short history.
+    static LAST: Cell<Option<Ledger>> = const { Cell::new(None) };
+}
+
+/// A ledger that nothing was told.
+pub(super) fn new_ledger() -> Result<Ledger, LedgerError> {
+    match LAST.take().map(Ledger::emptied) {
+        Some(Ok(emptied)) => Ok(emptied),
+        Some(Err(_)) | None => Ledger::open_in_memory(Namespace::Tree),
+    }
+}
+
+pub(super) fn done_with(ledger: Option<Ledger>) {
+    LAST.set(ledger);
+}
 
 impl Run {
     pub(super) fn carry_ledger(&mut self, effect: Effect) {

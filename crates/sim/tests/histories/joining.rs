@@ -474,7 +474,11 @@ fn rule_9_1_doubtful_attempts_are_not_coarsened() {
         let removal = held(&mut run, of_file);
         run.release(removal, Way::Unheard(1));
     }
+    let begun = run.now();
     write(&mut run);
+    assert!(run.until(|run| run.core().progress().doubts == 0), "their ends are found out");
+    let took_millis = run.now().millis_since(begun);
+    assert!(took_millis < 10_000, "after {took_millis} ms");
     ends_equal(run);
 }
 
