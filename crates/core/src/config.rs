@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::budget::Ceilings;
 use crate::metadata::MetadataLevel;
 use crate::path::Namespace;
 
@@ -52,6 +53,8 @@ pub struct Config {
     /// What the run goes over, in words, unless an earlier run began to scan the same: everything is
     /// scanned again, since no event names what was left out, and the words are kept.
     pub new_coverage: Option<String>,
+    /// How much may be asked of both sides (rule 9.2).
+    pub ceilings: Ceilings,
 }
 
 /// How long a write may still take effect after its call ended without an answer, or after its
@@ -161,6 +164,7 @@ impl Default for Config {
             claims_max: 256,
             removal_guard: RemovalGuard::default(),
             new_coverage: None,
+            ceilings: Ceilings::default(),
         }
     }
 }

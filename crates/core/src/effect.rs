@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 
+use crate::budget::Pace;
 use crate::entry::FileNode;
 use crate::failure::Failure;
 use crate::metadata::Metadata;
@@ -210,6 +211,8 @@ pub enum Effect {
         /// Answer with this.
         ticket: Ticket,
     },
+    /// Go at this pace from now on (rule 9.2); not answered.
+    Pace(Pace),
     /// Tell people; not answered.
     Report(Report),
     /// The densest directories of what is pending; answered by `Input::Dense`.

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::budget::{Ceilings, Paced};
 use crate::effect::Ticket;
 use crate::entry::{Entry, Node, Page};
 use crate::event::StreamReply;
@@ -186,6 +187,15 @@ pub enum Input {
         /// Directory and whether everything below it is meant.
         directories: Vec<(RelPath, bool)>,
     },
+    /// A side answered that it is asked too much (rule 9.2).
+    Busy {
+        /// Of what.
+        what: Paced,
+        /// How much of it, or of more than it, was asked in the last second.
+        in_use: u64,
+    },
+    /// A person allows another pace.
+    Limit(Ceilings),
     /// Time has passed.
     Tick,
     /// Stop taking work; end when nothing is in flight.

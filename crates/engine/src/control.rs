@@ -13,15 +13,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use whimbrel_core::budget::Ceilings;
 use whimbrel_core::path::RelPath;
 
 use crate::error::EngineError;
 use crate::export::{self, ExportCursor};
 use crate::ledger_thread::LedgerDesk;
-use crate::limit::Limits;
 use crate::progress::Progress;
 use crate::story::told;
 
@@ -35,7 +35,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(60);
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 
 /// What a running migration can be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Order {
     /// Stop in good order; a second one stops at once.
     Stop,
@@ -43,6 +43,31 @@ pub(crate) enum Order {
     Pause(bool),
     /// A person confirms what a guard holds.
     Confirm,
+    /// A person allows another pace; answered with all that is allowed then.
+    Limit { limits: NewLimits, answer: oneshot::Sender<Ceilings> },
+}
+
+/// Limits that are changed, per second; 0: none; `None`: as it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewLimits {
+    bandwidth_bytes: Option<u64>,
+    source_calls: Option<u64>,
+    target_requests: Option<u64>,
+}
+
+impl NewLimits {
+    /// With what is left as it is.
+    pub(crate) fn over(self, now: Ceilings) -> Ceilings {
+        let chosen = |asked: Option<u64>, before| match asked {
+            None => before,
+            Some(per_second) => Some(per_second).filter(|per_second| *per_second > 0),
+        };
+        Ceilings {
+            bandwidth_bytes: chosen(self.bandwidth_bytes, now.bandwidth_bytes),
+            source_calls: chosen(self.source_calls, now.source_calls),
+            target_requests: chosen(self.target_requests, now.target_requests),
+        }
+    }
 }
 
 /// Gives orders to a run and looks at its progress. Cheap to clone.
@@ -197,20 +222,14 @@ pub(crate) struct Socket {
 struct Desk {
     control: Control,
     ledger: LedgerDesk,
-    limits: Arc<Limits>,
 }
 
 impl Socket {
     /// Listens in the state folder, which this process has to itself. A migration does its work
     /// without a socket too, so failing is told and not more.
-    pub(crate) fn open(
-        state: &Path,
-        orders: &Orders,
-        ledger: LedgerDesk,
-        limits: Arc<Limits>,
-    ) -> Option<Self> {
+    pub(crate) fn open(state: &Path, orders: &Orders, ledger: LedgerDesk) -> Option<Self> {
         let path = state.join(SOCKET);
-        let desk = Desk { control: orders.control.clone(), ledger, limits };
+        let desk = Desk { control: orders.control.clone(), ledger };
         match listen(state, &path) {
             Ok(listener) => Some(Self { path, task: tokio::spawn(serve(listener, desk)) }),
             Err(error) => {
@@ -296,22 +315,7 @@ impl Desk {
             },
             Request::Export { after } => self.export(after).await,
             Request::Limit { bandwidth_bytes, source_calls, target_requests } => {
-                let limits = &self.limits;
-                for (limit, asked) in [
-                    (&limits.bandwidth_bytes, bandwidth_bytes),
-                    (&limits.source_calls, source_calls),
-                    (&limits.target_requests, target_requests),
-                ] {
-                    if let Some(per_second) = asked {
-                        limit.set(per_second);
-                    }
-                }
-                json!({
-                    "ok": true,
-                    "bandwidth_bytes": limits.bandwidth_bytes.get(),
-                    "source_calls": limits.source_calls.get(),
-                    "target_requests": limits.target_requests.get(),
-                })
+                self.limit(NewLimits { bandwidth_bytes, source_calls, target_requests }).await
             }
             Request::Pause {} => self.done(Order::Pause(true)),
             Request::Resume {} => self.done(Order::Pause(false)),
@@ -323,6 +327,21 @@ impl Desk {
     fn done(&self, order: Order) -> Value {
         self.control.give(order);
         json!({ "ok": true })
+    }
+
+    /// Answered with what is allowed then.
+    async fn limit(&self, limits: NewLimits) -> Value {
+        let (answer, told) = oneshot::channel();
+        self.control.give(Order::Limit { limits, answer });
+        match told.await {
+            Ok(now) => json!({
+                "ok": true,
+                "bandwidth_bytes": now.bandwidth_bytes.unwrap_or_default(),
+                "source_calls": now.source_calls.unwrap_or_default(),
+                "target_requests": now.target_requests.unwrap_or_default(),
+            }),
+            Err(_) => refusal("the run is ending".to_owned()),
+        }
     }
 
     /// Answered with how many paths are meant.

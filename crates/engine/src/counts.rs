@@ -19,15 +19,30 @@ pub struct Counts {
 
 /// One sum that only rises.
 #[derive(Debug, Default)]
-pub struct Count(AtomicU64);
+pub struct Count {
+    sum: AtomicU64,
+    per_second: AtomicU64,
+}
 
 impl Count {
     /// The sum so far.
     pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.sum.load(Ordering::Relaxed)
     }
 
     pub(crate) fn add(&self, amount: u64) {
-        self.0.fetch_add(amount, Ordering::Relaxed);
+        self.sum.fetch_add(amount, Ordering::Relaxed);
+    }
+
+    /// By how much it rises per second, as it was measured last; before that all of it.
+    pub(crate) fn per_second(&self) -> u64 {
+        match self.per_second.load(Ordering::Relaxed) {
+            0 => self.get(),
+            measured => measured,
+        }
+    }
+
+    pub(crate) fn measured(&self, per_second: u64) {
+        self.per_second.store(per_second, Ordering::Relaxed);
     }
 }

@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::control::Order;
 use crate::error::EngineError;
 use crate::ledger_thread::{LedgerDesk, Question, RowsQuestion};
+use crate::limit::Limits;
 use crate::problems::Problems;
 use crate::progress::{Meter, Progress};
 use crate::world::World;
@@ -39,6 +40,7 @@ pub(crate) struct Driver {
     pub(crate) failed: UnboundedReceiver<EngineError>,
     pub(crate) orders: UnboundedReceiver<Order>,
     pub(crate) problems: Problems,
+    pub(crate) limits: Arc<Limits>,
     pub(crate) meter: Meter,
     pub(crate) told: Arc<watch::Sender<Progress>>,
     pub(crate) tasks: JoinSet<()>,
@@ -111,6 +113,12 @@ impl Driver {
             }
             Order::Pause(paused) => Input::Pause(paused),
             Order::Confirm => Input::Confirm,
+            Order::Limit { limits, answer } => {
+                let ceilings = limits.over(self.core.budget().ceilings());
+                // Nobody need wait for the answer any more.
+                let _ = answer.send(ceilings);
+                Input::Limit(ceilings)
+            }
         };
         self.core.handle(self.clock.now(), input);
         false
@@ -160,6 +168,7 @@ impl Driver {
             Effect::Densest { ticket, excess } => {
                 self.desk.ask(Question::Densest { ticket, excess });
             }
+            Effect::Pace(pace) => self.limits.pace(pace),
             Effect::Report(report) => self.problems.tell(report),
             outside @ (Effect::List { .. }
             | Effect::Examine { .. }

@@ -57,6 +57,7 @@ impl World {
             | Effect::CheckHints { .. }
             | Effect::CountRemovals { .. }
             | Effect::Densest { .. }
+            | Effect::Pace(_)
             | Effect::Report(_)
             | Effect::Finish(_) => {}
         }
@@ -120,6 +121,7 @@ impl World {
             | Effect::Inventory { .. }
             | Effect::Poll { .. }
             | Effect::Position { .. }
+            | Effect::Pace(_)
             | Effect::Report(_)
             | Effect::CountRemovals { .. }
             | Effect::Densest { .. }

@@ -41,7 +41,7 @@ pub use error::{EngineError, ErrorKind};
 pub use export::{ExportCursor, export_at_rest};
 pub use limit::{Limits, Rate};
 pub use problems::Problems;
-pub use progress::Progress;
+pub use progress::{Progress, SlowedDown};
 pub use run::{Ending, Outcome, ParkedPath, RunResult, run};
 pub use setup::Setup;
 pub use state::State;

@@ -1,16 +1,21 @@
 //! Token buckets (rule 9.2): so much per second, changeable while they run.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
+use whimbrel_core::budget::{Ceilings, Pace, Paced};
 
 /// Tokens are handed out in portions of a tenth of a second, so that the flow is smooth.
 const QUANTUM: Duration = Duration::from_millis(100);
 const QUANTA_PER_SECOND: f64 = 10.0;
 
-/// The limits of one run. 0 is none.
+/// The limits of one run, as a person set them before it; then as fast as the core has it go. 0 is
+/// none.
 #[derive(Debug, Default)]
 pub struct Limits {
     /// Bytes read from the source per second.
@@ -19,6 +24,62 @@ pub struct Limits {
     pub source_calls: Rate,
     /// Requests to the target per second.
     pub target_requests: Rate,
+    /// Of these, those that concern a prefix where the target asked for less.
+    pub prefixes: Prefixes,
+}
+
+impl Limits {
+    /// What holds now, as the core takes it.
+    pub(crate) fn ceilings(&self) -> Ceilings {
+        let limit = |rate: &Rate| Some(rate.get()).filter(|per_second| *per_second > 0);
+        Ceilings {
+            bandwidth_bytes: limit(&self.bandwidth_bytes),
+            source_calls: limit(&self.source_calls),
+            target_requests: limit(&self.target_requests),
+        }
+    }
+
+    /// As the core has it from now on.
+    pub(crate) fn pace(&self, pace: Pace) {
+        let per_second = pace.per_second.unwrap_or_default();
+        match pace.what {
+            Paced::Bandwidth => self.bandwidth_bytes.set(per_second),
+            Paced::SourceCalls => self.source_calls.set(per_second),
+            Paced::TargetRequests => self.target_requests.set(per_second),
+            Paced::Prefix(prefix) => self.prefixes.set(prefix, per_second),
+        }
+    }
+}
+
+/// Rates of those prefixes of the target that have one.
+#[derive(Debug, Default)]
+pub struct Prefixes {
+    /// Most runs have none, and pay no more than this look for it.
+    any: AtomicBool,
+    rates: RwLock<BTreeMap<Bytes, Arc<Rate>>>,
+}
+
+impl Prefixes {
+    fn set(&self, prefix: Bytes, per_second: u64) {
+        let mut rates = self.rates.write().unwrap_or_else(PoisonError::into_inner);
+        match per_second {
+            // Those who wait for it go on.
+            0 => rates.remove(&prefix).into_iter().for_each(|rate| rate.set(0)),
+            _ => rates.entry(prefix).or_default().set(per_second),
+        }
+        self.any.store(!rates.is_empty(), Ordering::Relaxed);
+    }
+
+    /// Waits until one request may pass.
+    pub(crate) async fn take(&self, prefix: &[u8]) {
+        if !self.any.load(Ordering::Relaxed) {
+            return;
+        }
+        let rate = self.rates.read().unwrap_or_else(PoisonError::into_inner).get(prefix).cloned();
+        if let Some(rate) = rate {
+            rate.take(1).await;
+        }
+    }
 }
 
 /// So much per second, first come, first served. Over any time it hands out at most what the rate
@@ -133,6 +194,35 @@ mod tests {
         rate.take(1100).await;
         let waited = start.elapsed().as_millis();
         assert!((990..=1110).contains(&waited), "{waited} ms for 1.1 seconds' worth");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rule_9_2_a_slow_prefix_slows_no_other() {
+        let limits = Arc::new(Limits::default());
+        let pace = |per_second| Pace { what: Paced::Prefix("hot".into()), per_second };
+        limits.pace(pace(Some(2)));
+        let start = Instant::now();
+        for _ in 0..100 {
+            limits.prefixes.take(b"cool").await;
+        }
+        assert!(start.elapsed().is_zero());
+        for _ in 0..10 {
+            limits.prefixes.take(b"hot").await;
+        }
+        let waited = start.elapsed().as_millis();
+        assert!((4_400..=5_200).contains(&waited), "{waited} ms for 10 requests");
+        let waiting = tokio::spawn({
+            let limits = limits.clone();
+            async move {
+                for _ in 0..1_000 {
+                    limits.prefixes.take(b"hot").await;
+                }
+            }
+        });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        limits.pace(pace(None));
+        let within = tokio::time::timeout(Duration::from_secs(1), waiting).await;
+        assert!(within.is_ok(), "no pace of its own any more, and still it waits");
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,17 +3,23 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::StreamExt;
+use tokio::sync::mpsc::UnboundedSender;
+use whimbrel_core::budget::Paced;
 use whimbrel_core::entry::{FileNode, Node, Page};
+use whimbrel_core::input::Input;
 use whimbrel_core::number::TxId;
 use whimbrel_core::path::{Namespace, RelPath};
+use whimbrel_store::error::StoreError;
 use whimbrel_store::source::{Answer, ByteStream, ChangeStream, Memory, Poll, Source};
 
 use crate::counts::Counts;
 use crate::limit::Limits;
 
-/// Passes everything on to `inner`, counted and slowed down.
+/// Passes everything on to `inner`, counted and slowed down, and tells the core when the source asks
+/// for less.
 pub(crate) struct LimitedSource {
     inner: Arc<dyn Source>,
     toll: Toll,
@@ -30,6 +36,9 @@ struct Toll {
     counts: Arc<Counts>,
     /// What is read is sent, not only looked at.
     copies: bool,
+    inputs: UnboundedSender<Input>,
+    /// Answers of a busy source that the core knows of.
+    busy_answers: Arc<AtomicU64>,
 }
 
 impl Toll {
@@ -37,11 +46,33 @@ impl Toll {
         self.limits.source_calls.take(1).await;
         self.counts.source_calls.add(1);
     }
+
+    /// Passes an answer on. What a client repeats by itself when it is told to come back later shows
+    /// in the source's `busy_answers` alone.
+    fn heard<T>(&self, answer: Result<T, StoreError>, busy_answers: u64) -> Result<T, StoreError> {
+        let known = self.busy_answers.fetch_max(busy_answers, Ordering::Relaxed);
+        if busy_answers > known || matches!(answer, Err(StoreError::Throttled { .. })) {
+            let in_use = self.counts.source_calls.per_second();
+            // The core is gone only when the run ends.
+            let _ = self.inputs.send(Input::Busy { what: Paced::SourceCalls, in_use });
+        }
+        answer
+    }
 }
 
 impl LimitedSource {
-    pub(crate) fn new(inner: Arc<dyn Source>, limits: Arc<Limits>, counts: Arc<Counts>) -> Self {
-        Self { inner, toll: Toll { limits, counts, copies: false } }
+    pub(crate) fn new(
+        inner: Arc<dyn Source>,
+        limits: Arc<Limits>,
+        counts: Arc<Counts>,
+        inputs: UnboundedSender<Input>,
+    ) -> Self {
+        let busy_answers = Arc::default();
+        Self { inner, toll: Toll { limits, counts, copies: false, inputs, busy_answers } }
+    }
+
+    fn heard<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+        self.toll.heard(answer, self.inner.busy_answers())
     }
 
     /// The same source for whoever sends what is read.
@@ -89,14 +120,14 @@ impl Source for LimitedSource {
     ) -> Answer<'a, Option<Page>> {
         Box::pin(async move {
             self.toll.call().await;
-            self.inner.list(directory, after).await
+            self.heard(self.inner.list(directory, after).await)
         })
     }
 
     fn stat<'a>(&'a self, path: &'a RelPath) -> Answer<'a, Option<Node>> {
         Box::pin(async move {
             self.toll.call().await;
-            self.inner.stat(path).await
+            self.heard(self.inner.stat(path).await)
         })
     }
 
@@ -120,7 +151,7 @@ impl Source for LimitedSource {
     fn xattrs<'a>(&'a self, path: &'a RelPath) -> Answer<'a, BTreeMap<String, Vec<u8>>> {
         Box::pin(async move {
             self.toll.call().await;
-            self.inner.xattrs(path).await
+            self.heard(self.inner.xattrs(path).await)
         })
     }
 

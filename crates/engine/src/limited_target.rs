@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::sync::mpsc::UnboundedSender;
+use whimbrel_core::budget::{Paced, prefix_of};
 use whimbrel_core::effect::Expected;
-use whimbrel_core::input::Standing;
+use whimbrel_core::input::{Input, Standing};
 use whimbrel_core::record::Part;
 use whimbrel_store::error::StoreError;
 use whimbrel_store::source::{Answer, ByteStream};
@@ -13,23 +15,53 @@ use whimbrel_store::target::{Abilities, CopySource, Object, ObjectPage, Stamp, T
 use crate::counts::Counts;
 use crate::limit::Limits;
 
-/// Passes everything on to `inner`, counted and slowed down.
+/// Passes everything on to `inner`, counted and slowed down, and tells the core where the target
+/// asks for less.
 pub(crate) struct LimitedTarget {
-    inner: Arc<dyn Target>,
-    limits: Arc<Limits>,
-    counts: Arc<Counts>,
+    pub(crate) inner: Arc<dyn Target>,
+    /// What every key begins with.
+    pub(crate) root: Vec<u8>,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) counts: Arc<Counts>,
+    pub(crate) inputs: UnboundedSender<Input>,
 }
 
 impl LimitedTarget {
-    pub(crate) fn new(inner: Arc<dyn Target>, limits: Arc<Limits>, counts: Arc<Counts>) -> Self {
-        Self { inner, limits, counts }
+    fn prefix<'a>(&self, key: &'a [u8]) -> &'a [u8] {
+        prefix_of(key.strip_prefix(self.root.as_slice()).unwrap_or(key))
     }
 
     /// Lets one request with so many bytes of body pass.
-    async fn request(&self, body: &[Bytes]) {
+    async fn request(&self, key: &[u8], body: &[Bytes]) {
+        self.limits.prefixes.take(self.prefix(key)).await;
+        self.pass(body).await;
+    }
+
+    async fn pass(&self, body: &[Bytes]) {
         self.limits.target_requests.take(1).await;
         self.counts.target_requests.add(1);
         self.counts.target_bytes.add(body.iter().map(|piece| piece.len() as u64).sum());
+    }
+
+    /// Passes an answer about a key on.
+    fn heard<T>(&self, key: &[u8], answer: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(error) = &answer {
+            self.note(error, self.paced(key));
+        }
+        answer
+    }
+
+    fn paced(&self, key: &[u8]) -> Paced {
+        Paced::Prefix(Bytes::copy_from_slice(self.prefix(key)))
+    }
+
+    /// The core hears of it if the target asks for less.
+    fn note(&self, error: &StoreError, what: Paced) {
+        if matches!(error, StoreError::Throttled { .. }) {
+            let in_use = self.counts.target_requests.per_second();
+            // The core is gone only when the run ends.
+            let _ = self.inputs.send(Input::Busy { what, in_use });
+        }
     }
 }
 
@@ -54,15 +86,17 @@ impl Target for LimitedTarget {
         expected: &'a Expected,
     ) -> Answer<'a, Standing> {
         Box::pin(async move {
-            self.request(&body).await;
-            self.inner.put(key, body, stamp, expected).await
+            self.request(key, &body).await;
+            let answer = self.inner.put(key, body, stamp, expected).await;
+            self.heard(key, answer)
         })
     }
 
     fn open_upload<'a>(&'a self, key: &'a [u8], stamp: &'a Stamp) -> Answer<'a, String> {
         Box::pin(async move {
-            self.request(&[]).await;
-            self.inner.open_upload(key, stamp).await
+            self.request(key, &[]).await;
+            let answer = self.inner.open_upload(key, stamp).await;
+            self.heard(key, answer)
         })
     }
 
@@ -74,8 +108,9 @@ impl Target for LimitedTarget {
         body: Vec<Bytes>,
     ) -> Answer<'a, Part> {
         Box::pin(async move {
-            self.request(&body).await;
-            self.inner.put_part(key, upload, number, body).await
+            self.request(key, &body).await;
+            let answer = self.inner.put_part(key, upload, number, body).await;
+            self.heard(key, answer)
         })
     }
 
@@ -88,15 +123,17 @@ impl Target for LimitedTarget {
         expected: &'a Expected,
     ) -> Answer<'a, Standing> {
         Box::pin(async move {
-            self.request(&[]).await;
-            self.inner.complete_upload(key, upload, parts, crc32c, expected).await
+            self.request(key, &[]).await;
+            let answer = self.inner.complete_upload(key, upload, parts, crc32c, expected).await;
+            self.heard(key, answer)
         })
     }
 
     fn abort_upload<'a>(&'a self, key: &'a [u8], upload: &'a str) -> Answer<'a, ()> {
         Box::pin(async move {
-            self.request(&[]).await;
-            self.inner.abort_upload(key, upload).await
+            self.request(key, &[]).await;
+            let answer = self.inner.abort_upload(key, upload).await;
+            self.heard(key, answer)
         })
     }
 
@@ -108,8 +145,9 @@ impl Target for LimitedTarget {
         expected: &'a Expected,
     ) -> Answer<'a, Standing> {
         Box::pin(async move {
-            self.request(&[]).await;
-            self.inner.copy(from, key, stamp, expected).await
+            self.request(key, &[]).await;
+            let answer = self.inner.copy(from, key, stamp, expected).await;
+            self.heard(key, answer)
         })
     }
 
@@ -118,22 +156,34 @@ impl Target for LimitedTarget {
         items: &'a [(Vec<u8>, Expected)],
     ) -> Answer<'a, Vec<Result<(), StoreError>>> {
         Box::pin(async move {
-            self.request(&[]).await;
-            self.inner.remove(items).await
+            let first = items.first().map(|(key, _)| key.as_slice()).unwrap_or_default();
+            self.request(first, &[]).await;
+            let answer = self.inner.remove(items).await;
+            for ((key, _), outcome) in items.iter().zip(answer.iter().flatten()) {
+                if let Err(error) = outcome {
+                    self.note(error, self.paced(key));
+                }
+            }
+            self.heard(first, answer)
         })
     }
 
     fn inspect<'a>(&'a self, key: &'a [u8]) -> Answer<'a, Option<Object>> {
         Box::pin(async move {
-            self.request(&[]).await;
-            self.inner.inspect(key).await
+            self.request(key, &[]).await;
+            let answer = self.inner.inspect(key).await;
+            self.heard(key, answer)
         })
     }
 
     fn list<'a>(&'a self, prefix: &'a [u8], after: Option<&'a [u8]>) -> Answer<'a, ObjectPage> {
         Box::pin(async move {
-            self.request(&[]).await;
-            self.inner.list(prefix, after).await
+            self.pass(&[]).await;
+            let answer = self.inner.list(prefix, after).await;
+            if let Err(error) = &answer {
+                self.note(error, Paced::TargetRequests);
+            }
+            answer
         })
     }
 

@@ -1,11 +1,12 @@
 //! Where a run stands, claiming no more than is durable (section 10 of the rules).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use whimbrel_core::budget::{Budget, Paced};
 use whimbrel_core::migration::{Migration, Phase, Progress as Seen};
 use whimbrel_core::number::Time;
 use whimbrel_core::record::{Counters, PendingSummary};
@@ -13,7 +14,6 @@ use whimbrel_store::target::Target;
 
 use crate::counts::Counts;
 use crate::ledger_thread::{SharedSums, Sums};
-use crate::limit::Limits;
 
 /// Rates are means over this time.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -116,8 +116,40 @@ pub struct Progress {
     pub source_calls_max: u64,
     /// See above.
     pub target_requests_max: u64,
+    /// What goes slower than that, for a side asked for less: so much per second.
+    pub slowed: SlowedDown,
     /// Since the run began.
     pub elapsed_seconds: f64,
+}
+
+/// How fast a side is asked that asked for less (rule 9.2), per second; `None`: it did not.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlowedDown {
+    /// Calls to the source's metadata service.
+    pub source_calls: Option<u64>,
+    /// Requests to the target.
+    pub target_requests: Option<u64>,
+    /// Those that concern keys of a prefix, the first component below the target's root; at most 64.
+    pub prefixes: BTreeMap<String, u64>,
+}
+
+impl SlowedDown {
+    fn of(budget: &Budget) -> Self {
+        let mut all = Self::default();
+        for (what, per_second) in budget.slowed() {
+            match what {
+                // Nobody asks for less of it.
+                Paced::Bandwidth => {}
+                Paced::SourceCalls => all.source_calls = Some(per_second),
+                Paced::TargetRequests => all.target_requests = Some(per_second),
+                Paced::Prefix(prefix) => {
+                    let prefix = String::from_utf8_lossy(prefix).into_owned();
+                    all.prefixes.insert(prefix, per_second);
+                }
+            }
+        }
+        all
+    }
 }
 
 /// Reads what progress is made of.
@@ -125,7 +157,6 @@ pub(crate) struct Meter {
     sums: SharedSums,
     before: Counters,
     counts: Arc<Counts>,
-    limits: Arc<Limits>,
     target: Arc<dyn Target>,
     /// What its server was tried out with.
     sent_before: u64,
@@ -142,21 +173,18 @@ struct Sample {
     bytes_read: u64,
     bytes_sent: u64,
     paths: u64,
+    source_calls: u64,
+    target_requests: u64,
 }
 
 impl Meter {
     /// Counts from where `sums` stand now.
-    pub(crate) fn new(
-        sums: SharedSums,
-        counts: Arc<Counts>,
-        limits: Arc<Limits>,
-        target: Arc<dyn Target>,
-    ) -> Self {
+    pub(crate) fn new(sums: SharedSums, counts: Arc<Counts>, target: Arc<dyn Target>) -> Self {
         let before = sums.lock().unwrap_or_else(PoisonError::into_inner).counters;
         let (history, out_of_scope) = <(Arc<AtomicU64>, Arc<AtomicU64>)>::default();
         let samples = VecDeque::new();
         let sent_before = target.bytes_sent().unwrap_or_default();
-        Self { sums, before, counts, limits, target, sent_before, history, out_of_scope, samples }
+        Self { sums, before, counts, target, sent_before, history, out_of_scope, samples }
     }
 
     pub(crate) fn read(&mut self, core: &Migration, now: Time, elapsed: Duration) -> Progress {
@@ -167,6 +195,7 @@ impl Meter {
         let transactions = |txid: Option<whimbrel_core::number::TxId>| txid.map(|txid| txid.0);
         let as_of_txid = transactions(seen.as_of);
         let behind = |as_of: u64| seen.synced.0.saturating_sub(as_of);
+        let ceilings = core.budget().ceilings();
         Progress {
             phase: phase_name(&seen),
             counters,
@@ -210,9 +239,10 @@ impl Meter {
             source_bytes: self.counts.source_bytes.get(),
             target_requests: self.counts.target_requests.get(),
             target_bytes: self.bytes_sent(),
-            bandwidth_bytes: self.limits.bandwidth_bytes.get(),
-            source_calls_max: self.limits.source_calls.get(),
-            target_requests_max: self.limits.target_requests.get(),
+            bandwidth_bytes: ceilings.bandwidth_bytes.unwrap_or_default(),
+            source_calls_max: ceilings.source_calls.unwrap_or_default(),
+            target_requests_max: ceilings.target_requests.unwrap_or_default(),
+            slowed: SlowedDown::of(core.budget()),
             elapsed_seconds: elapsed.as_secs_f64(),
         }
     }
@@ -224,13 +254,29 @@ impl Meter {
         }
     }
 
+    /// How much is asked of both sides: where they say that it is too much, they begin from there.
+    fn measure_use(&self, now: &Sample) {
+        let Some(last) = self.samples.back() else { return };
+        let seconds = now.at.saturating_sub(last.at).as_secs_f64();
+        if seconds == 0.0 {
+            return;
+        }
+        let per_second = |sum: u64| (sum as f64 / seconds).ceil() as u64;
+        self.counts.source_calls.measured(per_second(now.source_calls - last.source_calls));
+        let requests = now.target_requests - last.target_requests;
+        self.counts.target_requests.measured(per_second(requests));
+    }
+
     fn rates(&mut self, at: Duration, counters: &Counters) -> (u64, f64) {
         let now = Sample {
             at,
             bytes_read: self.counts.copied_bytes.get(),
             bytes_sent: self.bytes_sent(),
             paths: done(counters),
+            source_calls: self.counts.source_calls.get(),
+            target_requests: self.counts.target_requests.get(),
         };
+        self.measure_use(&now);
         self.samples.push_back(now);
         while self.samples.front().is_some_and(|first| at.saturating_sub(first.at) > WINDOW) {
             self.samples.pop_front();

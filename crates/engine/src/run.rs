@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use whimbrel_core::config::{Config, Existing, Extras};
@@ -122,14 +122,20 @@ pub async fn run(setup: Setup, orders: Orders) -> Result<RunResult, EngineError>
     let (transfers, part_bytes, memory_bytes) =
         (setup.transfers, setup.part_bytes, setup.memory_bytes);
     let counts = Arc::<Counts>::default();
-    let source = LimitedSource::new(source, limits.clone(), counts.clone());
+    let (told, inputs) = mpsc::unbounded_channel();
+    let source = LimitedSource::new(source, limits.clone(), counts.clone(), told.clone());
     let copied_source = Arc::new(source.for_copies());
     let source: Arc<dyn Source> = match config.metadata {
         MetadataLevel::Full => Arc::new(WithAttributes::new(Arc::new(source))),
         MetadataLevel::None | MetadataLevel::Basic => Arc::new(source),
     };
-    let target: Arc<dyn Target> =
-        Arc::new(LimitedTarget::new(target, limits.clone(), counts.clone()));
+    let target: Arc<dyn Target> = Arc::new(LimitedTarget {
+        inner: target,
+        root: keys.listing_prefix(),
+        limits: limits.clone(),
+        counts: counts.clone(),
+        inputs: told.clone(),
+    });
     let sides = Sides { source: source.clone(), target: target.clone() };
     sides.first_contact(&keys.listing_prefix()).await?;
     let stream = match config.live {
@@ -164,7 +170,7 @@ pub async fn run(setup: Setup, orders: Orders) -> Result<RunResult, EngineError>
         problems,
         counts,
     };
-    parts.run(ledger, meta, config, orders).await
+    parts.run(ledger, meta, config, orders, (told, inputs)).await
 }
 
 /// The first run in a history remembers its name (rule 1.7).
@@ -203,8 +209,8 @@ impl Parts {
         meta: Meta,
         config: Config,
         orders: Orders,
+        (input_sender, inputs): (UnboundedSender<Input>, UnboundedReceiver<Input>),
     ) -> Result<RunResult, EngineError> {
-        let (input_sender, inputs) = mpsc::unbounded_channel();
         let (failed_sender, failed) = mpsc::unbounded_channel();
         let attempts = ledger.attempts()?;
         unknown_outcome::tell_of_left(&attempts);
@@ -223,9 +229,9 @@ impl Parts {
         let resumed = meta.inventory_done;
         let core = Migration::new(config, &meta, attempts, clock.now());
         let limits = self.limits.clone();
-        let meter = Meter::new(sums, self.counts.clone(), limits.clone(), self.target.clone());
+        let meter = Meter::new(sums, self.counts.clone(), self.target.clone());
         let problems = self.problems.clone();
-        let socket = Socket::open(&self.folder, &orders, thread.desk.clone(), limits);
+        let socket = Socket::open(&self.folder, &orders, thread.desk.clone());
         let told = orders.progress.clone();
         let world = Arc::new(self.world(thread.desk.clone(), input_sender));
         let mut tasks = JoinSet::new();
@@ -246,6 +252,7 @@ impl Parts {
             failed,
             orders: orders.orders,
             problems: problems.clone(),
+            limits,
             meter,
             told: told.clone(),
             tasks,

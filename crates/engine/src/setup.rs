@@ -48,7 +48,7 @@ pub struct Setup {
     pub part_bytes: u64,
     /// Bytes that all transfers together hold in memory at most.
     pub memory_bytes: u64,
-    /// What holds per second; may be changed while the run goes on.
+    /// What a person allows per second; a running migration is told another by its socket.
     pub limits: Arc<Limits>,
     /// Where reports go.
     pub problems: Problems,
@@ -86,6 +86,7 @@ impl Setup {
             conditions: abilities.conditions.writes,
             metadata_by_copy: abilities.metadata_by_copy,
             copies_max: self.transfers,
+            ceilings: self.limits.ceilings(),
             claims_max: self.claims_max.unwrap_or_else(|| claims_max(self.config.pending_max)),
             // Where directories are real, each is made, dressed and removed by its own key.
             directory_markers: match abilities.markers {

@@ -40,6 +40,7 @@ impl Writes {
             | Effect::Inventory { .. }
             | Effect::Poll { .. }
             | Effect::Position { .. }
+            | Effect::Pace(_)
             | Effect::Report(_)
             | Effect::CountRemovals { .. }
             | Effect::Densest { .. }

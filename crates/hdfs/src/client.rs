@@ -148,6 +148,13 @@ impl Client {
         self.shared.namenodes.position()
     }
 
+    /// How often a NameNode asked so far to come back later (overload, start, safe mode); the call
+    /// was tried again.
+    #[must_use]
+    pub fn busy_answers(&self) -> u64 {
+        self.shared.namenodes.busy_answers()
+    }
+
     /// Counts the processes taken for active; an answer obtained under another value than now is
     /// of an older active NameNode.
     #[must_use]

@@ -250,9 +250,10 @@ fn can_happen(kind: Kind, fault: Fault, death: Death) -> bool {
         | Kind::CountRemovals
         | Kind::Densest
         | Kind::Inventory
-        | Kind::Inspect
         | Kind::Abort => fault == Fault::Done,
-        Kind::List | Kind::Examine | Kind::Checksum | Kind::Position => fault <= Fault::Failed,
+        Kind::List | Kind::Examine | Kind::Checksum | Kind::Position | Kind::Inspect => {
+            fault <= Fault::Failed
+        }
         Kind::Poll => fault <= Fault::Unexpected,
         // An upload in parts is begun and not completed: its end is that of the completion.
         Kind::Copy | Kind::Complete | Kind::Relocate | Kind::PutMarker | Kind::Remove => true,
@@ -307,7 +308,7 @@ fn kind(effect: &Effect) -> Option<Kind> {
         Effect::Relocate { .. } => Kind::Relocate,
         Effect::PutMarker { .. } => Kind::PutMarker,
         Effect::Remove { .. } => Kind::Remove,
-        Effect::Report(_) | Effect::Finish(_) => return None,
+        Effect::Pace(_) | Effect::Report(_) | Effect::Finish(_) => return None,
     };
     Some(kind)
 }
@@ -333,7 +334,7 @@ fn tie(effect: &Effect) -> Option<Tie> {
         | Effect::Inventory { ticket, .. }
         | Effect::Poll { ticket, .. }
         | Effect::Position { ticket } => Some(Tie::Ticket(*ticket)),
-        Effect::Abort { .. } | Effect::Report(_) | Effect::Finish(_) => None,
+        Effect::Abort { .. } | Effect::Pace(_) | Effect::Report(_) | Effect::Finish(_) => None,
     }
 }
 
@@ -357,6 +358,8 @@ fn answered(input: &Input) -> Option<Tie> {
         | Input::Dense { ticket, .. } => Some(Tie::Ticket(*ticket)),
         Input::UploadOpened { .. }
         | Input::PartDone { .. }
+        | Input::Busy { .. }
+        | Input::Limit(_)
         | Input::Tick
         | Input::Stop
         | Input::Pause(_)

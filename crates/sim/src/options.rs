@@ -2,6 +2,7 @@
 //! weather). Printed beside every failing seed.
 
 use fastrand::Rng;
+use whimbrel_core::budget::Ceilings;
 use whimbrel_core::config::{Existing, Extras, RemovalGuard, RequestLifetime};
 
 /// Whatever is late in the weather is over by then.
@@ -86,6 +87,14 @@ pub struct Options {
     pub conditions: bool,
     /// Times that somebody else writes to the target, or removes something there.
     pub intrusions: u32,
+    /// What a person allows from the start of each run.
+    pub ceilings: Ceilings,
+    /// What else a person allows on the way.
+    pub limits: Vec<Ceilings>,
+    /// Requests per second that a prefix of the target can take; `None`: any number.
+    pub target_capacity: Option<u64>,
+    /// Calls per second that the source can take.
+    pub source_capacity: Option<u64>,
 }
 
 impl Options {
@@ -96,6 +105,8 @@ impl Options {
         let percent = |rng: &mut Rng, max: u8| if calm { 0 } else { rng.u8(..=max) };
         let (removal_guard, confirmations) = Self::draw_guard(rng);
         let (conditions, intrusions) = Self::draw_foreign_writer(rng);
+        let (ceilings, limits) = Self::draw_limits(rng);
+        let (target_capacity, source_capacity) = Self::draw_capacities(rng);
         Self {
             operations: rng.u64(4..120),
             names: rng.usize(2..5),
@@ -131,6 +142,10 @@ impl Options {
             confirmations,
             conditions,
             intrusions,
+            ceilings,
+            limits,
+            target_capacity,
+            source_capacity,
         }
     }
 
@@ -150,6 +165,32 @@ impl Options {
         let mut rng = Rng::with_seed(rng.get_seed().rotate_left(17));
         let intrusions = if rng.u8(..3) == 0 { rng.u32(1..8) } else { 0 };
         (rng.u8(..4) > 0, intrusions)
+    }
+
+    /// The same.
+    fn draw_limits(rng: &Rng) -> (Ceilings, Vec<Ceilings>) {
+        let mut rng = Rng::with_seed(rng.get_seed().rotate_left(31));
+        if rng.u8(..5) > 0 {
+            return <(Ceilings, Vec<Ceilings>)>::default();
+        }
+        let mut draw = || {
+            let mut below = |max: u64| rng.bool().then(|| rng.u64(max / 10..max));
+            Ceilings {
+                bandwidth_bytes: below(2_000),
+                source_calls: below(400),
+                target_requests: below(200),
+            }
+        };
+        (draw(), vec![draw(), draw()])
+    }
+
+    /// The same.
+    fn draw_capacities(rng: &Rng) -> (Option<u64>, Option<u64>) {
+        let mut rng = Rng::with_seed(rng.get_seed().rotate_left(43));
+        if rng.u8(..5) > 0 {
+            return (None, None);
+        }
+        (Some(rng.u64(2..30)), rng.bool().then(|| rng.u64(10..80)))
     }
 
     /// No history is calm that is to die around an effect that ends in a certain way.
@@ -201,6 +242,10 @@ impl Options {
             // Conditions would spare most histories what they are told for.
             conditions: false,
             intrusions: 0,
+            ceilings: Ceilings::default(),
+            limits: Vec::new(),
+            target_capacity: None,
+            source_capacity: None,
         }
     }
 }

@@ -2,6 +2,7 @@
 //! one happening to the next. One seed gives one history.
 
 mod ledger_side;
+mod pace;
 mod remains;
 mod scoped;
 mod script;
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use fastrand::Rng;
+use whimbrel_core::budget::{Ceilings, Paced};
 use whimbrel_core::config::{Config, Existing, Extras};
 use whimbrel_core::effect::{CopyJob, Effect, Finish, Report, ReportKind};
 use whimbrel_core::failure::{Failure, FailureKind, Side};
@@ -46,6 +48,10 @@ enum Happening {
     Land(Write),
     /// The source does its next operation.
     Operate,
+    /// A side asks for less, having been asked so much in a second.
+    Busy(Paced, u64),
+    /// A person allows another pace.
+    Limit(Ceilings),
     /// The process dies and is started again.
     Crash,
     /// The NameNode drops its old edits.
@@ -123,6 +129,7 @@ pub struct Run {
     told: BTreeMap<ReportKind, u64>,
     verbose: bool,
     forced: Forced,
+    paces: pace::Paces,
     kept: Option<Box<Source>>,
     reports: Vec<Report>,
     coverage: Coverage,
@@ -161,6 +168,7 @@ impl Run {
         let now = Time(1_000_000);
         let meta = ledger.meta().map_err(|error| error.to_string())?;
         let core = Migration::new(config(&options), &meta, Vec::new(), now);
+        let paces = pace::Paces::begin(options.ceilings);
         let summary = ledger.apply(&[]).map_err(|error| error.to_string())?;
         debug_assert_eq!(summary.rows, 0);
         let mut run = Self {
@@ -185,6 +193,7 @@ impl Run {
             told: BTreeMap::new(),
             verbose,
             forced: Forced::default(),
+            paces,
             kept: None,
             reports: Vec::new(),
             coverage: Coverage::default(),
@@ -195,6 +204,10 @@ impl Run {
 
     fn plan_weather(&mut self) {
         let horizon = self.options.operations * self.options.latency_max * 2 + 200;
+        for ceilings in self.options.limits.clone() {
+            let at = self.rng.u64(..horizon);
+            self.at(at, Happening::Limit(ceilings));
+        }
         for number in 1..=u64::from(self.options.confirmations) {
             self.at(horizon * number / 3, Happening::Confirm);
         }
@@ -241,9 +254,13 @@ impl Run {
     }
 
     fn soon(&mut self, happening: Happening) {
-        let millis = self.rng.u64(..self.options.latency_max);
-        let millis = self.forced.delay.take().unwrap_or(millis);
+        let millis = self.latency();
         self.at(millis, happening);
+    }
+
+    fn latency(&mut self) -> u64 {
+        let millis = self.rng.u64(..self.options.latency_max);
+        self.forced.delay.take().unwrap_or(millis)
     }
 
     fn go(&mut self) {
@@ -254,6 +271,7 @@ impl Run {
     /// One happening, or one deadline. False: the history is over.
     fn turn(&mut self) -> bool {
         self.drain();
+        self.examine_pace();
         if self.finished.is_some() && self.goes_on() {
             if let Some(Finish::Guard(_)) = self.finished.take() {
                 self.confirm_at_rest();
@@ -380,6 +398,8 @@ impl Run {
             Happening::Intrude => self.intrude(),
             Happening::Stop => self.core.handle(self.now, Input::Stop),
             Happening::Confirm => self.core.handle(self.now, Input::Confirm),
+            Happening::Busy(what, in_use) => self.busy(what, in_use),
+            Happening::Limit(ceilings) => self.limit(ceilings),
             Happening::MoveRoot(away) => {
                 self.move_root(away);
                 self.last_operation = self.now;
@@ -433,6 +453,8 @@ impl Run {
             | Happening::Join(..)
             | Happening::ReadRest { .. }
             | Happening::Land(_)
+            | Happening::Busy(..)
+            | Happening::Limit(_)
             | Happening::Operate
             | Happening::Crash
             | Happening::Purge
@@ -447,6 +469,7 @@ impl Run {
             .into_iter()
             .filter(|(_, happening)| match happening {
                 Happening::Land(_)
+                | Happening::Limit(_)
                 | Happening::Operate
                 | Happening::Crash
                 | Happening::Purge
@@ -459,6 +482,7 @@ impl Run {
                 Happening::Carry(_)
                 | Happening::Tell(_)
                 | Happening::Join(..)
+                | Happening::Busy(..)
                 | Happening::ReadRest { .. } => false,
             })
             .collect();
@@ -475,6 +499,7 @@ impl Run {
                 self.ledger = Some(ledger);
                 self.ledger_free_at = self.now;
                 self.ledger_told_at = self.now;
+                self.paces = pace::Paces::begin(self.options.ceilings);
                 self.core = Migration::new(config(&self.options), &meta, attempts, self.now);
             }
             Err(error) => self.problem = Some(format!("restart: {error}")),
@@ -499,6 +524,7 @@ impl Run {
                     self.sequence += 1;
                     self.happenings.insert((at, self.sequence), Happening::Carry(effect));
                 }
+                Effect::Pace(pace) => self.take_pace(pace.clone()),
                 Effect::Report(report) => {
                     *self.told.entry(report.kind).or_default() += 1;
                     if self.verbose {
@@ -518,7 +544,7 @@ impl Run {
                 | Effect::Inspect { .. }
                 | Effect::Inventory { .. }
                 | Effect::Poll { .. }
-                | Effect::Position { .. } => self.soon(Happening::Carry(effect)),
+                | Effect::Position { .. } => self.leave(effect),
             }
         }
     }
@@ -546,7 +572,7 @@ impl Run {
             | Effect::Remove { .. }
             | Effect::Inspect { .. }
             | Effect::Inventory { .. } => self.carry_target(effect),
-            Effect::Report(_) | Effect::Finish(_) => {}
+            Effect::Pace(_) | Effect::Report(_) | Effect::Finish(_) => {}
         }
     }
 
@@ -657,6 +683,7 @@ fn config(options: &Options) -> Config {
         extras: options.extras,
         adopt: options.adopt,
         removal_guard: options.removal_guard,
+        ceilings: options.ceilings,
         ..Config::default()
     }
 }

@@ -75,6 +75,11 @@ pub trait Source: Send + Sync {
         path: &'a RelPath,
     ) -> Answer<'a, std::collections::BTreeMap<String, Vec<u8>>>;
 
+    /// How often it asked so far to come back later where its client does that by itself (rule 9.2).
+    fn busy_answers(&self) -> u64 {
+        0
+    }
+
     /// The stream of changes; an error that names the reason where there is none or no right to it.
     fn stream(&self) -> Answer<'_, Arc<dyn ChangeStream>>;
 }

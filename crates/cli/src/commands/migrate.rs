@@ -163,6 +163,7 @@ impl Request {
                 target_requests: Rate::new(
                     limits.target_requests.map_or(0, |r| r.calls_per_second),
                 ),
+                ..Limits::default()
             }),
             problems,
             ..usual

@@ -1,12 +1,12 @@
 //! `whimbrel status [NAME]`.
 
 use serde_json::{Map, Value, json};
-use whimbrel_engine::{Request, status_at_rest};
+use whimbrel_engine::{Request, SlowedDown, status_at_rest};
 
 use crate::arguments::StatusArguments;
 use crate::control;
 use crate::exit::CommandError;
-use crate::output::progress::{flattened, lost, root_lost, unknown_outcomes};
+use crate::output::progress::{flattened, lost, root_lost, slowed_down, unknown_outcomes};
 use crate::output::result::{bytes, grouped};
 use crate::output::{self};
 use crate::record::{self, Call, LastResult};
@@ -148,6 +148,10 @@ fn text(stand: &Map<String, Value>) -> String {
         lost("target", seconds("target_lost_seconds")),
     ];
     lines.extend(waits.into_iter().flatten().map(|text| format!("  {text}")));
+    let slowed = stand.get("slowed").filter(|_| running).cloned();
+    let slowed: Option<SlowedDown> = slowed.and_then(|told| serde_json::from_value(told).ok());
+    let slowed = slowed.as_ref().and_then(slowed_down);
+    lines.extend(slowed.map(|text| format!("  {text}")));
     let seconds_max = seconds("unknown_outcomes_seconds_max");
     let outcomes = stand.get("unknown_outcomes").and_then(Value::as_u64).unwrap_or_default();
     lines.extend(unknown_outcomes(outcomes, seconds_max).map(|text| format!("  {text}")));

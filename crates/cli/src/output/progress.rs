@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
-use whimbrel_engine::Progress;
+use whimbrel_engine::{Progress, SlowedDown};
 
 use super::result::{bytes, grouped};
 use crate::output;
@@ -176,6 +176,7 @@ fn troubles(progress: &Progress) -> impl Iterator<Item = String> {
         lost("source", progress.source_lost_seconds),
         root_lost(progress.source_root_lost_seconds),
         lost("target", progress.target_lost_seconds),
+        slowed_down(&progress.slowed),
         unknown_outcomes(progress.unknown_outcomes, progress.unknown_outcomes_seconds_max),
     ]
     .into_iter()
@@ -191,6 +192,31 @@ pub fn lost(side: &str, seconds: Option<f64>) -> Option<String> {
 pub fn root_lost(seconds: Option<f64>) -> Option<String> {
     let told = "waits for the source's root, which is gone or another directory since";
     seconds.map(|seconds| format!("{told} {}", clock(seconds)))
+}
+
+/// Who asked for less, and how fast it is asked now; `None`: nobody.
+pub fn slowed_down(slowed: &SlowedDown) -> Option<String> {
+    let part = |side: &str, what: &str, rate: Option<u64>| {
+        rate.map(|rate| format!("the {side} asks for less: {} {what}/s", grouped(rate)))
+    };
+    let prefixes = match slowed.prefixes.first_key_value() {
+        None => None,
+        Some((name, rate)) => {
+            let (rate, name) = (grouped(*rate), output::printable(name));
+            let more = match slowed.prefixes.len() - 1 {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            Some(format!("the target asks for less: {rate} requests/s below {name}/{more}"))
+        }
+    };
+    let parts = [
+        part("source", "calls", slowed.source_calls),
+        part("target", "requests", slowed.target_requests),
+        prefixes,
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 /// What a run waits for before it says that both sides are equal; `None` for nothing.
@@ -260,12 +286,20 @@ mod tests {
             phase: "running",
             failures: 2,
             target_lost_seconds: Some(70.0),
+            slowed: SlowedDown {
+                source_calls: Some(1_200),
+                target_requests: None,
+                prefixes: [("a".to_owned(), 9), ("b".to_owned(), 5)].into(),
+            },
             unknown_outcomes: 3,
             unknown_outcomes_seconds_max: Some(61.2),
             ..Progress::default()
         };
         let line = line(&progress);
         assert!(line.contains("2 failed, the target has not answered for 1 min 10 s"), "{line}");
+        let slower = "the source asks for less: 1,200 calls/s, \
+                      the target asks for less: 9 requests/s below a/ and 1 more";
+        assert!(line.contains(slower), "{line}");
         let waits = "waits at most 1 min 2 s until no late effect can come of 3 writes";
         assert!(line.contains(waits), "{line}");
     }

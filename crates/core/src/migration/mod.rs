@@ -22,6 +22,7 @@ mod inventory;
 mod marker;
 mod outbox;
 mod overload;
+mod pace;
 mod pass;
 mod progress;
 mod relocate;
@@ -37,6 +38,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
+use crate::budget::Budget;
 use crate::config::Config;
 use crate::effect::{Effect, Ticket};
 use crate::failure::Failure;
@@ -113,6 +115,7 @@ pub struct Migration {
     foreign: Option<Failure>,
     /// Paths where a foreign object was told of in this run.
     foreign_told: BTreeSet<RelPath>,
+    budget: Budget,
     source_side: side::SideState,
     target_side: side::SideState,
     summary: PendingSummary,
@@ -180,6 +183,7 @@ impl Migration {
             guard: guard::Guard::default(),
             foreign: None,
             foreign_told: BTreeSet::new(),
+            budget: Budget::default(),
             source_side: side::SideState::default(),
             target_side: side::SideState::default(),
             summary: PendingSummary::default(),
@@ -198,6 +202,7 @@ impl Migration {
             config,
         };
         migration.inherit(attempts);
+        migration.begin_at_pace();
         if phase == Phase::Rooting {
             migration.look_at_root();
         }
@@ -215,6 +220,8 @@ impl Migration {
             Input::Stop => self.stopping = true,
             Input::Pause(paused) => self.paused = paused,
             Input::Confirm => self.confirm_guard(),
+            Input::Busy { what, in_use } => self.asked_for_less(what, in_use),
+            Input::Limit(ceilings) => self.limited(ceilings),
             Input::UploadOpened { attempt, upload } => self.upload_opened(attempt, upload),
             Input::PartDone { attempt, part } => {
                 self.outbox.change(Change::PartDone { number: attempt, part });
@@ -287,6 +294,7 @@ impl Migration {
             self.root.retry_at,
             self.position_retry_at,
             self.summary.next_due.filter(|_| self.root.lost.is_none()),
+            self.budget.next_rise(),
         ]
         .into_iter()
         .flatten()
@@ -359,6 +367,8 @@ impl Migration {
             | Input::Position { .. }
             | Input::Dense { .. }
             | Input::RemovalsCounted { .. }
+            | Input::Busy { .. }
+            | Input::Limit(_)
             | Input::Tick
             | Input::Stop
             | Input::Pause(_)
@@ -404,6 +414,7 @@ impl Migration {
             return;
         }
         self.end_doubts();
+        self.rise_pace();
         self.retry_start();
         match self.phase {
             Phase::Inventory => self.ask_inventory(),

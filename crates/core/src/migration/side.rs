@@ -34,6 +34,8 @@ const TRIES_MAX: u32 = 4;
 const FULL_PATIENCE_MILLIS: u64 = 60_000;
 /// A side that is lost for so long is told of, if only one piece of work could find it out.
 const LOST_TOLD_MILLIS: u64 = 3_000;
+/// A path is tried again so long after the target asked for less.
+const BUSY_MILLIS: u64 = 1_000;
 /// The stream is looked at every few hundred milliseconds, and an answer takes seconds at most: one
 /// that does not come for so long may never come.
 const POLL_SILENCE_MILLIS: u64 = 8_000;
@@ -77,6 +79,11 @@ impl Migration {
         let given_up = planted(Planted::GivenUp) && claim.tries + 1 >= TRIES_MAX;
         if given_up || planted(Planted::FailureDropped) {
             self.settle(path, claim, TxId(0));
+            return;
+        }
+        if failure.kind == FailureKind::Throttled && failure.side == Side::Target {
+            // Its prefix is asked less by then (rule 9.2), and the others go on.
+            self.again(path, claim, BUSY_MILLIS, false);
             return;
         }
         if concerns_side(&failure) {

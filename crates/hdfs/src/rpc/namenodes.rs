@@ -3,6 +3,7 @@
 //! All calls of this crate only read, so every one of them may be repeated. An answer counts only
 //! if the NameNode that gave it is still the one that this client takes for active (see [`Epoch`]).
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -52,6 +53,7 @@ pub(crate) struct Namenodes {
     caller: Caller,
     current: Mutex<Current>,
     connections: Vec<[AsyncMutex<Option<Arc<Connection>>>; LANES]>,
+    busy_answers: AtomicU64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -86,7 +88,7 @@ impl Namenodes {
     pub(crate) fn new(cluster: Cluster, caller: Caller) -> Self {
         let connections = cluster.namenodes.iter().map(|_| Default::default()).collect();
         let current = Mutex::new(Current { index: 0, epoch: 1 });
-        Self { cluster, caller, current, connections }
+        Self { cluster, caller, current, connections, busy_answers: AtomicU64::new(0) }
     }
 
     pub(crate) fn cluster(&self) -> &Cluster {
@@ -97,6 +99,11 @@ impl Namenodes {
     pub(crate) fn position(&self) -> (Epoch, usize) {
         let current = *self.current();
         (current.epoch, current.index)
+    }
+
+    /// How often a NameNode asked to come back later.
+    pub(crate) fn busy_answers(&self) -> u64 {
+        self.busy_answers.load(Ordering::Relaxed)
     }
 
     /// Calls the active NameNode, for as long as `times` allow.
@@ -128,7 +135,10 @@ impl Namenodes {
             attempts += 1;
             let all_tried = match retry(&error) {
                 Retry::Never => return Err(error),
-                Retry::Later => true,
+                Retry::Later => {
+                    self.busy_answers.fetch_add(1, Ordering::Relaxed);
+                    true
+                }
                 Retry::Elsewhere => {
                     self.leave(current);
                     attempts.is_multiple_of(self.cluster.namenodes.len())

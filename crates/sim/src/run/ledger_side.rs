@@ -75,6 +75,7 @@ impl Run {
             | Effect::Inventory { .. }
             | Effect::Poll { .. }
             | Effect::Position { .. }
+            | Effect::Pace(_)
             | Effect::Report(_)
             | Effect::Finish(_) => return,
         };

@@ -6,6 +6,7 @@ use whimbrel_core::failure::Side;
 use whimbrel_core::input::{Examined, Input, Listed, Streamed};
 use whimbrel_core::number::TxId;
 
+use super::pace::throttled;
 use super::{Answer, Happening, Run, checksum, unavailable};
 use crate::coverage::Fault;
 use crate::world::source::PAST_SHIFT;
@@ -26,7 +27,9 @@ impl Run {
             Effect::List { ref directory, ref after, .. } => {
                 let limit = self.options.page_entries;
                 let page = self.source.list(directory, after.as_deref(), limit);
-                let answer = if fails {
+                let answer = if self.source_is_busy() {
+                    Answer::Stat(Examined::Failed(throttled(Side::Source)))
+                } else if fails {
                     Answer::Stat(Examined::Failed(unavailable(Side::Source)))
                 } else {
                     Answer::Page(page)
@@ -34,7 +37,9 @@ impl Run {
                 self.soon(Happening::Join(effect, answer));
             }
             Effect::Examine { ref path, .. } => {
+                let busy = self.source_is_busy();
                 let answer = match self.source.stat(path) {
+                    _ if busy => Examined::Failed(throttled(Side::Source)),
                     _ if fails => Examined::Failed(unavailable(Side::Source)),
                     Some(node) => Examined::Present(node),
                     None => Examined::Absent { root_key: self.source.root_key() },
@@ -68,6 +73,7 @@ impl Run {
             | Effect::Remove { .. }
             | Effect::Inspect { .. }
             | Effect::Inventory { .. }
+            | Effect::Pace(_)
             | Effect::Report(_)
             | Effect::Finish(_) => {}
         }
@@ -109,8 +115,8 @@ impl Run {
                         }),
                 }
             }
-            (Effect::List { ticket, .. }, Answer::Stat(_)) => {
-                Ok(Input::Listed { ticket, outcome: Listed::Failed(unavailable(Side::Source)) })
+            (Effect::List { ticket, .. }, Answer::Stat(Examined::Failed(failure))) => {
+                Ok(Input::Listed { ticket, outcome: Listed::Failed(failure) })
             }
             (Effect::Examine { ticket, path, by_file_key }, Answer::Stat(outcome)) => {
                 let key = match &outcome {

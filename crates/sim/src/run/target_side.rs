@@ -35,6 +35,9 @@ pub(super) enum Fate {
 
 impl Run {
     pub(super) fn carry_target(&mut self, effect: Effect) {
+        if self.target_is_busy(&effect) {
+            return;
+        }
         match effect {
             Effect::Copy(job) => self.carry_copy(job),
             Effect::Complete { ticket, attempt, path, upload, crc32c, expected } => {
@@ -85,6 +88,7 @@ impl Run {
             | Effect::Checksum { .. }
             | Effect::Poll { .. }
             | Effect::Position { .. }
+            | Effect::Pace(_)
             | Effect::Report(_)
             | Effect::Finish(_) => {}
         }

@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 
+use bytes::Bytes;
+use whimbrel_core::budget::{Ceilings, Paced};
 use whimbrel_core::effect::{Effect, Finish, ReportKind};
 use whimbrel_core::failure::{FailureKind, Side};
 use whimbrel_core::number::TxId;
@@ -498,6 +500,57 @@ fn rule_9_2_work_in_flight_stays_within_its_budget() {
     });
     assert!(settled);
     assert_eq!(most.get(), (4, 3), "copies and directories at a time");
+    ends_equal(run);
+}
+
+/// A prefix that is asked more than it can take is asked for less, the others are not; and when it
+/// is quiet it is as fast again as before.
+#[test]
+fn rule_9_2_a_busy_prefix_is_asked_for_less_and_recovers() {
+    let mut run = still(Options {
+        target_capacity: Some(10),
+        quiet_millis: 120_000,
+        page_entries: 100,
+        ..Options::still()
+    });
+    for number in 0..60 {
+        file(&mut run, &format!("hot/{number}"), 5);
+    }
+    file(&mut run, "cool/1", 5);
+    let prefix = |name: &'static str| Paced::Prefix(Bytes::from_static(name.as_bytes()));
+    assert!(run.until(|run| run.pace(&prefix("hot")).is_some()));
+    assert!(run.until(|run| {
+        let others = [prefix("cool"), Paced::TargetRequests, Paced::SourceCalls];
+        assert!(others.iter().all(|what| run.pace(what).is_none()), "nobody else is slower");
+        run.pace(&prefix("hot")).is_some_and(|per_second| per_second <= 10)
+    }));
+    until_settled(&mut run);
+    let settled = run.now();
+    assert!(run.until(|run| run.pace(&prefix("hot")).is_none()), "it recovers");
+    assert!(run.now().millis_since(settled) < 60_000);
+    ends_equal(run);
+}
+
+/// What a person allows holds from the moment on, and so does what is allowed again.
+#[test]
+fn rule_9_2_limits_of_a_person_hold_from_now_on() {
+    let ceilings = Ceilings { target_requests: Some(5), ..Ceilings::default() };
+    let mut run = still(Options { ceilings, page_entries: 100, ..Options::still() });
+    let time_of_ten = |run: &mut Run, name: &str| {
+        let begun = run.now();
+        for number in 0..10 {
+            file(run, &format!("{name}/{number}"), 5);
+        }
+        until_settled(run);
+        run.now().millis_since(begun)
+    };
+    let slow = time_of_ten(&mut run, "a");
+    assert!((1_800..4_000).contains(&slow), "{slow} ms for 10 files at 5/s");
+    run.limit(Ceilings::default());
+    let free = time_of_ten(&mut run, "b");
+    assert!(free < 1_000, "{free} ms for 10 files");
+    run.limit(ceilings);
+    assert!(time_of_ten(&mut run, "c") >= 1_800);
     ends_equal(run);
 }
 

@@ -205,6 +205,10 @@ impl Source for HdfsSource {
         Some(self.root_id)
     }
 
+    fn busy_answers(&self) -> u64 {
+        self.client.busy_answers()
+    }
+
     fn list<'a>(
         &'a self,
         directory: &'a RelPath,

@@ -1,0 +1,41 @@
+//! How fast both sides are asked is told outside as it changes (rule 9.2); what it is, `budget.rs`
+//! decides.
+
+use super::Migration;
+use crate::budget::{Budget, Ceilings, Pace, Paced};
+use crate::effect::Effect;
+
+impl Migration {
+    /// How fast both sides may be asked.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// A run begins as fast as a person allows.
+    pub(super) fn begin_at_pace(&mut self) {
+        let paces = self.budget.limit(self.config.ceilings);
+        self.send_paces(paces.into_iter().filter(|pace| pace.per_second.is_some()));
+    }
+
+    pub(super) fn limited(&mut self, ceilings: Ceilings) {
+        let paces = self.budget.limit(ceilings);
+        self.send_paces(paces);
+    }
+
+    pub(super) fn asked_for_less(&mut self, what: Paced, in_use: u64) {
+        let pace = self.budget.busy(self.now, what, in_use);
+        self.send_paces(pace);
+    }
+
+    /// What was quiet for long enough goes faster.
+    pub(super) fn rise_pace(&mut self) {
+        let paces = self.budget.rise(self.now);
+        self.send_paces(paces);
+    }
+
+    fn send_paces(&mut self, paces: impl IntoIterator<Item = Pace>) {
+        for pace in paces {
+            self.outbox.send(Effect::Pace(pace));
+        }
+    }
+}
