@@ -149,8 +149,7 @@ impl Budget {
             slowed.rises_at = slowed.rises_at.plus_millis(seconds * PERIOD_MILLIS);
             let step = (slowed.top / RISES).max(1);
             let raised = slowed.per_second.saturating_add(step.saturating_mul(seconds));
-            let beyond = planted(Planted::PaceBeyondCeiling);
-            slowed.per_second = if beyond { raised } else { raised.min(slowed.top) };
+            slowed.per_second = raised.min(slowed.top);
             risen.push(what.clone());
         }
         if !risen.is_empty() {
@@ -166,9 +165,7 @@ impl Budget {
     }
 
     fn forget_the_fast(&mut self) {
-        if !planted(Planted::PaceBeyondCeiling) {
-            self.slowed.retain(|_, slowed| slowed.per_second < slowed.top);
-        }
+        self.slowed.retain(|_, slowed| slowed.per_second < slowed.top);
     }
 
     fn is_told_apart(&self, what: &Paced) -> bool {

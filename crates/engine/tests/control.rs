@@ -14,6 +14,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ground::{Ground, content, finished};
@@ -22,9 +23,12 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use whimbrel_core::config::Config;
 use whimbrel_engine::{
-    Control, Ending, ErrorKind, Outcome, Progress, Request, RunResult, SOCKET, request, run,
-    status_at_rest, story_at_rest,
+    Control, Ending, ErrorKind, Outcome, Progress, Request, RunResult, SOCKET, Setup, SlowedDown,
+    request, run, status_at_rest, story_at_rest,
 };
+use whimbrel_store::key::KeyMap;
+use whimbrel_store::s3::{FixedCredentials, S3Settings, S3Target};
+use whimbrel_testbed::{Fault, FaultProxy, S3Server, VersityGateway};
 
 fn live() -> Config {
     Config { live: true, ..Config::default() }
@@ -220,4 +224,57 @@ async fn a_large_file_on_its_way_has_a_rate() {
     control.stop();
     control.stop();
     assert_eq!(task.await.unwrap().ending, Ending::Stopped);
+}
+
+async fn target_behind(proxy: &FaultProxy, gateway: &VersityGateway) -> S3Target {
+    let endpoint = gateway.endpoint();
+    let settings = S3Settings {
+        url: "s3://bucket/p".to_owned(),
+        endpoint: Some(format!("http://{}", proxy.address())),
+        region: Some(endpoint.region.clone()),
+        credentials: Some(FixedCredentials {
+            access_key_id: endpoint.access_key.clone(),
+            secret_access_key: endpoint.secret_key.clone().into(),
+            session_token: None,
+        }),
+        ..S3Settings::default()
+    };
+    S3Target::open(&settings).await.unwrap()
+}
+
+/// The target asks for less while files go to one prefix: that one is slower and shows so, the
+/// limits stay what they were, and everything comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_9_2_a_busy_target_is_asked_for_less() {
+    let gateway = VersityGateway::start().unwrap();
+    gateway.create_bucket("bucket").unwrap();
+    let proxy = FaultProxy::start(gateway.endpoint().address).unwrap();
+    let ground = Ground::new();
+    for number in 0..60 {
+        ground.write(&format!("hot/{number}"), b"text");
+    }
+    let target = target_behind(&proxy, &gateway).await;
+    target.probe().await.unwrap();
+    let keys = KeyMap::new(b"p", &[]).unwrap();
+    let setup = Setup { keys, target: Arc::new(target), ..ground.setup(live()) };
+    setup.limits.target_requests.set(40);
+    let (mut control, orders) = Control::channel();
+    let task = tokio::spawn(async move { run(setup, orders).await.unwrap() });
+    until(&mut control, |now| now.run.files_copied > 0).await;
+    assert_eq!(control.progress().slowed, SlowedDown::default());
+    proxy.set(Fault::Unavailable);
+    until(&mut control, |now| now.slowed.prefixes.get("hot").is_some_and(|rate| *rate < 20)).await;
+    proxy.set(Fault::None);
+    let progress = control.progress();
+    assert_eq!((progress.slowed.source_calls, progress.source_calls_max), (None, 0));
+    assert_eq!(progress.target_requests_max, 40);
+    let faster =
+        Request::Limit { bandwidth_bytes: None, source_calls: None, target_requests: Some(0) };
+    let answer = request(&ground.state_folder(), &faster).await.unwrap();
+    assert_eq!(answer["target_requests"], 0, "{answer}");
+    until(&mut control, |now| now.target_requests_max == 0).await;
+    until(&mut control, |now| now.run.files_copied == 60).await;
+    control.stop();
+    let result = finished(async { Ok(task.await.unwrap()) }).await;
+    assert_eq!((result.ending, result.progress.failures), (Ending::Stopped, 0));
 }

@@ -169,7 +169,7 @@ impl Options {
 
     /// The same.
     fn draw_limits(rng: &Rng) -> (Ceilings, Vec<Ceilings>) {
-        let mut rng = Rng::with_seed(rng.get_seed().rotate_left(31));
+        let mut rng = Rng::with_seed(rng.get_seed().rotate_left(37));
         if rng.u8(..5) > 0 {
             return <(Ceilings, Vec<Ceilings>)>::default();
         }
@@ -186,7 +186,7 @@ impl Options {
 
     /// The same.
     fn draw_capacities(rng: &Rng) -> (Option<u64>, Option<u64>) {
-        let mut rng = Rng::with_seed(rng.get_seed().rotate_left(43));
+        let mut rng = Rng::with_seed(rng.get_seed().rotate_left(47));
         if rng.u8(..5) > 0 {
             return (None, None);
         }

@@ -127,6 +127,11 @@ impl Paces {
 
     /// Nothing goes faster than a person allows, and what is quiet rises.
     fn wrong(&self, now: Time) -> Option<String> {
+        let whole = [Paced::Bandwidth, Paced::SourceCalls, Paced::TargetRequests];
+        let free = |what: &&Paced| self.allowed.of(what).is_some() && self.of(what).is_none();
+        if let Some(what) = whole.iter().find(free) {
+            return Some(format!("{what:?} has no pace, and {:?} is allowed", self.allowed));
+        }
         self.held.iter().find_map(|(what, held)| {
             let ceiling = self.allowed.of(what);
             let rate = held.per_second;
