@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use whimbrel_core::config::{DirectoryMarkers, Existing, Extras, RemovalGuard};
 use whimbrel_core::metadata::MetadataLevel;
+use whimbrel_engine::Repair;
 
 use crate::unit::{self, ByteRate, CallRate, Limit};
 
@@ -163,6 +164,12 @@ pub struct MigrateArguments {
     /// With --live: end once everything is applied and nothing changed for this long (30s, 5m, 1h)
     #[arg(long, value_name = "DURATION", requires = "live", value_parser = unit::duration)]
     pub until_quiet: Option<Duration>,
+    /// With --live from HDFS: keep a snapshot of SOURCE, which writes to it, so that after a gap in
+    /// the stream it tells what changed. first: that is looked at before everything is listed; only:
+    /// nothing else is listed, though snapshots do not tell of times alone, nor of bytes that were
+    /// written anew in place to the same length. Left out, an earlier snapshot is removed
+    #[arg(long, value_name = "USE", requires = "live", value_parser = repair)]
+    pub source_snapshots: Option<Repair>,
     /// Show what would be copied (exit code 5 if anything would, 0 if nothing); write nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -222,6 +229,9 @@ pub struct DoctorArguments {
     /// Check what a live migration needs too
     #[arg(long)]
     pub live: bool,
+    /// Check too whether snapshots of SOURCE can be made
+    #[arg(long, value_name = "USE", value_parser = repair)]
+    pub source_snapshots: Option<Repair>,
     #[command(flatten)]
     pub state: StateArguments,
     #[command(flatten)]
@@ -513,6 +523,10 @@ fn existing(text: &str) -> Result<Existing, String> {
             ("refuse", Existing::Refuse),
         ],
     )
+}
+
+fn repair(text: &str) -> Result<Repair, String> {
+    one_of(text, &[("first", Repair::First), ("only", Repair::Only)])
 }
 
 fn extras(text: &str) -> Result<Extras, String> {

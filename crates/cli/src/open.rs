@@ -11,6 +11,7 @@ use whimbrel_store::error::StoreError;
 use whimbrel_store::hdfs::{HdfsSettings, HdfsSource, RootKind};
 use whimbrel_store::local::{LocalSource, LocalTarget};
 use whimbrel_store::s3::{Addressing, S3Settings, S3Source, S3Target, WriteOptions};
+use whimbrel_store::snapshots::Snapshots;
 use whimbrel_store::source::Source;
 use whimbrel_store::target::{Finding, Target};
 
@@ -30,6 +31,8 @@ pub struct OpenSource {
     pub source: Arc<dyn Source>,
     /// The one file that is meant, where the location names a file.
     pub single_file: Option<RelPath>,
+    /// Of HDFS: snapshots of the root.
+    pub snapshots: Option<Arc<dyn Snapshots>>,
 }
 
 /// Opens a source.
@@ -178,7 +181,7 @@ async fn bucket_source(
     let settings = bucket_settings(location, connection, Side::Source, WriteOptions::default());
     let source = S3Source::open(&settings).await?;
     let single_file = source.single().cloned();
-    Ok(OpenSource { source: Arc::new(source), single_file })
+    Ok(OpenSource { source: Arc::new(source), single_file, snapshots: None })
 }
 
 fn bucket_settings(
@@ -228,7 +231,8 @@ async fn hdfs_source(
         RootKind::Directory => None,
         RootKind::File(name) => Some(name.clone()),
     };
-    Ok(OpenSource { source: Arc::new(source), single_file })
+    let snapshots = source.snapshots();
+    Ok(OpenSource { source: Arc::new(source), single_file, snapshots })
 }
 
 fn local_source(path: &Path) -> Result<OpenSource, StoreError> {
@@ -237,9 +241,13 @@ fn local_source(path: &Path) -> Result<OpenSource, StoreError> {
         (Some(folder), Some(name)) if is_file => {
             use std::os::unix::ffi::OsStrExt;
             let single_file = Some(RelPath::new(name.as_bytes().to_vec()));
-            Ok(OpenSource { source: Arc::new(LocalSource::open_shallow(folder)?), single_file })
+            let source = Arc::new(LocalSource::open_shallow(folder)?);
+            Ok(OpenSource { source, single_file, snapshots: None })
         }
-        _ => Ok(OpenSource { source: Arc::new(LocalSource::open(path)?), single_file: None }),
+        _ => {
+            let source = Arc::new(LocalSource::open(path)?);
+            Ok(OpenSource { source, single_file: None, snapshots: None })
+        }
     }
 }
 

@@ -210,6 +210,9 @@ pub enum Effect {
     Position {
         /// Answer with this.
         ticket: Ticket,
+        /// After a gap: what the source changed after this transaction is asked for with it, where
+        /// that can be told (rule 8.2).
+        since: Option<TxId>,
     },
     /// Go at this pace from now on (rule 9.2); not answered.
     Pace(Pace),
@@ -295,6 +298,8 @@ pub enum ReportKind {
     SideBack,
     /// The stream had a gap; everything is looked at again.
     Gap,
+    /// What snapshots of the source told after a gap, or why they do not (rule 8.2).
+    Snapshots,
     /// The source keeps its history only a short time longer than it takes to follow it.
     HistoryShort,
     /// The root of the source is not the pinned one; everything waits.

@@ -11,7 +11,7 @@ use crate::metadata::Metadata;
 use crate::number::{AttemptNumber, TxId};
 use crate::path::RelPath;
 use crate::record::{
-    Attempt, DirectoryRecord, Found, Parked, Part, Pending, PendingSummary, Row, Upload,
+    Attempt, DirectoryRecord, Found, Parked, Part, Pending, PendingSummary, Reach, Row, Upload,
 };
 
 /// How much of what a commit marker speaks for is on the target (rule 7.1).
@@ -179,6 +179,8 @@ pub enum Input {
         ticket: Ticket,
         /// The transaction.
         outcome: Result<TxId, Failure>,
+        /// What changed up to a moment after it, if that was asked for and can be told.
+        difference: Option<Difference>,
     },
     /// Directories to coarsen.
     Dense {
@@ -204,6 +206,16 @@ pub enum Input {
     Pause(bool),
     /// A person confirmed what a guard holds.
     Confirm,
+}
+
+/// What the source says to have changed since a moment at or before the last transaction that was
+/// followed (rule 8.2). What was changed and changed back since that moment may be missing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Difference {
+    /// Paths to look at, as they were called at its begin or are called at its end.
+    pub stale: Vec<(RelPath, Reach)>,
+    /// All the rest is taken to be as it was; else it is listed too, after these.
+    pub complete: bool,
 }
 
 /// A page of an inventory.

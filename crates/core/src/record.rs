@@ -510,6 +510,18 @@ pub enum Change {
     },
     /// Adds to the sums.
     Count(Counters),
+    /// Makes pending where work was settled since the oldest base snapshot that is kept: what the
+    /// source changed and changed back since then is in no difference from it (rule 8.2).
+    Revisit {
+        /// First change.
+        first_txid: TxId,
+        /// Last change.
+        last_txid: TxId,
+        /// When it was seen.
+        seen: Time,
+        /// The number of all these marks.
+        mark: Mark,
+    },
 }
 
 /// How much is pending, as the ledger counts it after a batch.

@@ -32,9 +32,12 @@ impl World {
                     Some(stream) => stream.poll(after, &self.scope).await,
                     None => Streamed::Failed(no_stream()),
                 };
+                if let (Streamed::OtherHistory { .. }, Some(bases)) = (&outcome, &self.bases) {
+                    bases.forget().await;
+                }
                 self.tell(Input::Streamed { ticket, outcome });
             }
-            Effect::Position { ticket } => {
+            Effect::Position { ticket, since } => {
                 let outcome = match &self.stream {
                     Some(stream) => {
                         let position = stream.position().await;
@@ -42,7 +45,14 @@ impl World {
                     }
                     None => Err(no_stream()),
                 };
-                self.tell(Input::Position { ticket, outcome });
+                // In this order: the difference has to go further than the position.
+                let difference = match (&self.bases, since) {
+                    (Some(bases), Some(since)) if outcome.is_ok() => {
+                        bases.difference(&self, since).await
+                    }
+                    (Some(_) | None, Some(_) | None) => None,
+                };
+                self.tell(Input::Position { ticket, outcome, difference });
             }
             Effect::Copy(_)
             | Effect::Complete { .. }

@@ -7,6 +7,7 @@
 
 mod at_rest;
 mod bare_directory;
+mod base_snapshot;
 mod clock;
 mod control;
 mod counts;
@@ -36,6 +37,7 @@ mod unknown_outcome;
 mod world;
 
 pub use at_rest::{confirm_at_rest, setting_at_rest, status_at_rest, story_at_rest};
+pub use base_snapshot::{BaseSnapshots, Repair};
 pub use control::{Control, Orders, Request, SOCKET, is_listening, request};
 pub use error::{EngineError, ErrorKind};
 pub use export::{ExportCursor, export_at_rest};

@@ -23,6 +23,7 @@ use whimbrel_store::target::Target;
 use whimbrel_transfer::{Carrier, Options as TransferOptions};
 
 use crate::bare_directory::Directories;
+use crate::base_snapshot::{BaseSnapshots, Bases};
 use crate::clock::Clock;
 use crate::control::{Orders, Socket};
 use crate::counts::Counts;
@@ -118,7 +119,7 @@ impl RunResult {
 /// part of the result.
 pub async fn run(setup: Setup, orders: Orders) -> Result<RunResult, EngineError> {
     let config = setup.core_config();
-    let Setup { state, source, target, keys, scope, limits, problems, .. } = setup;
+    let Setup { state, source, target, keys, scope, limits, problems, base_snapshots, .. } = setup;
     let (transfers, part_bytes, memory_bytes) =
         (setup.transfers, setup.part_bytes, setup.memory_bytes);
     let counts = Arc::<Counts>::default();
@@ -169,6 +170,7 @@ pub async fn run(setup: Setup, orders: Orders) -> Result<RunResult, EngineError>
         limits,
         problems,
         counts,
+        base_snapshots,
     };
     parts.run(ledger, meta, config, orders, (told, inputs)).await
 }
@@ -200,6 +202,7 @@ struct Parts {
     limits: Arc<Limits>,
     problems: Problems,
     counts: Arc<Counts>,
+    base_snapshots: Option<BaseSnapshots>,
 }
 
 impl Parts {
@@ -221,11 +224,19 @@ impl Parts {
         let children_first = !self.target.abilities().markers;
         let extras_go = config.extras == Extras::Remove;
         let view = View { scope: self.scope.clone(), children_first, extras_go };
+        let kept = match &self.base_snapshots {
+            Some(used) => Some((used.clone(), Bases::kept(&ledger)?)),
+            None => None,
+        };
         let thread = LedgerThread::start(ledger, view, sums.clone(), answers, failed_sender)
             .map_err(|error| {
                 EngineError::local(format!("no thread for the ledger: {error}"), "free memory")
             })?;
         let clock = Clock::start();
+        let bases = kept.map(|(used, kept)| {
+            let (root, desk) = (self.source.root_key(), thread.desk.clone());
+            Arc::new(Bases::new(used, kept, root, desk, self.problems.clone()))
+        });
         let resumed = meta.inventory_done;
         let core = Migration::new(config, &meta, attempts, clock.now());
         let limits = self.limits.clone();
@@ -233,10 +244,13 @@ impl Parts {
         let problems = self.problems.clone();
         let socket = Socket::open(&self.folder, &orders, thread.desk.clone());
         let told = orders.progress.clone();
-        let world = Arc::new(self.world(thread.desk.clone(), input_sender));
+        let world = Arc::new(self.world(thread.desk.clone(), input_sender, bases.clone()));
         let mut tasks = JoinSet::new();
         let history = meter.history.clone();
         tasks.spawn(watch_history(world.clone(), told.subscribe(), history, problems.clone()));
+        if let Some(bases) = bases.clone() {
+            tasks.spawn(bases.tend(world.clone(), told.subscribe()));
+        }
         let mut beside = JoinSet::new();
         if resumed {
             beside.spawn(find_bare(world.clone()));
@@ -259,6 +273,9 @@ impl Parts {
             stop_by: None,
         };
         let ending = driven(driver, beside).await;
+        if let (Ending::Done, Some(bases)) = (&ending, &bases) {
+            bases.remove_all().await;
+        }
         drop(socket);
         let closed = thread.end().await.map_or(Ok(Vec::new()), put_away);
         let progress = told.borrow().clone();
@@ -270,7 +287,12 @@ impl Parts {
         Ok(RunResult { ending, progress, parked, reports_dropped: problems.dropped() })
     }
 
-    fn world(self, desk: LedgerDesk, inputs: UnboundedSender<Input>) -> World {
+    fn world(
+        self,
+        desk: LedgerDesk,
+        inputs: UnboundedSender<Input>,
+        bases: Option<Arc<Bases>>,
+    ) -> World {
         let real_directories = !self.target.abilities().markers;
         World {
             directories: real_directories.then(Directories::default),
@@ -281,6 +303,7 @@ impl Parts {
             keys: self.keys,
             scope: self.scope,
             stream: self.stream,
+            bases,
             desk,
             inputs,
             root_look: RootLook::default(),

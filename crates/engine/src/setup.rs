@@ -15,6 +15,7 @@ use whimbrel_store::source::{ChangeStream, Source};
 use whimbrel_store::target::Target;
 use whimbrel_transfer::Options as TransferOptions;
 
+use crate::base_snapshot::BaseSnapshots;
 use crate::error::EngineError;
 use crate::limit::Limits;
 use crate::problems::Problems;
@@ -52,6 +53,8 @@ pub struct Setup {
     pub limits: Arc<Limits>,
     /// Where reports go.
     pub problems: Problems,
+    /// Snapshots of the source, where it has any (rule 8.2).
+    pub base_snapshots: Option<BaseSnapshots>,
 }
 
 impl Setup {
@@ -71,6 +74,7 @@ impl Setup {
             memory_bytes: usual.memory_bytes,
             limits: Arc::default(),
             problems: Problems::channel().0,
+            base_snapshots: None,
         }
     }
 

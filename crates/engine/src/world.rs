@@ -21,6 +21,7 @@ use whimbrel_store::target::{Object, Target};
 use whimbrel_transfer::Carrier;
 
 use crate::bare_directory::Directories;
+use crate::base_snapshot::Bases;
 use crate::covered::{covers, cut_entries};
 use crate::followed::Followed;
 use crate::ledger_thread::{LedgerDesk, Question};
@@ -37,6 +38,8 @@ pub(crate) struct World {
     pub(crate) keys: KeyMap,
     pub(crate) scope: Scope,
     pub(crate) stream: Option<Followed>,
+    /// What the source tells after a gap.
+    pub(crate) bases: Option<Arc<Bases>>,
     pub(crate) desk: LedgerDesk,
     pub(crate) inputs: UnboundedSender<Input>,
     pub(crate) lanes: Lanes,

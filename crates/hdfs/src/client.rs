@@ -1,4 +1,4 @@
-//! The client: calls to the NameNode, each one a read.
+//! The client: calls to the NameNode, each one a read but those of `snapshot`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

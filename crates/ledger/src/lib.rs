@@ -38,6 +38,9 @@
 //! ones move to `pending` in the order of their keys, and are counted under the setting `spilled`.
 //! The log starts anew when it has grown long.
 //!
+//! **Where work was settled** since a base snapshot of the source was asked for (rule 8.2) stands in
+//! settings `worked_on.*`: directories, written with the changes that they are of.
+//!
 //! # Faulty disks
 //!
 //! [`Options::vfs`] names a SQLite VFS that was registered with the library before, through which
@@ -68,6 +71,7 @@ mod row;
 mod schema;
 mod setting;
 mod state;
+mod worked_on;
 
 use std::path::Path;
 
@@ -88,6 +92,7 @@ use join::Shared;
 pub use recount::{Differs, KeyRange, Seen};
 pub use state::COVERAGE;
 use state::{Kept, State};
+pub use worked_on::SLOTS;
 
 /// Databases up to this size are examined record by record at every open; larger ones page by
 /// page, after an unclean close.
@@ -290,6 +295,34 @@ impl Ledger {
     /// `Closed`, `Full`, `Denied`, `Database`; then the older text stays.
     pub fn set_setting(&mut self, key: &str, value: &str) -> Result<()> {
         self.transaction(|state, sql| state.put_setting(sql, key, value))
+    }
+
+    /// Begins to keep the directories in which work is settled from now on, for a base snapshot that
+    /// is asked for after this; durable at return. A slot that was kept begins anew.
+    ///
+    /// # Errors
+    /// `Closed`, `Full`, `Denied`, `Damaged`, `Database`.
+    pub fn begin_worked_on(&mut self, slot: usize) -> Result<()> {
+        self.transaction(|state, sql| {
+            state.worked_on.begin(slot);
+            state.note_half_done(sql)
+        })
+    }
+
+    /// Forgets the directories of a slot; durable at return.
+    ///
+    /// # Errors
+    /// As `begin_worked_on`.
+    pub fn end_worked_on(&mut self, slot: usize) -> Result<()> {
+        self.transaction(|state, _| {
+            state.worked_on.end(slot);
+            Ok(())
+        })
+    }
+
+    /// How many directories a slot holds; `None` if too many for it, or if it is not kept.
+    pub fn worked_on(&self, slot: usize) -> Option<usize> {
+        self.state.worked_on.count(slot)
     }
 
     /// Reads every page and every record and compares them with each other. Reads the whole

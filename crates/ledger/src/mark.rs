@@ -6,6 +6,7 @@ use whimbrel_core::path::RelPath;
 use whimbrel_core::planted::{Planted, UNLISTED_TRIES, planted};
 use whimbrel_core::record::{Attempt, Change, Lane, LetGo, Parked, Pending, Reach};
 
+use crate::directory_record;
 use crate::error::Result;
 use crate::key::Key;
 use crate::pending::{Entry, NEXT_START};
@@ -56,7 +57,20 @@ impl State {
                         entry.pending.cursor.clone_from(cursor);
                     }
                 };
-                self.pending.change(sql, &key, advance).map(drop)
+                self.pending.change(sql, &key, advance)?;
+                if cursor.is_some() {
+                    self.worked_on.note(path, true);
+                }
+                Ok(())
+            }
+            Change::Revisit { first_txid, last_txid, seen, mark } => {
+                self.saw(*mark);
+                for (path, below) in self.worked_on.directories() {
+                    let reach = if below { Reach::Subtree } else { Reach::Directory };
+                    let (lane, txids) = (Lane::Backlog, (*first_txid, *last_txid));
+                    self.mark(sql, fresh(&path, reach, lane, *mark, txids, *seen))?;
+                }
+                Ok(())
             }
             Change::Coarsen { path, subtree } => self.coarsen(sql, path, *subtree),
             Change::Arrived
@@ -109,7 +123,9 @@ impl State {
 
     fn settle(&mut self, sql: &Connection, path: &RelPath, up_to: Mark, as_of: TxId) -> Result<()> {
         let key = self.names.key(path);
-        if let Some(mut entry) = self.pending.detach(sql, &key)?
+        let entry = self.pending.detach(sql, &key)?;
+        self.note_settled(sql, path, entry.as_ref().map(|entry| entry.pending.reach))?;
+        if let Some(mut entry) = entry
             && entry.pending.mark > up_to
             && !planted(Planted::SettledWithoutMark)
         {
@@ -124,6 +140,60 @@ impl State {
             self.pending.attach(entry);
         }
         self.pending.release(&key);
+        Ok(())
+    }
+
+    /// Something became of a path, so its directory is kept.
+    pub(crate) fn note_beside(&mut self, path: &RelPath) {
+        if self.worked_on.is_kept() {
+            self.worked_on.note(&path.parent().unwrap_or_default(), false);
+        }
+    }
+
+    /// What is being gone through when a base is asked for: how far that came is not known of it.
+    pub(crate) fn note_half_done(&mut self, sql: &Connection) -> Result<()> {
+        let mut directories = Vec::new();
+        let mut visit = |entry: &Entry| {
+            if entry.pending.reach > Reach::Path {
+                let below = entry.pending.reach == Reach::Subtree;
+                directories.push((entry.pending.path.clone(), below));
+            }
+        };
+        let root = RelPath::root();
+        if let Some(entry) = self.pending.get(sql, &self.names.key(&root))? {
+            visit(&entry);
+        }
+        self.pending.visit_below(sql, &root, &mut |_, entry| {
+            visit(entry);
+            Ok(true)
+        })?;
+        for (path, below) in directories {
+            self.worked_on.note(&path, below);
+        }
+        Ok(())
+    }
+
+    /// A directory that was gone through counts with what it holds. Files, though they may have been
+    /// marked with all below them, are listed with their directory.
+    fn note_settled(
+        &mut self,
+        sql: &Connection,
+        path: &RelPath,
+        reach: Option<Reach>,
+    ) -> Result<()> {
+        if !self.worked_on.is_kept() {
+            return Ok(());
+        }
+        self.note_beside(path);
+        match reach {
+            Some(Reach::Directory) => self.worked_on.note(path, false),
+            Some(Reach::Subtree) => {
+                if directory_record::get(sql, self.names, path)?.is_some() {
+                    self.worked_on.note(path, true);
+                }
+            }
+            Some(Reach::Path) | None => {}
+        }
         Ok(())
     }
 

@@ -19,6 +19,7 @@ use crate::key::Names;
 use crate::object::Objects;
 use crate::pending::PendingSet;
 use crate::setting;
+use crate::worked_on::WorkedOn;
 
 /// The setting that counts what was moved from memory to the table of what is pending.
 const SPILLED: &str = "spilled";
@@ -91,6 +92,8 @@ pub(crate) struct State {
     pub spilled: u64,
     /// Records of directories.
     pub directories: KeptCount,
+    /// Where work was settled since base snapshots were asked for.
+    pub worked_on: WorkedOn,
 }
 
 impl State {
@@ -109,6 +112,7 @@ impl State {
             hints: Hints::load(sql, names)?,
             spilled: number(sql, SPILLED)?,
             directories: KeptCount { now: directories, written: directories },
+            worked_on: WorkedOn::load(sql)?,
         };
         state.count();
         if state.kept.counts != state.written.counts {
@@ -162,6 +166,9 @@ impl State {
             self.put_setting(sql, DIRECTORIES, &self.directories.now.to_string())?;
             self.directories.written = self.directories.now;
         }
+        for (key, text) in self.worked_on.unwritten() {
+            self.put_setting(sql, &key, &text)?;
+        }
         self.count();
         if self.kept != self.written {
             self.kept.write(sql)?;
@@ -191,7 +198,8 @@ impl State {
             | Change::Confirmed
             | Change::HoldRemovals { .. }
             | Change::Advance { .. }
-            | Change::Coarsen { .. } => {
+            | Change::Coarsen { .. }
+            | Change::Revisit { .. } => {
                 if *change == Change::Confirmed {
                     meta.losses = Losses::default();
                 }
@@ -209,8 +217,14 @@ impl State {
                 self.attempts.doubtful(sql, *number, *until)?;
             }
             Change::AttemptClosed(number) => self.attempts.close(sql, *number)?,
-            Change::PutRow(row) => self.put_row(sql, row)?,
-            Change::DropRow(path) => drop(self.drop_row(sql, path)?),
+            Change::PutRow(row) => {
+                self.note_beside(&row.path);
+                self.put_row(sql, row)?;
+            }
+            Change::DropRow(path) => {
+                self.note_beside(path);
+                self.drop_row(sql, path)?;
+            }
             Change::Distrust(path) => self.distrust(sql, path)?,
             Change::PutDirectory(seen) => self.put_directory(sql, seen)?,
             Change::DropDirectory { path, below } => self.drop_directory(sql, path, *below)?,
@@ -243,7 +257,10 @@ impl State {
             }
             Change::Scanned => meta.scanned = true,
             Change::Arrived => meta.losses.make_good(),
-            Change::Removed { path, loss, at } => self.removed(sql, path, *loss, *at)?,
+            Change::Removed { path, loss, at } => {
+                self.note_beside(path);
+                self.removed(sql, path, *loss, *at)?;
+            }
             Change::Count(counters) => meta.counters.add(counters),
         }
         Ok(())

@@ -333,7 +333,7 @@ fn tie(effect: &Effect) -> Option<Tie> {
         | Effect::Inspect { ticket, .. }
         | Effect::Inventory { ticket, .. }
         | Effect::Poll { ticket, .. }
-        | Effect::Position { ticket } => Some(Tie::Ticket(*ticket)),
+        | Effect::Position { ticket, .. } => Some(Tie::Ticket(*ticket)),
         Effect::Abort { .. } | Effect::Pace(_) | Effect::Report(_) | Effect::Finish(_) => None,
     }
 }
@@ -373,12 +373,12 @@ mod tests {
 
     #[test]
     fn ends_and_deaths_are_counted() {
-        let (asked, ticket) = (Effect::Position { ticket: Ticket(1) }, Ticket(1));
+        let (asked, ticket) = (Effect::Position { ticket: Ticket(1), since: None }, Ticket(1));
         let mut coverage = Coverage::default();
         coverage.carried(&asked);
         coverage.ends(Fault::Failed);
         let outcome = Ok(whimbrel_core::number::TxId(1));
-        coverage.heard(&Input::Position { ticket, outcome });
+        coverage.heard(&Input::Position { ticket, outcome, difference: None });
         coverage.carried(&asked);
         coverage.died([asked.clone()].iter());
         let of = |fault, death| coverage.of(Kind::Position, fault, death);

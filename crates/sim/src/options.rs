@@ -95,6 +95,19 @@ pub struct Options {
     pub target_capacity: Option<u64>,
     /// Calls per second that the source can take.
     pub source_capacity: Option<u64>,
+    /// The source tells after a gap what changed since a snapshot of it.
+    pub snapshots: Snapshots,
+}
+
+/// How snapshots of the source are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Snapshots {
+    /// Not at all.
+    None,
+    /// What they tell is listed first, then everything.
+    First,
+    /// Nothing else is listed.
+    Only,
 }
 
 impl Options {
@@ -107,6 +120,7 @@ impl Options {
         let (conditions, intrusions) = Self::draw_foreign_writer(rng);
         let (ceilings, limits) = Self::draw_limits(rng);
         let (target_capacity, source_capacity) = Self::draw_capacities(rng);
+        let snapshots = Self::draw_snapshots(rng);
         Self {
             operations: rng.u64(4..120),
             names: rng.usize(2..5),
@@ -146,6 +160,7 @@ impl Options {
             limits,
             target_capacity,
             source_capacity,
+            snapshots,
         }
     }
 
@@ -191,6 +206,16 @@ impl Options {
             return (None, None);
         }
         (Some(rng.u64(2..30)), rng.bool().then(|| rng.u64(10..80)))
+    }
+
+    /// The same.
+    fn draw_snapshots(rng: &Rng) -> Snapshots {
+        let mut rng = Rng::with_seed(rng.get_seed().rotate_left(31));
+        match rng.u8(..4) {
+            0 => Snapshots::First,
+            1 => Snapshots::Only,
+            _ => Snapshots::None,
+        }
     }
 
     /// No history is calm that is to die around an effect that ends in a certain way.
@@ -239,6 +264,7 @@ impl Options {
             removal_guard: RemovalGuard::default(),
             asks_a_person: false,
             confirmations: 0,
+            snapshots: Snapshots::None,
             // Conditions would spare most histories what they are told for.
             conditions: false,
             intrusions: 0,

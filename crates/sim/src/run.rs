@@ -131,6 +131,8 @@ pub struct Run {
     forced: Forced,
     paces: pace::Paces,
     kept: Option<Box<Source>>,
+    /// The base snapshot, and where the ledger keeps what was settled since.
+    base: Option<(usize, Box<Source>)>,
     reports: Vec<Report>,
     coverage: Coverage,
 }
@@ -195,6 +197,7 @@ impl Run {
             forced: Forced::default(),
             paces,
             kept: None,
+            base: None,
             reports: Vec::new(),
             coverage: Coverage::default(),
         };

@@ -12,6 +12,7 @@ pub mod key;
 pub mod local;
 #[cfg(feature = "s3")]
 pub mod s3;
+pub mod snapshots;
 pub mod source;
 pub mod stamp;
 pub mod target;

@@ -7,6 +7,7 @@ use whimbrel_core::failure::Side;
 
 use super::migrate::write_options;
 use crate::arguments::DoctorArguments;
+use crate::doctor::source::Wanted;
 use crate::doctor::{Check, Finding, machine, source, target};
 use crate::exit::{self, CommandError, Condition};
 use crate::output::{self, printable};
@@ -27,7 +28,8 @@ pub async fn run(arguments: DoctorArguments, json: bool) -> Result<u8, CommandEr
         tally.add(&[Check::failed(Side::Local, "state folder", error)]);
     }
     tally.add(&machine::checks(&place.folder, &pair.source, arguments.live));
-    tally.add(&source::checks(&pair.source, connection, arguments.live).await);
+    let wanted = Wanted { live: arguments.live, snapshots: arguments.source_snapshots.is_some() };
+    tally.add(&source::checks(&pair.source, connection, wanted).await);
     let write = write_options(&arguments.write)?;
     tally.add(&target::checks(&pair.target, connection, write).await);
     Ok(tally.finish())

@@ -10,7 +10,7 @@ use whimbrel_core::config::Config;
 use whimbrel_core::effect::Report;
 use whimbrel_core::failure::{FailureKind, Side};
 use whimbrel_core::path::Namespace;
-use whimbrel_engine::{Control, Ending, Limits, Rate, RunResult, Setup, State};
+use whimbrel_engine::{BaseSnapshots, Control, Ending, Limits, Rate, RunResult, Setup, State};
 use whimbrel_store::s3::WriteOptions;
 use whimbrel_store::source::Source;
 use whimbrel_store::target::Finding;
@@ -98,6 +98,12 @@ impl Request {
                  copied",
             ));
         }
+        if arguments.source_snapshots.is_some() && !matches!(pair.source, Location::Hdfs { .. }) {
+            return Err(CommandError::usage(
+                format!("--source-snapshots: {} has none", pair.source),
+                "leave it out: they are a matter of HDFS",
+            ));
+        }
         let (name, folder) = (arguments.state.name.as_deref(), arguments.state.state.as_deref());
         let place = state::place(&pair.source, &pair.target, name, folder)?;
         pair.refuse_state_inside(&place.folder)?;
@@ -147,6 +153,9 @@ impl Request {
             Some(name) => self.coverage.clone().of_single_file(name)?,
             None => self.coverage.clone(),
         };
+        let base_snapshots = source.snapshots.map(|snapshots| {
+            BaseSnapshots::new(snapshots, &self.place.name, arguments.source_snapshots)
+        });
         let (problems, reports) = whimbrel_engine::Problems::channel();
         let keys = coverage.keys(target.prefix())?;
         let limits = &arguments.limits;
@@ -166,6 +175,7 @@ impl Request {
                 ..Limits::default()
             }),
             problems,
+            base_snapshots,
             ..usual
         };
         let seconds_before = self.remember()?;

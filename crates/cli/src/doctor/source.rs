@@ -18,21 +18,36 @@ const HISTORY_SECONDS_GOOD: u64 = 3600;
 /// How long the growth of the edit log is watched.
 const WATCH: Duration = Duration::from_secs(11);
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The name of a check.
+const SNAPSHOTS: &str = "snapshots of the source";
+
+/// What the migration is to do with the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Follow its changes.
+    pub live: bool,
+    /// Keep a snapshot of it.
+    pub snapshots: bool,
+}
 
 /// Opens the source, lists its root, and looks at its stream.
 pub async fn checks(
     location: &Location,
     connection: &ConnectionArguments,
-    live: bool,
+    wanted: Wanted,
 ) -> Vec<Check> {
+    let live = wanted.live;
     let source = match open::source(location, connection, true).await {
         Ok(opened) => opened.source,
         Err(error) => return vec![Check::failed(Side::Source, "source", error)],
     };
     let mut checks = vec![Check::fine(Side::Source, "source", format!("{location} answers"))];
     checks.push(listing(source.as_ref()).await);
-    if let Location::Hdfs { authority, .. } = location {
-        checks.extend(cluster(authority, connection).await);
+    if let Location::Hdfs { authority, path } = location {
+        checks.extend(cluster(authority, path, connection, wanted).await);
+    } else if wanted.snapshots {
+        let told = "this source has none";
+        checks.push(Check::problem(Side::Source, SNAPSHOTS, told, "leave --source-snapshots out"));
     }
     if live || matches!(location, Location::Hdfs { .. }) {
         checks.extend(stream(source.as_ref(), live).await);
@@ -128,7 +143,12 @@ async fn followed(stream: &dyn ChangeStream) -> Vec<Check> {
 }
 
 /// What only the cluster's own configuration tells.
-async fn cluster(authority: &str, connection: &ConnectionArguments) -> Vec<Check> {
+async fn cluster(
+    authority: &str,
+    path: &str,
+    connection: &ConnectionArguments,
+    wanted: Wanted,
+) -> Vec<Check> {
     let asked = async {
         let configuration = match hadoop_conf(connection) {
             Some(folder) => Configuration::read(&folder)?,
@@ -169,7 +189,39 @@ async fn cluster(authority: &str, connection: &ConnectionArguments) -> Vec<Check
         )
     });
     checks.push(access_times(&client).await);
+    if wanted.snapshots {
+        checks.push(snapshots(&client, path).await);
+    }
     checks
+}
+
+/// Whether snapshots of the root are allowed, and to this user. None is made for that.
+async fn snapshots(client: &Client, path: &str) -> Check {
+    let status = match client.file_status(path.as_bytes()).await {
+        Ok(Some(status)) => status,
+        Ok(None) => return Check::problem(Side::Source, SNAPSHOTS, "the root is gone", ""),
+        Err(error) => return Check::problem(Side::Source, SNAPSHOTS, error.to_string(), ""),
+    };
+    if !status.is_snapshottable {
+        return Check::problem(
+            Side::Source,
+            SNAPSHOTS,
+            format!("snapshots of {path} are not allowed: after a gap everything is listed"),
+            format!("let an HDFS superuser say hdfs dfsadmin -allowSnapshot {path}"),
+        );
+    }
+    let user = hadoop_user();
+    // Only superusers are told of the edits.
+    let may = *status.owner == *user.as_bytes() || client.current_transaction_id().await.is_ok();
+    if may {
+        return Check::fine(Side::Source, SNAPSHOTS, format!("of {path} can be made by {user}"));
+    }
+    Check::problem(
+        Side::Source,
+        SNAPSHOTS,
+        format!("{user} may make none of {path}: it is neither its owner nor a superuser"),
+        "run as one of them (HADOOP_USER_NAME)",
+    )
 }
 
 /// Whimbrel reads by the locations of listings, which writes no access time; other readers do.

@@ -63,6 +63,7 @@ impl Problems {
             | ReportKind::SideLost
             | ReportKind::SideBack
             | ReportKind::Gap
+            | ReportKind::Snapshots
             | ReportKind::HistoryShort
             | ReportKind::RootChanged
             | ReportKind::RootBack
@@ -141,6 +142,7 @@ fn kind(report: &Report) -> &'static str {
             Side::Local => "local_back",
         },
         ReportKind::Gap => "gap",
+        ReportKind::Snapshots => "source_snapshots",
         ReportKind::HistoryShort => "history_short",
         ReportKind::RootChanged => "root_changed",
         ReportKind::RootBack => "root_back",

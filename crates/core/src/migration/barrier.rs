@@ -46,7 +46,7 @@ impl Migration {
         barriers.not_before = self.now.plus_millis(PAUSE_MILLIS);
         barriers.asked = Some((self.epoch, std::mem::take(&mut barriers.waiting)));
         let ticket = self.ask(Asked::Barrier);
-        self.outbox.send(Effect::Position { ticket });
+        self.outbox.send(Effect::Position { ticket, since: None });
     }
 
     pub(super) fn barrier_positioned(&mut self, outcome: Result<TxId, Failure>) {

@@ -1,17 +1,19 @@
 //! A gap in the stream: everything in scope may have changed, so all of it is listed again and
-//! compared, and nothing of what is unchanged is read (section 8, rule 1.7).
+//! compared, and nothing of what is unchanged is read (section 8, rule 1.7). Where the source tells
+//! what changed (rule 8.2), that is looked at first, or alone.
 
 use super::Migration;
 use super::claim::Asked;
 use crate::effect::{Effect, Report, ReportKind, Ticket};
 use crate::failure::{Failure, FailureKind, Side};
+use crate::input::Difference;
 use crate::number::TxId;
 use crate::path::RelPath;
 use crate::planted::{Planted, planted};
-use crate::record::{Change, Counters, Hint, Lane, Reach};
+use crate::record::{Change, Counters, Hint, Lane, Parked, Reach};
 
 /// What is done about it by itself.
-const REPAIRED: &str = "nothing now: everything is listed and compared again";
+const REPAIRED: &str = "nothing now: what may have changed is listed and compared again";
 
 impl Migration {
     /// Transactions are lost; `remedy` as `Streamed::Gap` has it. The new position is taken first,
@@ -69,12 +71,18 @@ impl Migration {
 
     fn ask_gap_position(&mut self) {
         let ticket = self.ask(Asked::GapPosition);
-        self.outbox.send(Effect::Position { ticket });
+        // Of another history nothing is believed, its snapshots neither.
+        let since = (!self.gap_forgets).then(|| self.applied());
+        self.outbox.send(Effect::Position { ticket, since });
     }
 
-    pub(super) fn gap_positioned(&mut self, outcome: Result<TxId, Failure>) {
+    pub(super) fn gap_positioned(
+        &mut self,
+        outcome: Result<TxId, Failure>,
+        difference: Option<Difference>,
+    ) {
         match outcome {
-            Ok(position) => self.repair_from(position),
+            Ok(position) => self.repair_from(position, difference),
             Err(failure) => {
                 self.side_failed(&failure);
                 self.gap_waits = true;
@@ -90,7 +98,7 @@ impl Migration {
         }
     }
 
-    fn repair_from(&mut self, position: TxId) {
+    fn repair_from(&mut self, position: TxId, difference: Option<Difference>) {
         self.gap_open = false;
         self.repaired_to = position;
         // Transactions of another history say nothing about this one.
@@ -102,10 +110,35 @@ impl Migration {
         self.outbox.change(Change::Count(Counters { gaps: 1, ..Counters::default() }));
         self.touch(&RelPath::root(), true);
         if !planted(Planted::GapForgotten) {
-            self.mark_everything(first.min(position), position);
+            self.mark_stale(first.min(position), position, difference);
         }
         self.look_at_root();
         self.pass_barriers();
+    }
+
+    /// What is known to have changed goes ahead as live changes do. Nobody tells of files that were
+    /// open at the begin of a difference, so these are looked at again; so is whatever was settled
+    /// since then, for it may have been changed back.
+    fn mark_stale(&mut self, first: TxId, last: TxId, difference: Option<Difference>) {
+        let complete = difference.as_ref().is_some_and(|difference| difference.complete);
+        for (path, reach) in difference.map(|it| it.stale).unwrap_or_default() {
+            self.distrust_directory(&path, reach == Reach::Subtree);
+            self.mark(&path, reach, Lane::Live, first, last);
+            self.mark_parent(&path, first, last);
+        }
+        if !complete {
+            self.mark_everything(first, last);
+            return;
+        }
+        let root = RelPath::root();
+        self.distrust_directory(&root, false);
+        self.mark(&root, Reach::Path, Lane::Metadata, first, last);
+        let mark = self.next_mark();
+        let (first_txid, last_txid, seen) = (first, last, self.now);
+        self.outbox.change(Change::Revisit { first_txid, last_txid, seen, mark });
+        self.outbox.change(Change::Release(Parked::Open));
+        self.file_keys_matter = true;
+        self.await_the_repair(last);
     }
 
     /// Makes the whole scope pending. Removals wait until everything was listed, since what seems
@@ -115,8 +148,13 @@ impl Migration {
         self.file_keys_matter = true;
         self.distrust_directory(&root, false);
         self.mark(&root, Reach::Subtree, Lane::Backlog, first, last);
-        let (from, to) = (root.clone(), root);
-        self.outbox.change(Change::HintAdded(Hint { from, to, txid: last }));
+        self.await_the_repair(last);
+    }
+
+    /// Removals wait for all that is pending.
+    fn await_the_repair(&mut self, txid: TxId) {
+        let (from, to) = (RelPath::root(), RelPath::root());
+        self.outbox.change(Change::HintAdded(Hint { from, to, txid }));
     }
 
     /// Notes a lookup of the ticket's owner; used by answers that are not about a path.

@@ -227,9 +227,9 @@ impl Migration {
                 self.outbox.change(Change::PartDone { number: attempt, part });
             }
             Input::Streamed { ticket, outcome } => self.streamed(ticket, outcome),
-            Input::Position { ticket, outcome } => match self.asked_by(ticket) {
+            Input::Position { ticket, outcome, difference } => match self.asked_by(ticket) {
                 Some(claim::Asked::Barrier) => self.barrier_positioned(outcome),
-                Some(claim::Asked::GapPosition) => self.gap_positioned(outcome),
+                Some(claim::Asked::GapPosition) => self.gap_positioned(outcome, difference),
                 Some(claim::Asked::Position) => self.start_positioned(outcome),
                 Some(
                     claim::Asked::Claim(_)

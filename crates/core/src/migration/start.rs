@@ -46,7 +46,7 @@ impl Migration {
 
     pub(super) fn ask_start_position(&mut self) {
         let ticket = self.ask(Asked::Position);
-        self.outbox.send_after(Effect::Position { ticket });
+        self.outbox.send_after(Effect::Position { ticket, since: None });
     }
 
     /// The position is durable before the first listing (rule 1.1).

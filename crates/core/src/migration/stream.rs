@@ -74,7 +74,7 @@ impl Migration {
         first_txid: TxId,
         last_txid: TxId,
     ) -> Mark {
-        self.marks = self.marks.next();
+        let mark = self.next_mark();
         self.outbox.change(Change::Mark {
             path: self.pending_path(path),
             reach,
@@ -82,8 +82,14 @@ impl Migration {
             first_txid,
             last_txid,
             seen: self.now,
-            mark: self.marks,
+            mark,
         });
+        mark
+    }
+
+    /// A mark that was not given yet.
+    pub(super) fn next_mark(&mut self) -> Mark {
+        self.marks = self.marks.next();
         self.marks
     }
 
@@ -184,12 +190,12 @@ impl Migration {
             }
             Event::Removed(path) => {
                 self.mark_live(path, Reach::Subtree, txid);
-                self.mark_parent(path, txid);
+                self.mark_parent(path, txid, txid);
             }
             Event::Renamed { from, to } => {
                 if let Some(from) = from {
                     self.mark_live(from, Reach::Subtree, txid);
-                    self.mark_parent(from, txid);
+                    self.mark_parent(from, txid, txid);
                 }
                 if let Some(to) = to {
                     self.distrust_directory(to, true);
@@ -219,12 +225,12 @@ impl Migration {
     }
 
     /// The last child may have gone: the directory may need its marker (rule 5.4).
-    fn mark_parent(&mut self, path: &RelPath, txid: TxId) {
+    pub(super) fn mark_parent(&mut self, path: &RelPath, first: TxId, last: TxId) {
         if let Some(parent) = self.parent_of(path)
             && !parent.is_root()
             && !planted(Planted::LastChildNotNoticed)
         {
-            self.mark(&parent, Reach::Path, Lane::Live, txid, txid);
+            self.mark(&parent, Reach::Path, Lane::Live, first, last);
         }
     }
 }

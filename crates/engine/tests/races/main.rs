@@ -12,5 +12,6 @@ mod copying;
 mod gates;
 mod open_files;
 mod scanning;
+mod snapshots;
 mod stage;
 mod streaming;

@@ -16,7 +16,9 @@ use whimbrel_core::entry::Node;
 use whimbrel_core::metadata::Metadata;
 use whimbrel_core::path::{Namespace, RelPath};
 use whimbrel_core::scope::{DEFAULT_EXCLUSIONS, Scope, ScopeRules};
-use whimbrel_engine::{Control, Ending, Outcome, Progress, RunResult, Setup, State, run};
+use whimbrel_engine::{
+    BaseSnapshots, Control, Ending, Outcome, Progress, Repair, RunResult, Setup, State, run,
+};
 use whimbrel_store::hdfs::{HdfsSettings, HdfsSource};
 use whimbrel_store::key::KeyMap;
 use whimbrel_store::s3::{FixedCredentials, S3Settings, S3Target};
@@ -53,6 +55,8 @@ pub struct Stage {
     pub config: Config,
     /// Paths that are worked on at a time, where that matters.
     pub claims_max: Option<usize>,
+    /// What snapshots of the source are used for.
+    pub repair: Option<Repair>,
     name: &'static str,
     state: TempDir,
     _place: Place,
@@ -114,7 +118,8 @@ impl Stage {
         let gates = Arc::default();
         let state = TempDir::new().unwrap();
         let claims_max = None;
-        let stage = Self { hadoop, gates, config, claims_max, name, state, _place: place };
+        let repair = None;
+        let stage = Self { hadoop, gates, config, claims_max, repair, name, state, _place: place };
         stage.act([mkdirs("")]);
         stage
     }
@@ -206,7 +211,10 @@ impl Stage {
     /// Starts the migration of the race's directory, or goes on with it.
     pub async fn start(&self) -> Run {
         let gates = &self.gates;
-        let source = GatedSource { inner: Arc::new(self.source().await), gates: gates.clone() };
+        let source = self.source().await;
+        let snapshots = source.snapshots().unwrap();
+        let base_snapshots = Some(BaseSnapshots::new(snapshots, self.name, self.repair));
+        let source = GatedSource { inner: Arc::new(source), gates: gates.clone() };
         let prefix = format!("{}/", self.name);
         let target = self.target().await;
         target.probe().await.unwrap();
@@ -218,6 +226,7 @@ impl Stage {
         let setup = Setup {
             config: self.config.clone(),
             claims_max: self.claims_max,
+            base_snapshots,
             keys: KeyMap::new(self.name.as_bytes(), &[]).unwrap(),
             scope: Scope::new(&rules).unwrap(),
             ..Setup::new(self.state().await, Arc::new(source), Arc::new(target))
@@ -362,6 +371,18 @@ impl Stage {
             !marker || !keys.iter().any(|key| key != path && key.starts_with(path.as_str()))
         });
         tree
+    }
+
+    /// The race's name, which handles of open files may have.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Names of the snapshots of the race's directory.
+    pub async fn snapshots(&self) -> Vec<String> {
+        let page = self.source().await.list(&RelPath::from(".snapshot"), None).await.unwrap();
+        let entries = page.unwrap().entries.into_iter();
+        entries.map(|entry| String::from_utf8(entry.path.name().to_vec()).unwrap()).collect()
     }
 
     /// The object's bytes; `None` if none stands there.

@@ -173,6 +173,20 @@ pub(crate) struct EncryptionZoneResponse {
 }
 
 #[derive(Clone, PartialEq, Message)]
+pub(crate) struct SnapshotRequest {
+    #[prost(bytes = "bytes", required, tag = "1")]
+    pub root: Bytes,
+    #[prost(string, required, tag = "2")]
+    pub name: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct SnapshotResponse {
+    #[prost(bytes = "bytes", optional, tag = "1")]
+    pub path: Option<Bytes>,
+}
+
+#[derive(Clone, PartialEq, Message)]
 pub(crate) struct SnapshotDifferenceCursor {
     #[prost(bytes = "bytes", required, tag = "1")]
     pub start_path: Bytes,

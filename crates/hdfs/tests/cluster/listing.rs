@@ -216,6 +216,92 @@ async fn snapshots_differ_by_what_changed_between_them() {
     assert!(deleted.contains(&(bytes::Bytes::from_static(b"moves"), Some(moved))));
 }
 
+/// What a repair by a difference has to know (rule 8.2 of Whimbrel): what is named, and what is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_difference_names_what_is_otherwise_and_not_everything() {
+    let hadoop = cluster().await;
+    let client = client(&hadoop).await;
+    let on = |operation: &str, path: &str, mut more: Value| {
+        more["operation"] = operation.into();
+        more["path"] = format!("/named/{path}").into();
+        more
+    };
+    let named = [
+        on("set_owner", "owner", json!({"owner": "alice"})),
+        on("set_permission", "mode", json!({"mode": "0600"})),
+        on("modify_acl", "acl", json!({"acl": "user:alice:rw-"})),
+        on("set_xattr", "xattr", json!({"name": "user.a", "text": "v"})),
+        on("append", "directory/grows", json!({"text": "more"})),
+        on("truncate", "cut", json!({"length": 0})),
+        on("rename", "back", json!({"to": "/named/away"})),
+        on("rename", "away", json!({"to": "/named/back"})),
+        on("rename", "directory", json!({"to": "/named/renamed"})),
+    ];
+    let not_named = [
+        on("set_times", "mtime", json!({"mtime_milliseconds": 1234})),
+        on("truncate", "same_length", json!({"length": 0})),
+        on("append", "same_length", json!({"bytes": 1 << 20, "seed": 2})),
+        on("set_permission", "mode_back", json!({"mode": "0600"})),
+        on("set_permission", "mode_back", json!({"mode": "0644"})),
+        on("create", "brief", json!({"text": "brief"})),
+        on("delete", "brief", json!({})),
+        json!({"operation": "write", "handle": "named", "text": " and more"}),
+        json!({"operation": "close", "handle": "named"}),
+    ];
+    for name in [
+        "owner",
+        "mode",
+        "acl",
+        "xattr",
+        "directory/grows",
+        "cut",
+        "back",
+        "mtime",
+        "same_length",
+        "mode_back",
+    ] {
+        hadoop.operations(&[create(&format!("/named/{name}"), 1 << 20, 1)]).unwrap();
+    }
+    let opened = [
+        on("open", "open", json!({"handle": "named"})),
+        json!({"operation": "write", "handle": "named", "text": "half"}),
+        json!({"operation": "hflush", "handle": "named"}),
+        on("allow_snapshot", "", json!({})),
+    ];
+    hadoop.operations(&opened).unwrap();
+    // The root is asked for by its number.
+    let root = client.file_status(b"/named").await.unwrap().unwrap();
+    assert!(root.is_snapshottable);
+    let root = format!("/.reserved/.inodes/{}", root.file_id).into_bytes();
+    client.create_snapshot(&root, "s1").await.unwrap();
+    hadoop.operations(&named).unwrap();
+    hadoop.operations(&not_named).unwrap();
+    client.create_snapshot(&root, "s2").await.unwrap();
+    let page = client.snapshot_difference(&root, "s1", "s2", None).await.unwrap();
+    assert_eq!(page.next, None);
+    let all = page.modified.iter().chain(&page.created).chain(&page.deleted);
+    let paths: BTreeSet<&str> =
+        all.map(|entry| std::str::from_utf8(&entry.path).unwrap()).collect();
+    let expected = [
+        "",
+        "acl",
+        "back",
+        "cut",
+        "directory",
+        "directory/grows",
+        "mode",
+        "owner",
+        "renamed",
+        "xattr",
+    ];
+    assert_eq!(paths, BTreeSet::from(expected));
+    for snapshot in ["s1", "s2"] {
+        client.delete_snapshot(&root, snapshot).await.unwrap();
+    }
+    let gone = client.delete_snapshot(&root, "s1").await.unwrap_err();
+    assert!(gone.to_string().contains("SnapshotException"), "{gone}");
+}
+
 fn blocks(file: &PinnedFile) -> Vec<(u64, u64, u64)> {
     let identity = |block: &whimbrel_hdfs::Block| (block.id, block.generation_stamp, block.length);
     file.blocks.iter().map(identity).collect()

@@ -266,7 +266,7 @@ fn ticket(effect: &Effect) -> Option<Ticket> {
     if let Effect::List { ticket, .. }
     | Effect::Examine { ticket, .. }
     | Effect::Checksum { ticket, .. }
-    | Effect::Position { ticket } = effect
+    | Effect::Position { ticket, .. } = effect
     {
         return Some(*ticket);
     }

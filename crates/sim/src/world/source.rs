@@ -12,6 +12,7 @@ use whimbrel_core::identity::Identity;
 use whimbrel_core::metadata::Metadata;
 use whimbrel_core::number::{Epoch, TxId};
 use whimbrel_core::path::RelPath;
+use whimbrel_core::record::Reach;
 
 use super::target::Carried;
 
@@ -441,6 +442,21 @@ impl Source {
         self.oldest = self.txid.next();
     }
 
+    /// What is otherwise than in an older state of it, as a snapshot difference of HDFS names it:
+    /// nothing of what was changed and changed back, nor how files grew that were open then.
+    pub fn difference_from(&self, older: &Self) -> Vec<(RelPath, Reach)> {
+        let paths: BTreeSet<&RelPath> = self.nodes.keys().chain(older.nodes.keys()).collect();
+        let differs = |path: &RelPath| match (older.nodes.get(path), self.nodes.get(path)) {
+            (Some(then), Some(now)) if then.id == now.id => {
+                is_otherwise(then, now).then_some(Reach::Path)
+            }
+            (None, None) => None,
+            (_, _) => Some(Reach::Subtree),
+        };
+        let named = paths.into_iter().filter_map(|path| Some((path.clone(), differs(path)?)));
+        named.collect()
+    }
+
     /// Every path that stands there.
     pub fn paths(&self) -> Vec<RelPath> {
         self.nodes.keys().cloned().collect()
@@ -585,6 +601,14 @@ impl Source {
             newest: None,
         })
     }
+}
+
+fn is_otherwise(then: &Inode, now: &Inode) -> bool {
+    let bytes = match (&then.kind, &now.kind) {
+        (Kind::File(then), Kind::File(now)) => !then.open && then.blocks != now.blocks,
+        (Kind::Directory | Kind::File(_), _) => false,
+    };
+    bytes || metadata(then) != metadata(now)
 }
 
 fn metadata(node: &Inode) -> Metadata {

@@ -13,5 +13,6 @@ mod joining;
 mod marking;
 mod removing;
 mod renaming;
+mod snapshots;
 mod stage;
 mod telling;

@@ -9,6 +9,8 @@ const SUPERUSER: &str = "Following changes needs an HDFS superuser: run as the u
     dfs.permissions.superusergroup names.";
 const RIGHTS: &str = "Grant the user of this migration (HADOOP_USER_NAME) the right to read this \
     path and to list its ancestors, or run as an HDFS superuser.";
+const OWNER: &str = "Snapshots are made by the owner of the directory or an HDFS superuser: run as \
+    one of them (HADOOP_USER_NAME).";
 const REACH: &str = "Check that the NameNodes and DataNodes run and can be reached from this \
     machine at the addresses in HADOOP_CONF_DIR.";
 
@@ -19,6 +21,8 @@ pub(crate) enum Asked {
     Files,
     /// The edit stream.
     Edits,
+    /// Snapshots of the root.
+    Snapshots,
 }
 
 /// `what` says what was tried, for people.
@@ -35,6 +39,7 @@ pub(crate) fn told(what: &str, asked: Asked, error: Error) -> StoreError {
             let remedy = match asked {
                 Asked::Files => RIGHTS,
                 Asked::Edits => SUPERUSER,
+                Asked::Snapshots => OWNER,
             };
             StoreError::Denied { message, remedy: remedy.to_owned() }
         }

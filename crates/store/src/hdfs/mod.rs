@@ -5,6 +5,7 @@ mod node;
 mod order;
 mod retention;
 mod scope;
+mod snapshots;
 mod stream;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -25,8 +26,10 @@ use self::failure::{Asked, told};
 use self::order::{Batch, Directory, Named, Walk};
 use self::retention::Retention;
 use self::scope::Root;
+use self::snapshots::HdfsSnapshots;
 use self::stream::HdfsStream;
 use crate::error::StoreError;
+use crate::snapshots::Snapshots;
 use crate::source::{Answer, ByteStream, ChangeStream, Source};
 
 /// ACLs of a page that are asked for at the same time.
@@ -115,6 +118,19 @@ impl HdfsSource {
     /// What the URL names.
     pub fn root_kind(&self) -> &RootKind {
         &self.kind
+    }
+
+    /// Snapshots of the root: to make one writes to the source. `None` where only a file of it is
+    /// meant.
+    pub fn snapshots(&self) -> Option<Arc<dyn Snapshots>> {
+        if self.kind != RootKind::Directory {
+            return None;
+        }
+        Some(Arc::new(HdfsSnapshots {
+            client: self.client.clone(),
+            reached: self.reached(&RelPath::root()),
+            shown: String::from_utf8_lossy(self.root.as_bytes()).into_owned(),
+        }))
     }
 
     /// The path by which the NameNode is asked: below the root that was opened, wherever that
