@@ -1,18 +1,18 @@
-//! Base snapshots of the source's root (rule 8.2): after a gap in the stream the source itself tells
-//! what changed since one. They are written to the source, so only on demand, and nothing else is
-//! ever removed there than what our own state says that we made.
+//! Base snapshots of the source's root (rule 8.2): after a gap in the stream the source itself
+//! tells what changed since one. They are written to the source, so only on demand, and nothing
+//! else is ever removed there than what our own state says that we made.
 //!
-//! One is of use if it is not younger than the last transaction that was followed. So it is made, then
-//! the newest transaction is taken, and once that was durably followed it takes the place of the one
-//! before, which goes. Before it is made its name is kept, and the ledger begins to keep where work is
-//! settled from then on: what was settled since may be changed back without a trace in the difference.
+//! One is of use if it is not younger than the last transaction that was followed. So it is made,
+//! then the newest transaction is taken, and once that was durably followed it takes the place of
+//! the one before, which goes. Before it is made its name is kept, and the ledger begins to keep
+//! where work is settled from then on: what was settled since may be changed back without a trace
+//! in the difference.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, watch};
-use tokio::time::Instant;
 use whimbrel_core::effect::{Report, ReportKind};
 use whimbrel_core::failure::{Failure, FailureKind, Side};
 use whimbrel_core::input::Difference;
@@ -117,6 +117,30 @@ impl Trouble {
     }
 }
 
+/// Keeps one base for as long as the run goes on, or removes what is there.
+pub(crate) async fn tend(
+    bases: Option<Arc<Bases>>,
+    world: Arc<World>,
+    told: watch::Receiver<Progress>,
+) {
+    let Some(bases) = bases else { return };
+    if bases.used.repair.is_none() {
+        return bases.remove_all().await;
+    }
+    let mut last = String::new();
+    loop {
+        tokio::time::sleep(TEND_EVERY).await;
+        let seen = told.borrow().clone();
+        if let Err(trouble) = bases.tend_once(&world, &seen).await {
+            if last != trouble.message {
+                last.clone_from(&trouble.message);
+                bases.tell("no snapshot of the source is kept for a gap", trouble);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
 impl Bases {
     /// What earlier runs left.
     pub(crate) fn kept(ledger: &Ledger) -> Result<Kept, LedgerError> {
@@ -132,29 +156,6 @@ impl Bases {
         problems: Problems,
     ) -> Self {
         Self { used, root, desk, problems, kept: Mutex::new(kept) }
-    }
-
-    /// Keeps one base for as long as the run goes on, or removes what is there.
-    pub(crate) async fn tend(self: Arc<Self>, world: Arc<World>, told: watch::Receiver<Progress>) {
-        if self.used.repair.is_none() {
-            return self.remove_all().await;
-        }
-        let mut last = String::new();
-        let mut not_before = Instant::now();
-        loop {
-            tokio::time::sleep(TEND_EVERY).await;
-            let seen = told.borrow().clone();
-            if Instant::now() < not_before {
-                continue;
-            }
-            if let Err(trouble) = self.tend_once(&world, &seen).await {
-                not_before = Instant::now() + PAUSE;
-                if last != trouble.message {
-                    last.clone_from(&trouble.message);
-                    self.tell("no snapshot of the source is kept for a gap", trouble);
-                }
-            }
-        }
     }
 
     async fn tend_once(&self, world: &World, seen: &Progress) -> Result<(), Trouble> {
@@ -249,9 +250,9 @@ impl Bases {
                 let remedy = match repair {
                     Repair::First => "nothing: they are looked at first, then everything is listed",
                     Repair::Only => {
-                        "nothing now; of what else may have changed these do not tell: times alone, \
-                         and bytes written anew in place to the same length. A run without --live \
-                         finds these, and so does whimbrel verify"
+                        "nothing now. They do not tell of times alone, nor of bytes written anew \
+                         in place to the same length: a run without --live finds these, and so \
+                         does whimbrel verify"
                     }
                 };
                 let message = format!("snapshots of the source name {found} paths of the gap");

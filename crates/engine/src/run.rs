@@ -23,7 +23,7 @@ use whimbrel_store::target::Target;
 use whimbrel_transfer::{Carrier, Options as TransferOptions};
 
 use crate::bare_directory::Directories;
-use crate::base_snapshot::{BaseSnapshots, Bases};
+use crate::base_snapshot::{BaseSnapshots, Bases, Kept, tend};
 use crate::clock::Clock;
 use crate::control::{Orders, Socket};
 use crate::counts::Counts;
@@ -224,19 +224,13 @@ impl Parts {
         let children_first = !self.target.abilities().markers;
         let extras_go = config.extras == Extras::Remove;
         let view = View { scope: self.scope.clone(), children_first, extras_go };
-        let kept = match &self.base_snapshots {
-            Some(used) => Some((used.clone(), Bases::kept(&ledger)?)),
-            None => None,
-        };
+        let kept = Bases::kept(&ledger)?;
         let thread = LedgerThread::start(ledger, view, sums.clone(), answers, failed_sender)
             .map_err(|error| {
                 EngineError::local(format!("no thread for the ledger: {error}"), "free memory")
             })?;
         let clock = Clock::start();
-        let bases = kept.map(|(used, kept)| {
-            let (root, desk) = (self.source.root_key(), thread.desk.clone());
-            Arc::new(Bases::new(used, kept, root, desk, self.problems.clone()))
-        });
+        let bases = self.bases(kept, &thread.desk);
         let resumed = meta.inventory_done;
         let core = Migration::new(config, &meta, attempts, clock.now());
         let limits = self.limits.clone();
@@ -248,9 +242,7 @@ impl Parts {
         let mut tasks = JoinSet::new();
         let history = meter.history.clone();
         tasks.spawn(watch_history(world.clone(), told.subscribe(), history, problems.clone()));
-        if let Some(bases) = bases.clone() {
-            tasks.spawn(bases.tend(world.clone(), told.subscribe()));
-        }
+        tasks.spawn(tend(bases.clone(), world.clone(), told.subscribe()));
         let mut beside = JoinSet::new();
         if resumed {
             beside.spawn(find_bare(world.clone()));
@@ -273,9 +265,7 @@ impl Parts {
             stop_by: None,
         };
         let ending = driven(driver, beside).await;
-        if let (Ending::Done, Some(bases)) = (&ending, &bases) {
-            bases.remove_all().await;
-        }
+        put_bases_away(bases, &ending).await;
         drop(socket);
         let closed = thread.end().await.map_or(Ok(Vec::new()), put_away);
         let progress = told.borrow().clone();
@@ -285,6 +275,12 @@ impl Parts {
             (Ending::Done | Ending::Stopped, Err(error)) => (Ending::Failed(error), Vec::new()),
         };
         Ok(RunResult { ending, progress, parked, reports_dropped: problems.dropped() })
+    }
+
+    fn bases(&self, kept: Kept, desk: &LedgerDesk) -> Option<Arc<Bases>> {
+        let (root, problems) = (self.source.root_key(), self.problems.clone());
+        let used = self.base_snapshots.clone()?;
+        Some(Arc::new(Bases::new(used, kept, root, desk.clone(), problems)))
     }
 
     fn world(
@@ -314,6 +310,13 @@ impl Parts {
                 target_calls: Semaphore::new(TARGET_CALLS),
             },
         }
+    }
+}
+
+/// A run that came to its end wants no base any more; one that is gone on with does.
+async fn put_bases_away(bases: Option<Arc<Bases>>, ending: &Ending) {
+    if let (Some(bases), Ending::Done) = (bases, ending) {
+        bases.remove_all().await;
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! What a difference does not name, measured on Hadoop 3.5.0 (`tests/cluster/listing.rs`): a file
 //! that was made and removed between the two; one that was open at the earlier snapshot and grew;
-//! modification and access times that were set; bytes that were cut off and written anew to the same
-//! length; metadata that is as it was. It does name owner, mode, ACL, extended attributes and
+//! modification and access times that were set; bytes that were cut off and written anew to the
+//! same length; metadata that is as it was. It does name owner, mode, ACL, extended attributes and
 //! replication that are otherwise, and what was renamed away and back.
 
 use bytes::Bytes;
@@ -51,8 +51,8 @@ pub struct SnapshotDifferencePage {
 }
 
 impl Client {
-    /// Makes a snapshot of `root`: this writes to the cluster. Tried again over a lost connection it
-    /// may say that there is one of that name.
+    /// Makes a snapshot of `root`: this writes to the cluster. Tried again over a lost connection
+    /// it may say that there is one of that name.
     ///
     /// # Errors
     /// Those of the connection; [`Error::Denied`] for others than the owner and superusers;

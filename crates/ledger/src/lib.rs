@@ -297,34 +297,6 @@ impl Ledger {
         self.transaction(|state, sql| state.put_setting(sql, key, value))
     }
 
-    /// Begins to keep the directories in which work is settled from now on, for a base snapshot that
-    /// is asked for after this; durable at return. A slot that was kept begins anew.
-    ///
-    /// # Errors
-    /// `Closed`, `Full`, `Denied`, `Damaged`, `Database`.
-    pub fn begin_worked_on(&mut self, slot: usize) -> Result<()> {
-        self.transaction(|state, sql| {
-            state.worked_on.begin(slot);
-            state.note_half_done(sql)
-        })
-    }
-
-    /// Forgets the directories of a slot; durable at return.
-    ///
-    /// # Errors
-    /// As `begin_worked_on`.
-    pub fn end_worked_on(&mut self, slot: usize) -> Result<()> {
-        self.transaction(|state, _| {
-            state.worked_on.end(slot);
-            Ok(())
-        })
-    }
-
-    /// How many directories a slot holds; `None` if too many for it, or if it is not kept.
-    pub fn worked_on(&self, slot: usize) -> Option<usize> {
-        self.state.worked_on.count(slot)
-    }
-
     /// Reads every page and every record and compares them with each other. Reads the whole
     /// database: about a minute for some ten million rows.
     ///
@@ -342,6 +314,7 @@ impl Ledger {
     pub fn apply(&mut self, batches: &[&[Change]]) -> Result<PendingSummary> {
         self.transaction(|state, sql| {
             for change in batches.iter().copied().flatten() {
+                state.note_object(change);
                 state.apply(sql, change)?;
             }
             Ok(())

@@ -1,10 +1,11 @@
 //! How changes act on what is pending (rules 1.6 and 9.1).
 
+use bytes::Bytes;
 use rusqlite::Connection;
 use whimbrel_core::number::{Mark, Time, TxId};
 use whimbrel_core::path::RelPath;
 use whimbrel_core::planted::{Planted, UNLISTED_TRIES, planted};
-use whimbrel_core::record::{Attempt, Change, Lane, LetGo, Parked, Pending, Reach};
+use whimbrel_core::record::{Attempt, Change, Lane, LetGo, Parked, Pending, Reach, Row};
 
 use crate::directory_record;
 use crate::error::Result;
@@ -49,28 +50,9 @@ impl State {
             Change::Release(reason) => self.released(sql, *reason),
             Change::Confirmed => self.confirmed(sql),
             Change::HoldRemovals { message } => self.hold_removals(sql, message),
-            Change::Advance { path, begun, cursor } => {
-                let key = self.names.key(path);
-                let advance = |entry: &mut Entry| {
-                    if *begun >= entry.reach_mark {
-                        entry.pending.begun = Some(*begun);
-                        entry.pending.cursor.clone_from(cursor);
-                    }
-                };
-                self.pending.change(sql, &key, advance)?;
-                if cursor.is_some() {
-                    self.worked_on.note(path, true);
-                }
-                Ok(())
-            }
+            Change::Advance { path, begun, cursor } => self.advance(sql, path, *begun, cursor),
             Change::Revisit { first_txid, last_txid, seen, mark } => {
-                self.saw(*mark);
-                for (path, below) in self.worked_on.directories() {
-                    let reach = if below { Reach::Subtree } else { Reach::Directory };
-                    let (lane, txids) = (Lane::Backlog, (*first_txid, *last_txid));
-                    self.mark(sql, fresh(&path, reach, lane, *mark, txids, *seen))?;
-                }
-                Ok(())
+                self.revisit(sql, (*first_txid, *last_txid), *seen, *mark)
             }
             Change::Coarsen { path, subtree } => self.coarsen(sql, path, *subtree),
             Change::Arrived
@@ -96,6 +78,41 @@ impl State {
             | Change::Scanned
             | Change::Count(_) => Ok(()),
         }
+    }
+
+    fn advance(
+        &mut self,
+        sql: &Connection,
+        path: &RelPath,
+        begun: Mark,
+        cursor: &Option<Bytes>,
+    ) -> Result<()> {
+        let advance = |entry: &mut Entry| {
+            if begun >= entry.reach_mark {
+                entry.pending.begun = Some(begun);
+                entry.pending.cursor.clone_from(cursor);
+            }
+        };
+        self.pending.change(sql, &self.names.key(path), advance)?;
+        if cursor.is_some() {
+            self.worked_on.note(path, true);
+        }
+        Ok(())
+    }
+
+    fn revisit(
+        &mut self,
+        sql: &Connection,
+        txids: (TxId, TxId),
+        seen: Time,
+        mark: Mark,
+    ) -> Result<()> {
+        self.saw(mark);
+        for (path, below) in self.worked_on.directories() {
+            let reach = if below { Reach::Subtree } else { Reach::Directory };
+            self.mark(sql, fresh(&path, reach, Lane::Backlog, mark, txids, seen))?;
+        }
+        Ok(())
     }
 
     fn hasten(&mut self, sql: &Connection, path: &RelPath) -> Result<()> {
@@ -143,8 +160,17 @@ impl State {
         Ok(())
     }
 
-    /// Something became of a path, so its directory is kept.
-    pub(crate) fn note_beside(&mut self, path: &RelPath) {
+    /// The directory of an object that came or went is kept.
+    pub(crate) fn note_object(&mut self, change: &Change) {
+        if let Change::PutRow(Row { path, .. })
+        | Change::DropRow(path)
+        | Change::Removed { path, .. } = change
+        {
+            self.note_beside(path);
+        }
+    }
+
+    fn note_beside(&mut self, path: &RelPath) {
         if self.worked_on.is_kept() {
             self.worked_on.note(&path.parent().unwrap_or_default(), false);
         }

@@ -217,14 +217,8 @@ impl State {
                 self.attempts.doubtful(sql, *number, *until)?;
             }
             Change::AttemptClosed(number) => self.attempts.close(sql, *number)?,
-            Change::PutRow(row) => {
-                self.note_beside(&row.path);
-                self.put_row(sql, row)?;
-            }
-            Change::DropRow(path) => {
-                self.note_beside(path);
-                self.drop_row(sql, path)?;
-            }
+            Change::PutRow(row) => self.put_row(sql, row)?,
+            Change::DropRow(path) => drop(self.drop_row(sql, path)?),
             Change::Distrust(path) => self.distrust(sql, path)?,
             Change::PutDirectory(seen) => self.put_directory(sql, seen)?,
             Change::DropDirectory { path, below } => self.drop_directory(sql, path, *below)?,
@@ -257,10 +251,7 @@ impl State {
             }
             Change::Scanned => meta.scanned = true,
             Change::Arrived => meta.losses.make_good(),
-            Change::Removed { path, loss, at } => {
-                self.note_beside(path);
-                self.removed(sql, path, *loss, *at)?;
-            }
+            Change::Removed { path, loss, at } => self.removed(sql, path, *loss, *at)?,
             Change::Count(counters) => meta.counters.add(counters),
         }
         Ok(())

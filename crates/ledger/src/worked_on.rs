@@ -1,7 +1,8 @@
-//! Where work was settled since a base snapshot of the source was asked for (rule 8.2). A difference
-//! from that snapshot tells what is otherwise now, not what was otherwise in between: a file made and
-//! removed since, a mode changed and changed back. Whatever of that reached the target was settled
-//! since, so the directories in which that happened are kept, for as long as the snapshot is.
+//! Where work was settled since a base snapshot of the source was asked for (rule 8.2). A
+//! difference from that snapshot tells what is otherwise now, not what was otherwise in between: a
+//! file made and removed since, a mode changed and changed back. Whatever of that reached the
+//! target was settled since, so the directories in which that happened are kept, for as long as the
+//! snapshot is.
 //!
 //! Kept as settings: `worked_on.SLOT` counts the parts, or is empty; a part has a directory a line.
 
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 use rusqlite::Connection;
 use whimbrel_core::path::RelPath;
 
+use crate::Ledger;
 use crate::error::{LedgerError, Result};
 use crate::setting;
 
@@ -38,6 +40,36 @@ struct Slot {
     parts: usize,
     /// The last part, as it is written, and how many directories it has.
     part: (String, usize),
+}
+
+impl Ledger {
+    /// Begins to keep the directories in which work is settled from now on, for a base snapshot
+    /// that is asked for after this; durable at return. A slot that was kept begins anew.
+    ///
+    /// # Errors
+    /// `Closed`, `Full`, `Denied`, `Damaged`, `Database`.
+    pub fn begin_worked_on(&mut self, slot: usize) -> Result<()> {
+        self.transaction(|state, sql| {
+            state.worked_on.begin(slot);
+            state.note_half_done(sql)
+        })
+    }
+
+    /// Forgets the directories of a slot; durable at return.
+    ///
+    /// # Errors
+    /// As `begin_worked_on`.
+    pub fn end_worked_on(&mut self, slot: usize) -> Result<()> {
+        self.transaction(|state, _| {
+            state.worked_on.end(slot);
+            Ok(())
+        })
+    }
+
+    /// How many directories a slot holds; `None` if too many for it, or if it is not kept.
+    pub fn worked_on(&self, slot: usize) -> Option<usize> {
+        self.state.worked_on.count(slot)
+    }
 }
 
 impl WorkedOn {
@@ -189,7 +221,6 @@ mod tests {
     use whimbrel_core::record::Change;
 
     use super::*;
-    use crate::Ledger;
 
     fn dropped(number: usize) -> Change {
         Change::DropRow(format!("d{number}/x").as_str().into())

@@ -8,7 +8,7 @@ use whimbrel_engine::Repair;
 
 use crate::stage::{Run, Stage, append, close, create, delete, mkdirs, open, rename, truncate};
 
-const DIRECTORIES: u64 = 30;
+const DIRECTORIES: u64 = 60;
 
 /// Many directories with a file or more each, and one that is open.
 async fn begun(name: &'static str, repair: Repair, allowed: bool) -> (Stage, Run) {
@@ -26,7 +26,7 @@ async fn begun(name: &'static str, repair: Repair, allowed: bool) -> (Stage, Run
     let before = calls(&stage, "createSnapshot");
     let run = stage.migrated().await;
     for _ in 0..200 {
-        if calls(&stage, "createSnapshot") > before {
+        if !allowed || calls(&stage, "createSnapshot") > before {
             break;
         }
         sleep(Duration::from_millis(100)).await;
@@ -83,19 +83,19 @@ async fn gap(stage: &Stage, run: &mut Run) -> u64 {
 async fn rule_8_2_gap_is_repaired_by_a_difference() {
     let (mut stage, mut run) = begun("r82", Repair::Only, true).await;
     let listings = gap(&stage, &mut run).await;
-    assert!(listings < DIRECTORIES * 2 / 3, "{listings} listings");
+    println!("{listings} listings of {DIRECTORIES} directories and more");
+    assert!(listings < DIRECTORIES / 2, "{listings} listings");
     stage.equal_at_rest(run).await;
-    let (made, removed) = (calls(&stage, "createSnapshot"), calls(&stage, "deleteSnapshot"));
-    assert!(removed < made, "one is kept for the next run");
+    assert!(!stage.snapshots().await.is_empty(), "one is kept for the next run");
     stage.repair = None;
     let run = stage.migrated().await;
     for _ in 0..100 {
-        if calls(&stage, "deleteSnapshot") >= made {
+        if stage.snapshots().await.is_empty() {
             break;
         }
         sleep(Duration::from_millis(100)).await;
     }
-    assert_eq!(calls(&stage, "deleteSnapshot"), made, "a run without them removes what is left");
+    assert!(stage.snapshots().await.is_empty(), "a run without them removes what is left");
     stage.equal_at_rest(run).await;
 }
 

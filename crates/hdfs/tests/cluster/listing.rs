@@ -216,17 +216,14 @@ async fn snapshots_differ_by_what_changed_between_them() {
     assert!(deleted.contains(&(bytes::Bytes::from_static(b"moves"), Some(moved))));
 }
 
-/// What a repair by a difference has to know (rule 8.2 of Whimbrel): what is named, and what is not.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_difference_names_what_is_otherwise_and_not_everything() {
-    let hadoop = cluster().await;
-    let client = client(&hadoop).await;
-    let on = |operation: &str, path: &str, mut more: Value| {
-        more["operation"] = operation.into();
-        more["path"] = format!("/named/{path}").into();
-        more
-    };
-    let named = [
+fn on(operation: &str, path: &str, mut more: Value) -> Value {
+    more["operation"] = operation.into();
+    more["path"] = format!("/named/{path}").into();
+    more
+}
+
+fn what_is_named() -> [Value; 9] {
+    [
         on("set_owner", "owner", json!({"owner": "alice"})),
         on("set_permission", "mode", json!({"mode": "0600"})),
         on("modify_acl", "acl", json!({"acl": "user:alice:rw-"})),
@@ -236,8 +233,11 @@ async fn a_difference_names_what_is_otherwise_and_not_everything() {
         on("rename", "back", json!({"to": "/named/away"})),
         on("rename", "away", json!({"to": "/named/back"})),
         on("rename", "directory", json!({"to": "/named/renamed"})),
-    ];
-    let not_named = [
+    ]
+}
+
+fn what_is_not_named() -> [Value; 9] {
+    [
         on("set_times", "mtime", json!({"mtime_milliseconds": 1234})),
         on("truncate", "same_length", json!({"length": 0})),
         on("append", "same_length", json!({"bytes": 1 << 20, "seed": 2})),
@@ -247,7 +247,14 @@ async fn a_difference_names_what_is_otherwise_and_not_everything() {
         on("delete", "brief", json!({})),
         json!({"operation": "write", "handle": "named", "text": " and more"}),
         json!({"operation": "close", "handle": "named"}),
-    ];
+    ]
+}
+
+/// What a repair by a difference has to know: what is named, and what is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_difference_names_what_is_otherwise_and_not_everything() {
+    let hadoop = cluster().await;
+    let client = client(&hadoop).await;
     for name in [
         "owner",
         "mode",
@@ -274,8 +281,8 @@ async fn a_difference_names_what_is_otherwise_and_not_everything() {
     assert!(root.is_snapshottable);
     let root = format!("/.reserved/.inodes/{}", root.file_id).into_bytes();
     client.create_snapshot(&root, "s1").await.unwrap();
-    hadoop.operations(&named).unwrap();
-    hadoop.operations(&not_named).unwrap();
+    hadoop.operations(&what_is_named()).unwrap();
+    hadoop.operations(&what_is_not_named()).unwrap();
     client.create_snapshot(&root, "s2").await.unwrap();
     let page = client.snapshot_difference(&root, "s1", "s2", None).await.unwrap();
     assert_eq!(page.next, None);

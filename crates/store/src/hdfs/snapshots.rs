@@ -94,7 +94,8 @@ impl Snapshots for HdfsSnapshots {
 }
 
 /// What lies in a renamed directory is named as it was called before, and is met below the place
-/// where that directory is now. Of what was made or removed it is not said whether it is a directory.
+/// where that directory is now. Of what was made or removed it is not said whether it is a
+/// directory.
 fn add(stale: &mut BTreeMap<RelPath, Reach>, page: SnapshotDifferencePage) {
     let mut mark = |path: &Bytes, reach: Reach| {
         // A slice would keep the whole reply of the NameNode.
