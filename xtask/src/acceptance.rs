@@ -7,8 +7,10 @@ mod churn;
 mod equal;
 mod ground;
 mod kill;
+mod lines;
 mod outage;
 mod rename;
+mod storm;
 
 use std::error::Error;
 
@@ -25,6 +27,8 @@ pub enum Acceptance {
     Rename(rename::Rename),
     /// Parts of the world are lost for a time.
     Outage(outage::Outage),
+    /// Everything at once: SIGKILL, broken networks, lost DataNodes and fail-overs under churn.
+    Storm(storm::Storm),
 }
 
 /// Carries it out; fails unless everything held.
@@ -34,5 +38,6 @@ pub fn run(command: &Acceptance) -> Result<(), Box<dyn Error>> {
         Acceptance::Kill(options) => kill::run(options),
         Acceptance::Rename(options) => rename::run(options),
         Acceptance::Outage(options) => outage::run(options),
+        Acceptance::Storm(options) => storm::run(options),
     }
 }

@@ -1,5 +1,6 @@
 //! What stands between a program and a server: broken lines, proxies, TLS.
 
+mod bodies;
 mod fault;
 mod http_proxy;
 mod tls;
@@ -31,10 +32,14 @@ fn runtime() -> Result<Runtime, TestbedError> {
 
 /// Listens on a free port of the loopback interface.
 fn listen(runtime: &Runtime) -> Result<(TcpListener, SocketAddr), TestbedError> {
-    let bound = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
-    let listener = bound.map_err(|error| TestbedError::start("a listener", error))?;
-    let address = listener.local_addr();
-    Ok((listener, address.map_err(|error| TestbedError::start("a listener", error))?))
+    bind(runtime, (Ipv4Addr::LOCALHOST, 0).into())
+}
+
+fn bind(runtime: &Runtime, address: SocketAddr) -> Result<(TcpListener, SocketAddr), TestbedError> {
+    let told = |error| TestbedError::start(&format!("a listener at {address}"), error);
+    let listener = runtime.block_on(TcpListener::bind(address)).map_err(told)?;
+    let address = listener.local_addr().map_err(told)?;
+    Ok((listener, address))
 }
 
 /// Serves each connection by a task of its own, until the runtime is dropped.

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "outside of the test functions too a failure ends the test")]
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -42,6 +42,43 @@ fn a_line_breaks_in_every_way_and_mends() {
         assert!(Instant::now() < deadline);
     }
     assert!(line.connections() >= 8);
+    let struck = line.struck();
+    for fault in ["unavailable", "reset", "lose_answers", "reset_after", "hold_answers"] {
+        assert_eq!(struck.get(fault), Some(&1), "{fault}: {struck:?}");
+    }
+}
+
+#[test]
+fn a_line_turns_bits_and_cuts_answers() {
+    let line = FaultProxy::start_at("127.0.0.2:0".parse().unwrap(), mirror()).unwrap();
+    let body = "a".repeat(100_000);
+    let head = format!("PUT / HTTP/1.1\r\nContent-Length: {}\r\n\r\n", body.len());
+    let sent = format!("{head}{body}").into_bytes();
+    let back = || {
+        let mut stream = TcpStream::connect(line.address()).unwrap();
+        stream.write_all(&sent).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut back = Vec::new();
+        stream.read_to_end(&mut back).unwrap();
+        back
+    };
+    let turned = |back: &[u8]| {
+        assert_eq!(back.len(), sent.len());
+        assert!(back.starts_with(head.as_bytes()));
+        back.iter().zip(&sent).filter(|(back, sent)| back != sent).count() as u64
+    };
+    assert_eq!(turned(&back()), 0);
+    for (name, fault) in
+        [("flip_requests", Fault::FlipRequests), ("flip_answers", Fault::FlipAnswers)]
+    {
+        line.set(fault);
+        let turned = turned(&back());
+        assert!(turned > 0, "{name}");
+        assert_eq!(line.struck()[name], turned);
+    }
+    line.set(Fault::CutAnswers);
+    assert!(back().len() < sent.len());
+    assert_eq!(line.struck()["cut_answers"], 1);
 }
 
 #[test]
@@ -78,6 +115,19 @@ fn tls_is_reached_through_a_proxy_under_its_own_authority() {
     let requests = proxy.requests();
     assert!(requests[0].starts_with("CONNECT localhost:"), "{requests:?}");
     assert!(requests[2].starts_with("GET http://127.0.0.1:"), "{requests:?}");
+}
+
+/// A server that sends back all that comes.
+fn mirror() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut all = Vec::new();
+            let _ = stream.read_to_end(&mut all).and_then(|_| stream.write_all(&all));
+        }
+    });
+    address
 }
 
 fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {

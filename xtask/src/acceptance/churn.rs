@@ -129,7 +129,7 @@ fn measure(options: &Churn, seed: u64) -> Result<Value, Box<dyn Error>> {
         local_target: options.local_to_local,
         tls: options.tls,
         edition: Edition { release: !options.debug, whimbrel: options.whimbrel.clone() },
-        high_availability: false,
+        ..GroundPlan::default()
     })?;
     let begun = Instant::now();
     let changer = begin(&ground, options, seed)?;

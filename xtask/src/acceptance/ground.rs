@@ -9,6 +9,7 @@ use whimbrel_testbed::{
     CheckReport, Checker, Hadoop, HadoopOptions, HttpProxy, S3Server, TlsFront, VersityGateway,
 };
 
+use super::lines::{DATA_NODE_HOST, Lines};
 use crate::whimbrel::{Edition, Migration, Seen, Whimbrel};
 
 const BUCKET: &str = "acceptance";
@@ -30,6 +31,8 @@ pub struct GroundPlan {
     pub tls: bool,
     /// Two NameNodes.
     pub high_availability: bool,
+    /// Lines that can be broken, between Whimbrel and every server; the judge takes none.
+    pub lines: bool,
     /// Which command.
     pub edition: Edition,
 }
@@ -42,6 +45,7 @@ pub struct Ground {
     /// The S3 server, unless the target is local.
     pub gateway: Option<VersityGateway>,
     tls: Option<(TlsFront, HttpProxy)>,
+    lines: Option<Lines>,
     folder: TempDir,
     source: String,
     target: String,
@@ -82,7 +86,13 @@ impl Ground {
             }
             gateway = Some(started);
         }
-        Ok(Self { whimbrel, hadoop, gateway, tls, folder, source, target })
+        let mut lines = None;
+        if let (true, Some(hadoop), Some(gateway)) = (plan.lines, &hadoop, &gateway) {
+            let started = Lines::start(hadoop, gateway.endpoint().address, folder.path())?;
+            whimbrel = whimbrel.with(started.environment());
+            lines = Some(started);
+        }
+        Ok(Self { whimbrel, hadoop, gateway, tls, lines, folder, source, target })
     }
 
     /// The cluster.
@@ -93,6 +103,11 @@ impl Ground {
     /// The S3 server.
     pub fn gateway(&mut self) -> Result<&mut VersityGateway, Box<dyn Error>> {
         self.gateway.as_mut().ok_or_else(|| "the target is local".into())
+    }
+
+    /// What can be broken.
+    pub fn lines(&self) -> Result<&Lines, Box<dyn Error>> {
+        self.lines.as_ref().ok_or_else(|| "nothing stands between".into())
     }
 
     /// The root of a local source.
@@ -178,11 +193,14 @@ impl Ground {
 /// transactions as are made in that time have it do so. Each look at the stream reads the segment
 /// from its beginning.
 fn cluster(plan: &GroundPlan) -> HadoopOptions {
-    let options = HadoopOptions {
+    let mut options = HadoopOptions {
         high_availability: plan.high_availability,
         long_running: true,
         ..HadoopOptions::default()
     };
+    if plan.lines {
+        options = options.with("dfs.datanode.hostname", DATA_NODE_HOST);
+    }
     options
         .with("dfs.namenode.checkpoint.txns", 50_000)
         .with("dfs.namenode.edit.log.autoroll.check.interval.ms", 10_000)

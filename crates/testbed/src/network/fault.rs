@@ -1,8 +1,9 @@
 //! A line that breaks on command.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -11,11 +12,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use super::{CHUNK_BYTES, listen, runtime};
+use super::bodies::Bodies;
+use super::{CHUNK_BYTES, bind, runtime};
 use crate::TestbedError;
 
 /// How long a client may go on sending after its request was answered with 503.
 const DISCARD_LIMIT: Duration = Duration::from_secs(2);
+
+/// Of an answer, pieces below this are the frames of a protocol, which carries no checksum of them.
+const FLIPPED_BYTES_MIN: usize = 512;
 
 const UNAVAILABLE_BODY: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error>\
     <Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>";
@@ -45,7 +50,37 @@ pub enum Fault {
     Unavailable,
     /// Each chunk of up to 64 KiB is held back for so long, in both directions.
     Delay(Duration),
+    /// The connection is closed in the middle of each answer.
+    CutAnswers,
+    /// A bit in the body of each HTTP request is another one.
+    FlipRequests,
+    /// A bit of each larger piece of an answer is another one.
+    FlipAnswers,
 }
+
+impl Fault {
+    /// What it is called where faults are counted.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Refuse => "refuse",
+            Self::Reset => "reset",
+            Self::Stall => "stall",
+            Self::ResetAfter { .. } => "reset_after",
+            Self::LoseAnswers => "lose_answers",
+            Self::HoldAnswers => "hold_answers",
+            Self::Unavailable => "unavailable",
+            Self::Delay(_) => "delay",
+            Self::CutAnswers => "cut_answers",
+            Self::FlipRequests => "flip_requests",
+            Self::FlipAnswers => "flip_answers",
+        }
+    }
+}
+
+/// How often which fault took effect.
+type Struck = Arc<Mutex<BTreeMap<&'static str, u64>>>;
 
 /// Forwards TCP connections to one address, as well as its [`Fault`] lets it.
 #[derive(Debug)]
@@ -53,6 +88,7 @@ pub struct FaultProxy {
     address: SocketAddr,
     faults: watch::Sender<Fault>,
     connections: Arc<AtomicU64>,
+    struck: Struck,
     /// Ends every task when it is dropped.
     runtime: Option<Runtime>,
 }
@@ -63,13 +99,28 @@ impl FaultProxy {
     /// # Errors
     /// [`TestbedError::Start`].
     pub fn start(target: SocketAddr) -> Result<Self, TestbedError> {
+        Self::start_at((Ipv4Addr::LOCALHOST, 0).into(), target)
+    }
+
+    /// Listens there and forwards to the target.
+    ///
+    /// # Errors
+    /// [`TestbedError::Start`].
+    pub fn start_at(address: SocketAddr, target: SocketAddr) -> Result<Self, TestbedError> {
         let runtime = runtime()?;
-        let (listener, address) = listen(&runtime)?;
+        let (listener, address) = bind(&runtime, address)?;
         let (faults, watched) = watch::channel(Fault::None);
         let connections = Arc::new(AtomicU64::new(0));
-        let line = Line { address, target, faults: watched, connections: connections.clone() };
+        let struck = Struck::default();
+        let line = Line {
+            address,
+            target,
+            faults: watched,
+            connections: connections.clone(),
+            struck: struck.clone(),
+        };
         runtime.spawn(line.serve(listener));
-        Ok(Self { address, faults, connections, runtime: Some(runtime) })
+        Ok(Self { address, faults, connections, struck, runtime: Some(runtime) })
     }
 
     /// Where it listens.
@@ -88,6 +139,14 @@ impl FaultProxy {
     pub fn connections(&self) -> u64 {
         self.connections.load(Ordering::Relaxed)
     }
+
+    /// How often each fault took effect, by its name in small letters: connections that were
+    /// reset, pieces that were held up, answers that were given, lost or cut, bits that were
+    /// turned.
+    #[must_use]
+    pub fn struck(&self) -> BTreeMap<&'static str, u64> {
+        self.struck.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Drop for FaultProxy {
@@ -105,12 +164,14 @@ struct Line {
     target: SocketAddr,
     faults: watch::Receiver<Fault>,
     connections: Arc<AtomicU64>,
+    struck: Struck,
 }
 
 /// Why bytes stopped.
 #[derive(Debug, PartialEq, Eq)]
 enum Ending {
     Closed,
+    Cut,
     Reset,
     Unavailable,
 }
@@ -159,8 +220,8 @@ impl Line {
         let ending = {
             let (from_client, to_client) = client.split();
             let (from_server, to_server) = server.split();
-            let up = pump(from_client, to_server, Direction::ToServer, self.faults.clone());
-            let down = pump(from_server, to_client, Direction::ToClient, self.faults.clone());
+            let up = self.way(Direction::ToServer).pump(from_client, to_server);
+            let down = self.way(Direction::ToClient).pump(from_server, to_client);
             tokio::pin!(up, down);
             // One side may close its half and still wait for what the other has to say.
             tokio::select! {
@@ -169,7 +230,7 @@ impl Line {
             }
         };
         match ending {
-            Ending::Closed => {}
+            Ending::Closed | Ending::Cut => {}
             Ending::Reset => {
                 let _ = client.set_zero_linger();
                 let _ = server.set_zero_linger();
@@ -177,82 +238,138 @@ impl Line {
             Ending::Unavailable => answer_unavailable(&mut client).await,
         }
     }
-}
 
-async fn pump(
-    mut from: ReadHalf<'_>,
-    mut to: WriteHalf<'_>,
-    direction: Direction,
-    mut faults: watch::Receiver<Fault>,
-) -> Ending {
-    let mut buffer = vec![0; CHUNK_BYTES];
-    let mut passed = 0;
-    loop {
-        let fault = *faults.borrow_and_update();
-        if matches!(fault, Fault::Reset | Fault::Refuse) {
-            return Ending::Reset;
-        }
-        let count = tokio::select! {
-            count = from.read(&mut buffer) => count,
-            changed = faults.changed() => match changed {
-                Ok(()) => continue,
-                Err(_) => return Ending::Closed,
-            },
-        };
-        let count = match count {
-            Ok(0) => {
-                let _ = to.shutdown().await;
-                return Ending::Closed;
-            }
-            Ok(count) => count,
-            Err(_) => return Ending::Reset,
-        };
-        match admit(count, passed, direction, &mut faults).await {
-            Ok(admitted) => {
-                if to.write_all(&buffer[..admitted]).await.is_err() {
-                    return Ending::Reset;
-                }
-                passed += admitted as u64;
-                if admitted < count {
-                    return Ending::Reset;
-                }
-            }
-            Err(ending) => return ending,
+    fn way(&self, direction: Direction) -> Way {
+        Way {
+            direction,
+            faults: self.faults.clone(),
+            struck: self.struck.clone(),
+            bodies: Bodies::default(),
+            passed: 0,
         }
     }
 }
 
-/// How many of the bytes that have come may go on, once they may.
-async fn admit(
-    count: usize,
-    passed: u64,
+/// One direction of a connection.
+struct Way {
     direction: Direction,
-    faults: &mut watch::Receiver<Fault>,
-) -> Result<usize, Ending> {
-    loop {
-        let fault = *faults.borrow_and_update();
-        match (fault, direction) {
-            (Fault::Refuse | Fault::Reset, _) | (Fault::LoseAnswers, Direction::ToClient) => {
-                return Err(Ending::Reset);
+    faults: watch::Receiver<Fault>,
+    struck: Struck,
+    bodies: Bodies,
+    passed: u64,
+}
+
+impl Way {
+    async fn pump(mut self, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>) -> Ending {
+        let mut buffer = vec![0; CHUNK_BYTES];
+        loop {
+            let fault = *self.faults.borrow_and_update();
+            if matches!(fault, Fault::Reset | Fault::Refuse) {
+                self.strike(fault);
+                return Ending::Reset;
             }
-            (Fault::Unavailable, Direction::ToServer) => return Err(Ending::Unavailable),
-            (Fault::ResetAfter { bytes }, Direction::ToServer) => {
-                let left = bytes.saturating_sub(passed);
-                return Ok(usize::try_from(left).unwrap_or(usize::MAX).min(count));
-            }
-            (Fault::Delay(delay), _) => {
-                tokio::time::sleep(delay).await;
-                return Ok(count);
-            }
-            (Fault::Stall, _) | (Fault::HoldAnswers, Direction::ToClient) => {
-                if faults.changed().await.is_err() {
-                    return Err(Ending::Closed);
+            let count = tokio::select! {
+                count = from.read(&mut buffer) => count,
+                changed = self.faults.changed() => match changed {
+                    Ok(()) => continue,
+                    Err(_) => return Ending::Closed,
+                },
+            };
+            let count = match count {
+                Ok(0) => {
+                    let _ = to.shutdown().await;
+                    return Ending::Closed;
                 }
+                Ok(count) => count,
+                Err(_) => return Ending::Reset,
+            };
+            let (admitted, ending) = self.admit(&mut buffer[..count]).await;
+            if to.write_all(&buffer[..admitted]).await.is_err() {
+                return Ending::Reset;
             }
-            (Fault::None, _)
-            | (Fault::Unavailable | Fault::ResetAfter { .. }, Direction::ToClient)
-            | (Fault::LoseAnswers | Fault::HoldAnswers, Direction::ToServer) => return Ok(count),
+            self.passed += admitted as u64;
+            if let Some(ending) = ending {
+                return ending;
+            }
         }
+    }
+
+    /// How many of the bytes that have come may go on, once they may, and whether that is the end.
+    async fn admit(&mut self, bytes: &mut [u8]) -> (usize, Option<Ending>) {
+        let body = match self.direction {
+            Direction::ToServer => self.bodies.follow(bytes),
+            Direction::ToClient => None,
+        };
+        let count = bytes.len();
+        let mut held = None;
+        loop {
+            let fault = *self.faults.borrow_and_update();
+            match (fault, self.direction) {
+                (Fault::Refuse | Fault::Reset, _) | (Fault::LoseAnswers, Direction::ToClient) => {
+                    self.strike(fault);
+                    return (0, Some(Ending::Reset));
+                }
+                (Fault::Unavailable, Direction::ToServer) => {
+                    self.strike(fault);
+                    return (0, Some(Ending::Unavailable));
+                }
+                (Fault::ResetAfter { bytes: limit }, Direction::ToServer) => {
+                    let left = usize::try_from(limit.saturating_sub(self.passed));
+                    let admitted = left.unwrap_or(usize::MAX).min(count);
+                    if admitted < count {
+                        self.strike(fault);
+                        return (admitted, Some(Ending::Reset));
+                    }
+                }
+                (Fault::CutAnswers, Direction::ToClient) => {
+                    self.strike(fault);
+                    return (count / 2, Some(Ending::Cut));
+                }
+                (Fault::Delay(delay), _) => {
+                    self.strike(fault);
+                    tokio::time::sleep(delay).await;
+                }
+                (Fault::Stall, _) | (Fault::HoldAnswers, Direction::ToClient) => {
+                    if held.replace(fault) != Some(fault) {
+                        self.strike(fault);
+                    }
+                    if self.faults.changed().await.is_err() {
+                        return (0, Some(Ending::Closed));
+                    }
+                    continue;
+                }
+                (Fault::FlipRequests, Direction::ToServer) => self.flip(fault, bytes, body),
+                (Fault::FlipAnswers, Direction::ToClient) => {
+                    let middle = (count >= FLIPPED_BYTES_MIN).then_some(count / 2);
+                    self.flip(fault, bytes, middle);
+                }
+                (
+                    Fault::Unavailable | Fault::ResetAfter { .. } | Fault::FlipRequests,
+                    Direction::ToClient,
+                )
+                | (
+                    Fault::LoseAnswers
+                    | Fault::HoldAnswers
+                    | Fault::CutAnswers
+                    | Fault::FlipAnswers,
+                    Direction::ToServer,
+                )
+                | (Fault::None, _) => {}
+            }
+            return (count, None);
+        }
+    }
+
+    fn flip(&self, fault: Fault, bytes: &mut [u8], position: Option<usize>) {
+        if let Some(byte) = position.and_then(|position| bytes.get_mut(position)) {
+            *byte ^= 1;
+            self.strike(fault);
+        }
+    }
+
+    fn strike(&self, fault: Fault) {
+        let mut struck = self.struck.lock().unwrap_or_else(PoisonError::into_inner);
+        *struck.entry(fault.name()).or_default() += 1;
     }
 }
 
