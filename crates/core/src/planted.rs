@@ -74,7 +74,6 @@ bugs! {
     "6.1" RenamedBytesBelieved: "a renamed file is copied within the target although it changed",
     "6.3" CopyNamesNothing: "a copy within the target does not say what it copies",
     "7.1" MarkerNotLast: "a commit marker does not wait for its group",
-    "7.1" MarkerLookedAtBefore: "a commit marker comes as it was looked at before its group was complete",
     "7.1" LateMarkerForgotten: "files change while an unheard write may make their commit marker visible",
     "7.1" LogOutOfOrder: "versions of a log do not wait for each other",
     "8.1" GapForgotten: "after a gap the stream goes on and nothing is listed",

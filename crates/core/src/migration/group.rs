@@ -164,7 +164,7 @@ impl Migration {
     }
 
     /// The answer about a commit marker's group.
-    pub(super) fn grouped(&mut self, path: RelPath, mut claim: Claim, group: Group) {
+    pub(super) fn grouped(&mut self, path: RelPath, claim: Claim, group: Group) {
         let asks = if let Step::Grouping { asks } = claim.step { asks + 1 } else { ASKS_MAX };
         match group {
             Group::SetAside { reason, path: other } if !claim.dirty => {
@@ -179,10 +179,6 @@ impl Migration {
             Group::SetAside { .. } => self.await_group(path, claim, asks),
             Group::Complete if claim.dirty => self.again(path, claim, 100, false),
             Group::Complete if self.is_written_over(&path) => self.await_group(path, claim, asks),
-            Group::Complete if planted(Planted::MarkerLookedAtBefore) => {
-                claim.step = Step::Begun;
-                self.bring(path, claim);
-            }
             Group::Complete => self.look_at_commit_marker_again(path, claim, asks),
         }
     }

@@ -307,6 +307,43 @@ fn rule_7_1_success_waits_for_what_is_written_over_its_files() {
     ends_equal(run);
 }
 
+/// The sign was looked at before its file, and both went together meanwhile: the file was not there
+/// to be copied, and no event told yet. On real systems the old sign came to stand alone.
+#[test]
+fn rule_7_1_success_does_not_come_when_its_files_went_with_it() {
+    let mut run = run();
+    file(&mut run, "out/older", 5);
+    until_settled(&mut run);
+    file(&mut run, "out/part-0", 5);
+    let look = held(&mut run, examines("out/part-0"));
+    file(&mut run, "out/_SUCCESS", 5);
+    let asked = held(&mut run, |effect| matches!(effect, Effect::Group { .. }));
+    let poll = held(&mut run, polls);
+    delete(&mut run, "out");
+    answered_late(&mut run, look, 1);
+    answered_late(&mut run, asked, 1);
+    let early = run.catch_while_holding(poll, 1_000, copies("out/_SUCCESS"));
+    assert!(early.is_none(), "what it spoke for is not there");
+    ends_equal(run);
+}
+
+/// The write of a sign is not heard of, and lands late: until it cannot any more, what it speaks for
+/// stays.
+#[test]
+fn rule_7_1_files_stay_while_their_success_may_land_late() {
+    let mut run = run();
+    job(&mut run);
+    let put = held(&mut run, copies("out/_SUCCESS"));
+    let begun = run.now();
+    run.release(put, Way::Unheard(4_900));
+    delete(&mut run, "out");
+    let removal = held(&mut run, removes("out/part-0"));
+    assert!(run.now().millis_since(begun) > 4_900, "the sign has landed");
+    assert_eq!(target_content(&mut run, "out/_SUCCESS"), None);
+    answered_late(&mut run, removal, 1);
+    ends_equal(run);
+}
+
 /// A removal without an answer lands late and takes the file that was made anew: the new sign
 /// waits until it cannot land any more, and then for the repair.
 #[test]
