@@ -173,10 +173,12 @@ mod tests {
     fn the_same_options_and_flags_win() {
         let config = "bandwidth = \"25MB/s\"\nlive = true\ninclude = [\"a\", \"b/**\"]\n\
                       transfers = 7\nexisting = \"trust\"\nadopt = false\n\
-                      removals-max = 20\nremovals-share-max = \"none\"\n";
+                      removals-max = 20\nremovals-share-max = \"none\"\n\
+                      source-snapshots = \"only\"\n";
         let read = migrate(config, &[]);
         assert_eq!(read.limits.bandwidth.unwrap().bytes_per_second, 25_000_000);
         assert!(read.live && !read.policy.adopt);
+        assert_eq!(read.source_snapshots, Some(whimbrel_engine::Repair::Only));
         assert_eq!(read.scope.include, ["a", "b/**"]);
         assert_eq!(read.limits.transfers, Some(7));
         let bounds = read.guard.bounds();
@@ -204,6 +206,7 @@ mod tests {
             ("bandwidth = 2.5", "bandwidth"),
             ("live = \"yes\"", "live"),
             ("live = 1", "live"),
+            ("live = true\nsource-snapshots = true", "source-snapshots"),
             ("removals-share-max = 50", "50"),
             ("[limits]\nbandwidth = \"25MB/s\"", "limits"),
             ("config = \"other.toml\"", "config"),

@@ -98,12 +98,6 @@ impl Request {
                  copied",
             ));
         }
-        if arguments.source_snapshots.is_some() && !matches!(pair.source, Location::Hdfs { .. }) {
-            return Err(CommandError::usage(
-                format!("--source-snapshots: {} has none", pair.source),
-                "leave it out: they are a matter of HDFS",
-            ));
-        }
         let (name, folder) = (arguments.state.name.as_deref(), arguments.state.state.as_deref());
         let place = state::place(&pair.source, &pair.target, name, folder)?;
         pair.refuse_state_inside(&place.folder)?;
@@ -134,6 +128,12 @@ impl Request {
             // Asking costs nothing here, and saves the target from being written in vain.
             if arguments.live && matches!(self.pair.source, Location::Hdfs { .. }) {
                 refuse_without_stream(source.source.as_ref()).await?;
+            }
+            if arguments.source_snapshots.is_some() && source.snapshots.is_none() {
+                return Err(CommandError::usage(
+                    format!("--source-snapshots: {} has none", self.pair.source),
+                    "leave it out: directories of HDFS have snapshots",
+                ));
             }
             Ok::<_, CommandError>(source)
         };

@@ -608,7 +608,8 @@ fn is_otherwise(then: &Inode, now: &Inode) -> bool {
         (Kind::File(then), Kind::File(now)) => !then.open && then.blocks != now.blocks,
         (Kind::Directory | Kind::File(_), _) => false,
     };
-    bytes || metadata(then) != metadata(now)
+    // Of times nothing is told.
+    bytes || (then.mode, &then.acl) != (now.mode, &now.acl)
 }
 
 fn metadata(node: &Inode) -> Metadata {
