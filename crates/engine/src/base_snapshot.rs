@@ -293,12 +293,11 @@ impl Bases {
         let mut kept = self.kept.lock().await;
         let gone = [kept.base.take(), kept.next.take()].into_iter().flatten();
         let gone: Vec<String> = gone.map(|base| base.name).collect();
-        if gone.is_empty() {
-            return;
-        }
-        kept.going.extend(gone);
         // What is not durable of this is tried again: the run ends with its ledger.
-        let _ = self.save(&kept).await;
+        if !gone.is_empty() {
+            kept.going.extend(gone);
+            let _ = self.save(&kept).await;
+        }
         for slot in 0..SLOTS {
             let _ = self.ledger(move |ledger| ledger.end_worked_on(slot)).await;
         }

@@ -101,8 +101,7 @@ impl WorkedOn {
 
     /// Forgets a slot.
     pub(crate) fn end(&mut self, slot: usize) {
-        if let Some(kept) = self.slots.get_mut(slot) {
-            *kept = None;
+        if self.slots.get_mut(slot).and_then(Option::take).is_some() {
             self.unwritten.insert(head(slot), String::new());
         }
     }
