@@ -13,6 +13,8 @@ use whimbrel_core::budget::{Ceilings, Pace, Paced};
 /// Tokens are handed out in portions of a tenth of a second, so that the flow is smooth.
 const QUANTUM: Duration = Duration::from_millis(100);
 const QUANTA_PER_SECOND: f64 = 10.0;
+/// Timers are no finer; what rounding leaves of a token is not waited for without end.
+const TICK: Duration = Duration::from_millis(1);
 
 /// The limits of one run, as a person set them before it; then as fast as the core has it go. 0 is
 /// none.
@@ -135,7 +137,7 @@ impl Rate {
             wanted -= granted;
             if wanted > 0.0 {
                 let lacking = wanted.min(per_second / QUANTA_PER_SECOND) / per_second;
-                tokio::time::sleep(Duration::from_secs_f64(lacking).min(QUANTUM)).await;
+                tokio::time::sleep(Duration::from_secs_f64(lacking).clamp(TICK, QUANTUM)).await;
             }
         }
     }
