@@ -172,7 +172,7 @@ fn kill(ground: &Ground, end: Instant, rng: &mut Rng) -> Result<(Ends, Migration
         }
         if !migration.is_running()? {
             let (code, seen) = migration.finish(LOOK_EVERY)?;
-            eprintln!("it ended by itself with {code}: {}", seen.result);
+            eprintln!("it ended by itself with {code}: {}", seen.result["message"]);
             ends.note_own(code, &seen);
             sleep(PAUSE);
         } else if Instant::now() < end {

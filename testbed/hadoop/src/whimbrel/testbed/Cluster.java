@@ -47,7 +47,8 @@ final class Cluster implements AutoCloseable {
     if (highAvailability) {
       MiniQJMHACluster.Builder builder =
           new MiniQJMHACluster.Builder(configuration, data).setNumNameNodes(2);
-      builder.getDfsBuilder().numDataNodes(dataNodes);
+      // A dfs.datanode.hostname stays as it was set.
+      builder.getDfsBuilder().numDataNodes(dataNodes).checkDataNodeHostConfig(true);
       journaled = builder.build();
       dfs = journaled.getDfsCluster();
       dfs.transitionToActive(0);
@@ -57,6 +58,7 @@ final class Cluster implements AutoCloseable {
           new MiniDFSCluster.Builder(configuration, data)
               .nameNodePort(0)
               .numDataNodes(dataNodes)
+              .checkDataNodeHostConfig(true)
               .format(true)
               .build();
       dfs.waitActive();
