@@ -8,4 +8,4 @@ mod run;
 pub mod scope;
 pub mod world;
 
-pub use run::{ENDLESS, Run, Way, run};
+pub use run::{ENDLESS, Run, Way, run, run_with};

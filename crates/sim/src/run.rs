@@ -139,8 +139,13 @@ pub struct Run {
 
 /// Runs one seed to its end.
 pub fn run(seed: u64, verbose: bool) -> Verdict {
+    run_with(seed, verbose, |drawn| drawn)
+}
+
+/// The same with something that is not drawn.
+pub fn run_with(seed: u64, verbose: bool, given: impl FnOnce(Options) -> Options) -> Verdict {
     let mut rng = Rng::with_seed(seed);
-    let drawn = Options::draw(&mut rng);
+    let drawn = given(Options::draw(&mut rng));
     let aimed = seed >= AIMED_FROM;
     let options = if aimed { drawn.rougher() } else { drawn };
     if verbose {

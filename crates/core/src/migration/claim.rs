@@ -271,6 +271,12 @@ impl Migration {
         }
     }
 
+    /// Somebody works on the path, reads its object, or goes through it: where no directory stands,
+    /// that becomes work on the path.
+    pub(super) fn is_busy(&self, path: &RelPath) -> bool {
+        self.claims.is_busy(path) || self.passes.contains_key(path)
+    }
+
     /// Keeps working on the path.
     pub(super) fn hold(&mut self, path: RelPath, claim: Claim) {
         self.claims.held.insert(path, claim);

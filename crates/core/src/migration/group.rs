@@ -10,7 +10,7 @@ use crate::effect::Effect;
 use crate::entry::FileNode;
 use crate::failure::{Failure, FailureKind, Side};
 use crate::identity::{Identity, Sameness};
-use crate::input::{Examined, Group};
+use crate::input::{Examined, Group, Work};
 use crate::number::Time;
 use crate::path::RelPath;
 use crate::planted::{Planted, planted};
@@ -288,6 +288,20 @@ impl Migration {
         claim.step = Step::AwaitingGroup { asks };
         self.incomplete_groups.insert((self.now.plus_millis(ASK_AGAIN_MILLIS), path.clone()));
         self.hold(path, claim);
+    }
+
+    /// A commit marker that waited before leaves half of the room to what it waits for: they come
+    /// first again and again, and others, marked later, would never be handed out.
+    pub(super) fn gives_way(&self, work: &Work) -> bool {
+        work.pending.waiting
+            && self.is_commit_marker(&work.pending.path)
+            && self.incomplete_groups.len() >= self.config.claims_max / 2
+    }
+
+    /// For so long; the longer, the more of them there may be.
+    pub(super) fn give_way(&mut self, path: RelPath, claim: Claim) {
+        let quarter_millis = self.now.millis_since(claim.seen) / 4;
+        self.again(path, claim, quarter_millis.clamp(PAUSE_MILLIS, 10 * PAUSE_MILLIS), true);
     }
 
     /// Asks again for groups that were incomplete a moment ago.

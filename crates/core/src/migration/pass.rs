@@ -401,7 +401,7 @@ impl Migration {
         let attempts = lookup.attempts(&path);
         let unheard = self.may_stand_unheard(&path, row.as_ref(), &attempts);
         let metadata = self.waits_as_metadata(&row, &file);
-        if marker || file.open || self.claims.is_busy(&path) || metadata || unheard || over {
+        if marker || file.open || self.is_busy(&path) || metadata || unheard || over {
             let lane = if metadata { Lane::Metadata } else { Lane::Live };
             let last = if marker { context.last.max(self.applied()) } else { context.last };
             self.mark(&path, Reach::Path, lane, context.first, last);

@@ -126,8 +126,8 @@ impl Migration {
         purge.after = objects.last().map(|last| last.path.clone());
         for Going { path: below, etag } in objects {
             let worked_on_as_directory =
-                below.is_marker() && self.claims.is_busy(&self.pending_path(&below));
-            if self.claims.is_busy(&below) || worked_on_as_directory {
+                below.is_marker() && self.is_busy(&self.pending_path(&below));
+            if self.is_busy(&below) || worked_on_as_directory {
                 let (first, last) = (claim.first, claim.last);
                 self.mark(&below, Reach::Path, Lane::Live, first, last);
                 purge.left = true;

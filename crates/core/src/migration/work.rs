@@ -33,6 +33,10 @@ impl Migration {
             self.again(path, claim, 0, work.pending.waiting);
             return;
         }
+        if self.gives_way(&work) {
+            self.give_way(path, claim);
+            return;
+        }
         if !work.stale_commit_markers.is_empty() && !self.is_commit_marker(&path) {
             for marker in &work.stale_commit_markers {
                 self.hasten(marker, &claim);

@@ -446,6 +446,26 @@ fn rule_9_1_waiting_commit_markers_are_not_coarsened() {
     ends_equal(run);
 }
 
+/// More commit markers wait than may be worked on, and what they wait for was marked after all of
+/// them: it has its turn all the same.
+#[test]
+fn rule_7_1_waiting_commit_markers_leave_room() {
+    let mut run = still(Options { poll_batches_max: 1_000, ..Options::still() });
+    file(&mut run, "first", 5);
+    until_settled(&mut run);
+    let poll = held(&mut run, polls);
+    let groups: Vec<String> = (0..40).map(|number| format!("d/{number}")).collect();
+    for group in &groups {
+        file(&mut run, &format!("{group}/a"), 5);
+        file(&mut run, &format!("{group}/_SUCCESS"), 5);
+    }
+    for group in &groups {
+        assert!(run.source().change_mode(&path(&format!("{group}/a")), 0o600));
+    }
+    answered_late(&mut run, poll, 1);
+    ends_equal(run);
+}
+
 /// Commit markers wait for removals of which the end is not known, and leave no room for anything
 /// else. What is pending to find that end out is more than may be, and a pass would meet nothing
 /// there that changed.
