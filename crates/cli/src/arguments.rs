@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use whimbrel_core::config::{DirectoryMarkers, Existing, Extras, RemovalGuard};
 use whimbrel_core::metadata::MetadataLevel;
+use whimbrel_core::path::RelPath;
 use whimbrel_engine::Repair;
 
 use crate::unit::{self, ByteRate, CallRate, Limit};
@@ -282,7 +283,8 @@ pub struct PolicyArguments {
     /// An object that the source does not have: keep or remove
     #[arg(long, value_name = "POLICY", default_value = "keep", value_parser = extras)]
     pub extras: Extras,
-    /// Take over what another state of Whimbrel wrote
+    /// Take over what another state of Whimbrel wrote, and write to a local directory that is not
+    /// the one of earlier runs
     #[arg(long)]
     pub adopt: bool,
 }
@@ -299,9 +301,18 @@ pub struct GuardArguments {
     /// The share of all objects that goes with it; 0%: N alone decides; none: never ask
     #[arg(long, value_name = "PERCENT", default_value = "50%", value_parser = unit::share_limit)]
     pub removals_share_max: Limit<u64>,
+    /// A file system that was mounted at PATH, relative to SOURCE, is gone for good: its files count
+    /// as removed; may be given several times
+    #[arg(long, value_name = "PATH")]
+    pub forget_mount: Vec<String>,
 }
 
 impl GuardArguments {
+    /// As paths of the source.
+    pub fn forgotten_mounts(&self) -> Vec<RelPath> {
+        self.forget_mount.iter().map(|path| RelPath::from(path.trim_matches('/'))).collect()
+    }
+
     /// As the core takes it.
     pub fn bounds(&self) -> RemovalGuard {
         let bound = |limit| match limit {

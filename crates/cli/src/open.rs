@@ -10,7 +10,7 @@ use whimbrel_core::path::RelPath;
 use whimbrel_store::error::StoreError;
 use whimbrel_store::hdfs::{HdfsSettings, HdfsSource, RootKind};
 use whimbrel_store::local::{LocalSource, LocalTarget};
-use whimbrel_store::s3::{Addressing, S3Settings, S3Source, S3Target, WriteOptions};
+use whimbrel_store::s3::{Addressing, Named, S3Settings, S3Source, S3Target, WriteOptions};
 use whimbrel_store::snapshots::Snapshots;
 use whimbrel_store::source::Source;
 use whimbrel_store::target::{Finding, Target};
@@ -33,6 +33,16 @@ pub struct OpenSource {
     pub single_file: Option<RelPath>,
     /// Of HDFS: snapshots of the root.
     pub snapshots: Option<Arc<dyn Snapshots>>,
+    /// What a URL of an object store was taken for; `None` elsewhere.
+    pub named: Option<Named>,
+    /// The URL names both, and the other one is left out.
+    pub names_both: bool,
+}
+
+impl OpenSource {
+    fn of(source: Arc<dyn Source>, single_file: Option<RelPath>) -> Self {
+        Self { source, single_file, snapshots: None, named: None, names_both: false }
+    }
 }
 
 /// Opens a source.
@@ -44,11 +54,24 @@ pub async fn source(
     connection: &ConnectionArguments,
     acl: bool,
 ) -> Result<OpenSource, CommandError> {
+    source_as(location, connection, acl, None).await
+}
+
+/// The same of a source whose URL an earlier run took for `before`.
+///
+/// # Errors
+/// As of `source`.
+pub async fn source_as(
+    location: &Location,
+    connection: &ConnectionArguments,
+    acl: bool,
+    before: Option<Named>,
+) -> Result<OpenSource, CommandError> {
     let opening = async {
         let opened = match location {
             Location::Hdfs { .. } => hdfs_source(location, connection, acl).await,
             Location::Local { path } => local_source(path),
-            Location::Bucket { .. } => bucket_source(location, connection).await,
+            Location::Bucket { .. } => bucket_source(location, connection, before).await,
         }?;
         // Whoever may not list the root cannot migrate anything of it.
         opened.source.list(&RelPath::root(), None).await?;
@@ -71,6 +94,8 @@ pub struct Writer<'a> {
     pub migration: &'a str,
     /// Uploads that are to be resumed.
     pub uploads: &'a [String],
+    /// The directory that an earlier run wrote to, where another one is not to be written to.
+    pub directory: Option<&'a str>,
 }
 
 impl OpenTarget {
@@ -79,6 +104,14 @@ impl OpenTarget {
         match self {
             Self::Local(target) => Arc::new(target),
             Self::Bucket(target) => target,
+        }
+    }
+
+    /// The directory of this machine, if it is one.
+    pub fn local(&self) -> Option<&LocalTarget> {
+        match self {
+            Self::Local(target) => Some(target),
+            Self::Bucket(_) => None,
         }
     }
 
@@ -118,7 +151,8 @@ pub async fn target(
     let opening = async {
         match location {
             Location::Local { path } => {
-                LocalTarget::open(path, writer.migration, writer.uploads).map(OpenTarget::Local)
+                let Writer { migration, uploads, directory } = writer;
+                LocalTarget::open_as(path, migration, uploads, directory).map(OpenTarget::Local)
             }
             Location::Bucket { .. } => {
                 let settings = bucket_settings(location, connection, Side::Target, write);
@@ -177,11 +211,14 @@ fn no_target(location: &Location) -> StoreError {
 async fn bucket_source(
     location: &Location,
     connection: &ConnectionArguments,
+    before: Option<Named>,
 ) -> Result<OpenSource, StoreError> {
     let settings = bucket_settings(location, connection, Side::Source, WriteOptions::default());
-    let source = S3Source::open(&settings).await?;
+    let source = S3Source::open_as(&settings, before).await?;
+    let (named, names_both) = (Some(source.named()), source.names_both());
     let single_file = source.single().cloned();
-    Ok(OpenSource { source: Arc::new(source), single_file, snapshots: None })
+    let source = Arc::new(source);
+    Ok(OpenSource { named, names_both, ..OpenSource::of(source, single_file) })
 }
 
 fn bucket_settings(
@@ -232,7 +269,7 @@ async fn hdfs_source(
         RootKind::File(name) => Some(name.clone()),
     };
     let snapshots = source.snapshots();
-    Ok(OpenSource { source: Arc::new(source), single_file, snapshots })
+    Ok(OpenSource { snapshots, ..OpenSource::of(Arc::new(source), single_file) })
 }
 
 fn local_source(path: &Path) -> Result<OpenSource, StoreError> {
@@ -241,13 +278,9 @@ fn local_source(path: &Path) -> Result<OpenSource, StoreError> {
         (Some(folder), Some(name)) if is_file => {
             use std::os::unix::ffi::OsStrExt;
             let single_file = Some(RelPath::new(name.as_bytes().to_vec()));
-            let source = Arc::new(LocalSource::open_shallow(folder)?);
-            Ok(OpenSource { source, single_file, snapshots: None })
+            Ok(OpenSource::of(Arc::new(LocalSource::open_shallow(folder)?), single_file))
         }
-        _ => {
-            let source = Arc::new(LocalSource::open(path)?);
-            Ok(OpenSource { source, single_file: None, snapshots: None })
-        }
+        _ => Ok(OpenSource::of(Arc::new(LocalSource::open(path)?), None)),
     }
 }
 

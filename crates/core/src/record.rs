@@ -365,7 +365,8 @@ pub enum Change {
     /// Has the entry go with live changes, in the place that its marks give it.
     Hasten(RelPath),
     /// Something happened to everything below the path: entries strictly below it that are parked
-    /// as open or failed and were not marked after `up_to` are free to be taken again.
+    /// as open or failed and were not marked after `up_to` are free to be taken again. Of a `Flat`
+    /// source these are the keys that go on with a slash.
     Reconsider {
         /// The path.
         below: RelPath,

@@ -36,6 +36,7 @@ use crate::ledger_thread::{LedgerDesk, LedgerThread, Sums, View};
 use crate::limit::Limits;
 use crate::limited_source::LimitedSource;
 use crate::limited_target::LimitedTarget;
+use crate::mounts;
 use crate::out_of_scope;
 use crate::problems::Problems;
 use crate::progress::{Meter, Progress};
@@ -120,6 +121,7 @@ impl RunResult {
 pub async fn run(setup: Setup, orders: Orders) -> Result<RunResult, EngineError> {
     let config = setup.core_config();
     let Setup { state, source, target, keys, scope, limits, problems, base_snapshots, .. } = setup;
+    let tree = source.clone();
     let (transfers, part_bytes, memory_bytes) =
         (setup.transfers, setup.part_bytes, setup.memory_bytes);
     let counts = Arc::<Counts>::default();
@@ -147,6 +149,7 @@ pub async fn run(setup: Setup, orders: Orders) -> Result<RunResult, EngineError>
     let (mut ledger, migration) = state.settle()?;
     let meta = begun(&mut ledger, stream.as_deref()).await?;
     let config = Config { new_coverage: coverage::new(&ledger, &scope, &config)?, ..config };
+    let known_mounts = mounts::known(&mut ledger, &setup.forgotten_mounts)?;
     let options = TransferOptions {
         metadata: config.metadata,
         part_bytes,
@@ -160,6 +163,8 @@ pub async fn run(setup: Setup, orders: Orders) -> Result<RunResult, EngineError>
     let parts = Parts {
         reads_found: config.existing == Existing::Check,
         folder,
+        tree,
+        known_mounts,
         source,
         target,
         keys,
@@ -192,6 +197,9 @@ async fn begun(
 struct Parts {
     reads_found: bool,
     folder: PathBuf,
+    /// The source without limits.
+    tree: Arc<dyn Source>,
+    known_mounts: Vec<RelPath>,
     source: Arc<dyn Source>,
     target: Arc<dyn Target>,
     keys: KeyMap,
@@ -229,6 +237,8 @@ impl Parts {
             .map_err(|error| {
                 EngineError::local(format!("no thread for the ledger: {error}"), "free memory")
             })?;
+        let memory = mounts::memory(thread.desk.clone(), self.scope.clone());
+        self.tree.keep_mounts(self.known_mounts.clone(), memory);
         let clock = Clock::start();
         let bases = self.bases(kept, &thread.desk);
         let resumed = meta.inventory_done;

@@ -38,6 +38,8 @@ pub struct Setup {
     pub keys: KeyMap,
     /// Which paths belong to the migration.
     pub scope: Scope,
+    /// Where file systems were mounted that are gone for good: what they held counts as removed.
+    pub forgotten_mounts: Vec<RelPath>,
     /// What the run is asked to do. The migration's id, the namespace and what the target can do
     /// are filled in by the engine.
     pub config: Config,
@@ -67,6 +69,7 @@ impl Setup {
             target,
             keys: KeyMap::default(),
             scope: Scope::everything(),
+            forgotten_mounts: Vec::new(),
             config: Config::default(),
             transfers: 32,
             claims_max: None,

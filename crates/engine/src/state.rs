@@ -16,6 +16,7 @@ pub struct State {
     ledger: Ledger,
     migration: String,
     fixed: Vec<(String, String)>,
+    remembered: Vec<(String, String)>,
 }
 
 impl State {
@@ -54,7 +55,8 @@ impl State {
                 id
             }
         };
-        Ok(Self { folder: folder.to_owned(), ledger, migration, fixed })
+        let remembered = Vec::new();
+        Ok(Self { folder: folder.to_owned(), ledger, migration, fixed, remembered })
     }
 
     /// True if something is remembered in `folder`: nobody removed or emptied it.
@@ -81,6 +83,19 @@ impl State {
         Ok(attempts.into_iter().filter_map(|attempt| Some(attempt.upload?.id)).collect())
     }
 
+    /// What an earlier run remembered.
+    ///
+    /// # Errors
+    /// `Local`.
+    pub fn remembered(&self, name: &str) -> Result<Option<String>, EngineError> {
+        Ok(self.ledger.setting(name)?)
+    }
+
+    /// Has later runs know what this one found, once both sides have answered.
+    pub fn remember(&mut self, name: &str, text: String) {
+        self.remembered.push((name.to_owned(), text));
+    }
+
     /// The state folder.
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -89,9 +104,14 @@ impl State {
     /// Remembers what the migration is; only done once both sides have answered, so that a URL
     /// mistyped at the first call can be corrected.
     pub(crate) fn settle(self) -> Result<(Ledger, String), EngineError> {
-        let Self { mut ledger, migration, fixed, .. } = self;
+        let Self { mut ledger, migration, fixed, remembered, .. } = self;
         for (name, text) in &fixed {
             if ledger.setting(name)?.is_none() {
+                ledger.set_setting(name, text)?;
+            }
+        }
+        for (name, text) in &remembered {
+            if ledger.setting(name)?.as_ref() != Some(text) {
                 ledger.set_setting(name, text)?;
             }
         }

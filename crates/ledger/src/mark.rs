@@ -3,14 +3,14 @@
 use bytes::Bytes;
 use rusqlite::Connection;
 use whimbrel_core::number::{Mark, Time, TxId};
-use whimbrel_core::path::RelPath;
+use whimbrel_core::path::{Namespace, RelPath};
 use whimbrel_core::planted::{Planted, UNLISTED_TRIES, planted};
 use whimbrel_core::record::{Attempt, Change, Lane, LetGo, Parked, Pending, Reach, Row};
 
 use crate::directory_record;
 use crate::error::Result;
 use crate::key::Key;
-use crate::pending::{Entry, NEXT_START};
+use crate::pending::{Entry, NEXT_START, NameRange};
 use crate::state::State;
 
 impl State {
@@ -236,7 +236,30 @@ impl State {
             }
             Ok(true)
         })?;
+        idle.extend(self.idle_keys_within(sql, below, up_to)?);
         idle.iter().try_for_each(|key| self.free(sql, key, None))
+    }
+
+    /// Opaque keys do not lie below each other, but in a target whose directories are real they do.
+    fn idle_keys_within(&self, sql: &Connection, key: &RelPath, up_to: Mark) -> Result<Vec<Key>> {
+        if self.names.0 == Namespace::Tree || key.is_root() {
+            return Ok(Vec::new());
+        }
+        let with = |byte: u8| [key.as_bytes(), &[byte]].concat();
+        let (after, last) = (with(b'/'), with(b'/' + 1));
+        let range = NameRange { after: Some(&after), last: Some(&last) };
+        let mut idle = Vec::new();
+        for path in self.pending.children(sql, &RelPath::root(), &range)? {
+            let within = self.names.key(&path);
+            let parked = self.pending.get(sql, &within)?.is_some_and(|entry| {
+                let aside = matches!(entry.pending.parked, Some(Parked::Open | Parked::Failed));
+                aside && entry.pending.mark <= up_to
+            });
+            if parked && path.as_bytes() != last && !self.pending.is_claimed(&within) {
+                idle.push(within);
+            }
+        }
+        Ok(idle)
     }
 
     fn released(&mut self, sql: &Connection, reason: Parked) -> Result<()> {

@@ -21,6 +21,9 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Se
 /// Bytes of a file in order, in pieces of the store's choosing.
 pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, StoreError>> + Send>>;
 
+/// Keeps a mount point durably; `false` if it is of no interest.
+pub type MountMemory = Box<dyn Fn(&RelPath) -> Result<bool, StoreError> + Send + Sync>;
+
 /// Where the files come from. Paths are relative to the root that it was opened for.
 pub trait Source: Send + Sync {
     /// How names relate to each other.
@@ -79,6 +82,11 @@ pub trait Source: Send + Sync {
     fn busy_answers(&self) -> u64 {
         0
     }
+
+    /// From now on nothing is told of what lies below these mount points, or below others that are
+    /// met and given to `memory`, while no file system is mounted there: asking ends with
+    /// `StoreError::Conflict`. Only trees of this machine have mount points.
+    fn keep_mounts(&self, _known: Vec<RelPath>, _memory: MountMemory) {}
 
     /// The stream of changes; an error that names the reason where there is none or no right to it.
     fn stream(&self) -> Answer<'_, Arc<dyn ChangeStream>>;

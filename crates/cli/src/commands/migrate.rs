@@ -8,17 +8,19 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 use whimbrel_core::config::Config;
 use whimbrel_core::effect::Report;
-use whimbrel_core::failure::{FailureKind, Side};
+use whimbrel_core::failure::{Failure, FailureKind, Side};
 use whimbrel_core::path::Namespace;
 use whimbrel_engine::{BaseSnapshots, Control, Ending, Limits, Rate, RunResult, Setup, State};
-use whimbrel_store::s3::WriteOptions;
+use whimbrel_store::error::StoreError;
+use whimbrel_store::local::{LocalTarget, Taken};
+use whimbrel_store::s3::{Named, WriteOptions};
 use whimbrel_store::source::Source;
 use whimbrel_store::target::Finding;
 
 use crate::arguments::{MigrateArguments, WriteArguments};
 use crate::exit::{self, CommandError, Condition, Signal};
 use crate::location::Location;
-use crate::open::{self, Writer};
+use crate::open::{self, OpenTarget, Writer};
 use crate::output;
 use crate::output::problem::Problems;
 use crate::output::progress::Display;
@@ -30,6 +32,11 @@ use crate::state::{self, StatePlace};
 
 /// How long a second signal leaves the run to put its state away.
 const LAST_GRACE: Duration = Duration::from_secs(3);
+
+/// What a state remembers: whether a URL of an object store was taken for a prefix or for an object.
+const SOURCE_NAMED: &str = "source_named";
+/// And which directory of this machine was written to.
+const TARGET_DIRECTORY: &str = "target_directory";
 
 /// A call that was looked through before anything is touched.
 struct Request {
@@ -55,15 +62,20 @@ pub async fn run(arguments: MigrateArguments, json: bool) -> Result<u8, CommandE
         signal = signals.next() => return Ok(stopped_early(&request.place, signal, json)),
     };
     request.announce(json);
-    let Begun { setup, reports, findings, seconds_before } = begun;
+    let Begun { setup, reports, findings, aside, seconds_before } = begun;
     let mut problems = Problems::new(json);
     for finding in findings {
         problems.finding(finding);
     }
-    let attended = attend(setup, reports, signals, &mut problems, &request.place.name);
+    aside.tell_left_out(&mut problems, &request.pair.source);
+    let attended = attend(setup, reports, signals, &mut problems, &request.place.name, &aside);
     let (result, signal) = attended.await;
     let result = match result {
-        Ok(result) => request.result(&result, signal, seconds_before),
+        Ok(result) => MigrationResult {
+            run_owners_not_set: aside.owners_not_set(),
+            elapsed_seconds: seconds_before + result.progress.elapsed_seconds,
+            ..request.result(&result, signal)
+        },
         Err(error) => {
             let error = CommandError::from(error);
             let code = exit::code(&BTreeSet::from([error.condition]));
@@ -83,8 +95,70 @@ struct Begun {
     setup: Setup,
     reports: mpsc::Receiver<Report>,
     findings: Vec<Finding>,
+    aside: Aside,
     /// What earlier runs took.
     seconds_before: f64,
+}
+
+/// What is told or held beside the run.
+struct Aside {
+    /// A target of this machine.
+    local: Option<LocalTarget>,
+    /// What the source's URL was taken for, if it could have been taken for another.
+    left_out: Option<Named>,
+    _taken: Option<Taken>,
+}
+
+impl Aside {
+    fn tell_left_out(&self, problems: &mut Problems, source: &Location) {
+        let Some(named) = self.left_out else { return };
+        let (taken, left) = match named {
+            Named::Prefix => ("the keys below it", "the object of that very key"),
+            Named::Object => ("the object of that very key", "the keys below it"),
+        };
+        problems.note(
+            "left_out",
+            &Failure {
+                side: Side::Source,
+                kind: FailureKind::Conflict,
+                message: format!("{source} stands for {taken}; {left} are not migrated"),
+                remedy: "migrate the prefix above, with --include for both, to have both"
+                    .to_owned(),
+            },
+        );
+    }
+
+    fn owners_not_set(&self) -> u64 {
+        self.local.as_ref().map_or(0, LocalTarget::owners_not_set)
+    }
+}
+
+/// Said once, as soon as it is known.
+fn tell_of_owners(problems: &mut Problems) {
+    problems.note(
+        "owner",
+        &Failure {
+            side: Side::Target,
+            kind: FailureKind::Denied,
+            message: "owner or group of what is written to the target cannot be set".to_owned(),
+            remedy:
+                "run as root, with the users and groups of the source known to this machine; each \
+                 file keeps the names in its attribute user.whimbrel.stamp. How many they are \
+                 stands in the result (run_owners_not_set)"
+                    .to_owned(),
+        },
+    );
+}
+
+fn word(named: Named) -> &'static str {
+    match named {
+        Named::Prefix => "prefix",
+        Named::Object => "object",
+    }
+}
+
+fn named(word: &str) -> Option<Named> {
+    [Named::Prefix, Named::Object].into_iter().find(|named| self::word(*named) == word)
 }
 
 impl Request {
@@ -118,13 +192,16 @@ impl Request {
     async fn open_all(&self) -> Result<Begun, CommandError> {
         let arguments = &self.arguments;
         let write = write_options(&arguments.write)?;
-        let state = self.open_state()?;
+        let mut state = self.open_state()?;
         let uploads = state.uploads()?;
         let acl = arguments.write.metadata != whimbrel_core::metadata::MetadataLevel::None;
-        let writer = Writer { migration: state.migration(), uploads: &uploads };
+        let directory = state.remembered(TARGET_DIRECTORY)?.filter(|_| !arguments.policy.adopt);
+        let directory = directory.as_deref();
+        let writer = Writer { migration: state.migration(), uploads: &uploads, directory };
         let connection = &arguments.connection;
+        let before = state.remembered(SOURCE_NAMED)?.and_then(|word| named(&word));
         let source = async {
-            let source = open::source(&self.pair.source, connection, acl).await?;
+            let source = open::source_as(&self.pair.source, connection, acl, before).await?;
             // Asking costs nothing here, and saves the target from being written in vain.
             if arguments.live && matches!(self.pair.source, Location::Hdfs { .. }) {
                 refuse_without_stream(source.source.as_ref()).await?;
@@ -149,6 +226,11 @@ impl Request {
         };
         // It can be written, or this is where it ends; what else it cannot do is worked around.
         let findings = target.probe().await?;
+        let taken = self.take(&target, &mut state)?;
+        if let Some(named) = source.named {
+            state.remember(SOURCE_NAMED, word(named).to_owned());
+        }
+        let left_out = source.named.filter(|_| source.names_both);
         let coverage = match source.single_file {
             Some(name) => self.coverage.clone().of_single_file(name)?,
             None => self.coverage.clone(),
@@ -159,11 +241,13 @@ impl Request {
         let (problems, reports) = whimbrel_engine::Problems::channel();
         let keys = coverage.keys(target.prefix())?;
         let limits = &arguments.limits;
+        let local = target.local().cloned();
         let usual = Setup::new(state, source.source, target.into_target());
         let transfers = limits.transfers.map_or(usual.transfers, |transfers| transfers as usize);
         let setup = Setup {
             keys,
             scope: coverage.scope,
+            forgotten_mounts: arguments.guard.forgotten_mounts(),
             config: self.config(),
             transfers,
             limits: Arc::new(Limits {
@@ -179,7 +263,27 @@ impl Request {
             ..usual
         };
         let seconds_before = self.remember()?;
-        Ok(Begun { setup, reports, findings, seconds_before })
+        let aside = Aside { local, left_out, _taken: taken };
+        Ok(Begun { setup, reports, findings, aside, seconds_before })
+    }
+
+    /// Keeps other migrations from a target of this machine as long as the answer lives, and has
+    /// later runs know it again.
+    fn take(&self, target: &OpenTarget, state: &mut State) -> Result<Option<Taken>, CommandError> {
+        let Some(local) = target.local() else { return Ok(None) };
+        let failed = |error: StoreError| CommandError::from(error.into_failure(Side::Target));
+        state.remember(TARGET_DIRECTORY, local.root_name().map_err(failed)?);
+        let taken = local.take().map_err(failed)?;
+        if taken.is_some() || self.arguments.policy.adopt {
+            return Ok(taken);
+        }
+        Err(CommandError {
+            condition: Condition::Guard,
+            message: format!("another migration is writing to {}", self.pair.target),
+            remedy: "wait until it has ended, or stop it; --adopt lets both write, and takes over \
+                     what the other wrote"
+                .to_owned(),
+        })
     }
 
     fn open_state(&self) -> Result<State, CommandError> {
@@ -252,12 +356,7 @@ impl Request {
         tracing::info!(name = self.place.name, state, source, target, "started");
     }
 
-    fn result(
-        &self,
-        run: &RunResult,
-        signal: Option<Signal>,
-        seconds_before: f64,
-    ) -> MigrationResult {
+    fn result(&self, run: &RunResult, signal: Option<Signal>) -> MigrationResult {
         let progress = &run.progress;
         let mut conditions = BTreeSet::new();
         let error = match &run.ending {
@@ -292,11 +391,11 @@ impl Request {
             metadata_ledger_only: progress.metadata_ledger_only,
             as_of_txid: progress.as_of_txid,
             lag_seconds: progress.lag_seconds,
-            elapsed_seconds: seconds_before + progress.elapsed_seconds,
             run_elapsed_seconds: progress.elapsed_seconds,
             name: self.place.name.clone(),
             error,
             exit_code: exit::code(&conditions),
+            ..MigrationResult::default()
         }
     }
 }
@@ -308,12 +407,20 @@ async fn attend(
     mut signals: Signals,
     problems: &mut Problems,
     name: &str,
+    aside: &Aside,
 ) -> (Result<RunResult, whimbrel_engine::EngineError>, Option<Signal>) {
     let (mut control, orders) = Control::channel();
     let mut display = Display::new(name, problems.json());
     let mut stopped_by = None;
     let mut engine = std::pin::pin!(whimbrel_engine::run(setup, orders));
     let mut watching = true;
+    let mut owners_told = false;
+    let mut look_at_owners = |problems: &mut Problems| {
+        if !owners_told && aside.owners_not_set() > 0 {
+            owners_told = true;
+            tell_of_owners(problems);
+        }
+    };
     let result = loop {
         tokio::select! {
             biased;
@@ -334,6 +441,7 @@ async fn attend(
             }
             more = control.changed(), if watching => {
                 watching = more;
+                look_at_owners(problems);
                 display.show(&control.progress());
             }
         }
@@ -342,6 +450,7 @@ async fn attend(
     while let Ok(report) = reports.try_recv() {
         problems.report(&report);
     }
+    look_at_owners(problems);
     for parked in result.iter().flat_map(|result| &result.parked) {
         problems.parked(parked);
     }

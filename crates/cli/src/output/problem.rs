@@ -46,6 +46,11 @@ impl Problems {
         }
     }
 
+    /// Tells what the run is not to be asked about.
+    pub fn note(&mut self, kind: &str, failure: &Failure) {
+        self.tell(None, kind, None, failure);
+    }
+
     /// Tells a report of the run.
     pub fn report(&mut self, report: &Report) {
         if let Some(path) = &report.path {

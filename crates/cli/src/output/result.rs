@@ -57,6 +57,8 @@ pub struct MigrationResult {
     pub out_of_scope: u64,
     /// Objects that carry older metadata than their files have; the ledger has the newer.
     pub metadata_ledger_only: u64,
+    /// Writes of this run to a local target that could not set owner or group.
+    pub run_owners_not_set: u64,
     /// Every change up to it is on the target, parked paths aside; `None` without a stream.
     pub as_of_txid: Option<u64>,
     /// How far the target is behind; 0 without a stream.
@@ -97,6 +99,7 @@ impl MigrationResult {
         fields.insert("removals_share_max_percent".into(), share.into());
         fields.insert("out_of_scope".into(), self.out_of_scope.into());
         fields.insert("metadata_ledger_only".into(), self.metadata_ledger_only.into());
+        fields.insert("run_owners_not_set".into(), self.run_owners_not_set.into());
         fields.insert("as_of_txid".into(), self.as_of_txid.into());
         fields.insert("lag_seconds".into(), self.lag_seconds.into());
         fields.insert("elapsed_seconds".into(), self.elapsed_seconds.into());
@@ -130,6 +133,7 @@ impl MigrationResult {
             ("extras", self.extras, "objects that the source does not have"),
             ("out of scope", self.out_of_scope, "objects of earlier runs, which stay"),
             ("in the ledger", self.metadata_ledger_only, "files whose objects keep older metadata"),
+            ("owner not set", self.run_owners_not_set, "files and directories"),
             ("open", self.files_open, "files being written at the source"),
             ("held by a guard", self.guarded, "paths"),
             ("failed", self.failures, "paths"),

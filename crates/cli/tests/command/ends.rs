@@ -71,13 +71,17 @@ fn a_directory_of_the_target_without_rights_fails_alone() {
     let Some(()) = strangers(&place, &["", "source", "target"]) else { return };
     let ended = run_as_stranger(&place).expect(5);
     let lines = ended.lines();
-    let told = lines.iter().filter(|line| line["type"] == "problem");
+    let problems = || lines.iter().filter(|line| line["type"] == "problem");
+    let owner: Vec<_> = problems().filter(|line| line["path"].is_null()).collect();
+    assert!(matches!(owner[..], [line] if line["kind"] == "owner"), "{}", ended.stdout);
+    let told = problems().filter(|line| !line["path"].is_null());
     let mut told: Vec<_> =
         told.map(|line| (line["kind"].as_str(), line["path"].as_str())).collect();
     told.sort();
     let denied = ["theirs", "theirs/a", "theirs/new", "theirs/new/b"];
     assert_eq!(told, denied.map(|path| (Some("denied"), Some(path))), "{}", ended.stdout);
     assert_eq!(ended.result()["outcome"], "incomplete");
+    assert_eq!(ended.result()["run_owners_not_set"], 2, "ours, and ours/c");
     assert_eq!(place.read("target/ours/c").unwrap(), b"three");
 }
 

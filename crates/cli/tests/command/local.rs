@@ -830,3 +830,53 @@ fn verify_while_removals_are_judged_names_no_difference() {
     place.run(&["stop", "judged"]).expect(0);
     child.ended_within(SOON).expect(143);
 }
+
+/// Its state knew what the files carry, and took what stood for complete.
+#[test]
+fn metadata_that_was_left_out_comes_later() {
+    let place = Place::new();
+    small_tree(&place);
+    let call = |level: &'static str| {
+        place.run(&["migrate", "source", "target", "--name", "m", "--json", "--metadata", level])
+    };
+    let old = std::fs::FileTimes::new().set_modified(SystemTime::UNIX_EPOCH);
+    let file = std::fs::File::options().write(true).open(place.path("source/a")).unwrap();
+    file.set_times(old).unwrap();
+    let rights = std::fs::Permissions::from_mode(0o640);
+    std::fs::set_permissions(place.path("source/a"), rights).unwrap();
+    let rights = std::fs::Permissions::from_mode(0o710);
+    std::fs::set_permissions(place.path("source/empty"), rights).unwrap();
+    call("none").expect(0);
+    let stands = |name: &str| {
+        let found = std::fs::metadata(place.path(&format!("target/{name}"))).unwrap();
+        (found.modified().unwrap() == SystemTime::UNIX_EPOCH, found.permissions().mode() & 0o7777)
+    };
+    assert_ne!(stands("a"), (true, 0o640));
+
+    let later = call("basic").expect(0).result();
+    assert_eq!((&later["run_files_copied"], &later["outcome"]), (&0.into(), &"equal".into()));
+    assert_eq!(later["run_metadata_updated"], 3, "{later}");
+    assert_eq!((stands("a"), stands("empty").1), ((true, 0o640), 0o710));
+    place.run(&["verify", "m"]).expect(0);
+    assert_eq!(call("none").expect(0).result()["run_metadata_updated"], 0);
+    assert_eq!(call("basic").expect(0).result()["run_metadata_updated"], 0);
+}
+
+/// Neither finds an object of the other's, since nothing stands yet.
+#[test]
+fn two_migrations_to_one_empty_target_notice_each_other() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("source")).unwrap();
+    place.write("other/b", "of the second");
+    let first = place.spawn(&["migrate", "source", "target", "--name", "one", "--live"]);
+    let status = || place.run(&["status", "one", "--json"]);
+    until("it runs", || status().code == 0 && status().result()["running"] == true);
+    let call = ["migrate", "other", "target", "--name", "two", "--json"];
+    let refused = place.run(&call).expect(6).result();
+    assert!(refused["remedy"].as_str().unwrap().contains("--adopt"), "{refused}");
+    assert_eq!(place.tree("target").len(), 0);
+    place.run(&[&call[..], &["--adopt"]].concat()).expect(0);
+    assert_eq!(place.read("target/b").unwrap(), b"of the second");
+    drop(first);
+    place.run(&call).expect(0);
+}

@@ -8,6 +8,7 @@ mod full;
 mod guard;
 mod hdfs;
 mod local;
+mod mounts;
 mod object_store;
 mod unreachable;
 mod wrong_use;

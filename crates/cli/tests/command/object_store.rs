@@ -1,6 +1,8 @@
 //! Local to a real S3 server and back.
 
-use whimbrel_testbed::{Fault, FaultProxy, S3Server, VersityGateway};
+use std::io::{Read, Write};
+
+use whimbrel_testbed::{Fault, FaultProxy, S3Mock, S3Server, VersityGateway};
 
 use crate::call::{Place, until};
 
@@ -228,4 +230,64 @@ fn what_a_target_lists_under_altered_keys_is_an_extra() {
     assert_eq!((&result["outcome"], &result["extras"]), (&"equal".into(), &1.into()), "{result}");
     let verified = place.run(&["verify", "source", "s3://bucket/p", "--json"]).expect(5).result();
     assert_eq!((&verified["extra"], &verified["missing"]), (&1.into(), &0.into()), "{verified}");
+}
+
+/// Signatures are not looked at here.
+fn ask(server: &S3Mock, method: &str, key: &str) {
+    let mut stream = std::net::TcpStream::connect(server.endpoint().address).unwrap();
+    let body = if method == "PUT" { key } else { "" };
+    let length = body.len();
+    write!(
+        stream,
+        "{method} /bucket/{key} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\
+         Connection: close\r\n\r\n{body}"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 20"), "{answer}");
+}
+
+#[test]
+fn keys_that_lie_in_each_other() {
+    let server = S3Mock::start().unwrap();
+    server.create_bucket("bucket").unwrap();
+    let place = Place::new().with(server.endpoint().environment());
+    a_key_that_becomes_a_prefix_too_stays(&server, &place);
+    what_lies_below_a_key_that_goes_is_written_at_once(&server, &place);
+}
+
+fn a_key_that_becomes_a_prefix_too_stays(server: &S3Mock, place: &Place) {
+    let call = ["migrate", "s3://bucket/z", "back", "--name", "back", "--json"];
+    ask(server, "PUT", "z");
+    place.run(&call).expect(0);
+    ask(server, "PUT", "z/inner");
+    let again = place.run(&call).expect(0);
+    let left_out = |line: &serde_json::Value| line["kind"] == "left_out";
+    assert!(again.lines().iter().any(left_out), "{}", again.stdout);
+    assert_eq!(again.result()["run_files_removed"], 0);
+    assert_eq!(place.tree("back").into_iter().collect::<Vec<_>>(), [("z".into(), b"z".to_vec())]);
+    ask(server, "DELETE", "z");
+    place.run(&call).expect(3);
+    assert_eq!(place.read("back/z").unwrap(), b"z");
+
+    let inner = ["migrate", "s3://bucket/z", "inner", "--name", "inner", "--json"];
+    place.run(&inner).expect(0);
+    ask(server, "PUT", "z");
+    assert!(place.run(&inner).expect(0).lines().iter().any(left_out));
+    ask(server, "DELETE", "z/inner");
+    place.run(&inner).expect(3);
+    assert_eq!(place.read("inner/inner").unwrap(), b"z/inner");
+}
+
+fn what_lies_below_a_key_that_goes_is_written_at_once(server: &S3Mock, place: &Place) {
+    let call = ["migrate", "s3://bucket/p", "flat", "--name", "flat", "--json"];
+    ask(server, "PUT", "p/a");
+    place.run(&call).expect(0);
+    ask(server, "PUT", "p/a/b");
+    place.run(&call).expect(5);
+    ask(server, "DELETE", "p/a");
+    let result = place.run(&call).expect(0).result();
+    assert_eq!((&result["outcome"], &result["failures"]), (&"equal".into(), &0.into()));
+    assert_eq!(place.read("flat/a/b").unwrap(), b"p/a/b");
 }

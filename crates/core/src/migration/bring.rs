@@ -212,9 +212,14 @@ impl Migration {
         if !unchanged {
             let told = row.ledger_only;
             let ledger_only = told || !self.metadata_equal(row, file);
+            let metadata = match self.config.metadata {
+                // The object keeps what it has.
+                MetadataLevel::None => row.metadata.clone(),
+                MetadataLevel::Basic | MetadataLevel::Full => file.metadata.clone(),
+            };
             let renewed = Row {
                 identity: file.identity.clone(),
-                metadata: file.metadata.clone(),
+                metadata,
                 epoch: claim.epoch,
                 ledger_only,
                 ..row.clone()

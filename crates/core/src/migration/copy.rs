@@ -418,8 +418,18 @@ impl Migration {
             attempt: Some(attempt.number),
             as_of,
             epoch: claim.epoch,
-            metadata: claim.node.as_ref().map(|node| node.metadata.clone()).unwrap_or_default(),
+            metadata: self.carried(claim.node.as_ref().map(|node| &node.metadata)),
             ledger_only: false,
+        }
+    }
+
+    /// What an object that is written now carries of its file. Nothing, with `--metadata none`: a
+    /// later run that is to carry it finds the difference (rule 11.1).
+    pub(super) fn carried(&self, metadata: Option<&Metadata>) -> Metadata {
+        match (self.config.metadata, metadata) {
+            (MetadataLevel::None, _) => Metadata::unknown(),
+            (MetadataLevel::Basic | MetadataLevel::Full, Some(metadata)) => metadata.clone(),
+            (MetadataLevel::Basic | MetadataLevel::Full, None) => Metadata::default(),
         }
     }
 

@@ -48,7 +48,7 @@ impl Migration {
             attempt: Some(attempt.number),
             as_of: TxId(0),
             epoch: self.epoch,
-            metadata: metadata.clone(),
+            metadata: self.carried(Some(&metadata)),
             ledger_only: false,
         });
         self.outbox.send_after(Effect::PutMarker {

@@ -342,7 +342,10 @@ impl Migration {
                     self.meet_directory(&path, &child, in_the_way, known, &context);
                 }
                 Node::Special(_) => {
-                    self.mark(&path, Reach::Path, Lane::Live, first, last);
+                    // What stands below goes, or is gone through once it is a directory again.
+                    let below = lookup.directories.contains(path.name());
+                    let reach = if below { Reach::Subtree } else { Reach::Path };
+                    self.mark(&path, reach, Lane::Live, first, last);
                 }
             }
         }

@@ -12,7 +12,7 @@ use crate::failure::{Failure, Side};
 use crate::identity::Identity;
 use crate::input::{Examined, Going, Written};
 use crate::number::{Mark, TxId};
-use crate::path::RelPath;
+use crate::path::{Namespace, RelPath};
 use crate::planted::{Planted, planted};
 use crate::record::{AttemptKind, Change, Lane, LetGo, Reach};
 
@@ -333,6 +333,11 @@ impl Migration {
             AfterRemoval::Settle => {
                 if !claim.dirty {
                     self.forget_directories(&path);
+                }
+                if self.config.namespace == Namespace::Flat {
+                    // Where directories are real, what lies below it could not be written until now.
+                    let (below, up_to) = (path.clone(), Mark(u64::MAX));
+                    self.outbox.change(Change::Reconsider { below, up_to });
                 }
                 self.settle(path, claim, TxId(0));
             }

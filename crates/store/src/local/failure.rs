@@ -2,7 +2,7 @@
 
 use rustix::io::Errno;
 
-use super::root::{ANOTHER_ROOT, Root};
+use super::root::{ANOTHER_ROOT, Root, UNMOUNTED};
 use crate::error::StoreError;
 
 /// Names without a slash are at most so long on Linux.
@@ -18,6 +18,7 @@ pub(super) fn is_absent(errno: Errno) -> bool {
 pub(super) fn failure(what: &str, path: &[u8], errno: Errno) -> StoreError {
     let message = match errno {
         ANOTHER_ROOT => format!("cannot {what} {}: its root is gone, or another", shown(path)),
+        UNMOUNTED => format!("cannot {what} {}: a file system there is gone", shown(path)),
         _ => format!("cannot {what} {}: {errno}", shown(path)),
     };
     let (kind, remedy) = advice(errno);
@@ -84,6 +85,7 @@ fn advice(errno: Errno) -> (Kind, &'static str) {
             (Kind::Refused, "the file system cannot hold this name: rename it, or map it")
         }
         ANOTHER_ROOT => (Kind::Missing, "put the root back that was migrated"),
+        UNMOUNTED => (Kind::Conflict, "mount it again"),
         Errno::NOENT => (Kind::Missing, "look whether the path is right and mounted"),
         Errno::NOTDIR | Errno::ISDIR | Errno::EXIST | Errno::NOTEMPTY | Errno::LOOP => {
             (Kind::Conflict, "something else stands in the way: move it")

@@ -13,6 +13,7 @@ mod failure;
 #[doc(hidden)]
 pub mod fuzzing;
 mod listing;
+mod mounts;
 mod names;
 mod nesting;
 mod node;
@@ -32,7 +33,7 @@ mod watch;
 
 pub use nesting::{Nesting, nested};
 pub use source::LocalSource;
-pub use target::LocalTarget;
+pub use target::{LocalTarget, Taken};
 
 /// The attribute under which Linux keeps an access control list.
 const ACL_ATTRIBUTE: &str = "system.posix_acl_access";

@@ -55,7 +55,7 @@ pub(super) fn file_key(look: &Statx) -> u64 {
 }
 
 /// When it was made; 0 where the file system does not tell.
-fn born_ns(look: &Statx) -> i64 {
+pub(super) fn born_ns(look: &Statx) -> i64 {
     let told = look.stx_mask & StatxFlags::BTIME.bits() != 0;
     if told { nanoseconds(&look.stx_btime) } else { 0 }
 }

@@ -3,16 +3,22 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rustix::fs::{Access, CWD, Mode, OFlags, access, openat};
+use rustix::fs::{Access, CWD, FileType, Mode, OFlags, Statx, access, openat};
 use rustix::io::Errno;
 
 use super::failure::is_absent;
+use super::mounts::{Mounts, is_mounted};
 use super::node;
 
 /// The pinned root is gone, or another stands in its place. No file system answers with this one, so
 /// that "absent below the root" is never mistaken for it, however soon the root is back.
 pub(super) const ANOTHER_ROOT: Errno = Errno::REMCHG;
+
+/// A file system that was mounted there, above or below is gone. No file system answers with this
+/// one either.
+pub(super) const UNMOUNTED: Errno = Errno::NOTUNIQ;
 
 /// A directory (or a single file) and everything under it.
 #[derive(Clone, Debug)]
@@ -21,11 +27,22 @@ pub(super) struct Root {
     /// Nothing below is told of another one that stands at the path (rule 1.5). No handle is kept:
     /// it would keep the file system from being unmounted.
     pinned: Option<u64>,
+    /// Known to be mounted below; none for whoever only looks what stands there.
+    mounts: Arc<Mounts>,
 }
 
 impl Root {
     pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), pinned: None }
+        Self { path: path.to_owned(), pinned: None, mounts: Arc::default() }
+    }
+
+    /// The same, whatever is mounted below.
+    pub(super) fn without_mounts(&self) -> Self {
+        Self { mounts: Arc::default(), ..self.clone() }
+    }
+
+    pub(super) fn mounts(&self) -> &Mounts {
+        &self.mounts
     }
 
     /// The one that stands at the path now, and no other.
@@ -77,7 +94,8 @@ impl Root {
         openat(CWD, &self.path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
     }
 
-    /// A handle of a directory for looking up only; `ANOTHER_ROOT` unless the pinned one stands.
+    /// A handle of a directory for looking up only; `ANOTHER_ROOT` unless the pinned one stands,
+    /// `UNMOUNTED` unless on the way everything is mounted that was.
     pub(super) fn directory(&self, below: &[u8]) -> Result<OwnedFd, Errno> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let mut handle = match openat(CWD, &self.path, flags, Mode::empty()) {
@@ -89,10 +107,40 @@ impl Root {
         {
             return Err(ANOTHER_ROOT);
         }
+        let mut reached: Vec<u8> = Vec::new();
         for name in components(below)? {
-            handle = openat(&handle, name, flags | OFlags::NOFOLLOW, Mode::empty())?;
+            if !reached.is_empty() {
+                reached.push(b'/');
+            }
+            reached.extend_from_slice(name);
+            let next = openat(&handle, name, flags | OFlags::NOFOLLOW, Mode::empty());
+            let next = next.map_err(|errno| self.absence(&reached, errno))?;
+            if self.mounts.is_known(&reached) {
+                self.check_mounted(&reached, &node::look(&next, b"")?, &handle)?;
+            }
+            handle = next;
         }
         Ok(handle)
+    }
+
+    /// What it means that something could not be found at `below`.
+    pub(super) fn absence(&self, below: &[u8], errno: Errno) -> Errno {
+        if is_absent(errno) && self.mounts.goes_with(below) { UNMOUNTED } else { errno }
+    }
+
+    /// `UNMOUNTED` if `below`, of which `look` tells in the directory `above`, is known as a mount
+    /// point and nothing is mounted there, or stands in the way of one.
+    pub(super) fn check_mounted(
+        &self,
+        below: &[u8],
+        look: &Statx,
+        above: &OwnedFd,
+    ) -> Result<(), Errno> {
+        if self.mounts.is_known(below) && !is_mounted_in(look, above) {
+            return Err(UNMOUNTED);
+        }
+        let leaf = node::file_type(look) != FileType::Directory && !self.mounts.is_known(below);
+        if leaf && self.mounts.goes_with(below) { Err(UNMOUNTED) } else { Ok(()) }
     }
 
     /// The handle of the directory that holds `below`, and the last name; the name is empty for the
@@ -104,6 +152,11 @@ impl Root {
             None => Ok((self.directory(b"")?, named(below)?)),
         }
     }
+}
+
+/// What `look` describes in the directory `above` is the root of a mounted file system.
+pub(super) fn is_mounted_in(look: &Statx, above: &OwnedFd) -> bool {
+    is_mounted(look, || node::look(above, b"").ok().map(|look| node::device(&look)))
 }
 
 /// Opens a name for reading without following it, waiting on it (a fifo) or marking it as accessed

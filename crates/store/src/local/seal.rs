@@ -37,6 +37,15 @@ pub(super) struct Checksum {
     pub(super) upload: Option<String>,
 }
 
+/// Whose a file is after it was given its stamp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owned {
+    /// The source's owner and group, or nothing was said of them.
+    AsMeant,
+    /// Others: the right to set them is missing, or they are not known here.
+    Otherwise,
+}
+
 /// Gives a file its stamp. What the file system or the user's rights do not allow is left out
 /// (an owner unknown here, attributes); what stands is read back by `described`.
 pub(super) fn seal(
@@ -45,7 +54,7 @@ pub(super) fn seal(
     crc32c: u32,
     upload: Option<&str>,
     accounts: &Accounts,
-) -> Result<(), Errno> {
+) -> Result<Owned, Errno> {
     let before = stamped_attributes(file)?;
     let fields = stamp::encode(stamp);
     set(file, STAMP, &serde_json::to_vec(&fields).unwrap_or_default())?;
@@ -68,7 +77,7 @@ pub(super) fn seal(
     set(file, CHECKSUM, &serde_json::to_vec(&checksum).unwrap_or_default())?;
     match &stamp.metadata {
         Some(metadata) if metadata.has_rights() => rights(file, metadata, metadata.mode, accounts),
-        Some(_) | None => Ok(()),
+        Some(_) | None => Ok(Owned::AsMeant),
     }
 }
 
@@ -77,14 +86,16 @@ pub(super) fn seal_directory(
     directory: impl AsFd,
     stamp: &Stamp,
     accounts: &Accounts,
-) -> Result<(), Errno> {
+) -> Result<Owned, Errno> {
     let fields = stamp::encode(stamp);
     set(&directory, STAMP, &serde_json::to_vec(&fields).unwrap_or_default())?;
-    let Some(metadata) = &stamp.metadata else { return Ok(()) };
-    if metadata.has_rights() {
-        rights(&directory, metadata, metadata.mode | OWNER_BITS, accounts)?;
-    }
-    futimens(directory, &times(metadata.modified_ns))
+    let Some(metadata) = &stamp.metadata else { return Ok(Owned::AsMeant) };
+    let owned = match metadata.has_rights() {
+        true => rights(&directory, metadata, metadata.mode | OWNER_BITS, accounts)?,
+        false => Owned::AsMeant,
+    };
+    futimens(directory, &times(metadata.modified_ns))?;
+    Ok(owned)
 }
 
 /// Makes sure that the owner can change the file's attributes.
@@ -183,19 +194,18 @@ fn rights(
     metadata: &Metadata,
     mode: u32,
     accounts: &Accounts,
-) -> Result<(), Errno> {
+) -> Result<Owned, Errno> {
     let user = accounts.user_number(&metadata.owner);
     let group = accounts.group_number(&metadata.group);
-    let mut owned = false;
     if rustix::process::geteuid().is_root() {
-        owned = user.is_some() && group.is_some();
         match fchown(&file, user.map(Uid::from_raw), group.map(Gid::from_raw)) {
-            Ok(()) => {}
             // A server that maps root away keeps its own owners.
-            Err(Errno::PERM | Errno::INVAL) => owned = false,
+            Ok(()) | Err(Errno::PERM | Errno::INVAL) => {}
             Err(errno) => return Err(errno),
         }
     }
+    let look = node::look(&file, b"")?;
+    let owned = user == Some(look.stx_uid) && group == Some(look.stx_gid);
     // Base entries alone take an older list away and set the mode, in one step.
     let base = || acl::attribute("", metadata.mode, accounts);
     let list = metadata.acl.as_ref().and_then(|text| acl::attribute(text, metadata.mode, accounts));
@@ -204,7 +214,8 @@ fn rights(
     }
     // Set-id bits give the rights of the owner: of another owner than meant, they are dropped.
     let mode = if owned { mode } else { mode & !SET_ID_BITS };
-    fchmod(file, Mode::from_raw_mode(mode))
+    fchmod(file, Mode::from_raw_mode(mode))?;
+    Ok(if owned { Owned::AsMeant } else { Owned::Otherwise })
 }
 
 /// Sets an attribute where the file system keeps such and has room for it.

@@ -18,11 +18,13 @@ use super::account::Accounts;
 use super::failure::{failure, io_failure, is_absent};
 use super::listing::Listings;
 use super::reading::{Pieces, send, stream};
-use super::root::{ANOTHER_ROOT, Root, handle_path_of, just_after, open_quietly};
+use super::root::{
+    ANOTHER_ROOT, Root, UNMOUNTED, handle_path_of, is_mounted_in, just_after, open_quietly,
+};
 use super::watch::{Links, LocalWatch};
 use super::{blocking, node};
 use crate::error::StoreError;
-use crate::source::{Answer, ByteStream, ChangeStream, Source};
+use crate::source::{Answer, ByteStream, ChangeStream, MountMemory, Source};
 
 const PAGE_NAMES: usize = 1000;
 /// The kernel's clock for file times ticks at least so often.
@@ -145,6 +147,10 @@ impl Source for LocalSource {
         Box::pin(blocking(move || inner.xattrs(&path)))
     }
 
+    fn keep_mounts(&self, known: Vec<RelPath>, memory: MountMemory) {
+        self.inner.root.mounts().keep(known, memory);
+    }
+
     fn stream(&self) -> Answer<'_, Arc<dyn ChangeStream>> {
         let inner = self.inner.clone();
         Box::pin(blocking(move || {
@@ -154,7 +160,7 @@ impl Source for LocalSource {
                     remedy: "follow the directory that holds it, with --include".to_owned(),
                 });
             }
-            let (root, links) = (inner.root.clone(), inner.links.clone());
+            let (root, links) = (inner.root.without_mounts(), inner.links.clone());
             Ok(Arc::new(LocalWatch::open(root, inner.shallow, links)?) as Arc<dyn ChangeStream>)
         }))
     }
@@ -162,7 +168,30 @@ impl Source for LocalSource {
 
 impl Inner {
     fn failed(&self, what: &str, path: &RelPath, errno: Errno) -> StoreError {
-        failure(what, &self.root.shown(path.as_bytes()), errno)
+        let lost = || {
+            self.root.mounts().around(path.as_bytes()).into_iter().find(|known| {
+                let looked = self.root.parent(known.as_bytes()).and_then(|(above, name)| {
+                    node::look(&above, name).map(|look| is_mounted_in(&look, &above))
+                });
+                looked != Ok(true)
+            })
+        };
+        match (errno == UNMOUNTED).then(lost).flatten() {
+            Some(known) => self.unmounted(&known),
+            None => failure(what, &self.root.shown(path.as_bytes()), errno),
+        }
+    }
+
+    fn unmounted(&self, known: &RelPath) -> StoreError {
+        let whole = super::failure::shown(&self.root.shown(known.as_bytes()));
+        StoreError::Conflict {
+            message: format!("the file system that was mounted at {whole} is gone"),
+            remedy: format!(
+                "mount it again and start again; until then nothing is copied or removed there. If \
+                 it is gone for good, start again with --forget-mount '{known}': its files count \
+                 as removed then"
+            ),
+        }
     }
 
     fn directory(&self, path: &RelPath) -> Result<Option<OwnedFd>, StoreError> {
@@ -188,8 +217,16 @@ impl Inner {
             let mut entries = Vec::with_capacity(names.names.len());
             for name in &names.names {
                 let child = path.join(name);
-                if let Some(node) = self.node(&directory, name, &child)? {
-                    entries.push(Entry { path: child, node });
+                match self.described(&directory, name, &child) {
+                    // Others of the directory go on; the look at this path tells what is wrong.
+                    Err(UNMOUNTED) => {
+                        let node = Node::Special("place of a file system".to_owned());
+                        entries.push(Entry { path: child, node });
+                    }
+                    outcome => {
+                        let node = self.kept(&child, outcome)?;
+                        entries.extend(node.map(|node| Entry { path: child, node }));
+                    }
                 }
             }
             // A page whose names all went says nothing about where to go on.
@@ -200,18 +237,34 @@ impl Inner {
         }
     }
 
-    fn node(
+    /// What stands at a name, and whether it is what is mounted there.
+    fn described(
         &self,
         directory: &OwnedFd,
         name: &[u8],
         path: &RelPath,
+    ) -> Result<(Node, bool), Errno> {
+        let absence = |errno| self.root.absence(path.as_bytes(), errno);
+        let look = node::look(directory, name).map_err(absence)?;
+        self.root.check_mounted(path.as_bytes(), &look, directory)?;
+        self.links.saw(path, &look);
+        let node = node::node(&look, directory, name, &self.accounts).map_err(absence)?;
+        Ok((node, is_mounted_in(&look, directory)))
+    }
+
+    /// `None` of what is absent.
+    fn kept(
+        &self,
+        path: &RelPath,
+        described: Result<(Node, bool), Errno>,
     ) -> Result<Option<Node>, StoreError> {
-        let described = node::look(directory, name).and_then(|look| {
-            self.links.saw(path, &look);
-            node::node(&look, directory, name, &self.accounts)
-        });
         match described {
-            Ok(node) => Ok(Some(node)),
+            Ok((node, mounted)) => {
+                if mounted {
+                    self.root.mounts().saw(path)?;
+                }
+                Ok(Some(node))
+            }
             Err(errno) if is_absent(errno) => {
                 self.links.gone(path);
                 Ok(None)
@@ -227,7 +280,7 @@ impl Inner {
             // `Missing`, where it is another root: nothing is known of the path.
             Err(errno) => return Err(self.failed("look at", path, errno)),
         };
-        match self.node(&parent, name, path)? {
+        match self.kept(path, self.described(&parent, name, path))? {
             Some(Node::Directory(directory)) => {
                 let empty = self.is_empty(path)?;
                 Ok(Some(Node::Directory(DirectoryNode { empty, ..directory })))

@@ -3,9 +3,10 @@
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use rustix::fs::{AtFlags, FileType, OFlags, fsync, unlinkat};
+use rustix::fs::{AtFlags, FileType, FlockOperation, OFlags, Statx, flock, fsync, unlinkat};
 use rustix::io::Errno;
 use whimbrel_core::config::RequestLifetime;
 use whimbrel_core::effect::Expected;
@@ -16,9 +17,11 @@ use whimbrel_core::record::Part;
 use super::account::Accounts;
 use super::failure::{failure, failure_below, io_failure, is_absent, shown};
 use super::listing::Listings;
+use super::mounts::is_mounted;
 use super::place::Place;
 use super::reading::{Pieces, send, stream};
 use super::root::{Root, open_quietly};
+use super::seal::Owned;
 use super::stage::{Draft, Stage};
 use super::wanted::Wanted;
 use super::{blocking, copying, node, order, place, probe, seal, sparse, upload};
@@ -55,8 +58,42 @@ struct Inner {
     stage: Stage,
     listings: Listings,
     accounts: Accounts,
+    owners_not_set: AtomicU64,
     /// The file system keeps attributes, so that files say who wrote them.
     attributes: bool,
+}
+
+/// A tree that this process has to itself.
+#[derive(Debug)]
+pub struct Taken {
+    _handle: OwnedFd,
+}
+
+/// Inode and birth time, by which a directory is known again, and where it stood: the device, whose
+/// number may be another after the next start of the machine, and whether it was a mount point.
+fn root_name(look: &Statx) -> String {
+    let mount = if is_mounted(look, || None) { "mount" } else { "directory" };
+    let (inode, born_ns, device) = (look.stx_ino, node::born_ns(look), node::device(look));
+    format!("{inode:x}-{born_ns:x}-{device:x}-{mount}")
+}
+
+/// Something is not mounted that was, where the directory called itself `known`: another one, now
+/// called `found`, stands there. Where nothing was mounted and the device is the same, it was made
+/// anew, and that is for everybody to do.
+fn is_unmounted(known: &str, found: &str) -> bool {
+    let mut parts = known.split('-').zip(found.split('-'));
+    let mut same = || parts.next().is_some_and(|(known, found)| known == found);
+    let (inode, born, device) = (same(), same(), same());
+    !(inode && born) && (!device || known.ends_with("-mount"))
+}
+
+fn another(whole: &[u8]) -> StoreError {
+    StoreError::Missing {
+        message: format!("{} is gone, or is not the directory that was written to", shown(whole)),
+        remedy: "mount it again, or put it back. If what stands there now is meant to be written \
+                 to from now on, start again with --adopt"
+            .to_owned(),
+    }
 }
 
 impl LocalTarget {
@@ -64,9 +101,38 @@ impl LocalTarget {
     /// `migration` left unfinished is removed, except for the uploads in `keep`. Refused are file
     /// systems on which two names of different bytes are one.
     pub fn open(path: &Path, migration: &str, keep: &[String]) -> Result<Self, StoreError> {
+        Self::open_as(path, migration, keep, None)
+    }
+
+    /// The same of the directory that called itself `known` (`root_name`), where that is given:
+    /// into the place of what is not mounted any more, nothing is written.
+    ///
+    /// # Errors
+    /// `Missing` if that is so.
+    pub fn open_as(
+        path: &Path,
+        migration: &str,
+        keep: &[String],
+        known: Option<&str>,
+    ) -> Result<Self, StoreError> {
         let whole = Root::new(path).shown(b"");
+        if let Some(known) = known {
+            // Of one that is gone, the device on which it would be made tells.
+            let stands = path
+                .ancestors()
+                .map(Self::pinned)
+                .find(|outcome| !matches!(outcome, Err(StoreError::Missing { .. })));
+            let found = stands.transpose()?.map(|(_, look)| root_name(&look));
+            if found.is_none_or(|found| is_unmounted(known, &found)) {
+                return Err(another(&whole));
+            }
+        }
         std::fs::create_dir_all(path).map_err(|error| io_failure("make", &whole, &error))?;
-        let (root, root_key) = Self::pinned(path)?;
+        let (root, look) = Self::pinned(path)?;
+        if known.is_some_and(|known| is_unmounted(known, &root_name(&look))) {
+            return Err(another(&whole));
+        }
+        let root_key = node::file_key(&look);
         let stage = Stage::new(root.clone(), migration);
         stage.sweep(keep).map_err(|errno| failure("open", &whole, errno))?;
         probe::check_names(&stage, &whole)?;
@@ -77,8 +143,8 @@ impl LocalTarget {
     /// Opens the tree at `path`, which must stand there, to look at it: nothing is made, removed or
     /// tried out, and no rights to write are needed.
     pub fn look_at(path: &Path) -> Result<Self, StoreError> {
-        let (root, root_key) = Self::pinned(path)?;
-        Ok(Self::looking(root, Some(root_key)))
+        let (root, look) = Self::pinned(path)?;
+        Ok(Self::looking(root, Some(node::file_key(&look))))
     }
 
     /// The same where `open` may still have to make the directory: until then it looks empty.
@@ -94,13 +160,44 @@ impl LocalTarget {
         }
     }
 
-    /// The root with its device and inode.
-    fn pinned(path: &Path) -> Result<(Root, u64), StoreError> {
+    /// The root and what stands there.
+    fn pinned(path: &Path) -> Result<(Root, Statx), StoreError> {
         let root = Root::new(path);
         let failed = |errno| failure("open", &root.shown(b""), errno);
         let handle = root.directory(b"").map_err(failed)?;
-        let root_key = node::file_key(&node::look(&handle, b"").map_err(failed)?);
-        Ok((root, root_key))
+        let look = node::look(&handle, b"").map_err(failed)?;
+        Ok((root, look))
+    }
+
+    /// What the directory is known by when it is mounted again, or after the next start of the
+    /// machine.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn root_name(&self) -> Result<String, StoreError> {
+        self.inner.check_root()?;
+        let (_, look) = Self::pinned(self.inner.root.path())?;
+        Ok(root_name(&look))
+    }
+
+    /// Keeps other processes from taking the tree until the answer is dropped; `None` if one has
+    /// taken it. Where the file system knows no locks, everybody is let in.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn take(&self) -> Result<Option<Taken>, StoreError> {
+        let failed = |errno| failure("open", &self.inner.root.shown(b""), errno);
+        let handle = self.inner.root.directory(b"").map_err(failed)?;
+        let handle = open_quietly(handle, b"", OFlags::DIRECTORY).map_err(failed)?;
+        match flock(&handle, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            Ok(()) | Err(_) => Ok(Some(Taken { _handle: handle })),
+        }
+    }
+
+    /// How often a file or directory that was written could not be given its owner or group.
+    pub fn owners_not_set(&self) -> u64 {
+        self.inner.owners_not_set.load(Ordering::Relaxed)
     }
 
     fn looking(root: Root, root_key: Option<u64>) -> Self {
@@ -110,7 +207,8 @@ impl LocalTarget {
 
     fn rooted(root: Root, root_key: Option<u64>, stage: Stage, attributes: bool) -> Self {
         let (listings, accounts) = (Listings::new(true), Accounts::default());
-        let inner = Inner { root, root_key, stage, listings, accounts, attributes };
+        let owners_not_set = AtomicU64::new(0);
+        let inner = Inner { root, root_key, stage, listings, accounts, owners_not_set, attributes };
         Self { inner: Arc::new(inner) }
     }
 
@@ -258,6 +356,10 @@ impl Inner {
         failure(what, &self.root.shown(key), errno)
     }
 
+    fn count(&self, owned: Owned) {
+        self.owners_not_set.fetch_add(u64::from(owned == Owned::Otherwise), Ordering::Relaxed);
+    }
+
     /// What is done to a path itself, and not beside it in a folder of ours.
     fn failed_below(&self, what: &str, key: &[u8], errno: Errno) -> StoreError {
         failure_below(what, &self.root, key, errno)
@@ -317,11 +419,12 @@ impl Inner {
         crc32c: u32,
     ) -> Result<Standing, StoreError> {
         let key = place.key;
-        seal::seal(&draft.file, stamp, crc32c, None, &self.accounts)
-            .and_then(|()| fsync(&draft.file))
+        let owned = seal::seal(&draft.file, stamp, crc32c, None, &self.accounts)
+            .and_then(|owned| fsync(&draft.file).map(|()| owned))
             .map_err(|errno| self.failed("write", key, errno))?;
         let (directory, name) = place.install(&self.root, folder, &draft.name)?;
         draft.keep();
+        self.count(owned);
         self.standing(&directory, &name, key, stamp, crc32c)
     }
 
@@ -355,9 +458,10 @@ impl Inner {
     ) -> Result<Standing, StoreError> {
         let _leave = wanted.leave(path)?;
         let directory = place::directory(&self.root, path)?;
-        seal::seal_directory(&directory, stamp, &self.accounts)
-            .and_then(|()| fsync(&directory))
+        let owned = seal::seal_directory(&directory, stamp, &self.accounts)
+            .and_then(|owned| fsync(&directory).map(|()| owned))
             .map_err(|errno| self.failed_below("make", path, errno))?;
+        self.count(owned);
         Ok(Standing {
             attempt: Some(AttemptNumber(stamp.attempt)),
             migration: Some(stamp.migration.clone()),
@@ -391,10 +495,11 @@ impl Inner {
                 remedy: "it is uploaded again".to_owned(),
             });
         }
-        seal::seal(&file, &stamp, crc32c, Some(upload), &self.accounts)
-            .and_then(|()| fsync(&file))
+        let owned = seal::seal(&file, &stamp, crc32c, Some(upload), &self.accounts)
+            .and_then(|owned| fsync(&file).map(|()| owned))
             .map_err(|errno| self.failed("complete", key, errno))?;
         let (directory, name) = place.install(&self.root, opened.folder(), upload)?;
+        self.count(owned);
         // The bytes stand; what was written down beside them is of no use any more.
         let _ = upload::abort(&self.stage, key, upload);
         self.standing(&directory, &name, key, &stamp, crc32c)
@@ -434,10 +539,11 @@ impl Inner {
         if from.key == key {
             let crc32c = source.crc32c(from)?;
             let _leave = place.wanted.leave(key)?;
-            seal::unlock(&source.file)
+            let owned = seal::unlock(&source.file)
                 .and_then(|()| seal::seal(&source.file, stamp, crc32c, None, &self.accounts))
-                .and_then(|()| fsync(&source.file))
+                .and_then(|owned| fsync(&source.file).map(|()| owned))
                 .map_err(|errno| self.failed_below("change", key, errno))?;
+            self.count(owned);
             let (parent, name) =
                 self.root.parent(key).map_err(|errno| self.failed_below("look at", key, errno))?;
             return self.standing(&parent, name, key, stamp, crc32c);

@@ -10,7 +10,7 @@ mod target;
 
 pub use whimbrel_s3::{Addressing, Environment, FixedCredentials, WriteOptions};
 
-pub use self::source::S3Source;
+pub use self::source::{Named, S3Source};
 pub use self::target::S3Target;
 
 use whimbrel_s3::{Client, ListRequest, Settings};

@@ -21,6 +21,15 @@ use crate::source::{Answer, ByteStream, ChangeStream, Source};
 
 const NANOS: i64 = 1_000_000_000;
 
+/// What a URL stands for: `z` and `z/inner` may both be keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// The keys below it.
+    Prefix,
+    /// The one object of this key.
+    Object,
+}
+
 /// Keys under a prefix. A key is opaque: `a`, `a/` and `a/b` may all exist.
 pub struct S3Source {
     client: Client,
@@ -28,14 +37,24 @@ pub struct S3Source {
     /// Ends in `/`, or is empty.
     root: Vec<u8>,
     single: Option<RelPath>,
+    both: bool,
 }
 
 impl S3Source {
-    /// Opens the keys under the URL's prefix, or the one object that it names.
+    /// Opens the keys under the URL's prefix; the one object that it names, where there are none.
     ///
     /// # Errors
     /// `Missing` if nothing is there, `Denied`, `Unavailable`, `Refused`.
     pub async fn open(settings: &S3Settings) -> Result<Self, StoreError> {
+        Self::open_as(settings, None).await
+    }
+
+    /// The same for whoever took the URL for `before`: what it stands for stays that, whatever else
+    /// came to be. The object that was migrated would be taken for removed otherwise.
+    ///
+    /// # Errors
+    /// As of `open`; `Missing` if only the other of both is there.
+    pub async fn open_as(settings: &S3Settings, before: Option<Named>) -> Result<Self, StoreError> {
         let (client, prefix) = settings.connect().await?;
         let url = settings.url.clone();
         let root = if prefix.is_empty() { Vec::new() } else { format!("{prefix}/").into_bytes() };
@@ -43,25 +62,42 @@ impl S3Source {
             ListRequest { prefix: root.clone(), keys_max: Some(1), ..ListRequest::default() };
         let page = client.list_objects(&request).await;
         let page = page.map_err(|error| told(&url, Effect::Reads, &error))?;
-        if prefix.is_empty() || !page.objects.is_empty() {
-            return Ok(Self { client, url, root, single: None });
+        let below = !page.objects.is_empty();
+        if prefix.is_empty() {
+            return Ok(Self { client, url, root, single: None, both: false });
         }
-        match client.head_object(prefix.as_bytes(), None).await {
-            Ok(_) => {
+        let object = match client.head_object(prefix.as_bytes(), None).await {
+            Ok(_) => true,
+            Err(error) if error.kind() == Kind::NotFound => false,
+            // Whoever may list need not be allowed to read this one.
+            Err(_) if below && before != Some(Named::Object) => false,
+            Err(error) => return Err(told(&url, Effect::Reads, &error)),
+        };
+        let both = below && object;
+        let named = before.unwrap_or(if below { Named::Prefix } else { Named::Object });
+        match named {
+            Named::Prefix if below => Ok(Self { client, url, root, single: None, both }),
+            Named::Object if object => {
                 let (parent, last) = prefix.rsplit_once('/').unwrap_or(("", &prefix));
                 let root = if parent.is_empty() { String::new() } else { format!("{parent}/") };
                 let single = Some(RelPath::from(last));
-                Ok(Self { client, url, root: root.into_bytes(), single })
+                Ok(Self { client, url, root: root.into_bytes(), single, both })
             }
-            Err(error) if error.kind() == Kind::NotFound => Err(StoreError::Missing {
-                message: format!("{url}: there is no key with this prefix"),
-                remedy: "Look with `aws s3 ls` what the bucket holds.".to_owned(),
-            }),
-            Err(error) => Err(told(&url, Effect::Reads, &error)),
+            Named::Prefix | Named::Object => Err(missing(&url, before, below || object)),
         }
     }
 
-    /// The one object that the URL names, where it is not a prefix of others.
+    /// What the URL stands for.
+    pub fn named(&self) -> Named {
+        if self.single.is_some() { Named::Object } else { Named::Prefix }
+    }
+
+    /// Both are there, and only the one is migrated.
+    pub fn names_both(&self) -> bool {
+        self.both
+    }
+
+    /// The one object that the URL stands for, if it is that.
     pub fn single(&self) -> Option<&RelPath> {
         self.single.as_ref()
     }
@@ -106,6 +142,23 @@ impl S3Source {
         }
         Ok(head.map(|head| node(head.etag, head.content_bytes, head.last_modified)))
     }
+}
+
+fn missing(url: &str, before: Option<Named>, another: bool) -> StoreError {
+    let message = match before.filter(|_| another) {
+        None => format!("{url}: there is no key with this prefix"),
+        Some(Named::Object) => {
+            format!("{url}: the object that was migrated is gone, and there are keys below it")
+        }
+        Some(Named::Prefix) => {
+            format!("{url}: the keys that were migrated are gone, and there is an object instead")
+        }
+    };
+    let remedy = match another {
+        false => "Look with `aws s3 ls` what the bucket holds.",
+        true => "Put it back, or begin another migration for what is there now: --name NEW.",
+    };
+    StoreError::Missing { message, remedy: remedy.to_owned() }
 }
 
 /// Identity and time as a listing gives them too: a later look must say the same of what has not
