@@ -12,6 +12,7 @@ mod failure;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod known_root;
 mod listing;
 mod mounts;
 mod names;

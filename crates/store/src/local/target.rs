@@ -17,14 +17,13 @@ use whimbrel_core::record::Part;
 use super::account::Accounts;
 use super::failure::{failure, failure_below, io_failure, is_absent, shown};
 use super::listing::Listings;
-use super::mounts::is_mounted;
 use super::place::Place;
 use super::reading::{Pieces, send, stream};
 use super::root::{Root, open_quietly};
 use super::seal::Owned;
 use super::stage::{Draft, Stage};
 use super::wanted::Wanted;
-use super::{blocking, copying, node, order, place, probe, seal, sparse, upload};
+use super::{blocking, copying, known_root, node, order, place, probe, seal, sparse, upload};
 use crate::error::StoreError;
 use crate::source::{Answer, ByteStream};
 use crate::target::{Abilities, Conditions, CopySource, Object, ObjectPage, Stamp, Target};
@@ -69,33 +68,6 @@ pub struct Taken {
     _handle: OwnedFd,
 }
 
-/// Inode and birth time, by which a directory is known again, and where it stood: the device, whose
-/// number may be another after the next start of the machine, and whether it was a mount point.
-fn root_name(look: &Statx) -> String {
-    let mount = if is_mounted(look, || None) { "mount" } else { "directory" };
-    let (inode, born_ns, device) = (look.stx_ino, node::born_ns(look), node::device(look));
-    format!("{inode:x}-{born_ns:x}-{device:x}-{mount}")
-}
-
-/// Something is not mounted that was, where the directory called itself `known`: another one, now
-/// called `found`, stands there. Where nothing was mounted and the device is the same, it was made
-/// anew, and that is for everybody to do.
-fn is_unmounted(known: &str, found: &str) -> bool {
-    let mut parts = known.split('-').zip(found.split('-'));
-    let mut same = || parts.next().is_some_and(|(known, found)| known == found);
-    let (inode, born, device) = (same(), same(), same());
-    !(inode && born) && (!device || known.ends_with("-mount"))
-}
-
-fn another(whole: &[u8]) -> StoreError {
-    StoreError::Missing {
-        message: format!("{} is gone, or is not the directory that was written to", shown(whole)),
-        remedy: "mount it again, or put it back. If what stands there now is meant to be written \
-                 to from now on, start again with --adopt"
-            .to_owned(),
-    }
-}
-
 impl LocalTarget {
     /// Opens the tree at `path`, making the directory if need be. What a dead process of the same
     /// `migration` left unfinished is removed, except for the uploads in `keep`. Refused are file
@@ -122,15 +94,13 @@ impl LocalTarget {
                 .ancestors()
                 .map(Self::pinned)
                 .find(|outcome| !matches!(outcome, Err(StoreError::Missing { .. })));
-            let found = stands.transpose()?.map(|(_, look)| root_name(&look));
-            if found.is_none_or(|found| is_unmounted(known, &found)) {
-                return Err(another(&whole));
-            }
+            let found = stands.transpose()?.map(|(_, look)| known_root::name(&look));
+            known_root::check(known, found.as_deref(), &whole)?;
         }
         std::fs::create_dir_all(path).map_err(|error| io_failure("make", &whole, &error))?;
         let (root, look) = Self::pinned(path)?;
-        if known.is_some_and(|known| is_unmounted(known, &root_name(&look))) {
-            return Err(another(&whole));
+        if let Some(known) = known {
+            known_root::check(known, Some(&known_root::name(&look)), &whole)?;
         }
         let root_key = node::file_key(&look);
         let stage = Stage::new(root.clone(), migration);
@@ -177,7 +147,7 @@ impl LocalTarget {
     pub fn root_name(&self) -> Result<String, StoreError> {
         self.inner.check_root()?;
         let (_, look) = Self::pinned(self.inner.root.path())?;
-        Ok(root_name(&look))
+        Ok(known_root::name(&look))
     }
 
     /// Keeps other processes from taking the tree until the answer is dropped; `None` if one has

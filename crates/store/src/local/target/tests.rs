@@ -409,20 +409,3 @@ async fn rule_4_4_another_file_stays_where_it_stands() {
     assert!(matches!(outcomes[..], [Ok(())]), "what is gone is removed already");
     target.put(b"f", body(), &stamp(5), &Expected::Nothing).await.expect("free again");
 }
-
-#[test]
-fn a_directory_made_anew_is_told_from_one_that_is_not_mounted() {
-    for (known, found, expected) in [
-        ("2-5-10-mount", "2-5-10-mount", false),
-        ("2-5-10-mount", "2-5-20-mount", false),
-        ("2-5-10-mount", "77-6-1-directory", true),
-        ("77-5-10-mount", "78-6-10-directory", true),
-        ("77-5-10-directory", "77-5-20-directory", false),
-        ("77-5-10-directory", "78-6-10-directory", false),
-        ("77-5-10-directory", "2-6-20-mount", true),
-        ("77-5-10-directory", "1-1-1-directory", true),
-        ("", "1-1-1-directory", true),
-    ] {
-        assert_eq!(is_unmounted(known, found), expected, "{known} {found}");
-    }
-}
