@@ -20,7 +20,7 @@ use whimbrel_store::target::Finding;
 use crate::arguments::{MigrateArguments, WriteArguments};
 use crate::exit::{self, CommandError, Condition, Signal};
 use crate::location::Location;
-use crate::open::{self, OpenTarget, Writer};
+use crate::open::{self, OpenSource, OpenTarget, Writer};
 use crate::output;
 use crate::output::problem::Problems;
 use crate::output::progress::Display;
@@ -194,27 +194,12 @@ impl Request {
         let write = write_options(&arguments.write)?;
         let mut state = self.open_state()?;
         let uploads = state.uploads()?;
-        let acl = arguments.write.metadata != whimbrel_core::metadata::MetadataLevel::None;
         let directory = state.remembered(TARGET_DIRECTORY)?.filter(|_| !arguments.policy.adopt);
         let directory = directory.as_deref();
         let writer = Writer { migration: state.migration(), uploads: &uploads, directory };
-        let connection = &arguments.connection;
         let before = state.remembered(SOURCE_NAMED)?.and_then(|word| named(&word));
-        let source = async {
-            let source = open::source_as(&self.pair.source, connection, acl, before).await?;
-            // Asking costs nothing here, and saves the target from being written in vain.
-            if arguments.live && matches!(self.pair.source, Location::Hdfs { .. }) {
-                refuse_without_stream(source.source.as_ref()).await?;
-            }
-            if arguments.source_snapshots.is_some() && source.snapshots.is_none() {
-                return Err(CommandError::usage(
-                    format!("--source-snapshots: {} has none", self.pair.source),
-                    "leave it out: directories of HDFS have snapshots",
-                ));
-            }
-            Ok::<_, CommandError>(source)
-        };
-        let target = open::target(&self.pair.target, connection, write, writer);
+        let source = self.open_source(before);
+        let target = open::target(&self.pair.target, &arguments.connection, write, writer);
         let (source, target) = match self.pair.target {
             // Both have to have answered within half a minute.
             Location::Bucket { .. } => {
@@ -240,24 +225,17 @@ impl Request {
         });
         let (problems, reports) = whimbrel_engine::Problems::channel();
         let keys = coverage.keys(target.prefix())?;
-        let limits = &arguments.limits;
         let local = target.local().cloned();
         let usual = Setup::new(state, source.source, target.into_target());
-        let transfers = limits.transfers.map_or(usual.transfers, |transfers| transfers as usize);
+        let transfers = arguments.limits.transfers;
+        let transfers = transfers.map_or(usual.transfers, |transfers| transfers as usize);
         let setup = Setup {
             keys,
             scope: coverage.scope,
             forgotten_mounts: arguments.guard.forgotten_mounts(),
             config: self.config(),
             transfers,
-            limits: Arc::new(Limits {
-                bandwidth_bytes: Rate::new(limits.bandwidth.map_or(0, |r| r.bytes_per_second)),
-                source_calls: Rate::new(limits.namenode_calls.map_or(0, |r| r.calls_per_second)),
-                target_requests: Rate::new(
-                    limits.target_requests.map_or(0, |r| r.calls_per_second),
-                ),
-                ..Limits::default()
-            }),
+            limits: Arc::new(self.limits()),
             problems,
             base_snapshots,
             ..usual
@@ -265,6 +243,36 @@ impl Request {
         let seconds_before = self.remember()?;
         let aside = Aside { local, left_out, _taken: taken };
         Ok(Begun { setup, reports, findings, aside, seconds_before })
+    }
+
+    async fn open_source(&self, before: Option<Named>) -> Result<OpenSource, CommandError> {
+        let arguments = &self.arguments;
+        let acl = arguments.write.metadata != whimbrel_core::metadata::MetadataLevel::None;
+        let opening = open::source_as(&self.pair.source, &arguments.connection, acl, before);
+        let source = opening.await?;
+        // Asking costs nothing here, and saves the target from being written in vain.
+        if arguments.live && matches!(self.pair.source, Location::Hdfs { .. }) {
+            refuse_without_stream(source.source.as_ref()).await?;
+        }
+        if arguments.source_snapshots.is_some() && source.snapshots.is_none() {
+            return Err(CommandError::usage(
+                format!("--source-snapshots: {} has none", self.pair.source),
+                "leave it out: directories of HDFS have snapshots",
+            ));
+        }
+        Ok(source)
+    }
+
+    fn limits(&self) -> Limits {
+        let limits = &self.arguments.limits;
+        let calls = limits.namenode_calls.map_or(0, |rate| rate.calls_per_second);
+        let requests = limits.target_requests.map_or(0, |rate| rate.calls_per_second);
+        Limits {
+            bandwidth_bytes: Rate::new(limits.bandwidth.map_or(0, |rate| rate.bytes_per_second)),
+            source_calls: Rate::new(calls),
+            target_requests: Rate::new(requests),
+            ..Limits::default()
+        }
     }
 
     /// Keeps other migrations from a target of this machine as long as the answer lives, and has
