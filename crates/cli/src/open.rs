@@ -1,6 +1,5 @@
 //! Opens both sides, and says within half a minute if one does not answer.
 
-use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +7,7 @@ use std::time::Duration;
 use whimbrel_core::failure::Side;
 use whimbrel_core::path::RelPath;
 use whimbrel_store::error::StoreError;
+use whimbrel_store::first_contact::ask_again;
 use whimbrel_store::hdfs::{HdfsSettings, HdfsSource, RootKind};
 use whimbrel_store::local::{LocalSource, LocalTarget};
 use whimbrel_store::s3::{Addressing, Named, S3Settings, S3Source, S3Target, WriteOptions};
@@ -67,7 +67,7 @@ pub async fn source_as(
     acl: bool,
     before: Option<Named>,
 ) -> Result<OpenSource, CommandError> {
-    let opening = async {
+    let opening = || async {
         let opened = match location {
             Location::Hdfs { .. } => hdfs_source(location, connection, acl).await,
             Location::Local { path } => local_source(path),
@@ -148,19 +148,17 @@ pub async fn target(
     write: WriteOptions,
     writer: Writer<'_>,
 ) -> Result<OpenTarget, CommandError> {
-    let opening = async {
-        match location {
-            Location::Local { path } => {
-                let Writer { migration, uploads, directory } = writer;
-                LocalTarget::open_as(path, migration, uploads, directory).map(OpenTarget::Local)
-            }
-            Location::Bucket { .. } => {
-                let settings = bucket_settings(location, connection, Side::Target, write);
-                let target = S3Target::open(&settings).await?.of_migration(writer.migration);
-                Ok(OpenTarget::Bucket(Arc::new(target)))
-            }
-            Location::Hdfs { .. } => Err(no_target(location)),
+    let opening = async || match location {
+        Location::Local { path } => {
+            let Writer { migration, uploads, directory } = writer;
+            LocalTarget::open_as(path, migration, uploads, directory).map(OpenTarget::Local)
         }
+        Location::Bucket { .. } => {
+            let settings = bucket_settings(location, connection, Side::Target, write.clone());
+            let target = S3Target::open(&settings).await?.of_migration(writer.migration);
+            Ok(OpenTarget::Bucket(Arc::new(target)))
+        }
+        Location::Hdfs { .. } => Err(no_target(location)),
     };
     in_time(Side::Target, location, opening).await
 }
@@ -183,20 +181,18 @@ pub async fn target_to_look_at(
     connection: &ConnectionArguments,
     absent: Absent,
 ) -> Result<OpenTarget, CommandError> {
-    let opening = async {
-        match location {
-            Location::Local { path } => match absent {
-                Absent::Refused => LocalTarget::look_at(path),
-                Absent::Empty => LocalTarget::look_ahead(path),
-            }
-            .map(OpenTarget::Local),
-            Location::Bucket { .. } => {
-                let write = WriteOptions::default();
-                let settings = bucket_settings(location, connection, Side::Target, write);
-                S3Target::open(&settings).await.map(Arc::new).map(OpenTarget::Bucket)
-            }
-            Location::Hdfs { .. } => Err(no_target(location)),
+    let opening = async || match location {
+        Location::Local { path } => match absent {
+            Absent::Refused => LocalTarget::look_at(path),
+            Absent::Empty => LocalTarget::look_ahead(path),
         }
+        .map(OpenTarget::Local),
+        Location::Bucket { .. } => {
+            let write = WriteOptions::default();
+            let settings = bucket_settings(location, connection, Side::Target, write);
+            S3Target::open(&settings).await.map(Arc::new).map(OpenTarget::Bucket)
+        }
+        Location::Hdfs { .. } => Err(no_target(location)),
     };
     in_time(Side::Target, location, opening).await
 }
@@ -291,12 +287,15 @@ pub fn hadoop_user() -> String {
     named.or_else(own).unwrap_or_else(|| "whimbrel".to_owned())
 }
 
-async fn in_time<T>(
+async fn in_time<T, Opening>(
     side: Side,
     location: &Location,
-    opening: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, CommandError> {
-    match tokio::time::timeout(DEADLINE, opening).await {
+    opening: impl Fn() -> Opening,
+) -> Result<T, CommandError>
+where
+    Opening: Future<Output = Result<T, StoreError>>,
+{
+    match tokio::time::timeout(DEADLINE, ask_again(opening)).await {
         Ok(Ok(opened)) => Ok(opened),
         // A client that cannot be made from its settings: nobody was asked.
         Ok(Err(error @ StoreError::Refused { .. }))

@@ -10,6 +10,7 @@ use whimbrel_core::path::{Namespace, RelPath};
 use whimbrel_core::scope::Scope;
 use whimbrel_ledger::Options as LedgerOptions;
 use whimbrel_store::error::StoreError;
+use whimbrel_store::first_contact::ask_again;
 use whimbrel_store::key::KeyMap;
 use whimbrel_store::source::{ChangeStream, Source};
 use whimbrel_store::target::Target;
@@ -129,12 +130,12 @@ impl Sides {
     /// Both sides answer, and the source's root is there.
     pub(crate) async fn first_contact(&self, prefix: &[u8]) -> Result<(), EngineError> {
         let source = async {
-            let answer = timeout(FIRST_ANSWER, self.root_stands()).await;
+            let answer = timeout(FIRST_ANSWER, ask_again(|| self.root_stands())).await;
             let silent = Err(no_answer(&self.source.describe()));
             answer.unwrap_or(silent).map_err(|error| on_side(error, Side::Source))
         };
         let target = async {
-            let answer = timeout(FIRST_ANSWER, self.target.list(prefix, None)).await;
+            let answer = timeout(FIRST_ANSWER, ask_again(|| self.target.list(prefix, None))).await;
             let silent = Err(no_answer(&self.target.describe()));
             answer.unwrap_or(silent).map(drop).map_err(|error| on_side(error, Side::Target))
         };
@@ -159,7 +160,7 @@ impl Sides {
 
     /// The stream of changes.
     pub(crate) async fn open_stream(&self) -> Result<Arc<dyn ChangeStream>, EngineError> {
-        let answer = timeout(FIRST_ANSWER, self.source.stream()).await;
+        let answer = timeout(FIRST_ANSWER, ask_again(|| self.source.stream())).await;
         match answer.unwrap_or_else(|_| Err(no_answer(&self.source.describe()))) {
             Ok(stream) => Ok(stream),
             Err(StoreError::Unsupported { message, remedy }) => {
