@@ -18,6 +18,9 @@ const PREFIXES_MAX: usize = 64;
 const PERIOD_MILLIS: u64 = 1_000;
 /// A quiet second brings a pace nearer to its ceiling by one part of so many.
 const RISES: u64 = 50;
+/// A side is asked too much if it says so of one request in so many: a server that is merely
+/// unwell refuses some at any rate.
+const BUSY_SHARE: u64 = 10;
 
 /// What is held to a pace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,6 +60,14 @@ pub struct Pace {
 pub struct Budget {
     ceilings: Ceilings,
     slowed: BTreeMap<Paced, Slowed>,
+    heard: BTreeMap<Paced, Heard>,
+}
+
+/// Answers of a side that is busy.
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    since: Time,
+    answers: u64,
 }
 
 /// Something that a side asked for less of.
@@ -117,6 +128,9 @@ impl Budget {
             return None;
         }
         let what = if self.is_told_apart(&what) { what } else { Paced::TargetRequests };
+        if !self.is_asked_too_much(now, &what, in_use) {
+            return None;
+        }
         let rises_at = now.plus_millis(PERIOD_MILLIS);
         if let Some(slowed) = self.slowed.get_mut(&what) {
             slowed.rises_at = rises_at;
@@ -136,6 +150,21 @@ impl Budget {
             self.slowed.insert(what.clone(), Slowed { per_second, top, halved_at: now, rises_at });
         }
         Some(self.pace(what))
+    }
+
+    /// Enough of the answers of a second say so.
+    fn is_asked_too_much(&mut self, now: Time, what: &Paced, in_use: u64) -> bool {
+        if self.heard.len() > 2 * PREFIXES_MAX {
+            self.heard.clear();
+        }
+        let asked = self.slowed.get(what).map_or(in_use, |slowed| slowed.per_second.min(in_use));
+        let new = Heard { since: now, answers: 0 };
+        let heard = self.heard.entry(what.clone()).or_insert(new);
+        if now.millis_since(heard.since) >= PERIOD_MILLIS {
+            *heard = new;
+        }
+        heard.answers += 1;
+        heard.answers * BUSY_SHARE >= asked
     }
 
     /// What was quiet for a second may go faster.
@@ -204,8 +233,22 @@ mod tests {
         paces.into_iter().map(|pace| pace.per_second).collect()
     }
 
+    /// A tenth of what is asked is refused.
     fn busy(budget: &mut Budget, millis: u64, what: &Paced, in_use: u64) -> Option<Option<u64>> {
-        budget.busy(Time(millis), what.clone(), in_use).map(|pace| pace.per_second)
+        let answers = 0..in_use.div_ceil(BUSY_SHARE).max(1);
+        let paces = answers.filter_map(|_| budget.busy(Time(millis), what.clone(), in_use));
+        paces.last().map(|pace| pace.per_second)
+    }
+
+    #[test]
+    fn rule_9_2_single_refusals_slow_nothing_down() {
+        let (mut budget, hot) = (Budget::default(), prefix("hot"));
+        for second in 0..60 {
+            for _ in 0..9 {
+                assert_eq!(budget.busy(Time(second * 1_000), hot.clone(), 100), None);
+            }
+        }
+        assert_eq!(budget.slowed().count(), 0);
     }
 
     #[test]
@@ -257,9 +300,9 @@ mod tests {
             let what = Paced::Prefix(Bytes::from(number.to_string()));
             assert_eq!(busy(&mut budget, 0, &what, 100), Some(Some(50)));
         }
-        let slower = budget.busy(Time(0), prefix("one more"), 6_400);
-        let expected = Pace { what: Paced::TargetRequests, per_second: Some(3_200) };
-        assert_eq!(slower, Some(expected));
+        assert_eq!(busy(&mut budget, 0, &prefix("one more"), 6_400), Some(Some(3_200)));
+        let target = budget.slowed().find(|(what, _)| **what == Paced::TargetRequests);
+        assert_eq!(target, Some((&Paced::TargetRequests, 3_200)));
         assert_eq!(busy(&mut budget, 1_000, &prefix("0"), 100), Some(Some(25)), "a known one");
         assert_eq!(budget.slowed().count(), PREFIXES_MAX + 1);
     }

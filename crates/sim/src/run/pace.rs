@@ -29,6 +29,8 @@ pub(super) struct Paces {
     asked: BTreeMap<Paced, Asked>,
     /// The side just asked for less of this: it may go so fast now.
     owed: Option<(Paced, u64)>,
+    /// Answers that said so, of a second that began then.
+    refused: BTreeMap<Paced, (Time, u64)>,
 }
 
 /// Something with a pace.
@@ -96,8 +98,18 @@ impl Paces {
         None
     }
 
-    /// A side asks for less of this, which `in_use` was asked in a second.
+    /// A side asks for less of this, which `in_use` was asked in a second. One answer in ten of a
+    /// second has to say so.
     fn lower(&mut self, what: &Paced, in_use: u64, now: Time) {
+        let asked = self.of(what).map_or(in_use, |pace| pace.min(in_use));
+        let (since, answers) = self.refused.entry(what.clone()).or_insert((now, 0));
+        if now.millis_since(*since) >= SECOND_MILLIS {
+            (*since, *answers) = (now, 0);
+        }
+        *answers += 1;
+        if *answers * 10 < asked {
+            return;
+        }
         let most = match self.held.get(what) {
             Some(Held { per_second, lowered: Some((at, _)), .. })
                 if now.millis_since(*at) < SECOND_MILLIS =>
