@@ -5,7 +5,7 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use clap::Args;
-use whimbrel_testbed::{install_hadoop, install_s3mock, install_versitygw};
+use whimbrel_testbed::{install_duckdb, install_hadoop, install_s3mock, install_versitygw};
 
 use crate::process::{cargo, output, run, target};
 use crate::{planted, scopes, sim};
@@ -35,6 +35,7 @@ pub fn test(options: &Test) -> Result<(), Box<dyn Error>> {
     install_hadoop()?;
     install_versitygw()?;
     install_s3mock()?;
+    install_duckdb()?;
     let all = ["--workspace", "--features", SUITES];
     run(cargo().arg("clippy").args(all).args(["--all-targets", "--", "-D", "warnings"]))?;
     look_dependencies_over()?;

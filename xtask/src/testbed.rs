@@ -7,7 +7,8 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 use whimbrel_testbed::{
     CreateFiles, FileSizes, Garage, Hadoop, HadoopOptions, S3Mock, S3Server, VersityGateway,
-    VersityOptions, install_garage, install_hadoop, install_s3mock, install_versitygw,
+    VersityOptions, install_duckdb, install_garage, install_hadoop, install_s3mock,
+    install_versitygw,
 };
 
 /// The bucket that each server has from the start.
@@ -62,6 +63,7 @@ pub fn run(command: &Testbed) -> Result<(), Box<dyn Error>> {
             install_hadoop()?;
             install_versitygw()?;
             install_s3mock()?;
+            install_duckdb()?;
             if *garage {
                 install_garage()?;
             }

@@ -63,9 +63,28 @@ const VERIFY_EXAMPLES: &str = "\
 Examples:
   whimbrel verify hdfs:///warehouse s3://new-home/warehouse
   whimbrel verify move                 the locations and scope of the migration called move
+  whimbrel verify move --report proof  leaves a signed report in the new folder proof
   whimbrel verify /data s3://backup/data --read --ignore-extras
 
 Where both sides keep checksums no data is read. Exit code 0: equal; 5: different.";
+
+const EXPORT_EXAMPLES: &str = "\
+Examples:
+  whimbrel export move > move.jsonl
+  whimbrel export move --format parquet > move.parquet
+  duckdb -c \"SELECT kind, count(*), sum(length) FROM 'move.parquet' GROUP BY kind\"
+
+All forms have the same columns (docs/ledger.md). In CSV, a text is escaped as in a JSON string where
+it holds a control character, or would begin a formula in a spreadsheet.";
+
+const REPORT_CHECK_EXAMPLES: &str = "\
+Examples:
+  whimbrel report check proof --key signer.pem
+  whimbrel report check proof
+
+Every file that was altered since it was signed, that is missing or was added is told by name. Without
+--key the key beside the report is taken: that shows that all of it is of one hand, not whose.
+Exit code 0: as it was signed; 5: altered.";
 
 const DOCTOR_EXAMPLES: &str = "\
 Examples:
@@ -103,8 +122,12 @@ pub enum Command {
     Status(StatusArguments),
     /// What happened to one path
     Path(PathArguments),
-    /// Write all that is remembered of files and directories, one JSON object per line
+    /// Write all that is remembered of files and directories: JSON lines, CSV or Parquet
+    #[command(after_help = EXPORT_EXAMPLES)]
     Export(ExportArguments),
+    /// Check a signed report (--report of migrate and verify)
+    #[command(subcommand)]
+    Report(ReportCommand),
     /// Change the limits of a running migration
     Limit(LimitArguments),
     /// Let a running migration take no new work; changes are still noted
@@ -174,6 +197,9 @@ pub struct MigrateArguments {
     /// Show what would be copied (exit code 5 if anything would, 0 if nothing); write nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// At the end leave a signed report in DIR, a new or empty folder
+    #[arg(long, value_name = "DIR", conflicts_with = "dry_run")]
+    pub report: Option<PathBuf>,
     #[command(flatten)]
     pub state: StateArguments,
     #[command(flatten)]
@@ -204,6 +230,9 @@ pub struct VerifyArguments {
     /// What only the target has is no difference
     #[arg(long)]
     pub ignore_extras: bool,
+    /// Leave a signed report in DIR, a new or empty folder
+    #[arg(long, value_name = "DIR")]
+    pub report: Option<PathBuf>,
     /// How much metadata is compared: none, basic or full [default: basic, or as migrated]
     #[arg(long, value_name = "LEVEL", value_parser = metadata_level)]
     pub metadata: Option<MetadataLevel>,
@@ -459,8 +488,28 @@ pub struct ExportArguments {
 /// The form in which records are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ExportFormat {
-    /// One JSON object per line.
+    /// One JSON object per line
     Jsonl,
+    /// Comma-separated values
+    Csv,
+    /// Apache Parquet
+    Parquet,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ReportCommand {
+    /// Tell whether a report is as it was signed
+    #[command(after_help = REPORT_CHECK_EXAMPLES)]
+    Check(ReportCheckArguments),
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct ReportCheckArguments {
+    /// The report's folder
+    pub folder: PathBuf,
+    /// The signer's public key, as PEM [default: the one beside the report, which proves less]
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -7,6 +7,7 @@ pub mod dry_run;
 pub mod export;
 pub mod migrate;
 pub mod path;
+pub mod report;
 pub mod status;
 pub mod verify;
 pub mod version;

@@ -15,6 +15,7 @@ mod log;
 mod open;
 mod output;
 mod record;
+mod report;
 mod request;
 mod running;
 mod seal;
@@ -30,7 +31,7 @@ use std::process::ExitCode;
 use futures_util::FutureExt;
 use serde_json::json;
 
-use arguments::{Cli, Command};
+use arguments::{Cli, Command, ReportCommand};
 use commands::act;
 use config::ParseError;
 use exit::{CommandError, Condition};
@@ -110,6 +111,7 @@ async fn execute(cli: Cli) -> Result<u8, CommandError> {
         Command::Status(arguments) => commands::status::run(&arguments, json).await,
         Command::Path(arguments) => commands::path::run(&arguments, json).await,
         Command::Export(arguments) => commands::export::run(&arguments, json).await,
+        Command::Report(ReportCommand::Check(arguments)) => commands::report::run(&arguments, json),
         Command::Limit(arguments) => act::limit(&arguments, json).await,
         Command::Pause(arguments) => {
             act::order(&arguments, Request::Pause {}, "takes no new work", json).await

@@ -100,14 +100,31 @@ impl Pair {
     /// # Errors
     /// Wrong use.
     pub fn refuse_state_inside(&self, folder: &std::path::Path) -> Result<(), CommandError> {
+        self.refuse_inside(folder, "state folder", "--state")
+    }
+
+    /// Refuses a report's folder within what is read or written.
+    ///
+    /// # Errors
+    /// Wrong use.
+    pub fn refuse_report_inside(&self, folder: &std::path::Path) -> Result<(), CommandError> {
+        self.refuse_inside(folder, "report's folder", "--report")
+    }
+
+    fn refuse_inside(
+        &self,
+        folder: &std::path::Path,
+        what: &str,
+        flag: &str,
+    ) -> Result<(), CommandError> {
         let folder = resolved(folder);
         for (side, location) in [("SOURCE", &self.source), ("TARGET", &self.target)] {
             if let Location::Local { path } = location
                 && folder.starts_with(resolved(path))
             {
                 return Err(CommandError::usage(
-                    format!("the state folder {} lies in {side} {location}", folder.display()),
-                    "put it elsewhere with --state DIR",
+                    format!("the {what} {} lies in {side} {location}", folder.display()),
+                    format!("put it elsewhere with {flag} DIR"),
                 ));
             }
         }

@@ -167,6 +167,14 @@ pub(crate) fn check(name: &str) -> Result<(), CommandError> {
     ))
 }
 
+/// Where the key lies that signs this user's reports. No migration can have that name.
+///
+/// # Errors
+/// No home folder.
+pub fn report_key() -> Result<PathBuf, CommandError> {
+    Ok(root()?.join(".report-key.pk8"))
+}
+
 fn root() -> Result<PathBuf, CommandError> {
     let absolute = |path: PathBuf| path.is_absolute().then_some(path);
     let given = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).and_then(absolute);

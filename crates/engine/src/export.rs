@@ -1,5 +1,6 @@
 //! Everything that the ledger keeps, one record after the other.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use base64::Engine;
@@ -14,6 +15,7 @@ use whimbrel_ledger::{Ledger, LedgerError};
 
 use crate::at_rest::at_rest;
 use crate::error::EngineError;
+use crate::run::ParkedPath;
 use crate::story::{hex, metadata, named, source};
 
 /// Records told at a time.
@@ -71,25 +73,48 @@ pub(crate) fn page(
     Ok((records.iter().map(directory).collect(), next))
 }
 
-/// Tells all records of a migration that does not run, page by page.
+/// Tells all records of a migration that does not run, page by page, until no more are wanted.
 ///
 /// # Errors
 /// `Local`: no state there, in use, or damaged.
 pub fn export_at_rest(
     state: &Path,
     from: Option<ExportCursor>,
-    tell: &mut dyn FnMut(Vec<Value>),
+    tell: &mut dyn FnMut(Vec<Value>) -> ControlFlow<()>,
 ) -> Result<(), EngineError> {
     let ledger = at_rest(state)?;
     let mut cursor = from;
     loop {
         let (records, next) = page(&ledger, cursor.as_ref())?;
-        tell(records);
-        if next.is_none() {
+        if tell(records).is_break() || next.is_none() {
             ledger.close()?;
             return Ok(());
         }
         cursor = next;
+    }
+}
+
+/// Tells all that is set aside in a migration that does not run, until no more is wanted.
+///
+/// # Errors
+/// `Local`: no state there, in use, or damaged.
+pub fn parked_at_rest(
+    state: &Path,
+    tell: &mut dyn FnMut(ParkedPath) -> ControlFlow<()>,
+) -> Result<(), EngineError> {
+    let ledger = at_rest(state)?;
+    let mut after = None;
+    loop {
+        let page = ledger.parked(after.as_ref(), PAGE_RECORDS)?;
+        let full = page.len() == PAGE_RECORDS;
+        after = page.last().map(|(entry, _)| entry.path.clone());
+        let named = page.into_iter().filter_map(|(entry, message)| {
+            Some(ParkedPath { path: entry.path, reason: entry.parked?, message })
+        });
+        if named.map(&mut *tell).any(|told| told.is_break()) || !full {
+            ledger.close()?;
+            return Ok(());
+        }
     }
 }
 

@@ -41,7 +41,7 @@ pub use at_rest::{confirm_at_rest, setting_at_rest, status_at_rest, story_at_res
 pub use base_snapshot::{BaseSnapshots, Repair};
 pub use control::{Control, Orders, Request, SOCKET, is_listening, request};
 pub use error::{EngineError, ErrorKind};
-pub use export::{ExportCursor, export_at_rest};
+pub use export::{ExportCursor, export_at_rest, parked_at_rest};
 pub use limit::{Limits, Rate};
 pub use problems::Problems;
 pub use progress::{Progress, SlowedDown};

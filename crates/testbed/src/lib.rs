@@ -19,7 +19,8 @@ pub use churn::{ChurnOptions, ChurnReport};
 pub use error::TestbedError;
 pub use hadoop::{CreateFiles, FileSizes, Hadoop, HadoopOptions, Stats};
 pub use install::{
-    HadoopInstallation, install_garage, install_hadoop, install_s3mock, install_versitygw,
+    HadoopInstallation, install_duckdb, install_garage, install_hadoop, install_s3mock,
+    install_versitygw,
 };
 pub use network::{Fault, FaultProxy, HttpProxy, TlsFront};
 pub use s3::{Garage, S3Endpoint, S3Mock, S3Server, VersityGateway, VersityOptions};

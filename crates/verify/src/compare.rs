@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use tokio::sync::mpsc;
 use whimbrel_core::entry::{FileNode, Node};
 use whimbrel_core::failure::Side;
 use whimbrel_core::metadata::{Metadata, MetadataLevel};
@@ -13,7 +14,7 @@ use whimbrel_store::source::ByteStream;
 use whimbrel_store::target::Object;
 
 use crate::attempt;
-use crate::{Content, Difference, DifferenceKind, Meter, Verification, add};
+use crate::{Content, Difference, DifferenceKind, Equal, Meter, Method, Verification, add};
 
 /// Looks at a path whose source does not stand still.
 const ROUNDS_MAX: u32 = 4;
@@ -25,6 +26,7 @@ const NANOS_PER_MILLI: i64 = 1_000_000;
 pub(crate) struct Comparison {
     pub verification: Verification,
     meter: Arc<Meter>,
+    equals: Option<mpsc::Sender<Equal>>,
 }
 
 /// What one look at both sides says.
@@ -39,8 +41,20 @@ enum Verdict {
 }
 
 impl Comparison {
-    pub fn new(verification: Verification, meter: Arc<Meter>) -> Self {
-        Self { verification, meter }
+    pub fn new(
+        verification: Verification,
+        meter: Arc<Meter>,
+        equals: Option<mpsc::Sender<Equal>>,
+    ) -> Self {
+        Self { verification, meter, equals }
+    }
+
+    /// Tells that a path is equal, where somebody asks for it.
+    async fn prove(&self, path: RelPath, length: u64, method: Method) {
+        if let Some(equals) = &self.equals {
+            // Nobody listens any more: the sums still tell.
+            let _ = equals.send(Equal { path, length, method }).await;
+        }
     }
 
     /// What the source lists at a path that is no directory.
@@ -65,7 +79,10 @@ impl Comparison {
         let directory = marker.parent()?;
         let found = attempt::ask(|| target.inspect(&key)).await;
         let message = match found {
-            Ok(Some(_)) => return None,
+            Ok(Some(_)) => {
+                self.prove(marker, 0, Method::Presence).await;
+                return None;
+            }
             Ok(None) => "the directory has no marker on the target".to_owned(),
             Err(error) => return Some(unverifiable(marker, Side::Target, &error)),
         };
@@ -139,11 +156,18 @@ impl Comparison {
             };
             let unequal = match verdict {
                 Verdict::Equal { read } => {
-                    match read {
-                        Some(true) => add(&self.meter.verified_by_reading, 1),
-                        Some(false) => add(&self.meter.verified_by_checksum, 1),
-                        None => {}
-                    }
+                    let method = match read {
+                        Some(true) => {
+                            add(&self.meter.verified_by_reading, 1);
+                            Method::Reading
+                        }
+                        Some(false) => {
+                            add(&self.meter.verified_by_checksum, 1);
+                            Method::Checksum
+                        }
+                        None => Method::Length,
+                    };
+                    self.prove(path, node.identity.length(), method).await;
                     return None;
                 }
                 Verdict::Unequal(kind, message) => Some((kind, message)),

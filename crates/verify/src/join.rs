@@ -16,7 +16,7 @@ use crate::compare::Comparison;
 use crate::keys::Keys;
 use crate::settle::{Seen, settled};
 use crate::walk::{Item, Walk, What};
-use crate::{Difference, DifferenceKind, Meter, Verification, add, attempt};
+use crate::{Difference, DifferenceKind, Equal, Meter, Verification, add, attempt};
 
 /// Differences that are kept to be looked at again together.
 const OPEN_MAX: usize = 10_000;
@@ -26,13 +26,16 @@ pub(crate) async fn run(
     verification: &Verification,
     meter: &Arc<Meter>,
     differences: &mpsc::Sender<Difference>,
+    equals: Option<mpsc::Sender<Equal>>,
 ) -> Result<(), Failure> {
+    let comparison = Comparison::new(verification.clone(), meter.clone(), equals);
+    let comparison = Arc::new(comparison);
     let mut roots = vec![RelPath::root()];
     let mapped = verification.mapped.iter().filter(|from| !from.is_root());
     roots.extend(mapped.cloned());
     for root in roots {
         let mut join = Join {
-            comparison: Arc::new(Comparison::new(verification.clone(), meter.clone())),
+            comparison: comparison.clone(),
             meter,
             differences,
             tasks: JoinSet::new(),

@@ -127,6 +127,30 @@ pub struct Difference {
     pub message: String,
 }
 
+/// One path that is equal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Equal {
+    /// Relative to the source root; a marker's ends in `/`.
+    pub path: RelPath,
+    /// Bytes of the file at the source; 0 of a marker.
+    pub length: u64,
+    /// How that is known.
+    pub method: Method,
+}
+
+/// How a path is known to be equal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// By the checksums that both sides keep.
+    Checksum,
+    /// By the checksum of what was read on at least one side.
+    Reading,
+    /// It has no bytes: a directory's marker stands there.
+    Presence,
+    /// By its length alone.
+    Length,
+}
+
 /// Sums of one comparison.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Sums {
@@ -229,14 +253,27 @@ impl Verification {
         meter: &Arc<Meter>,
         differences: &mpsc::Sender<Difference>,
     ) -> Result<Sums, Failure> {
+        self.run_and_prove(meter, differences, None).await
+    }
+
+    /// The same, and hands out what is equal too, where somebody asks for it.
+    ///
+    /// # Errors
+    /// A side that could not be listed, after it was asked for a while.
+    pub async fn run_and_prove(
+        &self,
+        meter: &Arc<Meter>,
+        differences: &mpsc::Sender<Difference>,
+        equals: Option<mpsc::Sender<Equal>>,
+    ) -> Result<Sums, Failure> {
         match self.options.metadata {
             MetadataLevel::Full => {
                 let source = Arc::new(WithAttributes::new(self.source.clone()));
                 let all = Self { source, ..self.clone() };
-                join::run(&all, meter, differences).await?;
+                join::run(&all, meter, differences, equals).await?;
             }
             MetadataLevel::None | MetadataLevel::Basic => {
-                join::run(self, meter, differences).await?;
+                join::run(self, meter, differences, equals).await?;
             }
         }
         Ok(meter.sums())

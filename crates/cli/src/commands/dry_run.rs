@@ -8,7 +8,7 @@ use whimbrel_core::config::DirectoryMarkers;
 use whimbrel_core::metadata::MetadataLevel;
 use whimbrel_verify::{Content, DifferenceKind, Options};
 
-use super::verify::{Comparing, compare};
+use super::verify::{Comparing, Told, compare};
 use crate::arguments::MigrateArguments;
 use crate::exit::{self, CommandError, Condition};
 use crate::open::{self, Absent};
@@ -48,7 +48,8 @@ pub async fn run(
     };
     let mut plan = Plan::default();
     let comparing = Comparing::new(source, target, coverage.clone(), options, None)?;
-    let sums = compare(comparing, json, Arc::default(), |difference| {
+    let sums = compare(comparing, json, Arc::default(), |told| {
+        let Told::Difference(difference) = told else { return };
         let replaces = match difference.kind {
             DifferenceKind::Missing => 0,
             DifferenceKind::Different => 1,

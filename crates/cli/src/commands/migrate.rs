@@ -11,6 +11,7 @@ use whimbrel_core::effect::Report;
 use whimbrel_core::failure::{Failure, FailureKind, Side};
 use whimbrel_core::path::Namespace;
 use whimbrel_engine::{BaseSnapshots, Control, Ending, Limits, Rate, RunResult, Setup, State};
+use whimbrel_report::Facts;
 use whimbrel_store::error::StoreError;
 use whimbrel_store::local::{LocalTarget, Taken};
 use whimbrel_store::s3::{Named, WriteOptions};
@@ -26,6 +27,7 @@ use crate::output::problem::Problems;
 use crate::output::progress::Display;
 use crate::output::result::{MigrationResult, Outcome};
 use crate::record::{self, Call, LastResult};
+use crate::report::{self, SignedReport};
 use crate::request::{Coverage, Pair};
 use crate::signal::{Signals, interruptible};
 use crate::state::{self, StatePlace};
@@ -61,6 +63,7 @@ pub async fn run(arguments: MigrateArguments, json: bool) -> Result<u8, CommandE
         begun = request.begin() => begun?,
         signal = signals.next() => return Ok(stopped_early(&request.place, signal, json)),
     };
+    let started = output::now();
     request.announce(json);
     let Begun { setup, reports, findings, aside, seconds_before } = begun;
     let mut problems = Problems::new(json);
@@ -68,9 +71,9 @@ pub async fn run(arguments: MigrateArguments, json: bool) -> Result<u8, CommandE
         problems.finding(finding);
     }
     aside.tell_left_out(&mut problems, &request.pair.source);
-    let attended = attend(setup, reports, signals, &mut problems, &request.place.name, &aside);
+    let attended = attend(setup, reports, &mut signals, &mut problems, &request.place.name, &aside);
     let (result, signal) = attended.await;
-    let result = match result {
+    let mut result = match result {
         Ok(result) => MigrationResult {
             run_owners_not_set: aside.owners_not_set(),
             elapsed_seconds: seconds_before + result.progress.elapsed_seconds,
@@ -86,6 +89,7 @@ pub async fn run(arguments: MigrateArguments, json: bool) -> Result<u8, CommandE
         }
     };
     record::write_result(&request.place.folder, &result.fields())?;
+    request.write_report(&mut result, started, &mut signals).await;
     tell(&result, json);
     Ok(result.exit_code)
 }
@@ -175,6 +179,7 @@ impl Request {
         let (name, folder) = (arguments.state.name.as_deref(), arguments.state.state.as_deref());
         let place = state::place(&pair.source, &pair.target, name, folder)?;
         pair.refuse_state_inside(&place.folder)?;
+        report::refuse(arguments.report.as_deref(), &pair)?;
         Ok(Self { arguments, pair, coverage, place })
     }
 
@@ -364,6 +369,47 @@ impl Request {
         tracing::info!(name = self.place.name, state, source, target, "started");
     }
 
+    /// Leaves a signed report where one was asked for. One that cannot be written, or is not
+    /// waited for, has its say in the exit code.
+    async fn write_report(
+        &self,
+        result: &mut MigrationResult,
+        started: String,
+        signals: &mut Signals,
+    ) {
+        let Some(folder) = self.arguments.report.clone() else { return };
+        let totals = result.rows().into_iter().map(|(name, value)| (name.to_owned(), value));
+        let facts = Facts {
+            title: format!("Migration {}", result.name),
+            verdict: result.verdict().to_owned(),
+            good: result.outcome == Outcome::Equal,
+            totals: totals.collect(),
+            limits: report::limits_of_migration(),
+            fields: result.fields(),
+            ..Facts::default()
+        };
+        let (state, pair) = (self.place.folder.clone(), self.pair.clone());
+        let written = tokio::task::spawn_blocking(move || {
+            SignedReport::of_migration(&folder, &state, started)?.finish(facts, &pair)
+        });
+        let written = tokio::select! {
+            written = written => written,
+            signal = signals.next() => {
+                result.exit_code = signal_code(signal);
+                return;
+            }
+        };
+        let broken = |error| CommandError {
+            condition: Condition::Defect,
+            message: format!("the report broke: {error}"),
+            remedy: "report it".to_owned(),
+        };
+        match written.map_err(broken).flatten() {
+            Ok(folder) => result.report = Some(folder),
+            Err(error) => result.exit_code = report::not_written(&error, result.exit_code),
+        }
+    }
+
     fn result(&self, run: &RunResult, signal: Option<Signal>) -> MigrationResult {
         let progress = &run.progress;
         let mut conditions = BTreeSet::new();
@@ -402,6 +448,7 @@ impl Request {
             run_elapsed_seconds: progress.elapsed_seconds,
             name: self.place.name.clone(),
             error,
+            report: None,
             exit_code: exit::code(&conditions),
             ..MigrationResult::default()
         }
@@ -412,7 +459,7 @@ impl Request {
 async fn attend(
     setup: Setup,
     mut reports: mpsc::Receiver<Report>,
-    mut signals: Signals,
+    signals: &mut Signals,
     problems: &mut Problems,
     name: &str,
     aside: &Aside,

@@ -1,14 +1,14 @@
 //! `whimbrel verify SOURCE TARGET` and `whimbrel verify NAME`.
 
-use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
+use whimbrel_report::Facts;
 use whimbrel_verify::{
-    Content, Difference, DifferenceKind, Meter, Options, Sums, Verification, Worker,
+    Content, Difference, DifferenceKind, Equal, Meter, Options, Sums, Verification, Worker,
 };
 
 use crate::arguments::VerifyArguments;
@@ -17,6 +17,7 @@ use crate::open::{self, Absent, OpenSource, OpenTarget};
 use crate::output::result::{bytes, grouped};
 use crate::output::{self, path_fields, printable};
 use crate::record::Call;
+use crate::report::{self, SignedReport};
 use crate::request::{Coverage, Pair};
 use crate::running::Running;
 use crate::state::{self, StatePlace};
@@ -39,6 +40,7 @@ pub async fn run(arguments: VerifyArguments, json: bool) -> Result<u8, CommandEr
     let target = arguments.target.clone().unwrap_or_default();
     let pair = Pair::parse(&arguments.source, &target, &arguments.connection)?;
     let coverage = Coverage::parse(&arguments.scope)?;
+    report::refuse(arguments.report.as_deref(), &pair)?;
     let place = place.or_else(|| {
         let place = state::place(&pair.source, &pair.target, None, arguments.state.as_deref());
         place.ok().filter(|place| place.folder.is_dir())
@@ -59,52 +61,120 @@ pub async fn run(arguments: VerifyArguments, json: bool) -> Result<u8, CommandEr
         patience: PATIENCE,
     };
     let worker = running.clone().map(|running| running as Arc<dyn Worker>);
-    let comparing = Comparing::new(source, target, coverage, options, worker)?;
+    let mut comparing = Comparing::new(source, target, coverage, options, worker)?;
+    let mut report = arguments.report.as_deref().map(SignedReport::of_comparison).transpose()?;
+    comparing.tell_equal = report.is_some();
     if json {
         let mut fields = Map::new();
         fields.insert("source".into(), pair.source.to_string().into());
         fields.insert("target".into(), pair.target.to_string().into());
         output::json_line("started", &fields);
     }
-    let sums =
-        compare(comparing, json, Arc::default(), |difference| tell(difference, json)).await?;
-    let equal = sums.equal(arguments.ignore_extras);
-    let mut conditions = BTreeSet::new();
-    if !equal {
-        conditions.insert(Condition::Incomplete);
-    }
-    let code = exit::code(&conditions);
-    let mut fields = result_fields(&sums, equal, started, code);
-    fields.insert("migration_running".into(), running.is_some().into());
-    let verdict = match equal {
-        true => "Equal.",
-        false if Sums { moving: 0, ..sums }.equal(arguments.ignore_extras) => {
-            "Moving: what differs is still to be done by the running migration."
+    let sums = compare(comparing, json, Arc::default(), |told| {
+        if let Some(report) = &mut report {
+            report.compared(&told);
         }
-        false => "Different.",
-    };
-    let mut text = text(&sums, verdict, started);
-    if let Some(running) = running {
+        if let Told::Difference(difference) = told {
+            tell(difference, json);
+        }
+    })
+    .await?;
+    let mut answer = Answer::of(&sums, arguments.ignore_extras, started);
+    answer.add_migration(running.as_deref()).await;
+    if let Some(report) = report {
+        answer.add_report(report, &pair, arguments.read);
+    }
+    answer.tell(json);
+    Ok(answer.code)
+}
+
+/// What is said at the end.
+struct Answer {
+    equal: bool,
+    verdict: &'static str,
+    code: u8,
+    /// For programs.
+    fields: Map<String, Value>,
+    /// For people.
+    rows: Vec<(String, String)>,
+}
+
+impl Answer {
+    fn of(sums: &Sums, ignore_extras: bool, started: Instant) -> Self {
+        let equal = sums.equal(ignore_extras);
+        let condition = (!equal).then_some(Condition::Incomplete);
+        let code = exit::code(&condition.into_iter().collect());
+        let verdict = match equal {
+            true => "Equal.",
+            false if Sums { moving: 0, ..*sums }.equal(ignore_extras) => {
+                "Moving: what differs is still to be done by the running migration."
+            }
+            false => "Different.",
+        };
+        let fields = result_fields(sums, equal, started, code);
+        Self { equal, verdict, code, fields, rows: rows(sums, started) }
+    }
+
+    /// How far the migration is that runs meanwhile.
+    async fn add_migration(&mut self, running: Option<&Running>) {
+        self.fields.insert("migration_running".into(), running.is_some().into());
+        let Some(running) = running else { return };
         let progress = running.progress().await.unwrap_or_default();
         for name in ["lag_seconds", "as_of_txid"] {
             let value = progress.get(name).cloned().unwrap_or_default();
-            fields.insert(format!("migration_{name}"), value);
+            self.fields.insert(format!("migration_{name}"), value);
         }
         let lag = progress.get("lag_seconds").and_then(Value::as_f64);
         let lag = lag.map_or("has ended".to_owned(), |lag| format!("runs, {lag:.1} s behind"));
-        text.push_str(&format!("\n  {:<22}{} {lag}", "migration", running.name()));
+        self.rows.push(("migration".to_owned(), format!("{} {lag}", running.name())));
+        if let Some(txid) = progress.get("as_of_txid").and_then(Value::as_u64) {
+            self.rows.push(("as of transaction".to_owned(), txid.to_string()));
+        }
     }
-    if json {
-        output::json_line("result", &fields);
-    } else {
-        output::standard_output(&text);
+
+    /// Ends and signs the report; one that cannot be written has its say in the exit code.
+    fn add_report(&mut self, report: SignedReport, pair: &Pair, read: bool) {
+        let facts = Facts {
+            title: "Comparison of a source with a target".to_owned(),
+            verdict: self.verdict.to_owned(),
+            good: self.equal,
+            totals: self.rows.clone(),
+            limits: report::limits_of_comparison(read),
+            fields: self.fields.clone(),
+            ..Facts::default()
+        };
+        match report.finish(facts, pair) {
+            Ok(folder) => {
+                self.rows.push(("report".to_owned(), folder.clone()));
+                self.fields.insert("report".into(), folder.into());
+            }
+            Err(error) => self.code = report::not_written(&error, self.code),
+        }
+        self.fields.insert("exit_code".into(), self.code.into());
     }
-    Ok(code)
+
+    fn tell(&self, json: bool) {
+        if json {
+            return output::json_line("result", &self.fields);
+        }
+        let rows = self.rows.iter().map(|(name, value)| format!("\n  {name:<22}{value}"));
+        output::standard_output(&format!("{}{}", self.verdict, rows.collect::<String>()));
+    }
 }
 
 /// Everything that a comparison is made of.
 pub struct Comparing {
     verification: Verification,
+    /// What is equal is told too.
+    pub tell_equal: bool,
+}
+
+/// What a comparison says of one path.
+pub enum Told<'a> {
+    /// It is equal.
+    Equal(&'a Equal),
+    /// It is not.
+    Difference(&'a Difference),
 }
 
 impl Comparing {
@@ -127,11 +197,12 @@ impl Comparing {
         let mapped = coverage.moves.iter().map(|(from, _)| from.clone()).collect();
         let (source, target, scope) = (source.source, target.into_target(), coverage.scope);
         let verification = Verification { source, target, keys, mapped, scope, options, worker };
-        Ok(Self { verification })
+        Ok(Self { verification, tell_equal: false })
     }
 }
 
-/// Compares, shows progress, and hands every difference to `tell`.
+/// Compares, shows progress, and hands every difference to `tell`, and what is equal where that is
+/// asked for.
 ///
 /// # Errors
 /// A side that could not be listed.
@@ -139,27 +210,31 @@ pub async fn compare(
     comparing: Comparing,
     json: bool,
     meter: Arc<Meter>,
-    mut tell: impl FnMut(&Difference),
+    mut tell: impl FnMut(Told<'_>),
 ) -> Result<Sums, CommandError> {
     let (sender, mut differences) = mpsc::channel(DIFFERENCES_WAITING_MAX);
+    let (equal, mut equals) = mpsc::channel(DIFFERENCES_WAITING_MAX);
+    let equal = Some(equal).filter(|_| comparing.tell_equal);
     let running = meter.clone();
     let mut run = tokio::spawn(async move {
-        let outcome = comparing.verification.run(&running, &sender).await;
-        drop(sender);
-        outcome
+        comparing.verification.run_and_prove(&running, &sender, equal).await
     });
     let every = if json { PROGRESS_EVERY } else { PROGRESS_LINE_EVERY };
     let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
     let outcome = loop {
         tokio::select! {
             biased;
-            Some(difference) = differences.recv() => tell(&difference),
+            Some(difference) = differences.recv() => tell(Told::Difference(&difference)),
+            Some(equal) = equals.recv() => tell(Told::Equal(&equal)),
             outcome = &mut run => break outcome,
             _ = tick.tick() => show(&meter.sums(), json),
         }
     };
     while let Some(difference) = differences.recv().await {
-        tell(&difference);
+        tell(Told::Difference(&difference));
+    }
+    while let Some(equal) = equals.recv().await {
+        tell(Told::Equal(&equal));
     }
     match outcome {
         Ok(sums) => Ok(sums?),
@@ -223,7 +298,8 @@ fn tell(difference: &Difference, json: bool) {
     }
 }
 
-fn kind(kind: DifferenceKind) -> &'static str {
+/// One word for scripts.
+pub fn kind(kind: DifferenceKind) -> &'static str {
     match kind {
         DifferenceKind::Missing => "missing",
         DifferenceKind::Extra => "extra",
@@ -264,14 +340,12 @@ fn result_fields(sums: &Sums, equal: bool, started: Instant, code: u8) -> Map<St
     fields
 }
 
-fn text(sums: &Sums, verdict: &str, started: Instant) -> String {
-    let mut lines = vec![verdict.to_owned()];
-    let mut row = |name: &str, number: u64| {
-        lines.push(format!("  {name:<22}{}", grouped(number)));
-    };
-    row("files compared", sums.files_compared);
-    row("verified by checksum", sums.verified_by_checksum);
-    row("verified by reading", sums.verified_by_reading);
+fn rows(sums: &Sums, started: Instant) -> Vec<(String, String)> {
+    let mut rows = Vec::new();
+    let mut row = |name: &str, value: String| rows.push((name.to_owned(), value));
+    row("files compared", grouped(sums.files_compared));
+    row("verified by checksum", grouped(sums.verified_by_checksum));
+    row("verified by reading", grouped(sums.verified_by_reading));
     for (name, number) in [
         ("missing", sums.missing),
         ("extra", sums.extra),
@@ -281,15 +355,11 @@ fn text(sums: &Sums, verdict: &str, started: Instant) -> String {
         ("moving", sums.moving),
     ] {
         if number > 0 {
-            row(name, number);
+            row(name, grouped(number));
         }
     }
-    for (name, number) in [
-        ("read at the source", sums.bytes_read_source),
-        ("read on the target", sums.bytes_read_target),
-    ] {
-        lines.push(format!("  {name:<22}{}", bytes(number)));
-    }
-    lines.push(format!("  {:<22}{:.1} s", "time", started.elapsed().as_secs_f64()));
-    lines.join("\n")
+    row("read at the source", bytes(sums.bytes_read_source));
+    row("read on the target", bytes(sums.bytes_read_target));
+    row("time", format!("{:.1} s", started.elapsed().as_secs_f64()));
+    rows
 }

@@ -86,17 +86,7 @@ impl Problems {
         if self.told.contains(&parked.path) {
             return;
         }
-        let (kind, remedy) = match parked.reason {
-            Parked::Open => {
-                ("open", "close it at the source; lease recovery closes abandoned ones")
-            }
-            Parked::Failed => ("failed", "mend what the message names and start again"),
-            Parked::Guard => ("guard", "look at it, then say whimbrel confirm"),
-            Parked::Removal => ("removal", "start again: it was about to be removed"),
-            Parked::Foreign => {
-                ("foreign", "move it away, or choose another --existing; then start again")
-            }
-        };
+        let (kind, remedy) = set_aside(parked.reason);
         let failure = Failure {
             side: Side::Source,
             kind: FailureKind::Conflict,
@@ -122,6 +112,19 @@ impl Problems {
         standard_error(&format!("{kind}: {}", printable(&format!("{named}{}", failure.message))));
         if !failure.remedy.is_empty() {
             standard_error(&format!("  what to do: {}", failure.remedy));
+        }
+    }
+}
+
+/// One word for why a path is set aside, and what to do about it.
+pub fn set_aside(reason: Parked) -> (&'static str, &'static str) {
+    match reason {
+        Parked::Open => ("open", "close it at the source; lease recovery closes abandoned ones"),
+        Parked::Failed => ("failed", "mend what the message names and start again"),
+        Parked::Guard => ("guard", "look at it, then say whimbrel confirm"),
+        Parked::Removal => ("removal", "start again: it was about to be removed"),
+        Parked::Foreign => {
+            ("foreign", "move it away, or choose another --existing; then start again")
         }
     }
 }

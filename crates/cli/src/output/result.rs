@@ -71,6 +71,8 @@ pub struct MigrationResult {
     pub name: String,
     /// What ended it, if it did not end by itself.
     pub error: Option<CommandError>,
+    /// Where its signed report stands, if one was asked for and written.
+    pub report: Option<String>,
     /// The exit code of the process.
     pub exit_code: u8,
 }
@@ -108,6 +110,9 @@ impl MigrationResult {
         if !self.name.is_empty() {
             fields.insert("name".into(), self.name.as_str().into());
         }
+        if let Some(report) = &self.report {
+            fields.insert("report".into(), report.as_str().into());
+        }
         if let Some(error) = &self.error {
             fields.insert("message".into(), error.message.as_str().into());
             fields.insert("remedy".into(), error.remedy.as_str().into());
@@ -117,9 +122,17 @@ impl MigrationResult {
 
     /// As people read it.
     pub fn text(&self) -> String {
-        let mut lines = vec![self.verdict()];
+        let mut lines = vec![self.verdict().to_owned()];
+        lines.extend(self.rows().iter().map(|(name, value)| format!("  {name:<18}{value}")));
+        lines.extend(self.report.iter().map(|report| format!("  {:<18}{report}", "report")));
+        lines.join("\n")
+    }
+
+    /// This run's counts, by name.
+    pub fn rows(&self) -> Vec<(&'static str, String)> {
         let run = &self.run;
-        let mut row = |name: &str, value: String| lines.push(format!("  {name:<18}{value}"));
+        let mut rows = Vec::new();
+        let mut row = |name, value: String| rows.push((name, value));
         row("scanned", format!("{} files", grouped(run.files_scanned)));
         row("copied", format!("{} files, {}", grouped(run.files_copied), bytes(run.bytes_copied)));
         for (name, number, what) in [
@@ -146,10 +159,11 @@ impl MigrationResult {
             row("as of transaction", txid.to_string());
         }
         row("time", format!("{:.1} s", self.run_elapsed_seconds));
-        lines.join("\n")
+        rows
     }
 
-    fn verdict(&self) -> String {
+    /// One sentence.
+    pub fn verdict(&self) -> &'static str {
         match self.outcome {
             Outcome::Equal if self.as_of_txid.is_some() => "Equal: the target equals the source.",
             Outcome::Equal => "Equal: the target equals the source as it was listed.",
@@ -157,7 +171,6 @@ impl MigrationResult {
             Outcome::Failed => "Failed.",
             Outcome::Stopped => "Stopped: start the same call again to go on from here.",
         }
-        .to_owned()
     }
 }
 

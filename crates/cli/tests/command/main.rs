@@ -6,6 +6,7 @@ mod call;
 mod ends;
 mod full;
 mod guard;
+mod handed_out;
 mod hdfs;
 mod local;
 mod mounts;
