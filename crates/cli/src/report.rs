@@ -14,6 +14,7 @@ use whimbrel_report::{
 };
 use whimbrel_verify::Method;
 
+use crate::arguments::ScopeArguments;
 use crate::commands::verify::{self, Told};
 use crate::exit::{self, CommandError, Condition};
 use crate::location::Location;
@@ -71,8 +72,34 @@ pub fn limits_of_comparison(read: bool) -> Vec<String> {
          with that of the other.";
     let both = "By reading: all bytes of both sides were read and their CRC32C compared.";
     let presence = "By presence: a directory's marker stands on the target; it has no bytes.";
-    let texts = if read { vec![both, presence] } else { vec![checksums, reading, presence] };
-    texts.into_iter().map(str::to_owned).collect()
+    let moving = "Each path was compared as it stood at some moment between start and end; what \
+         differed and moved meanwhile was looked at again.";
+    let methods = if read { vec![both] } else { vec![checksums, reading] };
+    methods.into_iter().chain([presence, moving]).map(str::to_owned).collect()
+}
+
+/// Says of what a report speaks: what was left out is not proven.
+pub fn add_scope(facts: &mut Facts, scope: &ScopeArguments) {
+    let flags = [("--include", &scope.include), ("--exclude", &scope.exclude)];
+    let flags = flags
+        .into_iter()
+        .chain([("--map", &scope.map), ("--no-default-exclude", &scope.no_default_exclude)]);
+    let said = flags.flat_map(|(flag, values)| values.iter().map(move |it| format!("{flag} {it}")));
+    let all = scope.no_default_excludes.then(|| "--no-default-excludes".to_owned());
+    let said: Vec<String> = said.chain(all).collect();
+    let text = match said.is_empty() {
+        true => "everything but the ready-made exclusions".to_owned(),
+        false => said.join(" "),
+    };
+    facts.about.push(("scope".to_owned(), text));
+    let fields = json!({
+        "include": scope.include,
+        "exclude": scope.exclude,
+        "map": scope.map,
+        "no_default_excludes": scope.no_default_excludes,
+        "no_default_exclude": scope.no_default_exclude,
+    });
+    facts.fields.insert("scope".to_owned(), fields);
 }
 
 /// What the end of a migration cannot say, in whole sentences.

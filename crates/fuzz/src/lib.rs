@@ -32,7 +32,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 19] = [
+pub const TARGETS: [Target; 20] = [
     Target::new("cli_arguments", 256, whimbrel_cli::fuzzing::arguments),
     Target::new("cli_configuration", 1024, whimbrel_cli::fuzzing::configuration),
     Target::new("control_request", 512, control::request),
@@ -45,6 +45,7 @@ pub const TARGETS: [Target; 19] = [
     Target::new("hdfs_replies", 4096, whimbrel_hdfs::fuzzing::replies),
     Target::new("key_map", 256, keys::key_map),
     Target::new("local_acl", 256, whimbrel_store::local::fuzzing::acl),
+    Target::new("report_files", 1024, whimbrel_report::fuzzing::report_files),
     Target::new("s3_heads", 1024, whimbrel_s3::fuzzing::heads),
     Target::new("s3_replies", 4096, whimbrel_s3::fuzzing::replies),
     Target::new("s3_settings", 1024, whimbrel_s3::fuzzing::settings),

@@ -75,6 +75,7 @@ replayed! {
     hdfs_replies
     key_map
     local_acl
+    report_files
     s3_heads
     s3_replies
     s3_settings

@@ -102,7 +102,7 @@ fn signer(
 }
 
 /// The sums by name; `None` if it is written in any other way than a report's.
-fn listed(sums: &[u8]) -> Option<BTreeMap<String, String>> {
+pub(crate) fn listed(sums: &[u8]) -> Option<BTreeMap<String, String>> {
     let text = std::str::from_utf8(sums).ok()?;
     let lines = text.lines().map(|line| {
         let (sum, name) = line.split_once("  ")?;

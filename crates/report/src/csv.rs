@@ -41,7 +41,8 @@ pub(crate) fn line(
     Ok(output.write_all(line.as_bytes())?)
 }
 
-fn quote(text: &str, line: &mut String) {
+/// A text as a cell.
+pub(crate) fn quote(text: &str, line: &mut String) {
     line.push('"');
     let mut begins_cell = true;
     for letter in text.chars() {

@@ -7,6 +7,9 @@ mod check;
 mod csv;
 mod draft;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod key;
 mod page;
 mod parquet;

@@ -78,12 +78,12 @@ fn methods(draft: &Draft) -> String {
              </tr>\n",
             text(kind),
             text(&method.replace('_', " ")),
-            count.records,
-            count.bytes
+            grouped(count.records),
+            grouped(count.bytes)
         )
     });
     format!(
-        "<table><thead><tr><th>kind</th><th>method</th><th>number</th><th>bytes</th></tr></thead>\
+        "<table><thead><tr><th>kind</th><th>method, or what is wrong</th><th>number</th><th>bytes</th></tr></thead>\
          <tbody>\n{}</tbody></table>\n",
         rows.collect::<String>()
     )
@@ -112,12 +112,23 @@ fn exceptions(draft: &Draft) -> String {
     let more = draft.exceptions_count - draft.shown.len() as u64;
     let more = match more {
         0 => String::new(),
-        more => format!("<p>{more} more stand in <code>exceptions.jsonl</code>.</p>\n"),
+        more => format!("<p>{} more stand in <code>exceptions.jsonl</code>.</p>\n", grouped(more)),
     };
     format!(
         "<table><thead><tr><th>path</th><th>what</th><th>cause</th></tr></thead><tbody>\n{rows}\
          </tbody></table>\n{more}"
     )
+}
+
+/// A number with its thousands apart.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let head = digits.len() % 3;
+    let (head, rest) = digits.split_at(head);
+    let groups = rest.as_bytes().chunks(3).map(|group| String::from_utf8_lossy(group));
+    let groups: Vec<_> =
+        (!head.is_empty()).then(|| head.into()).into_iter().chain(groups).collect();
+    groups.join(",")
 }
 
 /// As the text of an element, or of an attribute's value. What cannot be seen is made visible.
@@ -152,6 +163,14 @@ fn is_invisible(letter: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_for_people() {
+        for (number, expected) in [(0, "0"), (999, "999"), (1000, "1,000"), (1234567, "1,234,567")]
+        {
+            assert_eq!(grouped(number), expected);
+        }
+    }
 
     #[test]
     fn hostile_names_are_text_and_visible() {

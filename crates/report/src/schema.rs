@@ -114,6 +114,38 @@ impl Column {
             (Kind::Flag, Value::Bool(flag)) => Some(Cell::Flag(*flag)),
             (_, _) => None,
         };
-        cell.map(Some).ok_or(TableError::Form { column: self.name })
+        cell.map(Some).ok_or_else(|| TableError::Form { field: self.name.to_owned() })
     }
+
+    fn is_at(&self, name: &str, inner: Option<&str>) -> bool {
+        let mut parts = self.pointer.split('/').skip(1);
+        parts.next() == Some(name) && parts.next() == inner
+    }
+}
+
+/// Nothing that a record has is left out in silence.
+///
+/// # Errors
+/// A field without a column: it may come from another version.
+pub(crate) fn all_known(columns: &[Column], record: &Value) -> Result<(), TableError> {
+    let lacks =
+        |name: &str, inner: Option<&str>| !columns.iter().any(|column| column.is_at(name, inner));
+    let whole = |name: &str| {
+        columns.iter().any(|column| column.kind == Kind::Fields && column.is_at(name, None))
+    };
+    let unknown = |field: &str| Err(TableError::Form { field: field.to_owned() });
+    let Some(fields) = record.as_object() else { return unknown("itself") };
+    for (name, value) in fields.iter().filter(|(_, value)| !value.is_null()) {
+        match value.as_object().filter(|_| !whole(name)) {
+            Some(object) => {
+                let mut named = object.iter().filter(|(_, value)| !value.is_null());
+                if let Some((inner, _)) = named.find(|(inner, _)| lacks(name, Some(inner))) {
+                    return unknown(&format!("{name}.{inner}"));
+                }
+            }
+            None if lacks(name, None) => return unknown(name),
+            None => {}
+        }
+    }
+    Ok(())
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::csv;
 use crate::parquet::RowGroups;
-use crate::schema::Column;
+use crate::schema::{Column, all_known};
 
 /// The form of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,10 +26,10 @@ pub enum TableError {
     #[error("{0}")]
     Write(#[from] io::Error),
     /// A record is of another form.
-    #[error("a record has in {column} what is not known here")]
+    #[error("a record has in {field} what is not known here")]
     Form {
-        /// The column.
-        column: &'static str,
+        /// The field.
+        field: String,
     },
     /// The rows could not be put together.
     #[error("{0}")]
@@ -74,6 +74,7 @@ impl<W: Write + Send> Table<W> {
     /// # Errors
     /// The output takes no more, or the record is of another form.
     pub fn add(&mut self, record: &Value) -> Result<(), TableError> {
+        all_known(self.columns, record)?;
         match &mut self.shape {
             Shape::JsonLines(output) => Ok(writeln!(output, "{record}")?),
             Shape::Csv(output) => csv::line(self.columns, record, output),

@@ -379,7 +379,7 @@ impl Request {
     ) {
         let Some(folder) = self.arguments.report.clone() else { return };
         let totals = result.rows().into_iter().map(|(name, value)| (name.to_owned(), value));
-        let facts = Facts {
+        let mut facts = Facts {
             title: format!("Migration {}", result.name),
             verdict: result.verdict().to_owned(),
             good: result.outcome == Outcome::Equal,
@@ -388,6 +388,8 @@ impl Request {
             fields: result.fields(),
             ..Facts::default()
         };
+        report::add_scope(&mut facts, &self.arguments.scope);
+        facts.fields.insert("live".to_owned(), self.arguments.live.into());
         let (state, pair) = (self.place.folder.clone(), self.pair.clone());
         let written = tokio::task::spawn_blocking(move || {
             SignedReport::of_migration(&folder, &state, started)?.finish(facts, &pair)

@@ -82,7 +82,7 @@ pub async fn run(arguments: VerifyArguments, json: bool) -> Result<u8, CommandEr
     let mut answer = Answer::of(&sums, arguments.ignore_extras, started);
     answer.add_migration(running.as_deref()).await;
     if let Some(report) = report {
-        answer.add_report(report, &pair, arguments.read);
+        answer.add_report(report, &pair, &arguments);
     }
     answer.tell(json);
     Ok(answer.code)
@@ -133,16 +133,27 @@ impl Answer {
     }
 
     /// Ends and signs the report; one that cannot be written has its say in the exit code.
-    fn add_report(&mut self, report: SignedReport, pair: &Pair, read: bool) {
-        let facts = Facts {
+    fn add_report(&mut self, report: SignedReport, pair: &Pair, arguments: &VerifyArguments) {
+        let mut facts = Facts {
             title: "Comparison of a source with a target".to_owned(),
             verdict: self.verdict.to_owned(),
             good: self.equal,
             totals: self.rows.clone(),
-            limits: report::limits_of_comparison(read),
+            limits: report::limits_of_comparison(arguments.read),
             fields: self.fields.clone(),
             ..Facts::default()
         };
+        report::add_scope(&mut facts, &arguments.scope);
+        let metadata = arguments.metadata.unwrap_or_default();
+        for (name, value) in [
+            ("read", Value::from(arguments.read)),
+            ("ignore_extras", Value::from(arguments.ignore_extras)),
+            ("metadata", serde_json::to_value(metadata).unwrap_or_default()),
+        ] {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            facts.about.push((name.replace('_', " "), text));
+            facts.fields.insert(name.to_owned(), value);
+        }
         match report.finish(facts, pair) {
             Ok(folder) => {
                 self.rows.push(("report".to_owned(), folder.clone()));

@@ -178,7 +178,7 @@ fn a_report_of_a_comparison_is_signed_and_checked() {
     hostile_tree(&place);
     place.run(&["migrate", "source", "target", "--name", "m"]).expect(0);
     std::fs::remove_file(place.path("target").join(OsStr::from_bytes(HOSTILE[3]))).unwrap();
-    let verify = ["verify", "m", "--report", "proof", "--json"];
+    let verify = ["verify", "m", "--report", "proof", "--exclude", "<b>/**", "--json"];
     let verified = place.run(&verify).expect(5).result();
     assert!(verified["report"].as_str().unwrap().ends_with("proof"), "{verified}");
     let key = place.path("state/whimbrel/.report-key.pk8");
@@ -203,6 +203,9 @@ fn a_report_of_a_comparison_is_signed_and_checked() {
     );
     let page = String::from_utf8(place.read("proof/report.html").unwrap()).unwrap();
     assert!(page.contains("&lt;script&gt;alert(1)&lt;") && !page.contains("<script"), "{page}");
+
+    assert!(page.contains("--exclude &lt;b&gt;/**"), "what was left out is told: {page}");
+    assert_eq!(summary["scope"]["exclude"][0], "<b>/**");
 
     // On another machine, with the key as its owner gave it.
     std::fs::copy(place.path("proof/public_key.pem"), place.path("given.pem")).unwrap();

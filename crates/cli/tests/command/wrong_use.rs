@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::call::Place;
 
-const CALLS: [&str; 64] = [
+const CALLS: [&str; 71] = [
     "",
     "nothing",
     "migrate",
@@ -56,6 +56,9 @@ const CALLS: [&str; 64] = [
     "migrate source s3://bucket/p --target-profile no-such-profile",
     "migrate s3://bucket/source target --live",
     "migrate s3://bucket/a s3://bucket/a/b",
+    "migrate source target --report source/new",
+    "migrate source target --report source/a",
+    "migrate source target --report proof --dry-run",
     "verify",
     "verify no-such-migration",
     "verify source/a",
@@ -69,6 +72,10 @@ const CALLS: [&str; 64] = [
     "stop no-such-migration",
     "confirm no-such-migration",
     "completions tcsh",
+    "export name --format xml",
+    "report",
+    "report check no-such-folder",
+    "report check source --key missing.pem",
 ];
 
 #[test]
@@ -108,6 +115,8 @@ fn help_version_and_completions() {
         "doctor",
         "status",
         "path",
+        "export",
+        "report",
         "limit",
         "pause",
         "resume",

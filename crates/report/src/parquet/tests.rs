@@ -78,7 +78,15 @@ fn many_rows_are_written_in_groups() {
 
 #[test]
 fn what_does_not_belong_there_is_an_error() {
-    for record in [json!({ "path": 1 }), json!({ "length": -1 }), json!({ "verified": "yes" })] {
+    for record in [
+        json!({ "path": 1 }),
+        json!({ "length": -1 }),
+        json!({ "verified": "yes" }),
+        json!({ "path": "a", "new": 1 }),
+        json!({ "source": { "new": 1 } }),
+        json!({ "metadata": "unknown" }),
+        json!([]),
+    ] {
         for format in [Format::Csv, Format::Parquet] {
             let mut table = Table::begin(Vec::new(), format, RECORD).unwrap();
             assert!(matches!(table.add(&record), Err(TableError::Form { .. })), "{record}");
@@ -106,5 +114,37 @@ fn an_output_that_takes_no_more_is_told_as_such() {
     match ended.map(drop) {
         Err(TableError::Write(error)) => assert_eq!(error.kind(), io::ErrorKind::BrokenPipe),
         other => panic!("{other:?}"),
+    }
+}
+
+/// As `whimbrel-engine` tells them of each kind of source.
+#[test]
+fn records_of_every_source_are_known() {
+    let metadata = json!({
+        "owner": "ann", "group": "staff", "mode": "0640", "modified_ns": -1, "acl": "user::rw-",
+        "xattrs": { "user.a": "MQ==", "b": "" },
+    });
+    for source in [
+        json!({ "file_key": 7 }),
+        json!({ "file_id": 16_388, "length": 3, "modified_ms": -1 }),
+        json!({ "device": 1, "inode": 2, "length": 3, "modified_ns": 4 }),
+        json!({ "version": null, "etag": "\"e\"", "length": 3, "crc32c": null }),
+        json!({ "version": "v", "etag": "\"e\"", "length": 3, "crc32c": "00000000" }),
+        json!("directory"),
+        json!("unknown"),
+    ] {
+        let record = json!({
+            "path": "a", "path_base64": "YQ==", "kind": "file", "source": source, "length": 3,
+            "crc32c": "00000000", "etag": null, "version": "v", "attempt": 1, "as_of_txid": 2,
+            "verified": true, "metadata_ledger_only": false, "metadata": metadata,
+        });
+        let cells = RECORD.iter().map(|column| column.cell(&record).unwrap());
+        let has = |value: &Value| value.as_object().map_or(1, |fields| fields.len());
+        let nothing = source.as_object().into_iter().flatten().filter(|(_, it)| it.is_null());
+        let expected = 11 + 6 + has(&source) - nothing.count();
+        assert_eq!(cells.flatten().count(), expected, "{record}");
+        for format in [Format::Csv, Format::Parquet] {
+            Table::begin(Vec::new(), format, RECORD).unwrap().add(&record).unwrap();
+        }
     }
 }
