@@ -141,7 +141,7 @@ fn records_of_every_source_are_known() {
         let cells = RECORD.iter().map(|column| column.cell(&record).unwrap());
         let has = |value: &Value| value.as_object().map_or(1, |fields| fields.len());
         let nothing = source.as_object().into_iter().flatten().filter(|(_, it)| it.is_null());
-        let expected = 11 + 6 + has(&source) - nothing.count();
+        let expected = 10 + 6 + has(&source) - nothing.count();
         assert_eq!(cells.flatten().count(), expected, "{record}");
         for format in [Format::Csv, Format::Parquet] {
             Table::begin(Vec::new(), format, RECORD).unwrap().add(&record).unwrap();
