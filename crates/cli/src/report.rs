@@ -160,6 +160,9 @@ impl SignedReport {
 
     /// Adds what a comparison said of one path.
     pub fn compared(&mut self, told: &Told<'_>) {
+        if self.lost.is_some() {
+            return;
+        }
         // Nothing but the first failure is told, at the end.
         let _ = match told {
             Told::Equal(equal) => {
@@ -224,10 +227,9 @@ impl SignedReport {
 
     fn note(&mut self, added: Result<(), ReportError>) -> ControlFlow<()> {
         match added {
-            Ok(()) if self.lost.is_none() => ControlFlow::Continue(()),
-            Ok(()) => ControlFlow::Break(()),
+            Ok(()) => ControlFlow::Continue(()),
             Err(error) => {
-                self.lost.get_or_insert(error);
+                self.lost = Some(error);
                 ControlFlow::Break(())
             }
         }

@@ -6,12 +6,13 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use crate::call::Place;
+use crate::call::{Place, until};
 
 /// Names that are a formula, a script, another record, a terminal's order, or no text at all.
 const HOSTILE: [&[u8]; 8] = [
@@ -132,6 +133,47 @@ fn exports_of_all_forms_have_the_same_rows() {
     });
     assert_eq!(files, of_tree.collect());
     place.run(&["export", "m", "--format", "csv", "--json"]).expect(2);
+}
+
+#[test]
+fn exports_are_made_while_it_runs() {
+    let place = Place::new();
+    hostile_tree(&place);
+    let child = place.spawn(&["migrate", "source", "target", "--live", "--name", "m"]);
+    until("the first copy", || {
+        let told = place.run(&["export", "m"]).stdout;
+        told.lines().filter(|line| line.contains("\"kind\":\"file\"")).count() > HOSTILE.len()
+    });
+    for format in ["jsonl", "csv", "parquet"] {
+        export(&place, format);
+    }
+    place.run(&["status", "m"]).expect(0);
+    place.run(&["stop", "m"]).expect(0);
+    child.ended_within(Duration::from_secs(60)).expect(143);
+    let rows = python(&place, SAME_ROWS, &[]);
+    let files = rows.as_array().unwrap().iter().filter(|row| row["kind"] == "file");
+    assert_eq!(files.count(), HOSTILE.len() + 1);
+}
+
+/// A full disk is told; a reader that goes away is none of our business.
+#[test]
+fn exports_that_nobody_takes() {
+    let place = Place::new();
+    for number in 0..2_000 {
+        place.write(&format!("source/{number}"), "x");
+    }
+    place.run(&["migrate", "source", "target", "--name", "m"]).expect(0);
+    for format in ["jsonl", "csv", "parquet"] {
+        let mut call = place.command(&["export", "m", "--format", format]);
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let ended = call.stdout(full).output().unwrap();
+        assert_eq!(ended.status.code(), Some(7), "{format}: {ended:?}");
+        let mut call = place.command(&["export", "m", "--format", format]);
+        let mut child = call.spawn().unwrap();
+        drop(child.stdout.take());
+        let ended = child.wait_with_output().unwrap();
+        assert_eq!(ended.status.code(), Some(0), "{format}: {ended:?}");
+    }
 }
 
 /// Every query of docs/ledger.md, on an export of the name that it uses.
