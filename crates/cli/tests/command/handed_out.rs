@@ -95,7 +95,8 @@ for row in table:
         assert not given[:1] in "=+@" or given == "", given
         assert given[:1] != "-" or given[1:].isdigit(), given
 comma = rows({n: cell(k, v, n) for n, k, v in zip(names, types, row)} for row in table)
-duck = connection.sql("SELECT * FROM read_csv('move.csv', all_varchar=true, escape='\"', quote='\"')")
+form = "all_varchar=true, escape='\"', quote='\"'"
+duck = connection.sql(f"SELECT * FROM read_csv('move.csv', {form})")
 assert len(duck.fetchall()) == len(lines), "DuckDB's own reader of CSV"
 key = lambda row: (row["kind"], row["path"], row.get("path_base64", ""))
 for one in (parquet, lines, comma):
