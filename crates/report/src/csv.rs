@@ -1,8 +1,8 @@
 //! Comma-separated values that nothing in a name can break: RFC 4180, every text in quotes.
 //!
 //! In a text, the backslash, control characters and line separators are escaped as in a JSON
-//! string, so one record is one line and a terminal is not moved. So is a character that would begin a
-//! formula where a spreadsheet begins a cell, also one that splits cells at semicolons.
+//! string, so one record is one line and a terminal is not moved. So is a character that would
+//! begin a formula where a spreadsheet begins a cell, also one that splits cells at semicolons.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};

@@ -83,7 +83,8 @@ fn methods(draft: &Draft) -> String {
         )
     });
     format!(
-        "<table><thead><tr><th>kind</th><th>method, or what is wrong</th><th>number</th><th>bytes</th>\
+        "<table><thead><tr><th>kind</th><th>method, or what is wrong</th>\
+         <th>number</th><th>bytes</th>\
          </tr></thead>\
          <tbody>\n{}</tbody></table>\n",
         rows.collect::<String>()

@@ -450,7 +450,6 @@ impl Request {
             run_elapsed_seconds: progress.elapsed_seconds,
             name: self.place.name.clone(),
             error,
-            report: None,
             exit_code: exit::code(&conditions),
             ..MigrationResult::default()
         }
