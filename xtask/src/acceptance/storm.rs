@@ -123,7 +123,7 @@ fn measure(options: &Storm, slice: &Slice) -> Result<Value, Box<dyn Error>> {
     let shaken = shaken.map_err(|_| "the thread that shakes the cluster panicked")??;
     hadoop.stop_churn()?;
     let churn = hadoop.wait_for_churn()?;
-    ends.note_kill(&last.kill()?);
+    ends.note_last(last)?;
 
     let quiet = Instant::now();
     let (code, seen) = ground.migrate(&["--until-quiet", "3s"])?.finish(QUIET_LIMIT)?;
@@ -188,6 +188,17 @@ impl Ends {
         self.kills += 1;
         self.note_problems(seen);
         eprintln!("killed {} times; copied {}", self.kills, seen.progress["files_copied"]);
+    }
+
+    /// The run that lived when the weather ended.
+    fn note_last(&mut self, mut last: Migration) -> Result<(), Box<dyn Error>> {
+        if last.is_running()? {
+            self.note_kill(&last.kill()?);
+        } else {
+            let (code, seen) = last.finish(LOOK_EVERY)?;
+            self.note_own(code, &seen);
+        }
+        Ok(())
     }
 
     fn note_own(&mut self, code: i32, seen: &Seen) {
