@@ -29,6 +29,9 @@ public final class Churn {
     DistributedFileSystem open() throws IOException;
   }
 
+  /** How often a standby NameNode has the edits rolled (dfs.ha.log-roll.period). */
+  private static final long ROLL_MILLISECONDS = 120_000;
+
   private final Path directory;
   private final Clients clients;
   private final List<Thread> threads = new ArrayList<>();
@@ -70,6 +73,9 @@ public final class Churn {
       }
     }
     churn.endNanos = System.nanoTime() + seconds * 1_000_000_000L;
+    Thread rolling = new Thread(churn::rollEdits, "roll-edits");
+    rolling.setDaemon(true);
+    rolling.start();
     for (Worker worker : churn.workers) {
       Thread thread = new Thread(() -> worker.run(rate, () -> churn.endNanos), "churn");
       thread.setDaemon(true);
@@ -77,6 +83,25 @@ public final class Churn {
       churn.threads.add(thread);
     }
     return churn;
+  }
+
+  /**
+   * A NameNode reads its open segment from the beginning for each look at the stream, and none that
+   * has a standby leaves one open for long. What was there before the churn lies in older ones.
+   */
+  private void rollEdits() {
+    try (DistributedFileSystem client = clients.open()) {
+      while (System.nanoTime() < endNanos) {
+        try {
+          client.rollEdits();
+        } catch (IOException unavailable) {
+          System.err.println("edits are not rolled now: " + unavailable.getMessage());
+        }
+        Thread.sleep(ROLL_MILLISECONDS);
+      }
+    } catch (IOException | InterruptedException end) {
+      System.err.println("edits are not rolled any more: " + end.getMessage());
+    }
   }
 
   private static void read(
