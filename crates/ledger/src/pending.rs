@@ -624,7 +624,9 @@ fn counter<'a>(counts: &'a mut PendingSummary, pending: &Pending) -> &'a mut u64
 }
 
 fn coarsens(pending: &Pending) -> bool {
-    let scan = pending.lane == Lane::Backlog && pending.reach > Reach::Path;
+    // One entry of each directory, in haste or not: joined it would be gone through from above again.
+    let scan = pending.reach > Reach::Path
+        && (pending.lane == Lane::Backlog || pending.first_txid == TxId(0));
     // It waits for its group, and would be met by each pass and wait again.
     let sign = pending.lane == Lane::Live
         && pending.reach == Reach::Path

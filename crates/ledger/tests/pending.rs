@@ -300,6 +300,29 @@ fn coarsening_leaves_what_waits() {
     assert!(entry(&ledger, "d/y").is_some() && entry(&ledger, "d/z").is_none());
 }
 
+/// Commit markers that wait for directories of the scan hasten these. Joined into one above, they
+/// would be met from there, hastened and joined again.
+#[test]
+fn coarsening_leaves_directories_of_the_scan_that_were_hastened() {
+    let of_the_scan = |path: &str, number| Change::Mark {
+        path: path.into(),
+        reach: Reach::Subtree,
+        lane: Lane::Backlog,
+        first_txid: TxId(0),
+        last_txid: TxId(number),
+        seen: Time(number),
+        mark: Mark(number),
+    };
+    let mut ledger = ledger(&[of_the_scan("d/x", 3), of_the_scan("d/y", 4), live("d/z", 5)]);
+    let hastened = [Change::Hasten("d/x".into()), Change::Hasten("d/y".into())];
+    let summary = ledger.apply(&[&hastened]).unwrap();
+    assert_eq!((summary.lanes, summary.coarsenable), ([3, 0, 0], 1));
+    assert_eq!(ledger.densest(2).unwrap(), []);
+    ledger.apply(&[&[coarsen("d", true)]]).unwrap();
+    assert!(entry(&ledger, "d/x").is_some() && entry(&ledger, "d/y").is_some());
+    assert!(entry(&ledger, "d/z").is_none());
+}
+
 #[test]
 fn coarsening_leaves_a_directory_whose_pass_is_under_way() {
     let mut ledger = ledger(&[mark("d", Reach::Directory, Lane::Backlog, 9)]);

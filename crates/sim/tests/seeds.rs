@@ -6,6 +6,7 @@ use whimbrel_sim::options::Options;
 const MENDED: &[(u64, &str)] = &[
     (4, "an extra at the path of a directory stayed"),
     (31, "a commit marker that went and its siblings waited for each other"),
+    (32, "directories of the scan that were hastened were coarsened, met and hastened again"),
     (107, "a commit marker and the removals of its group waited for each other"),
     (124, "a commit marker was visible before files whose events were not followed yet"),
     (137, "what changed while the root stood elsewhere was never looked at"),

@@ -519,7 +519,8 @@ impl Entry {
 
 /// Of what is not parked.
 fn coarsens(pending: &Pending) -> bool {
-    let scan = pending.lane == Lane::Backlog && pending.reach > Reach::Path;
+    let scan = pending.reach > Reach::Path
+        && (pending.lane == Lane::Backlog || pending.first_txid == TxId(0));
     let sign = pending.lane == Lane::Live
         && pending.reach == Reach::Path
         && is_commit_marker(&pending.path);
