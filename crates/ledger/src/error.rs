@@ -127,7 +127,8 @@ impl LedgerError {
             Self::Namespace { .. } => "give another state folder for this source",
             Self::Full { .. } => "free space on the disk of the state folder, then start again",
             Self::Denied { .. } => {
-                "give this user read and write permission for the state folder, or another folder"
+                "give this user read and write permission for the state folder, and room on its \
+                 disk; or give another folder"
             }
             Self::Io { .. } | Self::Database { .. } => {
                 "check the disk of the state folder, then start again"

@@ -12,6 +12,7 @@ use crate::found;
 use crate::pending::{Entry, Logged};
 use crate::row;
 use crate::state::Kept;
+use crate::write_ahead_log;
 
 /// The first byte says of which kind the body behind it is.
 pub fn record(bytes: &[u8]) {
@@ -30,6 +31,7 @@ pub fn record(bytes: &[u8]) {
     }
     let _a_row = row::decode(body);
     let _an_object = found::decoded(body);
+    let _a_log = write_ahead_log::lost(body);
 }
 
 /// As they stand, the bytes are damage unless their checksum holds. Under a checksum that holds

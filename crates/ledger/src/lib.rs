@@ -44,8 +44,9 @@
 //! # Faulty disks
 //!
 //! [`Options::vfs`] names a SQLite VFS that was registered with the library before, through which
-//! all access to the database goes: a simulator loses or tears unsynced writes there. Shared
-//! memory is never asked of it (exclusive locking). The lock file is not part of it.
+//! all access to the database goes: `crates/crash` loses and tears unsynced writes there. Shared
+//! memory is never asked of it (exclusive locking). The lock file is not part of it, and neither is
+//! the look at a log's end for bits that turned (`write_ahead_log.rs`).
 
 mod attempt;
 mod check;
@@ -72,6 +73,7 @@ mod schema;
 mod setting;
 mod state;
 mod worked_on;
+mod write_ahead_log;
 
 use std::path::Path;
 
@@ -158,6 +160,9 @@ impl Ledger {
     pub fn open(directory: &Path, options: Options) -> Result<Self> {
         let folder = Folder::open(directory)?;
         let path = folder.database();
+        if options.vfs.is_none() {
+            write_ahead_log::look(&path)?;
+        }
         let sql = schema::connect(&path, options.vfs.as_deref())?;
         Self::start(sql, &path.display().to_string(), options, Some(folder))
     }

@@ -102,6 +102,9 @@ pub(crate) fn prepare(
     sql.pragma_update(None, "cache_size", -131_072)?;
     sql.pragma_update(None, "temp_store", "MEMORY")?;
     sql.pragma_update(None, "cell_size_check", true)?;
+    // A sync of the log may have failed before: what it held can still be read, and is not on the
+    // disk. So all of it is written once more, to where it belongs.
+    sql.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     upgrade(sql, what, STEPS, convert)?;
     compare(sql, newest()?)?;
     Ok(new)
