@@ -3,7 +3,7 @@
 pub mod coverage;
 pub mod options;
 pub mod oracle;
-mod program;
+pub mod program;
 mod run;
 pub mod scope;
 pub mod world;

@@ -1,4 +1,6 @@
 //! The simulated outside.
 
+pub mod file;
 pub mod source;
+pub mod step;
 pub mod target;

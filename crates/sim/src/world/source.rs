@@ -14,10 +14,9 @@ use whimbrel_core::number::{Epoch, TxId};
 use whimbrel_core::path::RelPath;
 use whimbrel_core::record::Reach;
 
+pub use super::file::Content;
+use super::file::File;
 use super::target::Carried;
-
-/// Names one state of a file's bytes; 0 is the empty file.
-pub type Content = u64;
 
 /// Where a digest says of which history it is.
 pub const PAST_SHIFT: u32 = 40;
@@ -50,21 +49,6 @@ pub enum Kind {
     Directory,
     /// A file.
     File(File),
-}
-
-/// A file's bytes.
-#[derive(Clone, Debug)]
-pub struct File {
-    /// What the bytes are now.
-    pub content: Content,
-    /// Bytes.
-    pub length: u64,
-    /// Digest of blocks and generation stamps: every change of bytes changes it.
-    pub blocks: u64,
-    /// Being written.
-    pub open: bool,
-    /// What shorter lengths held when they were the whole: appending keeps them, cutting does not.
-    pub prefixes: Vec<(u64, Content)>,
 }
 
 /// The tree with its log of edits.
@@ -151,7 +135,7 @@ impl Source {
 
     fn note_commit_markers(&mut self) {
         let closed = |node: &Inode| match &node.kind {
-            Kind::File(file) if !file.open => Some(file.content),
+            Kind::File(file) if !file.open => Some(file.content()),
             Kind::File(_) | Kind::Directory => None,
         };
         for (marker, node) in &self.nodes {
@@ -235,7 +219,7 @@ impl Source {
         if let Some(Inode { kind: Kind::File(file), .. }) = self.nodes.get(path)
             && !file.open
         {
-            let content = file.content;
+            let content = file.content();
             self.history.entry(path.clone()).or_default().push(content);
         }
     }
@@ -257,15 +241,15 @@ impl Source {
         if self.nodes.contains_key(path) || !self.is_directory(&parent) || path.is_root() {
             return false;
         }
-        let node = self.inode(Kind::Directory);
+        let node = self.inode(Kind::Directory, 0o755);
         self.nodes.insert(path.clone(), node);
         self.log(0, vec![Event::DirectoryMade(path.clone())]);
         true
     }
 
-    fn inode(&mut self, kind: Kind) -> Inode {
+    fn inode(&mut self, kind: Kind, mode: u32) -> Inode {
         self.next_id += 1;
-        Inode { id: self.next_id, kind, mode: 0o644, acl: None, modified_ms: self.clock_ms }
+        Inode { id: self.next_id, kind, mode, acl: None, modified_ms: self.clock_ms }
     }
 
     /// Makes a file, or makes it anew over another; it is empty and open.
@@ -274,8 +258,7 @@ impl Source {
         if self.is_directory(path) || !self.is_directory(&parent) {
             return false;
         }
-        let file = File { content: 0, length: 0, blocks: 0, open: true, prefixes: Vec::new() };
-        let node = self.inode(Kind::File(file));
+        let node = self.inode(Kind::File(File::begun()), 0o644);
         self.nodes.insert(path.clone(), node);
         self.log(0, vec![Event::Created(path.clone())]);
         true
@@ -291,16 +274,13 @@ impl Source {
             return false;
         }
         file.open = false;
+        let silent = file.grow(length, content, blocks);
         if length > 0 {
             self.next_content += 1;
-            file.prefixes.push((file.length, file.content));
-            file.content = content;
-            file.length += length;
         }
         self.next_blocks += 1;
-        file.blocks = if file.length == 0 { 0 } else { blocks };
         node.modified_ms = clock;
-        self.log(3, vec![Event::Closed(path.clone())]);
+        self.log(silent, vec![Event::Closed(path.clone())]);
         self.remember(path);
         if length > 0 {
             self.closed_at.insert(content, self.txid);
@@ -321,22 +301,19 @@ impl Source {
         true
     }
 
-    /// Cuts a closed file at the end of a block: no close follows.
+    /// Cuts off the last block of a closed file: no close follows.
     pub fn truncate(&mut self, path: &RelPath) -> bool {
         let content = self.next_content;
         let blocks = self.next_blocks;
         let clock = self.clock_ms;
         let Some(node) = self.nodes.get_mut(path) else { return false };
         let Kind::File(file) = &mut node.kind else { return false };
-        if file.open || file.length < 2 {
+        if file.open || file.length() == 0 {
             return false;
         }
         self.next_content += 1;
         self.next_blocks += 1;
-        file.content = content;
-        file.blocks = blocks;
-        file.length /= 2;
-        file.prefixes.retain(|(length, _)| *length < file.length);
+        file.cut(content, blocks);
         node.modified_ms = clock;
         self.log(0, vec![Event::Truncated(path.clone())]);
         self.remember(path);
@@ -348,10 +325,10 @@ impl Source {
         let Some(Inode { kind: Kind::File(file), modified_ms, .. }) = self.nodes.get(path) else {
             return false;
         };
-        if file.open || file.length == 0 {
+        if file.open || file.length() == 0 {
             return false;
         }
-        let (length, modified) = (file.length, *modified_ms);
+        let (length, modified) = (file.length(), *modified_ms);
         if !self.create(path) || !self.close(path, length) {
             return false;
         }
@@ -466,7 +443,9 @@ impl Source {
     pub fn files(&self) -> BTreeMap<RelPath, Option<(Content, u64, u32)>> {
         let files = self.nodes.iter().filter_map(|(path, node)| match &node.kind {
             Kind::File(file) if file.open => Some((path.clone(), None)),
-            Kind::File(file) => Some((path.clone(), Some((file.content, file.length, node.mode)))),
+            Kind::File(file) => {
+                Some((path.clone(), Some((file.content(), file.length(), node.mode))))
+            }
             Kind::Directory => None,
         });
         files.collect()
@@ -524,13 +503,13 @@ impl Source {
                 identity: Identity::Hdfs {
                     block_pool: 7,
                     file_id: node.id,
-                    length: file.length,
+                    length: file.length(),
                     modified_ms: node.modified_ms,
-                    blocks: file.blocks,
+                    blocks: file.blocks(),
                 },
                 open: file.open,
                 metadata,
-                pin: Bytes::copy_from_slice(&file.content.to_be_bytes()),
+                pin: Bytes::copy_from_slice(&file.content().to_be_bytes()),
             }),
         }
     }
@@ -572,10 +551,8 @@ impl Source {
         let by_id = self.nodes.values().find(|inode| Some(inode.id) == id);
         match by_id.or_else(|| self.nodes.get(path).filter(|inode| Some(inode.id) == id)) {
             Some(Inode { kind: Kind::File(file), .. }) => {
-                let whole = (file.length, file.content);
-                let held = file.prefixes.iter().chain([&whole]).find(|(at, _)| *at == length);
                 // Cut and grown again in place: torn bytes that the source never had as a whole.
-                held.map_or(file.content + TORN, |(_, content)| *content)
+                file.beginning(length).unwrap_or(file.content() + TORN)
             }
             Some(_) | None => pinned,
         }
@@ -605,7 +582,7 @@ impl Source {
 
 fn is_otherwise(then: &Inode, now: &Inode) -> bool {
     let bytes = match (&then.kind, &now.kind) {
-        (Kind::File(then), Kind::File(now)) => !then.open && then.blocks != now.blocks,
+        (Kind::File(then), Kind::File(now)) => !then.open && then.blocks() != now.blocks(),
         (Kind::Directory | Kind::File(_), _) => false,
     };
     // Of times nothing is told.

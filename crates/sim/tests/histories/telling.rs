@@ -369,7 +369,7 @@ fn rule_11_2_ledger_keeps_what_directories_carry() {
     file(&mut run, "d/b", 5);
     assert!(run.source().change_mode(&path("d/e"), 0o1777));
     until_settled(&mut run);
-    assert_eq!((kept_mode(&run, "d"), kept_mode(&run, "d/e")), (Some(0o644), Some(0o1777)));
+    assert_eq!((kept_mode(&run, "d"), kept_mode(&run, "d/e")), (Some(0o755), Some(0o1777)));
     assert!(run.source().change_mode(&path("d"), 0o700));
     until_settled(&mut run);
     assert_eq!(kept_mode(&run, "d"), Some(0o700));
@@ -396,7 +396,7 @@ fn rule_11_2_listing_finds_what_became_of_directories() {
         assert!(run.source().make_directory(&path(directory)));
     }
     assert_eq!(run.end(), Ok(Finish::Done));
-    assert_eq!(kept_mode(&run, "gone"), Some(0o644));
+    assert_eq!(kept_mode(&run, "gone"), Some(0o755));
     assert!(run.source().change_mode(&path("kept"), 0o700));
     delete(&mut run, "gone");
     delete(&mut run, "file");

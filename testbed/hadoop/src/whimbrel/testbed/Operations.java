@@ -60,7 +60,12 @@ final class Operations {
   private void run(JsonNode request, String name, ObjectNode result) throws Exception {
     Path path = path(request, "path");
     switch (name) {
-      case "mkdirs" -> result.put("done", client.mkdirs(path));
+      case "mkdirs" ->
+          result.put(
+              "done",
+              withParents(request)
+                  ? client.mkdirs(path)
+                  : client.mkdir(path, FsPermission.getDirDefault()));
       case "create" -> {
         try (OutputStream out = create(client, path, request)) {
           out.write(content(request));
@@ -76,16 +81,13 @@ final class Operations {
       case "write" -> stream(request).write(content(request));
       case "hflush" -> stream(request).hflush();
       case "hsync" -> stream(request).hsync();
-      case "close" -> {
-        stream(request).close();
-        open.remove(request.path("handle").asText());
-        writers.remove(request.path("handle").asText()).close();
-      }
+      case "close" -> close(request);
       case "recover_lease" -> result.put("done", client.recoverLease(path));
       case "is_file_closed" -> result.put("done", client.isFileClosed(path));
       case "list_open" -> listOpen(path, result);
       case "rename" -> result.put("done", client.rename(path, path(request, "to")));
       case "rename_overwrite" -> client.rename(path, path(request, "to"), Rename.OVERWRITE);
+      case "rename_new" -> client.rename(path, path(request, "to"), Rename.NONE);
       case "delete" ->
           result.put("done", client.delete(path, request.path("recursive").asBoolean(true)));
       case "truncate" -> result.put("done", client.truncate(path, request.path("length").asLong()));
@@ -98,6 +100,8 @@ final class Operations {
       case "allow_snapshot" -> client.allowSnapshot(path);
       case "create_snapshot" -> client.createSnapshot(path, request.path("name").asText());
       case "delete_snapshot" -> client.deleteSnapshot(path, request.path("name").asText());
+      case "transaction" ->
+          result.put("txid", client.getClient().getNamenode().getCurrentEditLogTxid());
       case "sleep" -> Thread.sleep(request.path("milliseconds").asLong());
       default -> setMetadata(request, name, path, result);
     }
@@ -179,6 +183,16 @@ final class Operations {
         request.path("append").asBoolean() ? writer.append(path) : create(writer, path, request));
   }
 
+  /** Forgets the handle even if the file is gone. */
+  private void close(JsonNode request) throws IOException {
+    String handle = request.path("handle").asText();
+    try (DistributedFileSystem writer = writers.remove(handle)) {
+      stream(request).close();
+    } finally {
+      open.remove(handle);
+    }
+  }
+
   private FSDataOutputStream stream(JsonNode request) throws IOException {
     FSDataOutputStream stream = open.get(request.path("handle").asText());
     if (stream == null) {
@@ -198,7 +212,14 @@ final class Operations {
             : EnumSet.of(CreateFlag.CREATE);
     FsPermission permission =
         FsPermission.getFileDefault().applyUMask(FsPermission.getUMask(client.getConf()));
-    return client.create(path, permission, flags, 65536, replication, blockBytes, null);
+    return withParents(request)
+        ? client.create(path, permission, flags, 65536, replication, blockBytes, null)
+        : client.createNonRecursive(
+            path, permission, flags, 65536, replication, blockBytes, null);
+  }
+
+  private static boolean withParents(JsonNode request) {
+    return request.path("parents").asBoolean(true);
   }
 
   private static byte[] content(JsonNode request) {
