@@ -19,6 +19,7 @@ use whimbrel_core::number::TxId;
 use whimbrel_core::path::RelPath;
 use whimbrel_sim::options::Options;
 use whimbrel_sim::program;
+use whimbrel_sim::world::acl::rwx;
 use whimbrel_sim::world::file::BLOCK_BYTES;
 use whimbrel_sim::world::source::Source as World;
 use whimbrel_sim::world::step::Step;
@@ -122,12 +123,14 @@ impl Reality {
         let options = Options::draw(&mut rng);
         for part in 0..=PARTS {
             let mut drawn = program.world.clone();
-            let steps = if part < PARTS {
-                let mut operate = || program::operate(&mut drawn, &options, &mut rng);
-                (0..OPERATIONS).flat_map(|_| operate()).collect()
+            let mut steps = set_acl(&mut drawn, seed * 16 + part as u64);
+            if part < PARTS {
+                for _ in 0..OPERATIONS {
+                    steps.extend(program::operate(&mut drawn, &options, &mut rng));
+                }
             } else {
-                program::settle(&mut drawn)
-            };
+                steps.extend(program::settle(&mut drawn));
+            }
             self.take(program, steps)?;
             self.compare_trees(program).await?;
         }
@@ -288,6 +291,7 @@ impl Program {
             Step::ChangeMode(path, mode) => {
                 vec![request("set_permission", path, json!({"mode": format!("{mode:o}")}))]
             }
+            Step::SetAcl(path, acl) => vec![request("set_acl", path, json!({"acl": acl}))],
             Step::Delete(path) => vec![request("delete", path, json!({}))],
             Step::Rename { from, to, overwrite } => {
                 let name = if *overwrite { "rename_overwrite" } else { "rename_new" };
@@ -296,6 +300,17 @@ impl Program {
         };
         (done, requests)
     }
+}
+
+/// What the simulator's programs lack: every other part begins with it.
+fn set_acl(world: &mut World, seed: u64) -> Vec<Step> {
+    let mut rng = Rng::with_seed(!seed);
+    let Some(path) = rng.choice(world.paths()).filter(|_| rng.bool()) else { return Vec::new() };
+    let [owner, alice, group, other] = [0; 4].map(|_| rwx(rng.u32(..8)));
+    let acl = format!("user::{owner},user:alice:{alice},group::{group},other::{other}");
+    let step = Step::SetAcl(path, acl);
+    step.carry_out(world);
+    vec![step]
 }
 
 fn since(batch: EventBatch, begun: TxId) -> EventBatch {

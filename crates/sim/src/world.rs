@@ -1,5 +1,6 @@
 //! The simulated outside.
 
+pub mod acl;
 pub mod file;
 pub mod source;
 pub mod step;

@@ -14,6 +14,7 @@ use whimbrel_core::number::{Epoch, TxId};
 use whimbrel_core::path::RelPath;
 use whimbrel_core::record::Reach;
 
+use super::acl::Acl;
 pub use super::file::Content;
 use super::file::File;
 use super::target::Carried;
@@ -37,7 +38,7 @@ pub struct Inode {
     /// Permission bits.
     pub mode: u32,
     /// Access control list.
-    pub acl: Option<String>,
+    pub acl: Option<Acl>,
     /// Milliseconds.
     pub modified_ms: i64,
 }
@@ -350,10 +351,12 @@ impl Source {
         true
     }
 
-    /// Sets the access control list.
+    /// Sets the access control list, a whole one.
     pub fn set_acl(&mut self, path: &RelPath, acl: &str) -> bool {
         let Some(node) = self.nodes.get_mut(path) else { return false };
-        node.acl = Some(acl.to_owned());
+        let (rights, acl) = Acl::read(acl);
+        node.mode = node.mode & !0o777 | rights;
+        node.acl = Some(acl);
         self.log(0, vec![Event::MetadataChanged(path.clone())]);
         true
     }
@@ -592,7 +595,7 @@ fn is_otherwise(then: &Inode, now: &Inode) -> bool {
 fn metadata(node: &Inode) -> Metadata {
     Metadata {
         mode: node.mode,
-        acl: node.acl.clone(),
+        acl: node.acl.as_ref().map(|acl| acl.text(node.mode)),
         modified_ns: node.modified_ms * 1_000_000,
         ..Metadata::default()
     }

@@ -21,6 +21,8 @@ pub enum Step {
     Rewrite(RelPath),
     /// Permission bits.
     ChangeMode(RelPath, u32),
+    /// A whole access control list.
+    SetAcl(RelPath, String),
     /// A file, or a directory with all below it, goes.
     Delete(RelPath),
     /// A file or a directory gets another path.
@@ -45,6 +47,7 @@ impl Step {
             Self::Truncate(path) => source.truncate(path),
             Self::Rewrite(path) => source.rewrite_same_size(path),
             Self::ChangeMode(path, mode) => source.change_mode(path, *mode),
+            Self::SetAcl(path, acl) => source.set_acl(path, acl),
             Self::Delete(path) => source.delete(path),
             Self::Rename { from, to, overwrite } => source.rename(from, to, *overwrite),
         }
