@@ -214,12 +214,15 @@ impl Migration {
 
     /// A file that the marker speaks for, and that stands, is worked on. A listing may have shown it
     /// as a later job wrote it, though the stream did not tell yet that the marker is gone; and what
-    /// that work was joined with lacks the marker.
+    /// that work was joined with lacks the marker. So does the work on an earlier version of a log,
+    /// which may be about to go and to come again.
     fn is_written_over(&self, marker: &RelPath) -> bool {
         let Some(group) = commit_marker::group(marker) else { return false };
-        self.claims
-            .under(&group)
-            .any(|(path, claim)| claim.row.is_some() && !self.is_commit_marker(path))
+        self.claims.under(&group).any(|(path, claim)| {
+            let comes_first =
+                !self.is_commit_marker(path) || commit_marker::comes_after(marker, path);
+            claim.row.is_some() && comes_first
+        })
     }
 
     /// A commit marker is about to be written.

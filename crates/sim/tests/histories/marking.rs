@@ -381,6 +381,21 @@ fn rule_7_1_log_versions_ascend() {
     ends_equal(run);
 }
 
+/// Other rights of a version take it away until it comes again: the next one does not come meanwhile
+/// (the simulator's seed 7657).
+#[test]
+fn rule_7_1_log_version_waits_for_one_that_comes_again() {
+    let mut run = run();
+    file(&mut run, "t/_delta_log/0.json", 5);
+    until_settled(&mut run);
+    run.source().change_mode(&path("t/_delta_log/0.json"), 0o600);
+    let look = held(&mut run, examines("t/_delta_log/0.json"));
+    file(&mut run, "t/_delta_log/1.json", 5);
+    let early = run.catch_while_holding(look, 5_000, copies("t/_delta_log/1.json"));
+    assert!(early.is_none(), "the version before it is about to go");
+    ends_equal(run);
+}
+
 /// A table is dropped and made anew under the same names: a look shows one of its new files before
 /// any event told of that, and the old log goes first.
 #[test]
