@@ -107,11 +107,14 @@ impl Migration {
 
     /// A commit marker goes when it is stale and comes when its group is complete (rule 7.1).
     pub(super) fn consider_commit_marker(&mut self, path: RelPath, mut claim: Claim) {
-        let unchanged = match (&claim.row, &claim.node) {
-            (Some(row), Some(file)) => self.is_unchanged(row, file),
+        let stands = match (&claim.row, &claim.node) {
+            // With other rights or times it is the same sign: it does not go for that.
+            (Some(row), Some(file)) => {
+                self.is_unchanged(row, file) || self.waits_as_metadata(&claim.row, file)
+            }
             (_, _) => false,
         };
-        if unchanged {
+        if stands {
             self.bring(path, claim);
             return;
         }

@@ -381,10 +381,25 @@ fn rule_7_1_log_versions_ascend() {
     ends_equal(run);
 }
 
-/// Other rights of a version take it away until it comes again: the next one does not come meanwhile
-/// (the simulator's seed 7657).
+/// With other rights a sign is the same sign: it is not taken away, however short (the simulator's
+/// seed 7319: the next version of a log came meanwhile).
 #[test]
-fn rule_7_1_log_version_waits_for_one_that_comes_again() {
+fn rule_7_1_success_stays_with_other_rights() {
+    let mut run = run();
+    job(&mut run);
+    until_settled(&mut run);
+    run.source().change_mode(&path("out/_SUCCESS"), 0o600);
+    let stamp = held(&mut run, relocates("out/_SUCCESS"));
+    assert_eq!(target_content(&mut run, "out/_SUCCESS"), source_content(&mut run, "out/_SUCCESS"));
+    answered_late(&mut run, stamp, 1);
+    assert_eq!(counters(&run).files_removed, 0);
+    ends_equal(run);
+}
+
+/// A version that is looked at may be about to go: the next one does not come meanwhile (the
+/// simulator's seed 7657).
+#[test]
+fn rule_7_1_log_version_waits_for_one_that_is_looked_at() {
     let mut run = run();
     file(&mut run, "t/_delta_log/0.json", 5);
     until_settled(&mut run);
