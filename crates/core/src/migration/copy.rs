@@ -238,7 +238,7 @@ impl Migration {
             }
             Step::Grouping { asks } => {
                 claim.step = Step::Grouping { asks };
-                self.commit_marker_followed(path, claim);
+                self.commit_marker_followed(path, claim, as_of);
             }
             other @ (Step::Begun
             | Step::AwaitingGroup { .. }

@@ -11,7 +11,7 @@ use crate::entry::FileNode;
 use crate::failure::{Failure, FailureKind, Side};
 use crate::identity::{Identity, Sameness};
 use crate::input::{Examined, Group, Work};
-use crate::number::Time;
+use crate::number::{Time, TxId};
 use crate::path::RelPath;
 use crate::planted::{Planted, planted};
 use crate::record::{Change, Lane, Parked, Reach};
@@ -27,24 +27,26 @@ pub(super) struct SetAside {
 }
 
 /// Looks at commit markers up to which the stream was followed: what belongs to them is pending.
-/// The same look again, of a marker that waits for its group, waits for no stream.
+/// The same look again, of a marker that waits for its group, waits for no stream. A marker that was
+/// renamed with its files is newer than the event it was pending for, and so are they: what is
+/// pending up to the transaction may belong to it.
 #[derive(Debug, Default)]
-pub(super) struct Followed(BTreeMap<RelPath, Identity>);
+pub(super) struct Followed(BTreeMap<RelPath, (Identity, TxId)>);
 
 /// So many are remembered; forgetting them costs waits only.
 const FOLLOWED_MAX: usize = 4_096;
 
 impl Followed {
-    fn insert(&mut self, marker: &RelPath, file: &FileNode) {
+    fn insert(&mut self, marker: &RelPath, file: &FileNode, up_to: TxId) {
         if self.0.len() >= FOLLOWED_MAX {
             self.0.clear();
         }
-        self.0.insert(marker.clone(), file.identity.clone());
+        self.0.insert(marker.clone(), (file.identity.clone(), up_to));
     }
 
-    fn has(&self, marker: &RelPath, file: &FileNode) -> bool {
-        let known = self.0.get(marker);
-        known.is_some_and(|known| known.compare(&file.identity) == Sameness::Same)
+    fn up_to(&self, marker: &RelPath, file: &FileNode) -> Option<TxId> {
+        let (known, up_to) = self.0.get(marker)?;
+        (known.compare(&file.identity) == Sameness::Same).then_some(*up_to)
     }
 
     pub(super) fn remove(&mut self, marker: &RelPath) {
@@ -127,9 +129,7 @@ impl Migration {
             return;
         }
         claim.step = Step::Grouping { asks: 0 };
-        let followed =
-            claim.node.as_ref().is_some_and(|file| self.followed_markers.has(&path, file));
-        if self.config.live && !followed {
+        if self.config.live && self.followed_to(&path, &claim).is_none() {
             // The look may show a later state than the stream was followed to, and what belongs to
             // that state is not pending yet.
             self.wait_for_barrier(path.clone());
@@ -140,13 +140,17 @@ impl Migration {
     }
 
     /// The stream was followed up to the look at a commit marker.
-    pub(super) fn commit_marker_followed(&mut self, path: RelPath, claim: Claim) {
+    pub(super) fn commit_marker_followed(&mut self, path: RelPath, claim: Claim, to: TxId) {
         if let Some(file) = &claim.node
             && !claim.dirty
         {
-            self.followed_markers.insert(&path, file);
+            self.followed_markers.insert(&path, file, to);
         }
         self.ask_group(path, claim);
+    }
+
+    fn followed_to(&self, path: &RelPath, claim: &Claim) -> Option<TxId> {
+        claim.node.as_ref().and_then(|file| self.followed_markers.up_to(path, file))
     }
 
     /// Asks whether something of the commit marker's group is left.
@@ -161,7 +165,8 @@ impl Migration {
         };
         let ticket = self.ask(Asked::Claim(path.clone()));
         // What a repair found may belong to the marker although it is pending since a later time.
-        let up_to = claim.last.max(self.repaired_to);
+        let followed_to = self.followed_to(&path, &claim).unwrap_or_default();
+        let up_to = claim.last.max(self.repaired_to).max(followed_to);
         self.outbox.send_after(Effect::Group { ticket, path: path.clone(), group, up_to });
         self.hold(path, claim);
     }

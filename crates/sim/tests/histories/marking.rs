@@ -363,6 +363,33 @@ fn rule_7_1_success_waits_for_a_late_removal() {
     ends_equal(run);
 }
 
+/// Another job's directory takes the place of one whose sign is pending: the sign that is seen there
+/// is newer than what it was pending for, and speaks for files that came with it (the simulator's
+/// seed 16310).
+#[test]
+fn rule_7_1_success_of_a_renamed_directory_waits_for_its_files() {
+    let mut run = run();
+    file(&mut run, "next/sub/part-0", 5);
+    file(&mut run, "next/_SUCCESS", 5);
+    file(&mut run, "out/older", 5);
+    until_settled(&mut run);
+    file(&mut run, "out/_SUCCESS", 6);
+    let look = held(&mut run, examines("out/_SUCCESS"));
+    rename(&mut run, "out", "aside");
+    rename(&mut run, "next", "out");
+    let list = held(&mut run, lists("out"));
+    answered_late(&mut run, look, 1);
+    let look = held(&mut run, examines("out/_SUCCESS"));
+    answered_late(&mut run, list, 1);
+    let files = held(&mut run, lists("out/sub"));
+    answered_late(&mut run, look, 1);
+    let early = run.catch_while_holding(files, 5_000, |effect| {
+        copies("out/_SUCCESS")(effect) || relocates("out/_SUCCESS")(effect)
+    });
+    assert!(early.is_none(), "its files are not there yet");
+    ends_equal(run);
+}
+
 /// Readers of a table's log take the versions one after the other.
 #[test]
 fn rule_7_1_log_versions_ascend() {
