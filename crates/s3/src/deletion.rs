@@ -1,5 +1,7 @@
 //! Removing many objects with one request.
 
+use std::collections::{HashMap, HashSet};
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -8,7 +10,7 @@ use md5::{Digest, Md5};
 
 use crate::client::{Call, Client, Effect};
 use crate::error::{Error, Kind, Result, kind_of};
-use crate::listing::{listed_key, text};
+use crate::listing::text;
 use crate::object::checked;
 use crate::write_options::insert;
 use crate::xml::{Element, append_escaped};
@@ -138,16 +140,20 @@ pub(crate) fn results(
     deletions: &[Deletion],
     reply: &Element,
 ) -> Vec<std::result::Result<(), DeletionFailure>> {
-    let mut answers = std::collections::HashMap::new();
+    let asked: HashSet<_> = deletions.iter().map(place).collect();
+    let (mut answers, mut unasked) = (HashMap::new(), HashMap::new());
     for element in &reply.children {
-        let key = element.text_of("Key").map(|key| listed_key(key, false));
-        let Some(Ok(key)) = key else { continue };
-        let version = element.text_of("VersionId").filter(|v| !v.is_empty()).map(str::to_owned);
-        match element.name.as_str() {
-            "Deleted" => answers.insert((key.bytes, version), Ok(())),
-            "Error" => answers.insert((key.bytes, version), Err(failure(element))),
-            _ => None,
+        let Some(answer) = answer(element) else { continue };
+        let Some(key) = element.text_of("Key").map(str::as_bytes) else { continue };
+        let version = element.text_of("VersionId").filter(|version| !version.is_empty());
+        let is_asked = version.is_none() || asked.contains(&(key, version));
+        let (place, answers) = match is_asked {
+            true => ((key, version), &mut answers),
+            false => ((key, None), &mut unasked),
         };
+        // What was refused once stays, whatever else is said of it.
+        let held = answers.entry(place).or_insert_with(|| answer.clone());
+        *held = held.clone().and(answer);
     }
     let unanswered = DeletionFailure {
         code: String::new(),
@@ -158,12 +164,32 @@ pub(crate) fn results(
         .iter()
         .map(|deletion| {
             fitting(deletion)?;
-            let exact = answers.get(&(deletion.key.clone(), deletion.version.clone()));
-            // An error need not repeat that no version was asked for, nor some servers the version.
-            let any = || answers.get(&(deletion.key.clone(), None));
-            exact.or_else(any).cloned().unwrap_or_else(|| Err(unanswered.clone()))
+            let any = || match deletion.version {
+                // An error need not repeat the version, nor do some servers.
+                Some(_) => answers.get(&(&deletion.key[..], None)),
+                // Garage names the version that was the latest.
+                None => unasked.get(&place(deletion)),
+            };
+            let answer = answers.get(&place(deletion)).or_else(any);
+            answer.cloned().unwrap_or_else(|| Err(unanswered.clone()))
         })
         .collect()
+}
+
+fn place(deletion: &Deletion) -> (&[u8], Option<&str>) {
+    (&deletion.key, deletion.version.as_deref())
+}
+
+/// What an element says of its key. Some servers call it an error that nothing stood there.
+fn answer(element: &Element) -> Option<std::result::Result<(), DeletionFailure>> {
+    match element.name.as_str() {
+        "Deleted" => Some(Ok(())),
+        "Error" => {
+            let failure = failure(element);
+            Some(if failure.kind == Kind::NotFound { Ok(()) } else { Err(failure) })
+        }
+        _ => None,
+    }
 }
 
 fn failure(element: &Element) -> DeletionFailure {
@@ -198,6 +224,45 @@ mod tests {
         assert_eq!(results[0], Ok(()));
         assert_eq!(results[1].as_ref().unwrap_err().kind, Kind::Denied);
         assert_eq!(results[2].as_ref().unwrap_err().kind, Kind::Unknown);
+    }
+
+    fn said(deletions: &[Deletion], reply: &str) -> Vec<Option<Kind>> {
+        let reply = Element::parse(format!("<DeleteResult>{reply}</DeleteResult>").as_bytes());
+        let results = results(deletions, &reply.unwrap());
+        results.into_iter().map(|result| result.err().map(|failure| failure.kind)).collect()
+    }
+
+    #[test]
+    fn a_version_that_nobody_asked_for_is_the_latest() {
+        // As Garage 2.5.0 answers.
+        let reply = "<Deleted><Key>a</Key><VersionId>5b2f</VersionId><DeleteMarkerVersionId>c94e\
+            </DeleteMarkerVersionId></Deleted><Deleted><Key>never was</Key></Deleted>";
+        assert_eq!(said(&["a", "never was"].map(deletion), reply), [None, None]);
+
+        let old = Deletion { version: Some("1".to_owned()), ..deletion("a") };
+        let other = Deletion { version: Some("2".to_owned()), ..deletion("a") };
+        let both = [deletion("a"), old.clone()];
+        let unknown = Some(Kind::Unknown);
+        let of_old = "<Deleted><Key>a</Key><VersionId>1</VersionId></Deleted>";
+        assert_eq!(said(&both, of_old), [unknown, None], "it says nothing of the latest");
+        assert_eq!(said(&[old, other], of_old), [None, unknown]);
+        let of_latest = "<Deleted><Key>a</Key><VersionId>3</VersionId></Deleted>";
+        assert_eq!(said(&both, of_latest), [None, unknown], "it says nothing of the old one");
+    }
+
+    #[test]
+    fn a_refusal_outweighs_a_removal_of_the_same_key() {
+        let removed = "<Deleted><Key>a</Key><VersionId>1</VersionId></Deleted>";
+        let refused = "<Error><Key>a</Key><VersionId>2</VersionId><Code>SlowDown</Code></Error>";
+        for reply in [[removed, refused].concat(), [refused, removed].concat()] {
+            assert_eq!(said(&[deletion("a")], &reply), [Some(Kind::Throttled)]);
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_removed() {
+        let reply = "<Error><Key>a</Key><Code>NoSuchKey</Code></Error>";
+        assert_eq!(said(&["a", "b"].map(deletion), reply), [None, Some(Kind::Unknown)]);
     }
 
     #[test]

@@ -101,9 +101,16 @@ fn removals(document: &Element) {
     for (deletion, result) in deletions.iter().zip(results(&deletions, document)) {
         let says = |element: &Element| {
             let version = element.text_of("VersionId").filter(|version| !version.is_empty());
-            element.name == "Deleted"
+            let missing = matches!(
+                element.text_of("Code"),
+                Some("NoSuchKey" | "NoSuchVersion" | "NoSuchUpload")
+            );
+            (element.name == "Deleted" || element.name == "Error" && missing)
                 && element.text_of("Key").map(str::as_bytes) == Some(&deletion.key[..])
-                && (version.is_none() || version == deletion.version.as_deref())
+                && match &deletion.version {
+                    Some(asked) => version.is_none_or(|version| version == asked),
+                    None => version != Some("v"),
+                }
         };
         assert!(result.is_err() || document.children.iter().any(says), "{deletion:?}");
     }
