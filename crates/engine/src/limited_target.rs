@@ -1,5 +1,6 @@
 //! A target behind the limits of the run.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -53,6 +54,18 @@ impl LimitedTarget {
 
     fn paced(&self, key: &[u8]) -> Paced {
         Paced::Prefix(Bytes::copy_from_slice(self.prefix(key)))
+    }
+
+    /// However many keys one request named, it is refused once: the core hears of each prefix once.
+    fn note_refused(&self, items: &[(Vec<u8>, Expected)], outcomes: &[Result<(), StoreError>]) {
+        let mut noted = BTreeSet::new();
+        for ((key, _), outcome) in items.iter().zip(outcomes) {
+            if let Err(error @ StoreError::Throttled { .. }) = outcome
+                && noted.insert(self.prefix(key))
+            {
+                self.note(error, self.paced(key));
+            }
+        }
     }
 
     /// The core hears of it if the target asks for less.
@@ -159,10 +172,8 @@ impl Target for LimitedTarget {
             let first = items.first().map(|(key, _)| key.as_slice()).unwrap_or_default();
             self.request(first, &[]).await;
             let answer = self.inner.remove(items).await;
-            for ((key, _), outcome) in items.iter().zip(answer.iter().flatten()) {
-                if let Err(error) = outcome {
-                    self.note(error, self.paced(key));
-                }
+            if let Ok(outcomes) = &answer {
+                self.note_refused(items, outcomes);
             }
             self.heard(first, answer)
         })
@@ -194,5 +205,46 @@ impl Target for LimitedTarget {
     fn read(&self, key: &[u8]) -> ByteStream {
         self.counts.target_requests.add(1);
         self.inner.read(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+    use whimbrel_store::local::LocalTarget;
+
+    use super::*;
+
+    #[test]
+    fn rule_9_2_a_removal_of_many_keys_is_refused_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (inputs, mut heard) = mpsc::unbounded_channel();
+        let target = LimitedTarget {
+            inner: Arc::new(LocalTarget::open(folder.path(), "m", &[]).unwrap()),
+            root: b"root/".to_vec(),
+            limits: Arc::default(),
+            counts: Arc::default(),
+            inputs,
+        };
+        let keys =
+            (0..1_000).map(|number| format!("root/{}/{number}", ["hot", "cold"][number % 2]));
+        let items: Vec<_> = keys.map(|key| (key.into_bytes(), Expected::Anything)).collect();
+        let refused = |prefix: &'static str| {
+            let what = Paced::Prefix(prefix.into());
+            Input::Busy { what, in_use: 0 }
+        };
+        let throttled = || StoreError::Throttled { message: String::new(), remedy: String::new() };
+
+        let of_hot =
+            (0..1_000).map(|number| if number % 2 == 0 { Err(throttled()) } else { Ok(()) });
+        target.note_refused(&items, &of_hot.collect::<Vec<_>>());
+        assert_eq!(heard.try_recv(), Ok(refused("hot")));
+        assert!(heard.try_recv().is_err());
+
+        let of_all: Vec<_> = items.iter().map(|_| Err(throttled())).collect();
+        target.note_refused(&items, &of_all);
+        assert_eq!(heard.try_recv(), Ok(refused("hot")));
+        assert_eq!(heard.try_recv(), Ok(refused("cold")));
+        assert!(heard.try_recv().is_err());
     }
 }
