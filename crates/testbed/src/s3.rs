@@ -212,8 +212,9 @@ impl S3Server for S3Mock {
     }
 }
 
-/// Garage with sqlite: holds keys byte for byte and lists them in order, checks signatures and
-/// checksums; has no conditional writes, tags or versions. Costs 20 minutes of CPU to install.
+/// Garage with sqlite (with LMDB it answers 503 to keys of 1,024 bytes): holds keys byte for byte
+/// and lists them in order, checks signatures and checksums; has no conditional writes, tags or
+/// versions. Costs 20 minutes of CPU to install.
 #[derive(Debug)]
 pub struct Garage {
     endpoint: S3Endpoint,
