@@ -11,10 +11,39 @@ use crate::metadata::Metadata;
 use crate::number::{AttemptNumber, Time, TxId};
 use crate::path::RelPath;
 use crate::planted::{Planted, planted};
-use crate::record::{Attempt, AttemptKind, Change, Lane, Reach, Row, Upload};
+use crate::record::{Attempt, AttemptKind, Change, Lane, Meta, Reach, Row, Upload};
 
 /// Pause between two looks at what a doubtful attempt left.
 const DOUBT_PAUSE_MILLIS: u64 = 5_000;
+
+/// The numbers of attempts. Those of a run begin at its time in microseconds: so they are not those
+/// of a run that the state forgot, because an older one was restored.
+#[derive(Debug)]
+pub(super) struct Numbers {
+    /// The first one that the state did not know when the run began.
+    unknown: AttemptNumber,
+    first: AttemptNumber,
+    next: AttemptNumber,
+}
+
+impl Numbers {
+    pub(super) fn of(meta: &Meta, now: Time) -> Self {
+        let unknown = meta.next_attempt.max(AttemptNumber(1));
+        let first = unknown.max(AttemptNumber(now.0.saturating_mul(1_000)));
+        Self { unknown, first, next: first }
+    }
+
+    fn take(&mut self) -> AttemptNumber {
+        let number = self.next;
+        self.next = number.next();
+        number
+    }
+
+    /// Neither this run gave the number, nor one that the state knows.
+    pub(super) fn is_unknown(&self, number: AttemptNumber) -> bool {
+        number >= self.unknown && !(self.first..self.next).contains(&number)
+    }
+}
 
 impl Migration {
     /// Numbers a write and makes its intent durable before whatever is sent after it (rule 4.1).
@@ -24,8 +53,7 @@ impl Migration {
         kind: AttemptKind,
         identity: Identity,
     ) -> Attempt {
-        let number = self.next_attempt;
-        self.next_attempt = number.next();
+        let number = self.attempt_numbers.take();
         let attempt = Attempt {
             number,
             path: path.clone(),

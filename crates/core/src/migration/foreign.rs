@@ -112,9 +112,8 @@ impl Migration {
         if let Some(row) = row.filter(|row| row.attempt == Some(number)) {
             return may_be_the_same_write(row, standing);
         }
-        // Newer than all that is known: the state is an older one that was restored.
-        let look = attempts.iter().find_map(|attempt| self.recount.unknown_from(attempt.number));
-        number >= look.unwrap_or(self.next_attempt)
+        // The state may be an older one that was restored.
+        self.attempt_numbers.is_unknown(number)
             || attempts.iter().any(|attempt| attempt.number == number && wrote(attempt, standing))
     }
 

@@ -25,9 +25,6 @@ const LOOKS_AHEAD: usize = 512;
 #[derive(Debug)]
 pub(super) struct Recount {
     begun: Time,
-    /// The first attempt of this run: its looks are numbered too, and an older state knows none of
-    /// those that come after.
-    first: AttemptNumber,
     asked: bool,
     done: bool,
     cursor: Option<Bytes>,
@@ -40,7 +37,6 @@ impl Recount {
     pub(super) fn of(meta: &Meta, begun: Time) -> Self {
         Self {
             begun,
-            first: meta.next_attempt,
             asked: false,
             done: !meta.inventory_done,
             cursor: None,
@@ -56,12 +52,6 @@ impl Recount {
     /// Since when it is not known whether the target is as the ledger says.
     pub(super) fn unknown_since(&self) -> Option<Time> {
         (!self.is_done()).then_some(self.begun)
-    }
-
-    /// The attempt from which on the state knew none when it was last written, if the look is one
-    /// of the comparison.
-    pub(super) fn unknown_from(&self, look: AttemptNumber) -> Option<AttemptNumber> {
-        self.looks.contains(&look).then_some(self.first)
     }
 
     /// An attempt came to its end.

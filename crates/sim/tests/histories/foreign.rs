@@ -75,6 +75,22 @@ fn rule_4_4_imitated_object_is_not_removed() {
     assert_eq!(target_content(&mut run, "a"), Some(FOREIGN));
 }
 
+/// Neither while a run compares the target with its state, with the number of a write of this run.
+#[test]
+fn rule_4_4_imitated_write_of_this_run_is_foreign() {
+    let mut run = still(minding());
+    file(&mut run, "a", 5);
+    until_settled(&mut run);
+    run.begin_again();
+    let page = held(&mut run, |effect| matches!(effect, Effect::Inventory { again: true, .. }));
+    file(&mut run, "b", 7);
+    until_equal(&mut run, "b");
+    run.target().imitate(path("c"), &path("b"), FOREIGN);
+    answered_late(&mut run, page, 1);
+    assert_eq!(run.end(), Ok(Finish::Done));
+    assert_eq!(target_content(&mut run, "c"), Some(FOREIGN), "it stays");
+}
+
 /// Nor does it tell that the write of which it carries the number is over: that may land yet.
 #[test]
 fn rule_4_4_imitated_object_ends_no_doubt() {
@@ -325,8 +341,9 @@ fn rule_4_4_next_run_knows_what_an_older_state_forgot() {
     let mut run = still(minding());
     file(&mut run, "a", 5);
     until_settled(&mut run);
-    for number in 2..8 {
-        let writer = Writer::Ours(whimbrel_core::number::AttemptNumber(number));
+    let next = run.ledger().expect("a ledger").meta().expect("it can be read").next_attempt.0;
+    for number in next..next + 6 {
+        let writer = Writer::Ours(AttemptNumber(number));
         let object = Object { content: number, length: 5, writer, carried: Carried::mode(0o644) };
         run.target().put(path(&format!("d/gone{number}")), object);
     }
