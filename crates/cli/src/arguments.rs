@@ -12,6 +12,10 @@ use whimbrel_engine::Repair;
 
 use crate::unit::{self, ByteRate, CallRate, Limit};
 
+mod cutover;
+
+pub use cutover::{CutoverArguments, FenceArgument};
+
 const EXAMPLES: &str = "\
 Examples:
   Check first whether everything is in place, and how to mend what is not:
@@ -115,6 +119,9 @@ pub enum Command {
     /// Compare SOURCE with TARGET as they are now
     #[command(after_help = VERIFY_EXAMPLES, args_override_self = true)]
     Verify(VerifyArguments),
+    /// Fence the source, drain and prove a live migration, and say whether the target takes over
+    #[command(after_help = cutover::EXAMPLES, args_override_self = true)]
+    Cutover(CutoverArguments),
     /// Check everything that a migration needs, and say how to mend what is missing
     #[command(after_help = DOCTOR_EXAMPLES, args_override_self = true)]
     Doctor(DoctorArguments),
@@ -216,6 +223,9 @@ pub struct MigrateArguments {
     pub connection: ConnectionArguments,
     #[command(flatten)]
     pub config: ConfigArguments,
+    /// All of these as they were given.
+    #[arg(skip)]
+    pub flags: Vec<String>,
 }
 
 #[derive(Clone, Debug, Args)]

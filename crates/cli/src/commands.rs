@@ -2,6 +2,7 @@
 
 pub mod act;
 pub mod completions;
+pub mod cutover;
 pub mod doctor;
 pub mod dry_run;
 pub mod export;

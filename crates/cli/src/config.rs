@@ -6,14 +6,30 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use clap::parser::ValueSource;
-use clap::{CommandFactory, FromArgMatches};
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
-use crate::arguments::Cli;
+use crate::arguments::{Cli, Command};
 use crate::exit::CommandError;
 
 const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Commands that take a configuration; one file may serve all of them.
 const COMMANDS: [&str; 3] = ["migrate", "verify", "doctor"];
+
+/// What a run of a migration is told of itself alone, and what is kept otherwise.
+const NOT_KEPT: [&str; 12] = [
+    "live",
+    "until-quiet",
+    "dry-run",
+    "report",
+    "name",
+    "state",
+    "config",
+    "json",
+    "log",
+    "log-format",
+    "log-level",
+    "forget-mount",
+];
 
 /// Why the command line came to nothing.
 pub enum ParseError {
@@ -30,15 +46,13 @@ pub enum ParseError {
 pub fn parse(arguments: Vec<OsString>) -> Result<Cli, ParseError> {
     let matches = Cli::command().try_get_matches_from(&arguments).map_err(ParseError::Clap)?;
     let Some((name, chosen)) = matches.subcommand() else {
-        return Cli::from_arg_matches(&matches).map_err(ParseError::Clap);
+        return understood(&matches);
     };
     let file = COMMANDS
         .contains(&name)
         .then(|| chosen.get_one::<std::path::PathBuf>("config").cloned())
         .flatten();
-    let Some(file) = file else {
-        return Cli::from_arg_matches(&matches).map_err(ParseError::Clap);
-    };
+    let Some(file) = file else { return understood(&matches) };
     let given = |option: &str| {
         chosen.value_source(&option.replace('-', "_")) == Some(ValueSource::CommandLine)
     };
@@ -53,7 +67,42 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Cli, ParseError> {
         let told = told.lines().next().unwrap_or_default().trim_start_matches("error: ");
         ParseError::Config(wrong(&file, told))
     })?;
-    Cli::from_arg_matches(&matches).map_err(ParseError::Clap)
+    understood(&matches)
+}
+
+fn understood(matches: &ArgMatches) -> Result<Cli, ParseError> {
+    let mut cli = Cli::from_arg_matches(matches).map_err(ParseError::Clap)?;
+    if let (Command::Migrate(arguments), Some((name, chosen))) =
+        (&mut cli.command, matches.subcommand())
+    {
+        arguments.flags = given_flags(name, chosen);
+    }
+    Ok(cli)
+}
+
+/// The options that were given, as flags with which the same can be asked for again.
+fn given_flags(name: &str, chosen: &ArgMatches) -> Vec<String> {
+    let mut command = Cli::command();
+    command.build();
+    let mut flags = Vec::new();
+    for argument in command.find_subcommand(name).into_iter().flat_map(|it| it.get_arguments()) {
+        let Some(long) = argument.get_long().filter(|long| !NOT_KEPT.contains(long)) else {
+            continue;
+        };
+        let id = argument.get_id().as_str();
+        if !matches!(chosen.try_contains_id(id), Ok(true))
+            || chosen.value_source(id) != Some(ValueSource::CommandLine)
+        {
+            continue;
+        }
+        if !argument.get_action().takes_values() {
+            flags.push(format!("--{long}"));
+            continue;
+        }
+        let values = chosen.get_raw(id).into_iter().flatten();
+        flags.extend(values.map(|value| format!("--{long}={}", value.to_string_lossy())));
+    }
+    flags
 }
 
 /// The flags that a file stands for, those left out that are given otherwise.

@@ -52,6 +52,23 @@ pub fn code(conditions: &BTreeSet<Condition>) -> u8 {
     }
 }
 
+/// What an exit code of Whimbrel's own says; `None` for 0 and for those of others.
+pub fn condition_of_code(code: u8) -> Option<Condition> {
+    [
+        Condition::Defect,
+        Condition::Usage,
+        Condition::Signal(Signal::Interrupt),
+        Condition::Signal(Signal::Terminate),
+        Condition::Guard,
+        Condition::Local,
+        Condition::Source,
+        Condition::Target,
+        Condition::Incomplete,
+    ]
+    .into_iter()
+    .find(|condition| self::code(&BTreeSet::from([*condition])) == code)
+}
+
 /// The exit code of a command that ended with `code` but could not say so: its answer is lost on
 /// this machine.
 pub fn code_without_answer(code: u8) -> u8 {

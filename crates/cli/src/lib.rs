@@ -5,6 +5,7 @@ mod arguments;
 mod commands;
 mod config;
 mod control;
+mod cutover;
 mod doctor;
 mod exit;
 #[cfg(feature = "fuzzing")]
@@ -105,6 +106,7 @@ async fn execute(cli: Cli) -> Result<u8, CommandError> {
         Command::Verify(arguments) => {
             interruptible(commands::verify::run(arguments, json), json).await
         }
+        Command::Cutover(arguments) => commands::cutover::run(arguments, json).await,
         Command::Doctor(arguments) => {
             interruptible(commands::doctor::run(arguments, json), json).await
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use whimbrel_core::failure::Side;
 use whimbrel_core::path::RelPath;
 use whimbrel_store::error::StoreError;
+use whimbrel_store::fence::Fence;
 use whimbrel_store::first_contact::ask_again;
 use whimbrel_store::hdfs::{HdfsSettings, HdfsSource, RootKind};
 use whimbrel_store::local::{LocalSource, LocalTarget};
@@ -33,6 +34,8 @@ pub struct OpenSource {
     pub single_file: Option<RelPath>,
     /// Of HDFS: snapshots of the root.
     pub snapshots: Option<Arc<dyn Snapshots>>,
+    /// Of HDFS: what keeps others from changing it.
+    pub fences: Vec<Arc<dyn Fence>>,
     /// What a URL of an object store was taken for; `None` elsewhere.
     pub named: Option<Named>,
     /// The URL names both, and the other one is left out.
@@ -41,7 +44,8 @@ pub struct OpenSource {
 
 impl OpenSource {
     fn of(source: Arc<dyn Source>, single_file: Option<RelPath>) -> Self {
-        Self { source, single_file, snapshots: None, named: None, names_both: false }
+        let (snapshots, fences) = (None, Vec::new());
+        Self { source, single_file, snapshots, fences, named: None, names_both: false }
     }
 }
 
@@ -264,8 +268,8 @@ async fn hdfs_source(
         RootKind::Directory => None,
         RootKind::File(name) => Some(name.clone()),
     };
-    let snapshots = source.snapshots();
-    Ok(OpenSource { snapshots, ..OpenSource::of(Arc::new(source), single_file) })
+    let (snapshots, fences) = (source.snapshots(), source.fences());
+    Ok(OpenSource { snapshots, fences, ..OpenSource::of(Arc::new(source), single_file) })
 }
 
 fn local_source(path: &Path) -> Result<OpenSource, StoreError> {

@@ -46,6 +46,9 @@ pub struct Call {
     target_region: Option<String>,
     metadata: MetadataLevel,
     directory_markers: DirectoryMarkers,
+    /// The options as they were given; none of a call that an older version kept.
+    #[serde(default)]
+    flags: Option<Vec<String>>,
 }
 
 /// A URL; local ones need not be UTF-8.
@@ -79,7 +82,14 @@ impl Call {
             target_region: connection.target_region,
             metadata: arguments.write.metadata,
             directory_markers: arguments.write.directory_markers,
+            flags: Some(arguments.flags.clone()),
         }
+    }
+
+    /// The options that it was started with, but for those that say how one run is told or ends;
+    /// `None` if they were not kept.
+    pub fn flags(&self) -> Option<&[String]> {
+        self.flags.as_deref()
     }
 
     /// How much metadata travels.
@@ -280,13 +290,17 @@ pub fn decode_result(text: &[u8]) -> Result<Map<String, Value>, String> {
     Ok(fields)
 }
 
-/// Through a second name, so that a crash leaves the old or the new text.
-fn write(folder: &Path, name: &str, text: &str) -> Result<(), CommandError> {
+/// Through a second name, so that a crash leaves the old or the new text; durable at return.
+///
+/// # Errors
+/// The folder cannot be written.
+pub fn write(folder: &Path, name: &str, text: &str) -> Result<(), CommandError> {
     let path = folder.join(name);
     let fresh = folder.join(format!("{name}.new"));
     let written = std::fs::File::create(&fresh)
         .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
-        .and_then(|()| std::fs::rename(&fresh, &path));
+        .and_then(|()| std::fs::rename(&fresh, &path))
+        .and_then(|()| std::fs::File::open(folder)?.sync_all());
     written.map_err(|error| {
         CommandError::local(
             format!("{} cannot be written: {error}", path.display()),
@@ -295,7 +309,11 @@ fn write(folder: &Path, name: &str, text: &str) -> Result<(), CommandError> {
     })
 }
 
-fn read(folder: &Path, name: &str) -> Result<Option<Vec<u8>>, CommandError> {
+/// What stands in a file of the state folder; `None` if there is none.
+///
+/// # Errors
+/// It cannot be read.
+pub fn read(folder: &Path, name: &str) -> Result<Option<Vec<u8>>, CommandError> {
     let path = folder.join(name);
     match std::fs::read(&path) {
         Ok(text) => Ok(Some(text)),

@@ -15,7 +15,7 @@ use crate::control;
 use crate::state::StatePlace;
 
 /// What is written at the source shows in reads a moment before its stream tells of it.
-const STREAM_DELAY: Duration = Duration::from_secs(1);
+pub const STREAM_DELAY: Duration = Duration::from_secs(1);
 
 /// Asks a running migration through its socket.
 #[derive(Debug)]

@@ -1,4 +1,5 @@
-//! The client: calls to the NameNode, each one a read but those of `snapshot`.
+//! The client: calls to the NameNode, each one a read but those of `snapshot`
+//! and `fence`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

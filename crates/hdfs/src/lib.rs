@@ -29,8 +29,8 @@
 //! ```
 //!
 //! Modules, from the wire up: `proto` holds the messages, `rpc` frames, connections, authentication
-//! and fail-over, `datanode` blocks and checksums; `client`, `edits`, `namespace`, `snapshot` and
-//! `read` are the calls.
+//! and fail-over, `datanode` blocks and checksums; `client`, `edits`, `namespace`, `snapshot`, `fence`
+//! and `read` are the calls.
 
 mod acl;
 mod checksum;
@@ -40,6 +40,7 @@ mod datanode;
 mod edits;
 mod error;
 mod event;
+mod fence;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -1,4 +1,4 @@
-//! Snapshots, the only thing that this crate writes; and the difference between two, page by page.
+//! Snapshots, which this crate writes; and the difference between two, page by page.
 //!
 //! What a difference does not name, measured on Hadoop 3.5.0 (`tests/cluster/listing.rs`): a file
 //! that was made and removed between the two; one that was open at the earlier snapshot and grew;

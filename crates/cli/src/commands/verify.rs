@@ -296,7 +296,8 @@ fn filled_in(
     Ok((filled_in, Some(place)))
 }
 
-fn tell(difference: &Difference, json: bool) {
+/// Tells a difference.
+pub fn tell(difference: &Difference, json: bool) {
     let kind = kind(difference.kind);
     if json {
         let mut fields = path_fields(&difference.path);
@@ -351,7 +352,8 @@ fn result_fields(sums: &Sums, equal: bool, started: Instant, code: u8) -> Map<St
     fields
 }
 
-fn rows(sums: &Sums, started: Instant) -> Vec<(String, String)> {
+/// What was compared, for people.
+pub fn rows(sums: &Sums, started: Instant) -> Vec<(String, String)> {
     let mut rows = Vec::new();
     let mut row = |name: &str, value: String| rows.push((name.to_owned(), value));
     row("files compared", grouped(sums.files_compared));

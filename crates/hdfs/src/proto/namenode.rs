@@ -267,3 +267,32 @@ pub(crate) struct VersionResponse {
     #[prost(message, required, tag = "1")]
     pub info: NamespaceInfo,
 }
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Permission {
+    #[prost(uint32, required, tag = "1")]
+    pub mode: u32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct SetPermissionRequest {
+    #[prost(bytes = "bytes", required, tag = "1")]
+    pub path: Bytes,
+    #[prost(message, required, tag = "2")]
+    pub permission: Permission,
+}
+
+/// `SafeModeActionProto`.
+pub(crate) mod safe_mode {
+    pub(crate) const LEAVE: i32 = 1;
+    pub(crate) const ENTER: i32 = 2;
+    pub(crate) const GET: i32 = 3;
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct SafeModeRequest {
+    #[prost(int32, required, tag = "1")]
+    pub action: i32,
+    #[prost(bool, optional, tag = "2")]
+    pub checked: Option<bool>,
+}

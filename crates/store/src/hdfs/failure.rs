@@ -11,6 +11,8 @@ const RIGHTS: &str = "Grant the user of this migration (HADOOP_USER_NAME) the ri
     path and to list its ancestors, or run as an HDFS superuser.";
 const OWNER: &str = "Snapshots are made by the owner of the directory or an HDFS superuser: run as \
     one of them (HADOOP_USER_NAME).";
+const CLOSING: &str = "A fence is set by an HDFS superuser: run as one (HADOOP_USER_NAME), or set \
+    the source read-only yourself and leave --fence out.";
 const REACH: &str = "Check that the NameNodes and DataNodes run and can be reached from this \
     machine at the addresses in HADOOP_CONF_DIR.";
 
@@ -23,6 +25,8 @@ pub(crate) enum Asked {
     Edits,
     /// Snapshots of the root.
     Snapshots,
+    /// That nobody changes it.
+    Fence,
 }
 
 /// `what` says what was tried, for people.
@@ -40,6 +44,7 @@ pub(crate) fn told(what: &str, asked: Asked, error: Error) -> StoreError {
                 Asked::Files => RIGHTS,
                 Asked::Edits => SUPERUSER,
                 Asked::Snapshots => OWNER,
+                Asked::Fence => CLOSING,
             };
             StoreError::Denied { message, remedy: remedy.to_owned() }
         }

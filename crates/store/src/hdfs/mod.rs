@@ -1,6 +1,7 @@
 //! HDFS as a source, with the NameNode's edit stream.
 
 mod failure;
+mod fence;
 mod node;
 mod order;
 mod retention;
@@ -29,6 +30,7 @@ use self::scope::Root;
 use self::snapshots::HdfsSnapshots;
 use self::stream::HdfsStream;
 use crate::error::StoreError;
+use crate::fence::Fence;
 use crate::snapshots::Snapshots;
 use crate::source::{Answer, ByteStream, ChangeStream, Source};
 
@@ -131,6 +133,21 @@ impl HdfsSource {
             reached: self.reached(&RelPath::root()),
             shown: String::from_utf8_lossy(self.root.as_bytes()).into_owned(),
         }))
+    }
+
+    /// What can keep others from changing it: to set one writes to the source. None where only a
+    /// file of it is meant.
+    pub fn fences(&self) -> Vec<Arc<dyn Fence>> {
+        if self.kind != RootKind::Directory {
+            return Vec::new();
+        }
+        let client = self.client.clone();
+        let permissions = fence::Permissions {
+            client: self.client.clone(),
+            reached: self.reached(&RelPath::root()),
+            shown: String::from_utf8_lossy(self.root.as_bytes()).into_owned(),
+        };
+        vec![Arc::new(fence::SafeMode { client }), Arc::new(permissions)]
     }
 
     /// The path by which the NameNode is asked: below the root that was opened, wherever that
