@@ -7,13 +7,14 @@ use whimbrel_testbed::{Fault, FaultProxy, Hadoop, HadoopOptions, S3Server, Versi
 
 use crate::call::{Place, until};
 
-struct World {
-    hadoop: Hadoop,
-    server: VersityGateway,
+/// A cluster, and a server with a bucket.
+pub struct World {
+    pub hadoop: Hadoop,
+    pub server: VersityGateway,
 }
 
 impl World {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let world = Self {
             hadoop: Hadoop::start(&HadoopOptions::default()).unwrap(),
             server: VersityGateway::start().unwrap(),
@@ -25,7 +26,7 @@ impl World {
         world
     }
 
-    fn place(&self, user: &str) -> Place {
+    pub fn place(&self, user: &str) -> Place {
         let configuration = self.hadoop.configuration_directory();
         Place::new().with(self.server.endpoint().environment()).with(vec![
             ("HADOOP_USER_NAME", user.to_owned()),
@@ -33,7 +34,7 @@ impl World {
         ])
     }
 
-    fn source(&self) -> String {
+    pub fn source(&self) -> String {
         format!("{}/data", self.hadoop.url().trim_end_matches('/'))
     }
 }

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::call::Place;
 
-const CALLS: [&str; 71] = [
+const CALLS: [&str; 76] = [
     "",
     "nothing",
     "migrate",
@@ -63,6 +63,11 @@ const CALLS: [&str; 71] = [
     "verify no-such-migration",
     "verify source/a",
     "doctor source",
+    "cutover",
+    "cutover no-such-migration",
+    "cutover no-such-migration --fence walls",
+    "cutover no-such-migration --dry-run --report proof",
+    "cutover no-such-migration --undo-fence --keep-fence",
     "limit name",
     "limit name --bandwidth 5",
     "status no-such-migration",
@@ -112,6 +117,7 @@ fn help_version_and_completions() {
     for command in [
         "migrate",
         "verify",
+        "cutover",
         "doctor",
         "status",
         "path",

@@ -1,0 +1,390 @@
+//! Cut-overs: local trees, and HDFS to a real S3 server behind each fence.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use whimbrel_hdfs::{Client, Configuration, Error, Settings};
+use whimbrel_testbed::{Checker, S3Server};
+
+use crate::call::{Ended, Place, Running, until};
+use crate::hdfs::World;
+
+const SOON: Duration = Duration::from_secs(120);
+
+fn step(place: &Place) -> Option<String> {
+    let text = place.read("state/whimbrel/m/cutover.json")?;
+    let record: Value = serde_json::from_slice(&text).ok()?;
+    record["step"].as_str().map(str::to_owned)
+}
+
+fn until_step(place: &Place, wanted: &str) {
+    let started = std::time::Instant::now();
+    while step(place).as_deref() != Some(wanted) {
+        assert!(started.elapsed() < SOON, "waited in vain: {wanted}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn kinds(ended: &Ended) -> Vec<String> {
+    let lines = ended.lines();
+    let problems = lines.iter().filter(|line| line["type"] == "problem");
+    problems.map(|line| line["kind"].as_str().unwrap().to_owned()).collect()
+}
+
+fn signal(name: &str, process: &str) {
+    let sent = std::process::Command::new("kill").args([name, process]).status().unwrap();
+    assert!(sent.success());
+}
+
+fn runs(place: &Place) -> bool {
+    place.run(&["status", "m", "--json"]).result()["running"] == true
+}
+
+fn until_caught_up(place: &Place) {
+    until("a migration that has caught up", || {
+        place.run(&["cutover", "m", "--dry-run", "--json"]).code == 0
+    });
+}
+
+/// A migration that is stopped with its test, though a cut-over may have started it.
+struct Stopped<'a>(&'a Place);
+
+impl Drop for Stopped<'_> {
+    fn drop(&mut self) {
+        self.0.run(&["stop", "m"]);
+    }
+}
+
+fn live(place: &Place) -> Running {
+    place.write("source/a", "one");
+    place.write("source/d/b", "two");
+    let child = place.spawn(&["migrate", "source", "target", "--live", "--name", "m", "--json"]);
+    until_caught_up(place);
+    child
+}
+
+const CUT: [&str; 7] = ["cutover", "m", "--quiet", "1s", "--report", "proof", "--json"];
+
+#[test]
+fn a_local_tree_is_cut_over() {
+    let place = Place::new();
+    let child = live(&place);
+    let rehearsed = place.run(&["cutover", "m", "--dry-run", "--json"]).expect(0).result();
+    assert!(rehearsed["estimated_seconds"].is_number(), "{rehearsed}");
+    let cut = place.run(&CUT).expect(0);
+    let result = cut.result();
+    assert_eq!((&result["outcome"], &result["files_compared"]), (&json!("equal"), &json!(2)));
+    assert!(result["as_of_txid"].is_u64() && result["fence_stands"] == false, "{result}");
+    let steps = cut.lines();
+    let steps: Vec<_> = steps.iter().filter_map(|line| line["step"].as_str()).collect();
+    assert_eq!(steps, ["fenced", "drained", "verified", "reported"]);
+    place.run(&["report", "check", "proof"]).expect(0);
+    let told: Value = serde_json::from_slice(&place.read("proof/report.json").unwrap()).unwrap();
+    assert_eq!(told["as_of_txid"], result["as_of_txid"]);
+    assert_eq!(told["outcome"], "equal");
+    // What happens at the source from now on is nobody's business.
+    child.ended_within(SOON).expect(143);
+    place.write("source/later", "no");
+    assert!(!runs(&place) && place.read("target/later").is_none());
+}
+
+/// With the options that it had, but for those that end a run.
+#[test]
+fn a_migration_that_does_not_run_is_started_as_it_was() {
+    let place = Place::new();
+    let _stopped = Stopped(&place);
+    place.write("source/a", "one");
+    place.write("source/x", "not to be moved");
+    let call = ["migrate", "source", "target", "--name", "m", "--exclude", "x"];
+    place.run(&[&call[..], &["--live", "--until-quiet", "1s", "--report", "r"]].concat()).expect(0);
+    place.write("source/b", "two");
+    let rehearsed = place.run(&["cutover", "m", "--dry-run", "--json"]).expect(5);
+    assert_eq!(kinds(&rehearsed), ["not_drained"]);
+    assert!(!runs(&place), "a dry run changes nothing");
+    assert_eq!(place.run(&CUT).expect(0).result()["files_compared"], 2);
+    assert_eq!(place.read("target/b").as_deref(), Some(&b"two"[..]));
+    assert!(place.read("target/x").is_none() && !runs(&place));
+}
+
+#[test]
+fn a_change_behind_the_fence_makes_it_say_no() {
+    let place = Place::new();
+    let child = live(&place);
+    let call = ["cutover", "m", "--quiet", "8s", "--report", "proof", "--json"];
+    let cut = place.spawn(&call);
+    until_step(&place, "fenced");
+    std::thread::sleep(Duration::from_secs(4));
+    place.write("source/d/late", "too late");
+    let ended = cut.ended_within(SOON).expect(5);
+    assert_eq!(
+        (kinds(&ended), &ended.result()["outcome"]),
+        (vec!["changed".into()], &json!("incomplete"))
+    );
+    assert!(runs(&place), "the migration goes on");
+    assert_eq!(step(&place).as_deref(), Some("not_equal"));
+    // The same call again, once it is quiet.
+    assert_eq!(place.run(&CUT).expect(0).result()["files_compared"], 3);
+    child.ended_within(SOON).expect(143);
+}
+
+/// What happened between the comparison and the answer.
+#[test]
+fn a_change_while_all_is_compared_makes_it_say_no() {
+    let place = Place::new();
+    let _child = live(&place);
+    let cut = place.spawn(&CUT);
+    until_step(&place, "drained");
+    place.write("source/d/late", "too late");
+    let ended = cut.ended_within(SOON).expect(5);
+    assert!(kinds(&ended).contains(&"changed".to_owned()), "{}", ended.stdout);
+    place.run(&["report", "check", "proof"]).expect(0);
+    let told: Value = serde_json::from_slice(&place.read("proof/report.json").unwrap()).unwrap();
+    assert_eq!(told["outcome"], "incomplete");
+}
+
+#[test]
+fn what_differs_makes_it_say_no() {
+    let place = Place::new();
+    let _child = live(&place);
+    place.write("target/a", "eno");
+    let ended = place.run(&CUT).expect(5);
+    let difference = ended.lines().into_iter().find(|line| line["type"] == "difference").unwrap();
+    assert_eq!((&difference["path"], &difference["kind"]), (&json!("a"), &json!("different")));
+    assert_eq!(
+        (kinds(&ended), &ended.result()["different"]),
+        (vec!["different".into()], &json!(1))
+    );
+    place.run(&["report", "check", "proof"]).expect(0);
+}
+
+/// Nobody is fenced for an answer that is no already.
+#[test]
+fn what_failed_is_told_before_the_fence() {
+    let place = Place::new();
+    std::fs::create_dir_all(place.path("source")).unwrap();
+    std::os::unix::fs::symlink("nowhere", place.path("source/link")).unwrap();
+    let _child = place.spawn(&["migrate", "source", "target", "--live", "--name", "m"]);
+    until("a failure", || {
+        let ended = place.run(&["cutover", "m", "--dry-run", "--json"]);
+        ended.code == 5 && kinds(&ended) == ["failed"]
+    });
+    let ended = place.run(&CUT).expect(5);
+    assert_eq!(kinds(&ended), ["failed"]);
+    assert_eq!(step(&place).as_deref(), Some("not_equal"));
+    assert!(!place.path("proof").exists());
+}
+
+#[test]
+fn stopped_by_a_signal_it_is_no_yes() {
+    let place = Place::new();
+    let _child = live(&place);
+    let cut = place.spawn(&["cutover", "m", "--quiet", "1h", "--json"]);
+    until_step(&place, "fenced");
+    let again = place.run(&CUT).expect(7).result();
+    assert!(again["message"].as_str().unwrap().contains("under way"), "{again}");
+    signal("-INT", &cut.id());
+    assert_eq!(cut.ended_within(SOON).expect(130).result()["outcome"], "stopped");
+    assert!(runs(&place));
+}
+
+#[test]
+fn killed_after_any_step_it_is_taken_again() {
+    for killed_after in ["begun", "fenced", "drained", "verified", "reported", "equal"] {
+        let place = Place::new();
+        let _stopped = Stopped(&place);
+        let _child = live(&place);
+        let cut = place.spawn(&CUT);
+        match killed_after {
+            "begun" => std::thread::sleep(Duration::from_millis(30)),
+            step => until_step(&place, step),
+        }
+        signal("-KILL", &cut.id());
+        cut.ended_within(SOON);
+        let result = place.run(&CUT).expect(0).result();
+        assert_eq!(result["outcome"], "equal", "{killed_after}: {result}");
+        place.run(&["report", "check", "proof"]).expect(0);
+        assert!(!runs(&place), "{killed_after}");
+    }
+}
+
+/// One cluster for all of it.
+#[test]
+fn from_hdfs_behind_each_fence() {
+    let world = World::start();
+    behind_a_fence_of_the_operators(&world);
+    behind_safe_mode(&world);
+    behind_permissions(&world);
+    killed_behind_its_fence(&world);
+}
+
+fn migrated(world: &World, place: &Place, target: &str) -> Running {
+    let target = format!("s3://bucket/{target}");
+    let source = world.source();
+    let child = place.spawn(&["migrate", &source, &target, "--live", "--name", "m", "--json"]);
+    until_caught_up(place);
+    child
+}
+
+/// Reads no data, is signed, and agrees with a checker that has nothing to do with Whimbrel.
+fn is_confirmed(world: &World, place: &Place, target: &str, result: &Value) {
+    assert_eq!(result["outcome"], "equal", "{result}");
+    assert!(result["as_of_txid"].as_u64() > Some(0), "{result}");
+    let read = (&result["bytes_read_source"], &result["bytes_read_target"]);
+    assert_eq!(read, (&json!(0), &json!(0)));
+    place.run(&["report", "check", "proof"]).expect(0);
+    let told: Value = serde_json::from_slice(&place.read("proof/report.json").unwrap()).unwrap();
+    assert_eq!((&told["outcome"], &told["as_of_txid"]), (&json!("equal"), &result["as_of_txid"]));
+    let checker = Checker::new().unwrap();
+    let checker = checker.with_hadoop(&world.hadoop).with_s3(&world.server.endpoint());
+    let report = checker.compare(&world.source(), &format!("s3://bucket/{target}"), &[]).unwrap();
+    assert!(report.equal, "{:?}", report.findings);
+}
+
+/// Changes that are each one call to the NameNode: nothing stays open in the middle.
+fn churn(world: &World, number: u64) -> bool {
+    let name = |number: u64| format!("/data/churn/{}", number % 7);
+    let (from, to) = (name(number), name(number + 3));
+    let mode = if number % 2 == 0 { "640" } else { "644" };
+    let all = [
+        json!({"operation": "mkdirs", "path": from}),
+        json!({"operation": "rename", "path": from, "to": to, "may_fail": true}),
+        json!({"operation": "set_permission", "path": "/data/a", "mode": mode}),
+    ];
+    world.hadoop.operations(&all).is_ok()
+}
+
+/// Changes the source until somebody says so or it is refused; answers how often it was changed.
+fn churned<T>(world: &World, over: &AtomicBool, cut: impl FnOnce() -> T) -> (u64, T) {
+    std::thread::scope(|scope| {
+        let changes = scope.spawn(|| {
+            let mut number = 0;
+            while !over.load(Ordering::Relaxed) && churn(world, number) {
+                number += 1;
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            number
+        });
+        let result = cut();
+        over.store(true, Ordering::Relaxed);
+        (changes.join().unwrap(), result)
+    })
+}
+
+fn behind_a_fence_of_the_operators(world: &World) {
+    let place = world.place(world.hadoop.superuser());
+    let child = migrated(world, &place, "check");
+    let over = AtomicBool::new(false);
+    let (_, ended) = churned(world, &over, || place.run(&CUT).expect(5));
+    assert_eq!(kinds(&ended), ["changed"], "{}", ended.stdout);
+    assert!(!place.path("proof").exists(), "nothing was compared");
+    let result = place.run(&CUT).expect(0).result();
+    is_confirmed(world, &place, "check", &result);
+    child.ended_within(SOON).expect(143);
+}
+
+const SAFE_MODE: [&str; 9] =
+    ["cutover", "m", "--quiet", "1s", "--report", "proof", "--json", "--fence", "safe-mode"];
+
+fn behind_safe_mode(world: &World) {
+    let place = world.place(world.hadoop.superuser());
+    let child = migrated(world, &place, "safe-mode");
+    let over = AtomicBool::new(false);
+    let (changes, ended) = churned(world, &over, || place.run(&SAFE_MODE).expect(0));
+    assert!(changes > 10, "{changes} changes are no churn");
+    let result = ended.result();
+    assert_eq!(result["fence_stands"], true);
+    is_confirmed(world, &place, "safe-mode", &result);
+    child.ended_within(SOON).expect(143);
+    assert!(world.hadoop.write("/data/later", "no").is_err(), "the fence stands after a yes");
+    place.run(&["cutover", "m", "--undo-fence"]).expect(0);
+    assert!(churn(world, 0), "the source can be changed again");
+    let again = place.run(&["cutover", "m", "--undo-fence", "--json"]).expect(0).result();
+    assert_eq!(again["undone"], false);
+}
+
+fn mode(world: &World) -> String {
+    let status = world.hadoop.command(&json!({"command": "status", "path": "/data"})).unwrap();
+    status.to_string()
+}
+
+/// Somebody who is no superuser changes the modes of files of their own until it is denied.
+async fn alice_at_work(world: &World, over: &AtomicBool) -> (u64, Option<Error>) {
+    let folder = world.hadoop.configuration_directory();
+    let configuration = Configuration::read(&folder).unwrap();
+    let client = Client::connect(&configuration, "", Settings::new("alice")).await.unwrap();
+    let mut changes = 0;
+    while !over.load(Ordering::Relaxed) {
+        let mode = if changes % 2 == 0 { 0o640 } else { 0o644 };
+        if let Err(error) = client.set_permission(b"/data/alice/x", mode).await {
+            return (changes, Some(error));
+        }
+        changes += 1;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    (changes, None)
+}
+
+fn behind_permissions(world: &World) {
+    world.hadoop.write("/data/alice/x", "hers").unwrap();
+    let own = json!({"operation": "set_owner", "path": "/data/alice/x", "owner": "alice"});
+    let open = json!({"operation": "set_permission", "path": "/data", "mode": "1775"});
+    world.hadoop.operations(&[own, open]).unwrap();
+    let before = mode(world);
+    let place = world.place(world.hadoop.superuser());
+    let child = migrated(world, &place, "permissions");
+    let over = AtomicBool::new(false);
+    let call = [&SAFE_MODE[..8], &["permissions"]].concat();
+    let (ended, (changes, refused)) = std::thread::scope(|scope| {
+        let alice = scope.spawn(|| {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            runtime.block_on(alice_at_work(world, &over))
+        });
+        std::thread::sleep(Duration::from_secs(1));
+        let ended = place.run(&call);
+        over.store(true, Ordering::Relaxed);
+        (ended, alice.join().unwrap())
+    });
+    let ended = ended.expect(0);
+    assert!(changes > 5, "{changes} changes are no churn");
+    assert!(matches!(refused, Some(Error::Denied { .. })), "{refused:?}");
+    is_confirmed(world, &place, "permissions", &ended.result());
+    child.ended_within(SOON).expect(143);
+    assert_ne!(mode(world), before);
+    place.run(&["cutover", "m", "--undo-fence"]).expect(0);
+    assert_eq!(mode(world), before);
+}
+
+/// By a no, by a signal and by `kill -9`, each behind the fence.
+fn killed_behind_its_fence(world: &World) {
+    let before = mode(world);
+    let place = world.place(world.hadoop.superuser());
+    let child = migrated(world, &place, "killed");
+    let call = ["cutover", "m", "--quiet", "1h", "--json", "--fence", "permissions"];
+    for (name, code) in [("-INT", 130), ("-TERM", 143)] {
+        let cut = place.spawn(&call);
+        until_step(&place, "fenced");
+        assert_ne!(mode(world), before);
+        signal(name, &cut.id());
+        let result = cut.ended_within(SOON).expect(code).result();
+        assert_eq!(result["fence_stands"], false, "{result}");
+        assert_eq!(mode(world), before);
+    }
+    let cut = place.spawn(&call);
+    until_step(&place, "fencing");
+    signal("-KILL", &cut.id());
+    cut.ended_within(SOON);
+    place.run(&["cutover", "m", "--fence", "safe-mode"]).expect(2);
+    place.run(&CUT).expect(2);
+    let cut = place.spawn(&call);
+    until_step(&place, "fenced");
+    signal("-KILL", &cut.id());
+    cut.ended_within(SOON);
+    assert_ne!(mode(world), before);
+    let short = ["--quiet", "1s", "--ignore-extras", "--give-up-after", "1s"];
+    let ended = place.run(&[&call[..2], &call[4..], &short].concat()).expect(5);
+    assert_eq!(kinds(&ended), ["not_drained"]);
+    assert_eq!(mode(world), before, "as it was before the first of them");
+    place.run(&["stop", "m"]).expect(0);
+    child.ended_within(SOON).expect(143);
+}
