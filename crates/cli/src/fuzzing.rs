@@ -10,6 +10,7 @@ use whimbrel_hdfs::Configuration;
 
 use crate::arguments::Cli;
 use crate::config;
+use crate::cutover::record;
 use crate::location::Location;
 use crate::record::{Call, decode_result, encode_result};
 use crate::state;
@@ -45,6 +46,14 @@ pub fn call(bytes: &[u8]) {
     assert_eq!(Call::decode(written.as_bytes()).as_ref(), Ok(&call));
     damaged(&written, |text| Call::decode(text).is_ok_and(|read| read != call));
     let _ = (call.source(), call.target(), call.scope());
+}
+
+/// The file of a cut-over: the same.
+pub fn cutover(bytes: &[u8]) {
+    let Ok(record) = record::decode(bytes) else { return };
+    let written = record::encode(&record);
+    assert_eq!(record::decode(written.as_bytes()).as_ref(), Ok(&record));
+    damaged(&written, |text| record::decode(text).is_ok());
 }
 
 /// The file of the last run's result: the same.

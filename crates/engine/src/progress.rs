@@ -44,6 +44,8 @@ pub struct Progress {
     /// What happened at the source before this moment, in milliseconds since the Unix epoch, is
     /// pending or done; `None` without a stream, and until it is followed to its end.
     pub followed_ms: Option<u64>,
+    /// Changes in scope that this run saw by then, whether counted durably yet or not.
+    pub changes_followed: u64,
     /// Transactions at the source that are not on the target; `None` without a stream.
     pub lag_transactions: Option<u64>,
     /// Since how long something at the source is not on the target; 0 if nothing is missing.
@@ -206,6 +208,7 @@ impl Meter {
             as_of_txid,
             applied_txid: transactions(seen.applied),
             followed_ms: seen.followed.map(|time| time.0),
+            changes_followed: seen.changes_seen,
             lag_transactions: as_of_txid.or(transactions(seen.applied)).map(behind),
             lag_seconds: seen.behind_since.map_or(0.0, since),
             history_seconds: self.history.load(Ordering::Relaxed).checked_sub(1),

@@ -32,7 +32,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 20] = [
+pub const TARGETS: [Target; 21] = [
     Target::new("cli_arguments", 256, whimbrel_cli::fuzzing::arguments),
     Target::new("cli_configuration", 1024, whimbrel_cli::fuzzing::configuration),
     Target::new("control_request", 512, control::request),
@@ -52,6 +52,7 @@ pub const TARGETS: [Target; 20] = [
     Target::new("s3_xml", 4096, whimbrel_s3::fuzzing::xml),
     Target::new("stamps", 1024, stamps::stamps),
     Target::new("state_call", 1024, whimbrel_cli::fuzzing::call),
+    Target::new("state_cutover", 1024, whimbrel_cli::fuzzing::cutover),
     Target::new("state_record", 1024, whimbrel_ledger::fuzzing::record),
     Target::new("state_result", 1024, whimbrel_cli::fuzzing::result),
 ];

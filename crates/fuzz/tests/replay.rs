@@ -82,6 +82,7 @@ replayed! {
     s3_xml
     stamps
     state_call
+    state_cutover
     state_record
     state_result
 }

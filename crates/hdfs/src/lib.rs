@@ -3,7 +3,8 @@
 //! It offers what a migration, a backup or an index needs and a plain file client lacks: the
 //! stream of edits as typed events, listings with file ids and block locations, reads of pinned
 //! block lists, and checksums of whole files from the checksums that DataNodes already keep.
-//! It only reads. Start with [`Configuration`] and [`Client`].
+//! It only reads, but for snapshots, safe mode and modes that it is told to set. Start with
+//! [`Configuration`] and [`Client`].
 //!
 //! ```no_run
 //! use whimbrel_hdfs::{Client, Configuration, Error, Settings};

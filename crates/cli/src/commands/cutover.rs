@@ -147,9 +147,7 @@ impl Cutover {
         let kind = self.arguments.fence;
         fence::set(self.fence.as_ref(), kind, record).await?;
         self.tell_step(Step::Fenced);
-        let may_close = kind == FenceArgument::Permissions;
-        let fenced = self.fence.is_some();
-        let seen = drain::drain(watched, self.patience, fenced, may_close).await?;
+        let seen = drain::drain(watched, self.patience, kind).await?;
         record.step(Step::Drained)?;
         self.tell_step(Step::Drained);
         let report = self.report.clone();
@@ -159,7 +157,7 @@ impl Cutover {
         let mut report = report.as_deref().map(SignedReport::of_comparison).transpose()?;
         let began = Instant::now();
         let sums = self.compare(source, watched.worker().await, report.as_mut()).await?;
-        let seconds = began.elapsed().as_secs_f64();
+        let took = began.elapsed();
         let mut reasons = different(&sums, self.arguments.ignore_extras);
         match drain::unchanged(watched, self.patience, seen).await {
             Ok(as_of_txid) => self.proven.as_of_txid = Some(as_of_txid),
@@ -168,7 +166,7 @@ impl Cutover {
         }
         reasons.extend(self.fence_is_lost().await?);
         if let Some(as_of_txid) = self.proven.as_of_txid.filter(|_| reasons.is_empty()) {
-            record.verified(as_of_txid, seconds)?;
+            record.verified(as_of_txid, took)?;
             self.tell_step(Step::Verified);
         }
         if let Some(report) = report {

@@ -12,6 +12,7 @@ use serde_json::json;
 use super::migration::Watched;
 use super::stand::{Seen, Stand, millis};
 use super::{No, Reason};
+use crate::arguments::FenceArgument;
 use crate::exit::CommandError;
 use crate::output;
 use crate::running::STREAM_DELAY;
@@ -55,19 +56,18 @@ pub async fn ready(watched: &mut Watched, patience: Patience) -> Result<(), No> 
 }
 
 /// Waits until everything that happened before now is on the target, and nothing happened for as
-/// long as was asked for; answers what was seen by then. `fenced`: who was at work when the fence
-/// was set may come to an end behind it; else the source was read-only before, and any change
-/// is one too many.
+/// long as was asked for; answers what was seen by then. Behind a fence that was just set, what was
+/// under way comes to its end; else the source was read-only before, and any change is one too many.
 ///
 /// # Errors
 /// It changes, does not come to that in time, or something is set aside.
 pub async fn drain(
     watched: &mut Watched,
     patience: Patience,
-    fenced: bool,
-    may_close: bool,
+    fence: FenceArgument,
 ) -> Result<Seen, No> {
     let from = now();
+    let waits_for_writers = fence == FenceArgument::Permissions;
     let mut clock = Clock::new("draining", patience);
     let mut quiet_since: Option<(u64, Seen)> = None;
     loop {
@@ -76,13 +76,13 @@ pub async fn drain(
             let seen = stand.seen();
             let (since, before) = *quiet_since.get_or_insert((followed, seen));
             if before != seen {
-                if !fenced {
+                if fence == FenceArgument::Check {
                     return Err(changed(seen.since(before)).into());
                 }
                 quiet_since = Some((followed, seen));
             }
             let quiet = followed.saturating_sub(since) >= millis(patience.quiet) && before == seen;
-            let waits = may_close && stand.has_open_files();
+            let waits = waits_for_writers && stand.open_files().is_some();
             if quiet && !waits && stand.waits_for().is_none() {
                 let aside: Vec<_> =
                     stand.set_aside().into_iter().chain(stand.open_files()).collect();
@@ -146,7 +146,7 @@ impl Clock {
     }
 
     async fn wait(&mut self, stand: &Stand) -> Result<(), No> {
-        let left = stand.waits_for();
+        let left = stand.waits_for().or_else(|| Some(stand.open_files()?.message));
         if Instant::now() >= self.until {
             let left = left.unwrap_or_else(|| "the source was not quiet".to_owned());
             return Err(Reason {

@@ -45,7 +45,8 @@ pub async fn run(
         message: format!("not everything is on the target: {left}"),
         remedy: "whimbrel cutover waits for it; start the migration with --live if it does not run",
     }));
-    let comparison = Record::read(&place.folder)?.comparison_seconds();
+    let comparison = Record::read(&place.folder)?.comparison();
+    let comparison = comparison.map(|took| took.as_secs_f64());
     let seconds = stand.field("eta_seconds").as_f64().filter(|_| runs);
     let seconds = seconds
         .map(|seconds| seconds + arguments.quiet.as_secs_f64() + comparison.unwrap_or_default());

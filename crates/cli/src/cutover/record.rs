@@ -5,12 +5,14 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
+use super::stand::millis;
 use crate::arguments::FenceArgument;
 use crate::exit::CommandError;
 use crate::record;
@@ -67,14 +69,15 @@ pub struct Standing {
     pub before: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Text {
+/// As it stands in the file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Text {
     version: u32,
     step: Step,
     fence: Option<Standing>,
     report_base64: Option<String>,
     as_of_txid: Option<u64>,
-    comparison_seconds: Option<f64>,
+    comparison_ms: Option<u64>,
 }
 
 /// The record of one migration's cut-over. Every change is durable at return.
@@ -97,7 +100,7 @@ impl Record {
                 fence: None,
                 report_base64: None,
                 as_of_txid: None,
-                comparison_seconds: None,
+                comparison_ms: None,
             },
             Some(text) => decode(&text).map_err(|reason| {
                 let path = folder.join(FILE);
@@ -117,8 +120,8 @@ impl Record {
     }
 
     /// How long the last comparison of everything took.
-    pub fn comparison_seconds(&self) -> Option<f64> {
-        self.text.comparison_seconds
+    pub fn comparison(&self) -> Option<Duration> {
+        self.text.comparison_ms.map(Duration::from_millis)
     }
 
     /// The folder that the last report was written to.
@@ -158,9 +161,9 @@ impl Record {
     ///
     /// # Errors
     /// As of `fencing`.
-    pub fn verified(&mut self, as_of_txid: u64, seconds: f64) -> Result<(), CommandError> {
+    pub fn verified(&mut self, as_of_txid: u64, took: Duration) -> Result<(), CommandError> {
         self.text.as_of_txid = Some(as_of_txid);
-        self.text.comparison_seconds = Some(seconds);
+        self.text.comparison_ms = Some(millis(took));
         self.step(Step::Verified)
     }
 
@@ -178,11 +181,16 @@ impl Record {
     }
 }
 
-fn encode(text: &Text) -> String {
+/// Writes it.
+pub fn encode(text: &Text) -> String {
     sealed(&serde_json::to_string_pretty(text).unwrap_or_default())
 }
 
-fn decode(text: &[u8]) -> Result<Text, String> {
+/// Reads what [`encode`] wrote.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn decode(text: &[u8]) -> Result<Text, String> {
     if seal_of(text) != Seal::Holds {
         return Err("its checksum does not hold".to_owned());
     }
@@ -225,7 +233,7 @@ mod tests {
         let standing = Standing { kind: FenceArgument::Permissions, before: "0755".to_owned() };
         record.fencing(standing).unwrap();
         record.reporting(Path::new("/a/proof")).unwrap();
-        record.verified(17, 0.25).unwrap();
+        record.verified(17, Duration::from_millis(250)).unwrap();
         let read = Record::read(folder.path()).unwrap();
         assert_eq!(read.text, record.text);
         assert_eq!(read.report().as_deref(), Some(Path::new("/a/proof")));
