@@ -27,46 +27,38 @@ pub fn image(bytes: &[u8]) {
     }
     let settings = Settings { memory_bytes: 1 << 20, page_entries_max: 2, ..Settings::default() };
     let Ok(mut inventory) = image.inventory(&Root::Path(b"/".to_vec()), &settings) else { return };
-    let pages = pages(&mut inventory);
-    if !inodes_end_well {
-        return;
-    }
-    for entry in pages.iter().flat_map(|page| &page.entries) {
-        assert!(known.contains(&entry.file_id), "nothing is told that is no inode");
-    }
+    let known = inodes_end_well.then_some(&known);
+    pages(&mut inventory, known);
 }
 
 /// Pages up to the end or the first failure: each directory's together and ascending, each path
-/// told by an entry before it.
-fn pages(inventory: &mut Inventory) -> Vec<Page> {
-    let mut pages: Vec<Page> = Vec::new();
+/// told by an entry before it, each entry an inode's.
+fn pages(inventory: &mut Inventory, known: Option<&HashSet<u64>>) {
+    let mut before: Option<Page> = None;
     let mut ids = HashSet::new();
     let mut directories = HashSet::from([Vec::new()]);
-    let mut whole = false;
     while let Ok(next) = inventory.next_page() {
         let Some(page) = next else {
-            whole = true;
-            break;
+            assert!(directories.is_empty(), "a directory without a page");
+            return;
         };
-        let before = pages.last().filter(|last| last.more);
-        assert!(before.is_none_or(|last| last.path == page.path), "a directory in two stretches");
-        if before.is_none() {
-            assert!(directories.remove(&page.path), "no entry told of {:?}", page.path);
+        let half = before.take().filter(|last| last.more);
+        match &half {
+            Some(last) => assert_eq!(last.path, page.path, "a directory in two stretches"),
+            None => assert!(directories.remove(&page.path), "no entry told of {:?}", page.path),
         }
-        let last = before.and_then(|last| last.entries.last()).map(|entry| &entry.name);
-        let names: Vec<_> = last.into_iter().chain(page.entries.iter().map(|e| &e.name)).collect();
+        let last = half.iter().flat_map(|page| &page.entries).last();
+        let names: Vec<_> = last.into_iter().chain(&page.entries).map(|one| &one.name).collect();
         assert!(names.is_sorted_by(|one, next| one < next), "names ascend");
         for entry in &page.entries {
             assert!(ids.insert(entry.file_id), "an inode in two places");
+            assert!(known.is_none_or(|known| known.contains(&entry.file_id)), "no inode");
             if entry.node == Node::Directory {
                 let parts = [page.path.as_slice(), &entry.name];
-                let path =
-                    if page.path.is_empty() { entry.name.clone() } else { parts.join(&b'/') };
-                directories.insert(path);
+                let is_top = page.path.is_empty();
+                directories.insert(if is_top { entry.name.clone() } else { parts.join(&b'/') });
             }
         }
-        pages.push(page);
+        before = Some(page);
     }
-    assert!(!whole || directories.is_empty(), "a directory without a page");
-    pages
 }

@@ -17,6 +17,14 @@ const SUMMARY_BYTES_MAX: u64 = 16 << 20;
 /// The first layout whose inodes look like this (Hadoop 2.4), and that of Hadoop 3.5.
 const LAYOUT_OLDEST: i32 = -56;
 const LAYOUT_NEWEST: i32 = -67;
+/// Of a policy that Hadoop brings along the image has the number alone.
+const SYSTEM_POLICIES: [(u32, &str); 5] = [
+    (1, "RS-6-3-1024k"),
+    (2, "RS-3-2-1024k"),
+    (3, "RS-LEGACY-6-3-1024k"),
+    (4, "XOR-2-1-1024k"),
+    (5, "RS-10-4-1024k"),
+];
 /// A directory of the most children that a NameNode can be told to allow has 64 MB; a file of the
 /// most blocks 30 MB.
 const MESSAGE_BYTES_MAX: u64 = 128 << 20;
@@ -486,6 +494,10 @@ fn policies(message: &[u8]) -> Result<Vec<ErasureCodingPolicy>, Malformed> {
                 4 => policy.id = value.number_u32()?,
                 _ => {}
             }
+        }
+        let system = SYSTEM_POLICIES.iter().find(|system| system.0 == policy.id);
+        if let Some((_, name)) = system.filter(|_| policy.name.is_empty()) {
+            policy.name = name.as_bytes().to_vec();
         }
         policies.push(policy);
     }

@@ -28,7 +28,7 @@ pub enum Root {
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Memory for joining and sorting, besides what the directories take (see the crate's page).
-    /// With 32 bytes or more for each inode below the root nothing but the sort uses the disk.
+    /// With 64 bytes or more for each inode of the image nothing but the sort uses the disk.
     pub memory_bytes: usize,
     /// Where temporary files go. They have no names, so none is left behind.
     pub temporary_directory: PathBuf,

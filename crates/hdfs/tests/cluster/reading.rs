@@ -189,7 +189,7 @@ async fn erasure_coded_files_read_like_others() {
     assert_eq!(read(&client, &file, 0, 1).await.unwrap().len(), 1);
 }
 
-fn set_erasure_coding(hadoop: &Hadoop, path: &str, policy: &str) {
+pub fn set_erasure_coding(hadoop: &Hadoop, path: &str, policy: &str) {
     let class_path = whimbrel_testbed::install_hadoop().unwrap().class_path;
     let mut program = std::process::Command::new("java");
     program.args(["-cp", &class_path, "whimbrel.testbed.SetErasureCoding"]);
