@@ -113,11 +113,40 @@ fn rwx(bits: u16) -> String {
 
 #[cfg(test)]
 mod tests {
+    use whimbrel_hdfs::Block;
+
     use super::*;
 
     fn entry(is_default: bool, subject: AclSubject, name: &str, permission: u8) -> AclEntry {
         let name = (!name.is_empty()).then(|| Bytes::copy_from_slice(name.as_bytes()));
         AclEntry { is_default, subject, name, permission }
+    }
+
+    /// The same value stands in `crates/fsimage/tests/images/listing.rs`: identities of an image
+    /// have to equal those of a listing.
+    #[test]
+    fn the_digest_of_blocks_is_that_of_images() {
+        let block = |id, generation_stamp, length| Block {
+            id,
+            generation_stamp,
+            offset: 0,
+            length,
+            is_corrupt: false,
+            datanodes: Vec::new(),
+            unit_indices: Vec::new(),
+        };
+        let mut pinned = PinnedFile {
+            file_id: 1,
+            length: 134_217_733,
+            block_pool: "pool".into(),
+            blocks: vec![block(1_073_741_825, 1001, 134_217_728), block(1_073_741_826, 1002, 5)],
+            is_under_construction: false,
+            is_encrypted: false,
+            erasure_coding: None,
+        };
+        assert_eq!(blocks_digest(&pinned), 0xfa84_54c4_94dd_4bb0);
+        pinned.blocks.clear();
+        assert_eq!(blocks_digest(&pinned), 0xe3b0_c442_98fc_1c14);
     }
 
     #[test]
