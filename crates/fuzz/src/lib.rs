@@ -36,6 +36,11 @@ pub const TARGETS: [Target; 21] = [
     Target::new("cli_arguments", 256, whimbrel_cli::fuzzing::arguments),
     Target::new("cli_configuration", 1024, whimbrel_cli::fuzzing::configuration),
     Target::new("control_request", 512, control::request),
+    // Compressed sections say more than they have bytes.
+    Target {
+        memory_bytes: 32 * MEMORY_BYTES,
+        ..Target::new("fsimage", 4096, whimbrel_fsimage::fuzzing::image)
+    },
     // Braces multiply, up to a bound of their own.
     Target { memory_bytes: 4 * MEMORY_BYTES, ..Target::new("globs", 256, globs::globs) },
     Target::new("hdfs_configuration", 4096, whimbrel_hdfs::fuzzing::configuration),

@@ -67,6 +67,7 @@ replayed! {
     cli_arguments
     cli_configuration
     control_request
+    fsimage
     globs
     hdfs_configuration
     hdfs_edits
