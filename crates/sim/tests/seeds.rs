@@ -21,7 +21,9 @@ const MENDED: &[(u64, &str)] = &[
     (2710, "what waited for a renamed destination was coarsened, met and coarsened again"),
     (3271, "what stood below an unchanged file was not met by a pass"),
     (3859, "records below a directory that had none itself stayed when it was lost in a gap"),
+    (4017, "what very many waited for came due after them each time"),
     (5134, "copies waited for a position of the old history"),
+    (5328, "a foreign object with the number of a write of the same run was removed"),
     (5491, "a commit marker stayed set aside although its group had come"),
     (7724, "what was open below a directory made again was never looked at"),
 ];

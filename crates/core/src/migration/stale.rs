@@ -5,6 +5,7 @@
 
 use super::Migration;
 use super::claim::{Asked, Claim, Step};
+use super::work::MARKER_PAUSE_MILLIS;
 use crate::effect::Effect;
 use crate::entry::Node;
 use crate::identity::{Identity, Sameness};
@@ -61,7 +62,7 @@ impl Migration {
             outcome if stands_as(&marker.identity, outcome) => self.look_at(path, claim, seen),
             Examined::Present(_) | Examined::Absent { .. } => {
                 self.hasten(&marker.path, &claim);
-                self.again(path, claim, 50, false);
+                self.wait_for_marked(path, claim, MARKER_PAUSE_MILLIS);
             }
         }
     }

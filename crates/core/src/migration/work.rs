@@ -1,6 +1,8 @@
 //! Work on one pending path: look at what stands there now, then do what makes the target equal.
 //! Events and listings only say where to look.
 
+use std::ops::RangeInclusive;
+
 use super::Migration;
 use super::claim::{AfterRemoval, Asked, Claim, Step};
 use crate::commit_marker;
@@ -12,6 +14,11 @@ use crate::number::{Mark, TxId};
 use crate::path::{Namespace, RelPath};
 use crate::planted::{Planted, UNLISTED_TRIES, planted};
 use crate::record::{Lane, Parked, Reach, Row};
+
+/// Pause of what waits for a stale commit marker to go.
+pub(super) const MARKER_PAUSE_MILLIS: RangeInclusive<u64> = 50..=1_000;
+/// Pause of what waits for a file to go where the source has a directory.
+const ANCESTOR_PAUSE_MILLIS: RangeInclusive<u64> = 100..=10_000;
 
 impl Migration {
     /// Begins the work that an entry asks for.
@@ -41,7 +48,7 @@ impl Migration {
             for marker in &work.stale_commit_markers {
                 self.hasten(marker, &claim);
             }
-            self.again(path, claim, 50, false);
+            self.wait_for_marked(path, claim, MARKER_PAUSE_MILLIS);
             return;
         }
         if self.commit_marker_arrives_for(&path) {
@@ -222,7 +229,19 @@ impl Migration {
     /// A file of ours stands where the source has a directory now: it goes first (rule 5.5).
     fn wait_for_ancestor(&mut self, path: RelPath, claim: Claim, above: &RelPath) {
         self.mark(above, Reach::Path, Lane::Live, claim.first, claim.last);
-        self.again(path, claim, 100, false);
+        self.wait_for_marked(path, claim, ANCESTOR_PAUSE_MILLIS);
+    }
+
+    /// Waits for what was marked just now, which comes later in the order of marks: a quarter of
+    /// what it waited already, since very many that were always due would leave that no turn.
+    pub(super) fn wait_for_marked(
+        &mut self,
+        path: RelPath,
+        claim: Claim,
+        pause: RangeInclusive<u64>,
+    ) {
+        let millis = self.now.millis_since(claim.seen) / 4;
+        self.again(path, claim, millis.clamp(*pause.start(), *pause.end()), false);
     }
 
     fn look_at_directory(&mut self, path: RelPath, mut claim: Claim, node: DirectoryNode) {

@@ -3,9 +3,9 @@
 use whimbrel_core::config::{Extras, RemovalGuard};
 use whimbrel_core::effect::{Effect, Finish};
 use whimbrel_core::input::Input;
-use whimbrel_sim::Run;
 use whimbrel_sim::options::Options;
 use whimbrel_sim::world::target::{Carried, Object, Writer};
+use whimbrel_sim::{Run, Way};
 
 use crate::stage::*;
 
@@ -176,6 +176,23 @@ fn rule_5_5_child_waits_for_the_file_above() {
     let removal = held(&mut run, removes("f"));
     let put = run.catch_while_holding(removal, 1_000, copies("f/inner"));
     assert!(put.is_none(), "no key below the object of a file");
+    ends_equal(run);
+}
+
+/// Very many are in the directory before it goes: they come due again before what they wait for,
+/// whose marks are newer.
+#[test]
+fn rule_5_5_file_that_very_many_wait_for_has_its_turn() {
+    let mut run = still(Options { latency_max: 100, ..Options::still() });
+    file(&mut run, "f", 5);
+    until_settled(&mut run);
+    delete(&mut run, "f");
+    let removal = held(&mut run, removes("f"));
+    for number in 0..60 {
+        file(&mut run, &format!("f/{number}"), 5);
+    }
+    assert!(run.until_followed(), "it goes on");
+    run.release(removal, Way::Fails);
     ends_equal(run);
 }
 
