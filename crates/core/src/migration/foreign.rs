@@ -152,14 +152,18 @@ impl Migration {
         ours: bool,
         standing: Standing,
     ) -> Option<Row> {
+        if is_known_as_found(claim, at, &standing) {
+            return None;
+        }
+        if self.is_of_another_migration(standing.migration.as_deref()) {
+            self.refuse_another_migration(at);
+            return None;
+        }
         if !self.config.conditions {
             return None;
         }
         if at.is_marker() {
             return self.note_foreign_marker(at, ours, standing);
-        }
-        if is_known_as_found(claim, at, &standing) {
-            return None;
         }
         if ours {
             self.outbox.change(Change::DropRow(at.clone()));

@@ -151,8 +151,11 @@ impl Migration {
             let quiet = round.last.plus_millis(QUIET_MILLIS);
             return Some(round.begun.plus_millis(WAIT_MAX_MILLIS).min(quiet).max(round.not_before));
         }
-        let scanned = self.passes.is_empty() && self.summary.lanes[Lane::Backlog as usize] == 0;
-        scanned.then(|| round.last.plus_millis(SCAN_QUIET_MILLIS))
+        self.is_scanned_through().then(|| round.last.plus_millis(SCAN_QUIET_MILLIS))
+    }
+
+    fn is_scanned_through(&self) -> bool {
+        self.passes.is_empty() && self.summary.lanes[Lane::Backlog as usize] == 0
     }
 
     pub(super) fn guard_deadline(&self) -> Option<Time> {
@@ -164,8 +167,9 @@ impl Migration {
     /// The ledger counted what would go.
     pub(super) fn judge_removals(&mut self, removals: Removals) {
         self.guard.counting = false;
-        let Some(round) = &mut self.guard.round else { return };
-        let grows = round.last.plus_millis(QUIET_MILLIS) > self.now
+        let Some(round) = &self.guard.round else { return };
+        let is_found = round.last.plus_millis(QUIET_MILLIS) > self.now;
+        let grows = (is_found || !self.is_scanned_through())
             && round.begun.plus_millis(WAIT_FOR_MANY_MAX_MILLIS) > self.now;
         let quarter = Removals { lost: removals.lost.saturating_mul(4), ..removals };
         if self.config.live && grows && self.is_too_much(quarter) {

@@ -100,8 +100,8 @@ impl Migration {
             return;
         }
         for object in page.found {
-            if self.is_of_another_migration(&object) && !self.config.adopt {
-                self.refuse_foreign_migration(&object);
+            if self.is_of_another_migration(object.migration.as_deref()) {
+                self.refuse_another_migration(&object.path);
                 return;
             }
             self.take_stock(object);
@@ -165,21 +165,23 @@ impl Migration {
         }
     }
 
-    fn is_of_another_migration(&self, object: &Found) -> bool {
-        object.migration.as_ref().is_some_and(|migration| *migration != self.config.migration)
+    /// Another migration wrote the object, and nobody said that it is to be taken over.
+    pub(super) fn is_of_another_migration(&self, writer: Option<&str>) -> bool {
+        writer.is_some_and(|writer| writer != self.config.migration) && !self.config.adopt
     }
 
-    fn refuse_foreign_migration(&mut self, object: &Found) {
+    /// Ends the run: what another migration writes is neither written over nor removed.
+    pub(super) fn refuse_another_migration(&mut self, path: &RelPath) {
         let failure = Failure {
             side: Side::Target,
             kind: FailureKind::Conflict,
-            message: format!("{} under the target was written by another migration", object.path),
+            message: format!("{path} under the target was written by another migration"),
             remedy: "if that migration is over, take its objects over with --adopt; else choose \
                      another target"
                 .to_owned(),
         };
         self.outbox.send(Effect::Report(Report {
-            path: Some(object.path.clone()),
+            path: Some(path.clone()),
             kind: ReportKind::Foreign,
             failure: failure.clone(),
         }));

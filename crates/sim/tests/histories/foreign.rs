@@ -1,6 +1,6 @@
 //! Foreign writers on the target (rule 4.4).
 
-use whimbrel_core::config::Existing;
+use whimbrel_core::config::{Existing, Extras};
 use whimbrel_core::effect::{Effect, Expected, Finish, ReportKind};
 use whimbrel_core::number::AttemptNumber;
 use whimbrel_core::record::Parked;
@@ -363,6 +363,30 @@ fn rule_4_4_next_run_counts_what_came() {
     assert_eq!(target_content(&mut run, "d/foreign"), Some(FOREIGN), "it stays");
     let found = run.ledger().expect("a ledger").summary().expect("it can be read").found;
     assert_eq!(found, 1);
+}
+
+/// Another migration wrote under the same target between two runs: nothing of that is removed or
+/// written over, though extras are to go, until a person says so.
+#[test]
+fn rule_4_4_next_run_leaves_what_another_migration_wrote() {
+    for (at, adopt) in [("a", false), ("d/inner", false), ("d/inner", true)] {
+        let options = Options { extras: Extras::Remove, adopt, ..minding() };
+        let mut run = still(options);
+        file(&mut run, "a", 5);
+        until_settled(&mut run);
+        let writer = Writer::OtherMigration;
+        let carried = Carried::mode(0o644);
+        run.target().put(path(at), Object { content: 9, length: 7, writer, carried });
+        run.begin_again();
+        let end = run.end();
+        if adopt {
+            assert_eq!(end, Ok(Finish::Done));
+            assert_eq!(target_content(&mut run, at), None, "it was taken over");
+        } else {
+            assert!(matches!(end, Ok(Finish::Guard(_))), "{end:?}");
+            assert_eq!(target_content(&mut run, at), Some(9), "it stays");
+        }
+    }
 }
 
 /// The end of a removal is not known, and the file is made again: what stands is the object that was
