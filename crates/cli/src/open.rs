@@ -78,8 +78,13 @@ pub async fn source_as(
             Location::Bucket { .. } => bucket_source(location, connection, before).await,
         }?;
         // Whoever may not list the root cannot migrate anything of it.
-        opened.source.list(&RelPath::root(), None).await?;
-        Ok(opened)
+        let listed = opened.source.list(&RelPath::root(), None).await?;
+        // Nothing would seem to be there, and an empty target equal to it.
+        let missing = || StoreError::Missing {
+            message: format!("{location}: there is no directory to list"),
+            remedy: "name a directory or a file that is there".to_owned(),
+        };
+        listed.map(|_| opened).ok_or_else(missing)
     };
     in_time(Side::Source, location, opening).await
 }

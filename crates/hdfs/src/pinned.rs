@@ -172,6 +172,9 @@ impl PinnedFile {
             // What is being written is left out of the list's length, and so are its blocks.
             complete_prefix(&mut blocks, located.file_length)
         } else {
+            if located.erasure_coding.is_none() {
+                cut_last(&mut blocks, status_length);
+            }
             status_length
         };
         if blocks.is_empty() {
@@ -257,6 +260,15 @@ impl PinnedFile {
             generation_stamp: block.generation_stamp,
             length: Some(block.length),
         }
+    }
+}
+
+/// The last block of a file in a snapshot may have grown since, where the live file was appended to.
+fn cut_last(blocks: &mut [Block], length: u64) {
+    if let Some(last) = blocks.last_mut()
+        && let Some(within) = length.checked_sub(last.offset).filter(|within| *within > 0)
+    {
+        last.length = last.length.min(within);
     }
 }
 

@@ -408,3 +408,39 @@ fn a_fail_over_goes_by() {
         retention(&stream, at).await;
     });
 }
+
+/// It has the same inode numbers: what was read would have been of two moments.
+#[test]
+fn a_snapshot_made_anew_is_not_taken_for_the_one_that_was_opened() {
+    let hadoop = Hadoop::start(&HadoopOptions::default()).unwrap();
+    let snapshot = |operation: &'static str| (operation, "/data", json!({"name": "s"}));
+    run(
+        &hadoop,
+        &[
+            ("create", "/data/d/f", json!({"text": "older"})),
+            ("allow_snapshot", "/data", json!({})),
+            snapshot("create_snapshot"),
+            ("create", "/data/d/f", json!({"text": "newer"})),
+        ],
+    );
+    block_on(async {
+        let opened = HdfsSource::open(&settings(&hadoop, "/data/.snapshot/s/d")).await.unwrap();
+        assert!(opened.snapshots().is_none() && opened.fences().is_empty());
+        let root = RelPath::root();
+        let key = |node| match node {
+            Some(Node::Directory(directory)) => Some(directory.file_key),
+            None => None,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(key(opened.stat(&root).await.unwrap()), opened.root_key());
+        let older = file(&opened, "f").await;
+        assert_eq!(content(&opened, "f", &older).await.unwrap(), b"older");
+        run(&hadoop, &[snapshot("delete_snapshot"), snapshot("create_snapshot")]);
+        assert_eq!(key(opened.stat(&root).await.unwrap()), None);
+        assert_eq!(opened.list(&root, None).await.unwrap(), None);
+        let anew = HdfsSource::open(&settings(&hadoop, "/data/.snapshot/s/d")).await.unwrap();
+        assert_eq!(anew.root_key(), opened.root_key());
+        let newer = file(&anew, "f").await;
+        assert_eq!(content(&anew, "f", &newer).await.unwrap(), b"newer");
+    });
+}

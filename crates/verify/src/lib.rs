@@ -23,11 +23,13 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 use tokio::sync::mpsc;
 use whimbrel_core::config::DirectoryMarkers;
-use whimbrel_core::failure::Failure;
+use whimbrel_core::entry::Node;
+use whimbrel_core::failure::{Failure, Side};
 use whimbrel_core::metadata::MetadataLevel;
-use whimbrel_core::path::RelPath;
+use whimbrel_core::path::{Namespace, RelPath};
 use whimbrel_core::scope::Scope;
 use whimbrel_store::attributes::WithAttributes;
+use whimbrel_store::error::StoreError;
 use whimbrel_store::key::KeyMap;
 use whimbrel_store::source::Source;
 use whimbrel_store::target::Target;
@@ -247,7 +249,7 @@ impl Verification {
     /// where they are ignored. A receiver that went away stops nothing.
     ///
     /// # Errors
-    /// A side that could not be listed, after it was asked for a while.
+    /// A side that could not be listed, after it was asked for a while; a source whose root is gone.
     pub async fn run(
         &self,
         meter: &Arc<Meter>,
@@ -259,7 +261,7 @@ impl Verification {
     /// The same, and hands out what is equal too, where somebody asks for it.
     ///
     /// # Errors
-    /// A side that could not be listed, after it was asked for a while.
+    /// A side that could not be listed, after it was asked for a while; a source whose root is gone.
     pub async fn run_and_prove(
         &self,
         meter: &Arc<Meter>,
@@ -276,7 +278,32 @@ impl Verification {
                 join::run(self, meter, differences, equals).await?;
             }
         }
+        self.root_stands().await.map_err(|error| error.into_failure(Side::Source))?;
         Ok(meter.sums())
+    }
+
+    /// Of a root that is gone, or another by now, nothing was compared: it answers as if it were
+    /// empty. Looked at after the answers that rest on it.
+    async fn root_stands(&self) -> Result<(), StoreError> {
+        if self.source.namespace() == Namespace::Flat {
+            return Ok(());
+        }
+        let root = RelPath::root();
+        let key = match attempt::ask(|| self.source.stat(&root)).await? {
+            Some(Node::Directory(node)) => Some(node.file_key),
+            Some(Node::File(node)) => node.identity.file_key(),
+            Some(Node::Special(_)) | None => None,
+        };
+        if key.is_some() && self.source.root_key().is_none_or(|opened| key == Some(opened)) {
+            return Ok(());
+        }
+        Err(StoreError::Missing {
+            message: format!(
+                "{}: the root went away while it was compared, or another took its place",
+                self.source.describe()
+            ),
+            remedy: "look what stands there, and compare again".to_owned(),
+        })
     }
 }
 

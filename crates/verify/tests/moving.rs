@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
 use whimbrel_core::config::DirectoryMarkers;
 use whimbrel_core::entry::{FileNode, Node, Page};
+use whimbrel_core::failure::{Failure, FailureKind, Side};
 use whimbrel_core::metadata::MetadataLevel;
 use whimbrel_core::path::{Namespace, RelPath};
 use whimbrel_core::scope::Scope;
@@ -91,6 +92,14 @@ async fn verified_with(
     change: Option<Change>,
     worker: Option<Arc<dyn Worker>>,
 ) -> (Sums, Vec<Difference>) {
+    tried(folder, change, worker).await.expect("compared")
+}
+
+async fn tried(
+    folder: &Path,
+    change: Option<Change>,
+    worker: Option<Arc<dyn Worker>>,
+) -> Result<(Sums, Vec<Difference>), Failure> {
     let inner = LocalSource::open(&folder.join("source")).expect("opens");
     let target = LocalTarget::look_at(&folder.join("target")).expect("opens");
     let verification = Verification {
@@ -110,14 +119,13 @@ async fn verified_with(
         worker,
     };
     let (sender, mut receiver) = mpsc::channel(16);
-    let run = tokio::spawn(async move {
-        verification.run(&Arc::new(Meter::default()), &sender).await.expect("compared")
-    });
+    let run =
+        tokio::spawn(async move { verification.run(&Arc::new(Meter::default()), &sender).await });
     let mut differences = Vec::new();
     while let Some(difference) = receiver.recv().await {
         differences.push(difference);
     }
-    (run.await.expect("compared"), differences)
+    run.await.expect("ends").map(|sums| (sums, differences))
 }
 
 /// Both trees hold one file of the same length with other bytes.
@@ -159,6 +167,25 @@ async fn rule_10_2_difference_of_a_file_that_stood_still_counts() {
     let kinds: Vec<DifferenceKind> = differences.iter().map(|it| it.kind).collect();
     assert_eq!(kinds, [DifferenceKind::Different]);
     assert_eq!((sums.different, sums.unverifiable), (1, 0));
+}
+
+/// It answers as if it were empty, and was equal to an empty target.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_root_that_is_gone_is_not_equal() {
+    for anew in [false, true] {
+        let (folder, path) = unequal();
+        let copy = folder.path().join("target/f");
+        let change = Box::new(move || {
+            let root = path.parent().expect("a root");
+            fs::rename(root, root.with_extension("moved")).expect("moved");
+            if anew {
+                fs::create_dir(root).expect("made");
+            }
+            fs::remove_file(copy).expect("removed");
+        });
+        let failure = tried(folder.path(), Some(change), None).await.expect_err("nothing is there");
+        assert_eq!((failure.side, failure.kind), (Side::Source, FailureKind::Missing), "{anew}");
+    }
 }
 
 /// Says what it is told to, the last for ever, and mends the copy before the last.

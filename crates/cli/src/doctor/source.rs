@@ -37,15 +37,17 @@ pub async fn checks(
     wanted: Wanted,
 ) -> Vec<Check> {
     let live = wanted.live;
-    let source = match open::source(location, connection, true).await {
-        Ok(opened) => opened.source,
+    let (source, has_snapshots) = match open::source(location, connection, true).await {
+        Ok(opened) => (opened.source, opened.snapshots.is_some()),
         Err(error) => return vec![Check::failed(Side::Source, "source", error)],
     };
     let mut checks = vec![Check::fine(Side::Source, "source", format!("{location} answers"))];
     checks.push(listing(source.as_ref()).await);
     if let Location::Hdfs { authority, path } = location {
-        checks.extend(cluster(authority, path, connection, wanted).await);
-    } else if wanted.snapshots {
+        let snapshots = wanted.snapshots && has_snapshots;
+        checks.extend(cluster(authority, path, connection, Wanted { snapshots, live }).await);
+    }
+    if wanted.snapshots && !has_snapshots {
         let told = "this source has none";
         checks.push(Check::problem(Side::Source, SNAPSHOTS, told, "leave --source-snapshots out"));
     }

@@ -12,5 +12,6 @@ mod hdfs;
 mod local;
 mod mounts;
 mod object_store;
+mod snapshots;
 mod unreachable;
 mod wrong_use;

@@ -46,6 +46,15 @@ fn lists_with_holes_or_of_another_length_are_refused() {
     assert!(file(9, endless).is_err());
 }
 
+/// The NameNode tells the whole last block, with what the live file was appended since.
+#[test]
+fn a_file_in_a_snapshot_ends_where_it_ended() {
+    let pinned = file(25, list(vec![located(0, 10), located(10, 20)])).unwrap();
+    assert_eq!((pinned.length, pinned.blocks[1].length), (25, 15));
+    assert_eq!(PinnedFile::from_bytes(&pinned.to_bytes()).unwrap(), pinned);
+    assert!(file(10, list(vec![located(0, 10), located(10, 20)])).is_err());
+}
+
 #[test]
 fn an_open_file_ends_before_the_block_that_is_being_written() {
     let mut open = list(vec![located(0, 10), located(10, 0)]);

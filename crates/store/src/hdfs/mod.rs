@@ -2,6 +2,7 @@
 
 mod failure;
 mod fence;
+mod frozen;
 mod node;
 mod order;
 mod retention;
@@ -24,6 +25,7 @@ use whimbrel_hdfs::{
 };
 
 use self::failure::{Asked, told};
+use self::frozen::Frozen;
 use self::order::{Batch, Directory, Named, Walk};
 use self::retention::Retention;
 use self::scope::Root;
@@ -73,6 +75,8 @@ pub struct HdfsSource {
     /// Of the root that was opened: everything below it is asked for by this number, so that
     /// another directory in its place answers nothing (rule 1.5).
     root_id: u64,
+    /// The snapshot that is read, if it is one: that is asked for by path.
+    frozen: Option<Frozen>,
     kind: RootKind,
     acl: bool,
     walks: Mutex<VecDeque<(RelPath, Walk)>>,
@@ -82,11 +86,12 @@ impl HdfsSource {
     /// Opens the tree or the file that the URL names.
     ///
     /// # Errors
-    /// `Missing` if nothing is there, `Refused` for a wrong URL, a symbolic link and a root in an
-    /// encryption zone, `Unsupported` for a cluster with Kerberos, `Denied`, `Unavailable` after
+    /// `Missing` if nothing is there, `Refused` for a wrong URL, a symbolic link, the list of a
+    /// directory's snapshots and a root in an encryption zone, `Unsupported` for a cluster with Kerberos, `Denied`, `Unavailable` after
     /// `settings.patience`.
     pub async fn open(settings: &HdfsSettings) -> Result<Self, StoreError> {
         let (authority, path) = split(&settings.url)?;
+        frozen::refuse_list_of_snapshots(&settings.url, &path)?;
         let failed = |error| told(&settings.url, Asked::Files, error);
         let configuration = match &settings.configuration {
             Some(folder) => Configuration::read(folder).map_err(failed)?,
@@ -98,6 +103,8 @@ impl HdfsSource {
             ..client::Settings::new(&settings.user)
         };
         let client = Client::connect(&configuration, authority, calls).await.map_err(failed)?;
+        // Before anything in it is looked at: what is read must not be of an older one.
+        let frozen = Frozen::learn(&client, &path).await.map_err(failed)?;
         let status = client.located_status(path.as_bytes()).await.map_err(failed)?;
         let Some(status) = status else { return Err(missing(&settings.url)) };
         // Not every NameNode tells this to everybody; its files say it of themselves as well.
@@ -114,7 +121,7 @@ impl HdfsSource {
             }
         };
         let walks = Mutex::default();
-        Ok(Self { client, root, root_id, kind, acl: settings.acl, walks })
+        Ok(Self { client, root, root_id, frozen, kind, acl: settings.acl, walks })
     }
 
     /// What the URL names.
@@ -123,9 +130,9 @@ impl HdfsSource {
     }
 
     /// Snapshots of the root: to make one writes to the source. `None` where only a file of it is
-    /// meant.
+    /// meant, and of a snapshot.
     pub fn snapshots(&self) -> Option<Arc<dyn Snapshots>> {
-        if self.kind != RootKind::Directory {
+        if self.kind != RootKind::Directory || self.frozen.is_some() {
             return None;
         }
         Some(Arc::new(HdfsSnapshots {
@@ -136,9 +143,9 @@ impl HdfsSource {
     }
 
     /// What can keep others from changing it: to set one writes to the source. None where only a
-    /// file of it is meant.
+    /// file of it is meant, and of a snapshot.
     pub fn fences(&self) -> Vec<Arc<dyn Fence>> {
-        if self.kind != RootKind::Directory {
+        if self.kind != RootKind::Directory || self.frozen.is_some() {
             return Vec::new();
         }
         let client = self.client.clone();
@@ -153,7 +160,7 @@ impl HdfsSource {
     /// The path by which the NameNode is asked: below the root that was opened, wherever that
     /// stands.
     fn reached(&self, path: &RelPath) -> Vec<u8> {
-        if self.root.as_bytes() == b"/" {
+        if self.root.as_bytes() == b"/" || self.frozen.is_some() {
             return self.root.absolute(path);
         }
         let root = format!("/.reserved/.inodes/{}", self.root_id);
@@ -171,6 +178,10 @@ impl HdfsSource {
         let Some((batch, walk)) = order::page(&listing, after, walk).await? else {
             return Ok(None);
         };
+        // Looked at after the answer that rests on it.
+        if !self.stands().await? {
+            return Ok(None);
+        }
         if batch.more {
             self.keep_walk(directory, walk);
         }
@@ -179,6 +190,13 @@ impl HdfsSource {
         let entries = futures_util::stream::iter(entries).buffered(ACL_CALLS);
         let entries = entries.try_collect().await?;
         Ok(Some(Page { entries, more: batch.more }))
+    }
+
+    /// False once the snapshot that is read is gone, or another was made under its name.
+    async fn stands(&self) -> Result<bool, StoreError> {
+        let Some(frozen) = &self.frozen else { return Ok(true) };
+        let stands = frozen.stands(&self.client).await;
+        stands.map_err(|error| self.failed(&RelPath::root(), error))
     }
 
     async fn entry(&self, directory: &RelPath, status: &FileStatus) -> Result<Entry, StoreError> {
@@ -261,6 +279,7 @@ impl Source for HdfsSource {
                 Err(error) => return Err(self.failed(path, error)),
             };
             match status {
+                Some(_) if path.is_root() && !self.stands().await? => Ok(None),
                 Some(status) => self.node(path, &status).await.map(Some),
                 None => Ok(None),
             }
@@ -310,6 +329,9 @@ impl Source for HdfsSource {
 
     fn stream(&self) -> Answer<'_, Arc<dyn ChangeStream>> {
         Box::pin(async {
+            if self.frozen.is_some() {
+                return Err(frozen::nothing_to_follow(&self.describe()));
+            }
             // Says at once whether this user may follow the edits.
             let newest = self.client.current_transaction_id().await;
             if let Err(error) = newest
