@@ -33,6 +33,12 @@ pub enum Location {
 const FORMS: &str = "write hdfs://HOST:PORT/path, hdfs://NAMESERVICE/path, hdfs:///path, \
                      s3://BUCKET/prefix, file:///path or a path";
 
+/// No path begins with one of these and a colon unless a URL was meant, ours or another tool's.
+const SCHEMES: [&str; 15] = [
+    "file", "hdfs", "webhdfs", "swebhdfs", "viewfs", "s3", "s3a", "s3n", "gs", "abfs", "abfss",
+    "wasb", "ftp", "http", "https",
+];
+
 impl Location {
     /// Reads a URL or a path.
     ///
@@ -47,7 +53,12 @@ impl Location {
             return Err("a location cannot hold a zero byte".to_owned());
         }
         let Some((scheme, rest)) = split_scheme(bytes) else {
-            return local(bytes);
+            return match lone_scheme(bytes) {
+                Some(scheme) => Err(format!(
+                    "{scheme}: lacks its //; {FORMS}; a local folder of that name is ./{scheme}:…"
+                )),
+                None => local(bytes),
+            };
         };
         match scheme.as_str() {
             "file" => match rest {
@@ -121,6 +132,12 @@ fn split_scheme(bytes: &[u8]) -> Option<(String, &[u8])> {
         return None;
     }
     Some((scheme.to_ascii_lowercase(), &bytes[at + 3..]))
+}
+
+/// The scheme of what was meant to be a URL: as a path it would be a folder that nobody wants.
+fn lone_scheme(bytes: &[u8]) -> Option<&'static str> {
+    let at = bytes.iter().position(|byte| *byte == b':')?;
+    SCHEMES.into_iter().find(|scheme| bytes[..at].eq_ignore_ascii_case(scheme.as_bytes()))
 }
 
 fn utf8(bytes: &[u8]) -> Result<&str, String> {
@@ -244,6 +261,7 @@ mod tests {
             ("/a%20b", "file:///a%20b"),
             ("/", "file:///"),
             ("/a:b", "file:///a:b"),
+            ("/s3:/b", "file:///s3:/b"),
         ] {
             assert_eq!(url(text).as_deref(), Some(expected), "{text}");
         }
@@ -266,6 +284,13 @@ mod tests {
             "s3://key:secret@b/p",
             "s3://b:9000/p",
             "file://host/a",
+            "file:/a",
+            "s3:/b/p",
+            "s3:b",
+            "S3A:/b/p",
+            "s3:/b/http://x",
+            "hdfs:/a",
+            "webhdfs:/a",
         ] {
             assert_eq!(url(text), None, "{text}");
         }
@@ -281,8 +306,10 @@ mod tests {
     #[test]
     fn a_relative_path_is_made_absolute() {
         let here = std::env::current_dir().unwrap();
-        let expected = Location::Local { path: here.join("a/b") };
-        assert_eq!(Location::parse(OsStr::new("a/b/")), Ok(expected));
+        for (text, path) in [("a/b/", "a/b"), ("./s3:/b", "s3:/b"), ("day:1/a", "day:1/a")] {
+            let expected = Location::Local { path: here.join(path) };
+            assert_eq!(Location::parse(OsStr::new(text)), Ok(expected), "{text}");
+        }
     }
 
     #[test]

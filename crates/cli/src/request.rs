@@ -240,6 +240,9 @@ fn parse_move(text: &str) -> Result<(RelPath, RelPath), CommandError> {
     if from.is_empty() {
         return Err(wrong("has an empty FROM"));
     }
+    if to.is_empty() {
+        return Err(wrong("has an empty TO: beside TARGET itself nothing else has a place"));
+    }
     if from.starts_with('/') || to.starts_with('/') {
         return Err(wrong("begins with /"));
     }
@@ -327,9 +330,11 @@ pub mod tests {
 
     #[test]
     fn mappings() {
-        let moves = coverage(&["a/b=c", "d="], &[]).unwrap().moves;
-        assert_eq!(moves, [("a/b".into(), "c".into()), ("d".into(), RelPath::root())]);
-        for map in [&["a"][..], &["=b"], &["/a=b"], &["a=/b"], &["a/..=b"], &["a=b", "a=c"]] {
+        let moves = coverage(&["a/b=c", "d=e/"], &[]).unwrap().moves;
+        assert_eq!(moves, [("a/b".into(), "c".into()), ("d".into(), "e".into())]);
+        for map in
+            [&["a"][..], &["=b"], &["a="], &["/a=b"], &["a=/b"], &["a/..=b"], &["a=b", "a=c"]]
+        {
             assert!(coverage(map, &[]).is_err(), "{map:?}");
         }
     }

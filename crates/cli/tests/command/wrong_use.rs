@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::call::Place;
 
-const CALLS: [&str; 76] = [
+const CALLS: [&str; 80] = [
     "",
     "nothing",
     "migrate",
@@ -34,6 +34,7 @@ const CALLS: [&str; 76] = [
     "migrate source target --include [",
     "migrate source target --exclude /absolute",
     "migrate source target --map nothing",
+    "migrate source target --map a=",
     "migrate source target --no-default-exclude .nothing",
     "migrate source target --name a/b",
     "migrate source target --config missing.toml",
@@ -48,6 +49,9 @@ const CALLS: [&str; 76] = [
     "migrate ftp://host/source target",
     "migrate hdfs://namenode:99999/source target",
     "migrate s3:// target",
+    "migrate source s3:/bucket/x",
+    "migrate hdfs:/x target",
+    "migrate file:/x target",
     "migrate hdfs:///data target",
     "migrate hdfs:// target",
     "migrate source target --config switch.toml",
