@@ -7,8 +7,9 @@
     reason = "a test says what it found by failing"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -244,6 +245,46 @@ fn leftovers_of_a_killed_probe_are_swept() {
         assert!(matches!(refused, Err(StoreError::Refused { .. })), "{refused:?}");
         target.probe().await.unwrap();
         assert_eq!(everything(&server).await, [nobodys, young, other]);
+    });
+}
+
+/// Uploads are in no listing of objects: those of killed probes stayed for ever.
+#[test]
+fn uploads_of_a_killed_probe_are_swept() {
+    let server = VersityGateway::start().unwrap();
+    server.create_bucket("bucket").unwrap();
+    let begun = server.data_directory().join("bucket/.sgwtmp/multipart");
+    // Of each upload its folder, below one for its key.
+    let folders = || -> BTreeSet<PathBuf> {
+        let keys = std::fs::read_dir(&begun).unwrap().map(|key| key.unwrap().path());
+        let ids = keys.flat_map(|key| std::fs::read_dir(key).unwrap());
+        ids.map(|id| id.unwrap().path()).filter(|path| path.is_dir()).collect()
+    };
+    block_on(async {
+        let target = S3Target::open(&settings(server.endpoint(), "s3://bucket/p")).await.unwrap();
+        let probe = |name: &str| format!("p/.whimbrel-probe-{name}-9ebf-4a85-a5bd-3f4e1b6c2d7a/x");
+        let mut kept = BTreeSet::new();
+        for (key, is_old, stays) in [
+            (probe("m1.00000001"), false, false),
+            (probe("00000001"), true, false),
+            (probe("m2.00000001"), true, false),
+            (probe("m2.00000002"), false, true),
+            ("p/.whimbrel-probe-kept/x".to_owned(), true, true),
+            ("p/.whimbrel-probed".to_owned(), true, true),
+            ("p/file".to_owned(), true, true),
+            ("another/.whimbrel-probe-1/x".to_owned(), true, true),
+        ] {
+            let upload = target.open_upload(key.as_bytes(), &stamp(1)).await.unwrap();
+            let found = folders();
+            let folder = found.iter().find(|path| path.ends_with(&upload)).unwrap();
+            if is_old {
+                let time = SystemTime::now() - Duration::from_secs(700);
+                File::open(folder).unwrap().set_modified(time).unwrap();
+            }
+            kept.extend(stays.then(|| folder.clone()));
+        }
+        target.of_migration("m1").probe().await.unwrap();
+        assert_eq!(folders(), kept);
     });
 }
 

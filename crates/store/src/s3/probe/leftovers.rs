@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use whimbrel_s3::{ListRequest, ListedObject};
+use whimbrel_s3::{Error, ListRequest};
 
 use crate::error::StoreError;
 use crate::s3::failure::{Effect, told};
@@ -18,6 +18,8 @@ const UUID_BYTES: usize = 36;
 #[derive(Default)]
 struct Left {
     keys: Vec<Vec<u8>>,
+    /// Keys and ids of what was begun and neither completed nor aborted.
+    uploads: Vec<(Vec<u8>, String)>,
     /// Some have names that the server cannot list.
     altered: bool,
     alive: bool,
@@ -31,12 +33,15 @@ pub(super) async fn sweep(
     all: &[u8],
     own: Option<&[u8]>,
 ) -> Result<(), StoreError> {
-    let folders = folders(target, all).await?;
-    let mut keys = Vec::new();
+    let mut folders = folders(target, all).await?;
+    // Not every server lists uploads, nor lets everybody.
+    let _ = add_uploads(target, all, &mut folders).await;
+    let (mut keys, mut uploads) = (Vec::new(), Vec::new());
     for (folder, left) in folders {
         let is_own = own.is_some_and(|own| folder.as_bytes().starts_with(own));
         if is_own || !left.alive && is_of_a_probe(&folder) {
             keys.extend(left.keys);
+            uploads.extend(left.uploads);
             if left.altered {
                 let examples = Shape::ALL.iter().filter_map(|shape| shape.examples(&folder));
                 keys.extend(examples.flatten().map(String::into_bytes));
@@ -45,6 +50,9 @@ pub(super) async fn sweep(
     }
     // Names that cannot be held cannot be removed either.
     let _ = target.remove_all(&keys).await;
+    for (key, upload) in uploads {
+        let _ = target.client.abort_multipart(&key, &upload).await;
+    }
     Ok(())
 }
 
@@ -58,7 +66,7 @@ async fn folders(target: &S3Target, all: &[u8]) -> Result<BTreeMap<String, Left>
         for object in page.objects {
             let Some(folder) = folder(&object.key.bytes, all.len()) else { continue };
             let left = folders.entry(folder).or_default();
-            left.alive |= !is_old(&object, now);
+            left.alive |= !is_old(object.last_modified, now);
             left.altered |= object.key.altered;
             if !object.key.altered {
                 left.keys.push(object.key.bytes);
@@ -68,6 +76,32 @@ async fn folders(target: &S3Target, all: &[u8]) -> Result<BTreeMap<String, Left>
             Some(next) => request.continuation = Some(next),
             None => return Ok(folders),
         }
+    }
+}
+
+/// An upload is seen in no listing of objects, and may be all that a probe left.
+async fn add_uploads(
+    target: &S3Target,
+    all: &[u8],
+    folders: &mut BTreeMap<String, Left>,
+) -> Result<(), Error> {
+    let mut after = None;
+    loop {
+        let page = target.client.list_multipart_uploads(all, after.as_ref()).await?;
+        let now = server_time(target);
+        for upload in page.uploads {
+            // A server may heed no prefix.
+            let is_below = !upload.key.altered && upload.key.bytes.starts_with(all);
+            let folder = folder(&upload.key.bytes, all.len()).filter(|_| is_below);
+            let Some(folder) = folder else { continue };
+            let left = folders.entry(folder).or_default();
+            left.alive |= !is_old(upload.initiated, now);
+            left.uploads.push((upload.key.bytes, upload.id));
+        }
+        if page.continuation.is_none() || page.continuation == after {
+            return Ok(());
+        }
+        after = page.continuation;
     }
 }
 
@@ -83,8 +117,8 @@ fn is_of_a_probe(folder: &str) -> bool {
     folder.get(at..).is_some_and(|end| uuid::Uuid::try_parse(end).is_ok())
 }
 
-fn is_old(object: &ListedObject, now: SystemTime) -> bool {
-    let age = object.last_modified.and_then(|at| now.duration_since(at).ok());
+fn is_old(since: Option<SystemTime>, now: SystemTime) -> bool {
+    let age = since.and_then(|at| now.duration_since(at).ok());
     age.is_some_and(|age| age > SILENCE_MAX)
 }
 
