@@ -8,8 +8,9 @@ use thiserror::Error;
 use whimbrel_core::failure::{Failure, FailureKind, Side};
 use whimbrel_core::path::Namespace;
 
-/// Every way in which the ledger fails. All of them end a run with exit code 7: source and target
-/// are untouched, and what was durable before stays durable.
+/// Every way in which the ledger fails. All of them end a run with exit code 7. What was durable
+/// before stays durable; a run that was under way may have written to the target, and the next one
+/// goes on from what is durable.
 #[derive(Debug, Error)]
 pub enum LedgerError {
     /// Another process works with this state.
@@ -121,11 +122,14 @@ impl LedgerError {
             }
             Self::Foreign { .. } => "give another state folder",
             Self::Damaged { .. } => {
-                "check the disk; then restore the state folder from a backup, or start with an \
-                 empty one: files that stand unchanged on the target are not copied again"
+                "check the disk; then restore the state folder from a backup; or move it away and \
+                 start again with --adopt: what stands unchanged on the target is not copied again"
             }
             Self::Namespace { .. } => "give another state folder for this source",
-            Self::Full { .. } => "free space on the disk of the state folder, then start again",
+            Self::Full { .. } => {
+                "free space on the disk of the state folder, then start again: it goes on from \
+                 what is durable, and looks at what had been begun on the target"
+            }
             Self::Denied { .. } => {
                 "give this user read and write permission for the state folder, and room on its \
                  disk; or give another folder"

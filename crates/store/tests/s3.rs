@@ -243,6 +243,11 @@ fn leftovers_of_a_killed_probe_are_swept() {
         assert_eq!(keys(&target, b"").await, [other.as_str()], "probes are nobody's objects");
         let refused = target.admit(nobodys.as_bytes());
         assert!(matches!(refused, Err(StoreError::Refused { .. })), "{refused:?}");
+        let message = refused.unwrap_err().to_string();
+        assert!(
+            message.contains(".whimbrel-probe-kept/x") && !message.contains("p/."),
+            "{message}"
+        );
         target.probe().await.unwrap();
         assert_eq!(everything(&server).await, [nobodys, young, other]);
     });

@@ -67,6 +67,7 @@ pub async fn run(arguments: CutoverArguments, json: bool) -> Result<u8, CommandE
     let source = open::source(&pair.source, &connection, true).await?;
     let fence = fence::chosen(&source.fences, arguments.fence)?;
     let cut = Cutover {
+        problems: Problems::new(json, &place.name),
         patience: Patience { give_up_after: arguments.give_up_after, quiet: arguments.quiet, json },
         arguments,
         place,
@@ -77,7 +78,6 @@ pub async fn run(arguments: CutoverArguments, json: bool) -> Result<u8, CommandE
         report,
         fences: source.fences.clone(),
         fence,
-        problems: Problems::new(json),
         proven: Proven::default(),
         started,
     };

@@ -23,7 +23,7 @@ use crate::exit::{self, CommandError, Condition, Signal};
 use crate::location::Location;
 use crate::open::{self, OpenSource, OpenTarget, Writer};
 use crate::output;
-use crate::output::problem::Problems;
+use crate::output::problem::{Problems, with_name};
 use crate::output::progress::Display;
 use crate::output::result::{MigrationResult, Outcome};
 use crate::record::{self, Call, LastResult};
@@ -66,7 +66,7 @@ pub async fn run(arguments: MigrateArguments, json: bool) -> Result<u8, CommandE
     let started = output::now();
     request.announce(json);
     let Begun { setup, reports, findings, aside, seconds_before } = begun;
-    let mut problems = Problems::new(json);
+    let mut problems = Problems::new(json, &request.place.name);
     for finding in findings {
         problems.finding(finding);
     }
@@ -88,6 +88,9 @@ pub async fn run(arguments: MigrateArguments, json: bool) -> Result<u8, CommandE
             }
         }
     };
+    if let Some(error) = &mut result.error {
+        error.remedy = with_name(&error.remedy, &request.place.name);
+    }
     record::write_result(&request.place.folder, &result.fields())?;
     request.write_report(&mut result, started, &mut signals).await;
     tell(&result, json);

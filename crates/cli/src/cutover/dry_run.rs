@@ -63,7 +63,7 @@ fn tell(
     runs: bool,
     json: bool,
 ) {
-    let mut problems = Problems::new(json);
+    let mut problems = Problems::new(json, &place.name);
     for reason in reasons {
         problems.note(reason.kind, &reason.failure());
     }

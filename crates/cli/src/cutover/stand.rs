@@ -122,7 +122,8 @@ impl Stand {
     /// What was set aside: it does not get onto the target by waiting.
     pub fn set_aside(&self) -> Vec<Reason> {
         let failed = "whimbrel migrate tells each; mend what it names, and let it try again";
-        let held = "look at it, then whimbrel confirm, or see the problem lines of the migration";
+        let held =
+            "look at it, then whimbrel confirm NAME, or see the problem lines of the migration";
         let reasons = [
             ("failures", "failed", "paths failed", failed),
             ("guarded", "guard", "paths are held for a person's word", held),

@@ -171,6 +171,15 @@ async fn cluster(
     };
     let version = format!("Hadoop {}, {}", identity.software_version, identity.cluster_id);
     let mut checks = vec![Check::fine(Side::Source, "cluster", version)];
+    if client.is_in_safe_mode().await.unwrap_or(false) {
+        checks.push(Check::warning(
+            Side::Source,
+            "safe mode",
+            "the NameNode is in safe mode: files can be read, but nothing changes, no snapshot is \
+             made, and files may lack blocks until DataNodes have reported them",
+            "wait until it ends (hdfs dfsadmin -safemode wait), or have it leave",
+        ));
+    }
     checks.push(match defaults.key_provider {
         None => Check::fine(Side::Source, "encryption zones", "the cluster has no key provider"),
         Some(_) => Check::warning(
@@ -201,7 +210,10 @@ async fn cluster(
 async fn snapshots(client: &Client, path: &str) -> Check {
     let status = match client.file_status(path.as_bytes()).await {
         Ok(Some(status)) => status,
-        Ok(None) => return Check::problem(Side::Source, SNAPSHOTS, "the root is gone", ""),
+        Ok(None) => {
+            let remedy = "check the URL, or put the root back";
+            return Check::problem(Side::Source, SNAPSHOTS, "the root is gone", remedy);
+        }
         Err(error) => return Check::problem(Side::Source, SNAPSHOTS, error.to_string(), ""),
     };
     if !status.is_snapshottable {

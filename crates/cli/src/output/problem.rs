@@ -20,13 +20,15 @@ const TOLD_MAX: usize = 200_000;
 /// Tells problems, each path once.
 pub struct Problems {
     json: bool,
+    /// Of the migration.
+    name: String,
     told: HashSet<RelPath>,
 }
 
 impl Problems {
     /// Tells them as JSON on standard output, or as text on standard error.
-    pub fn new(json: bool) -> Self {
-        Self { json, told: HashSet::new() }
+    pub fn new(json: bool, name: &str) -> Self {
+        Self { json, name: name.to_owned(), told: HashSet::new() }
     }
 
     /// Whether they go to programs.
@@ -103,7 +105,7 @@ impl Problems {
             add(&mut fields, "kind", kind);
             fields.extend(count.map(|count| ("count".to_owned(), count.into())));
             add(&mut fields, "message", &failure.message);
-            add(&mut fields, "remedy", &failure.remedy);
+            add(&mut fields, "remedy", &with_name(&failure.remedy, &self.name));
             return json_line("problem", &fields);
         }
         // Many messages begin with the path.
@@ -111,9 +113,15 @@ impl Problems {
         let named = named.map(|path| format!("{path}: ")).unwrap_or_default();
         standard_error(&format!("{kind}: {}", printable(&format!("{named}{}", failure.message))));
         if !failure.remedy.is_empty() {
-            standard_error(&format!("  what to do: {}", failure.remedy));
+            let remedy = with_name(&failure.remedy, &self.name);
+            standard_error(&format!("  what to do: {remedy}"));
         }
     }
+}
+
+/// What is to be said, with the migration's name: who wrote the remedy does not know it.
+pub fn with_name(remedy: &str, name: &str) -> String {
+    remedy.replace("whimbrel confirm NAME", &format!("whimbrel confirm {name}"))
 }
 
 /// One word for why a path is set aside, and what to do about it.
@@ -121,7 +129,7 @@ pub fn set_aside(reason: Parked) -> (&'static str, &'static str) {
     match reason {
         Parked::Open => ("open", "close it at the source; lease recovery closes abandoned ones"),
         Parked::Failed => ("failed", "mend what the message names and start again"),
-        Parked::Guard => ("guard", "look at it, then say whimbrel confirm"),
+        Parked::Guard => ("guard", "look at it, then say whimbrel confirm NAME"),
         Parked::Removal => ("removal", "start again: it was about to be removed"),
         Parked::Foreign => {
             ("foreign", "move it away, or choose another --existing; then start again")

@@ -31,7 +31,9 @@ fn an_emptied_tree_is_asked_about_until_somebody_confirms() {
         assert_eq!(standing(&place), FILES + 1);
         let told = held.lines();
         let guard = told.iter().find(|line| line["kind"] == "guard").expect("a problem line");
-        assert!(guard["remedy"].as_str().unwrap().contains("whimbrel confirm"), "{guard}");
+        for line in [guard, &held.result()] {
+            assert!(line["remedy"].as_str().unwrap().contains("confirm guarded"), "{line}");
+        }
     }
     let status = place.run(&["status", "guarded", "--json"]).expect(0).result();
     assert!(status["guarded"].as_u64() > Some(0), "{status}");

@@ -152,7 +152,10 @@ impl Place<'_> {
                                 "{} is a directory with files",
                                 shown(&root.shown(path))
                             ),
-                            remedy: "its files go first; if they are not the source's, move them"
+                            remedy: "its files go first, unless the source has them: a file and \
+                                     a directory of one name cannot stand together on a local \
+                                     target (map one elsewhere with --map, or leave it out with \
+                                     --exclude); what is not the source's, move away"
                                 .to_owned(),
                         },
                         other => failure_below("replace", root, path, other),

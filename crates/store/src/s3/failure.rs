@@ -45,9 +45,14 @@ fn remedy_of_setting(error: &Error) -> Option<String> {
             Some(of_proxy(setting))
         }
         Error::Unreachable { proxy: Some(variable), .. } => Some(of_proxy(variable)),
+        Error::Credentials { expired: false, .. } => {
+            let remedy = "Give credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and \
+                          AWS_SECRET_ACCESS_KEY.";
+            Some(remedy.to_owned())
+        }
         Error::Configuration { .. }
         | Error::Unreachable { .. }
-        | Error::Credentials { .. }
+        | Error::Credentials { expired: true, .. }
         | Error::Interrupted { .. }
         | Error::TimedOut { .. }
         | Error::Refused { .. }
@@ -101,6 +106,10 @@ fn remedy(kind: Kind, code: &str) -> &'static str {
             "Give the file or its folders shorter names, or choose a shorter target prefix."
         }
         "EntityTooLarge" => "The target takes no object of this size.",
+        "InvalidBucketName" => {
+            "Correct the bucket's name in the URL: 3 to 63 lower-case letters, digits, hyphens \
+             and dots."
+        }
         "InvalidStorageClass" => "Choose a --storage-class that the target offers.",
         code if code.starts_with("KMS") => {
             "Allow this user to use the key of --sse-kms-key-id, and check that it is enabled."
@@ -174,6 +183,7 @@ mod tests {
             (Kind::Denied, "RequestTimeTooSkewed", "clock"),
             (Kind::Denied, "AccessDenied", "s3:PutObject"),
             (Kind::NoBucket, "NoSuchBucket", "Create the bucket"),
+            (Kind::Configuration, "InvalidBucketName", "bucket's name"),
             (Kind::Full, "QuotaExceeded", "quota"),
             (Kind::Invalid, "KeyTooLongError", "shorter"),
             (Kind::Conflict, "ObjectParentIsFile", "--extras remove"),
@@ -181,6 +191,8 @@ mod tests {
             let told = told("k", Effect::Writes, &refused(kind, code));
             assert!(told.remedy().contains(part), "{code}: {}", told.remedy());
         }
+        let none = Error::Credentials { reason: "none".to_owned(), expired: false };
+        assert!(told("k", Effect::Reads, &none).remedy().contains("AWS_PROFILE"));
         let skewed = told("k", Effect::Reads, &refused(Kind::Denied, "RequestTimeTooSkewed"));
         assert!(skewed.to_string().contains("4000 s behind"), "{skewed}");
     }

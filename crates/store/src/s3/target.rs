@@ -441,8 +441,10 @@ impl Target for S3Target {
 
     fn admit(&self, key: &[u8]) -> Result<(), StoreError> {
         if self.is_of_a_probe(key) {
+            let below = key.strip_prefix(self.prefix.as_bytes()).unwrap_or(key);
+            let below = below.strip_prefix(b"/").unwrap_or(below);
             return Err(StoreError::Refused {
-                message: format!("{}: such names are those of probes", name(key)),
+                message: format!("{}: such names are those of probes", name(below)),
                 remedy: "Rename it at the source, or map it elsewhere (--map).".to_owned(),
             });
         }

@@ -32,6 +32,11 @@ const RENAME_WAIT: Duration = Duration::from_millis(20);
 const CLOSE_WAIT: Duration = Duration::from_millis(200);
 /// Writes into a file that stays open are told at most so often.
 const CHANGE_WAIT: Duration = Duration::from_millis(300);
+const RAISE_QUEUE: &str = "raise fs.inotify.max_queued_events (sysctl) to avoid it";
+/// After a failure that is told by itself.
+pub(super) const MEND_FIRST: &str =
+    "keep the root in its place, and mend what was told of the source before";
+const KEEP_ROOT: &str = "leave the root in its place, and mounted, while it is followed";
 /// More than the kernel queues by default: whatever was queued before is read.
 const READ_EVENTS_MAX: usize = 262_144;
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -57,6 +62,8 @@ pub(super) struct Follower {
     /// Files that were written into, until when their close is waited for.
     changed: BTreeMap<RelPath, Instant>,
     pub(super) journal: Journal,
+    /// What to do that the last gap does not come again.
+    pub(super) gap_remedy: &'static str,
 }
 
 /// The first half of a rename.
@@ -101,6 +108,7 @@ impl Follower {
             created: BTreeMap::new(),
             changed: BTreeMap::new(),
             journal: Journal::new(start),
+            gap_remedy: RAISE_QUEUE,
         };
         follower.watch_all()?;
         Ok(follower)
@@ -134,7 +142,7 @@ impl Follower {
             }
         }
         if self.look_at_root() || overflowed {
-            self.start_over()?;
+            self.start_over(if overflowed { RAISE_QUEUE } else { KEEP_ROOT })?;
         }
         for path in self.links.take_untold() {
             self.journal.add(Event::Truncated(path));
@@ -156,8 +164,9 @@ impl Follower {
         was_away && found.is_ok()
     }
 
-    /// Watches everything anew; what happened until now is a gap.
-    pub(super) fn start_over(&mut self) -> Result<(), StoreError> {
+    /// Watches everything anew; what happened until now is a gap, and `remedy` what to do that it
+    /// does not come again.
+    pub(super) fn start_over(&mut self, remedy: &'static str) -> Result<(), StoreError> {
         let before = std::mem::take(&mut self.tree).watches();
         self.moved.clear();
         self.created.clear();
@@ -172,6 +181,7 @@ impl Follower {
             }
         }
         self.journal.gap();
+        self.gap_remedy = remedy;
         Ok(())
     }
 

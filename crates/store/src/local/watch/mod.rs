@@ -22,7 +22,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use whimbrel_core::number::TxId;
 
-use self::follower::Follower;
+use self::follower::{Follower, MEND_FIRST};
 pub(super) use self::links::Links;
 use super::blocking;
 use super::root::Root;
@@ -112,7 +112,7 @@ impl ChangeStream for LocalWatch {
     }
 
     fn memory(&self) -> Memory {
-        Memory::Follower { remedy: "raise fs.inotify.max_queued_events (sysctl) to avoid it" }
+        Memory::Follower { remedy: self.shared.lock().follower.gap_remedy }
     }
 }
 
@@ -140,7 +140,7 @@ impl Shared {
 impl State {
     fn follow(&mut self) -> Result<(), StoreError> {
         let outcome = match self.broken.take() {
-            Some(_) => self.follower.start_over(),
+            Some(_) => self.follower.start_over(MEND_FIRST),
             None => self.follower.follow(),
         };
         self.broken = outcome.clone().err();

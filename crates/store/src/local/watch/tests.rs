@@ -202,6 +202,24 @@ async fn an_overflow_is_a_gap() {
     );
 }
 
+/// A root that was away for a while was told as a queue that is too short.
+#[tokio::test]
+async fn the_remedy_of_a_gap_fits_its_cause() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (root, away) = (folder.path().join("root"), folder.path().join("away"));
+    fs::create_dir(&root).expect("made");
+    let pinned = Root::pinned(&root).expect("stands");
+    let watch = LocalWatch::open(pinned, false, Arc::default()).expect("watches");
+    let before = watch.position().await.expect("a position");
+    fs::rename(&root, &away).expect("renamed");
+    let _ = watch.position().await;
+    fs::rename(&away, &root).expect("renamed");
+    let _ = watch.position().await;
+    assert_eq!(watch.poll(before).await.expect("an answer"), Poll::Gap);
+    let Memory::Follower { remedy } = watch.memory() else { panic!("a local tree") };
+    assert!(remedy.contains("root") && !remedy.contains("inotify"), "{remedy}");
+}
+
 #[tokio::test]
 async fn another_start_is_another_history_with_larger_numbers() {
     let folder = tempfile::tempdir().expect("a folder");
