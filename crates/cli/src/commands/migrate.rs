@@ -91,7 +91,9 @@ pub async fn run(arguments: MigrateArguments, json: bool) -> Result<u8, CommandE
     if let Some(error) = &mut result.error {
         error.remedy = with_name(&error.remedy, &request.place.name);
     }
-    record::write_result(&request.place.folder, &result.fields())?;
+    // A disk that is full for the one may be full for the other: the first is what is told.
+    let kept = record::write_result(&request.place.folder, &result.fields());
+    kept.or_else(|error| if result.error.is_some() { Ok(()) } else { Err(error) })?;
     request.write_report(&mut result, started, &mut signals).await;
     tell(&result, json);
     Ok(result.exit_code)

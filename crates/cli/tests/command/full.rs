@@ -122,3 +122,28 @@ fn a_target_that_is_gone_at_once_is_told_of() {
     running.ended_within(Duration::from_secs(30)).expect(143);
     assert_eq!(place.tree("target"), place.tree("source"));
 }
+
+/// The state's disk is full while files are being written: what they left goes with the next run.
+#[test]
+fn a_state_without_room_ends_the_run_and_a_later_one_goes_on() {
+    let place = Place::new();
+    let state = place.path("state");
+    let Some(small) = Small::mount(&state, "3m") else { return };
+    for number in 0..4_000 {
+        place.write(&format!("source/{}/{number:0>200}", number % 9), number.to_string());
+    }
+    let call = ["migrate", "source", "target", "--name", "room", "--state", "state", "--json"];
+    let result = place.run(&call).expect(7).result();
+    let field = |name: &str| result[name].as_str().unwrap().to_owned();
+    assert!(field("message").contains("no space is left for the state"), "{result}");
+    assert!(field("remedy").contains("goes on"), "{result}");
+    assert!(!place.tree("target").is_empty(), "it was under way");
+    small.resize("256m");
+    assert_eq!(place.run(&call).expect(0).result()["outcome"], "equal");
+    assert_eq!(place.tree("target"), place.tree("source"));
+    let staged = std::fs::read_dir(place.path("target")).unwrap().filter(|entry| {
+        let name = entry.as_ref().unwrap().file_name();
+        name.to_string_lossy().starts_with(".whimbrel-tmp-")
+    });
+    assert_eq!(staged.count(), 0);
+}
