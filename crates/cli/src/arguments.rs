@@ -201,6 +201,13 @@ pub struct MigrateArguments {
     /// written anew in place to the same length. Left out, an earlier snapshot is removed
     #[arg(long, value_name = "USE", requires = "live", value_parser = repair)]
     pub source_snapshots: Option<Repair>,
+    /// With --live from HDFS: begin with an image of the namespace that the NameNode saved, and list
+    /// only directories in which something happened since: a FILE (hdfs dfsadmin -fetchImage), or
+    /// http://HOST:PORT of its web interface, which sends the newest. Each file is asked for by itself
+    /// before it is read. Of no use once the first scan is done; an image that is older than what
+    /// the stream tells is told, and everything listed
+    #[arg(long, value_name = "FILE|URL", requires = "live", conflicts_with = "dry_run")]
+    pub fsimage: Option<PathBuf>,
     /// Show what would be copied (exit code 5 if anything would, 0 if nothing); write nothing
     #[arg(long)]
     pub dry_run: bool,

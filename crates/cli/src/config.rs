@@ -16,9 +16,10 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 const COMMANDS: [&str; 3] = ["migrate", "verify", "doctor"];
 
 /// What a run of a migration is told of itself alone, and what is kept otherwise.
-const NOT_KEPT: [&str; 12] = [
+const NOT_KEPT: [&str; 13] = [
     "live",
     "until-quiet",
+    "fsimage",
     "dry-run",
     "report",
     "name",

@@ -32,6 +32,8 @@ pub struct OpenSource {
     pub source: Arc<dyn Source>,
     /// The one file that is meant, where the location names a file.
     pub single_file: Option<RelPath>,
+    /// HDFS itself, of which images are saved.
+    pub hdfs: Option<Arc<HdfsSource>>,
     /// Of HDFS: snapshots of the root.
     pub snapshots: Option<Arc<dyn Snapshots>>,
     /// Of HDFS: what keeps others from changing it.
@@ -44,8 +46,8 @@ pub struct OpenSource {
 
 impl OpenSource {
     fn of(source: Arc<dyn Source>, single_file: Option<RelPath>) -> Self {
-        let (snapshots, fences) = (None, Vec::new());
-        Self { source, single_file, snapshots, fences, named: None, names_both: false }
+        let (hdfs, snapshots, fences) = (None, None, Vec::new());
+        Self { source, single_file, hdfs, snapshots, fences, named: None, names_both: false }
     }
 }
 
@@ -274,7 +276,9 @@ async fn hdfs_source(
         RootKind::File(name) => Some(name.clone()),
     };
     let (snapshots, fences) = (source.snapshots(), source.fences());
-    Ok(OpenSource { snapshots, fences, ..OpenSource::of(Arc::new(source), single_file) })
+    let source = Arc::new(source);
+    let hdfs = Some(source.clone());
+    Ok(OpenSource { hdfs, snapshots, fences, ..OpenSource::of(source, single_file) })
 }
 
 fn local_source(path: &Path) -> Result<OpenSource, StoreError> {

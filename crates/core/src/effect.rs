@@ -300,6 +300,8 @@ pub enum ReportKind {
     Gap,
     /// What snapshots of the source told after a gap, or why they do not (rule 8.2).
     Snapshots,
+    /// An image of the source is of no use (rule 8.1).
+    Image,
     /// The source keeps its history only a short time longer than it takes to follow it.
     HistoryShort,
     /// The root of the source is not the pinned one; everything waits.

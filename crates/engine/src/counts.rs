@@ -7,6 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Counts {
     /// Calls to the source's metadata service.
     pub source_calls: Count,
+    /// Those of them that listed a directory, or a page of one.
+    pub source_listings: Count,
+    /// Pages that an image gave in place of a listing.
+    pub image_listings: Count,
     /// Bytes read from the source.
     pub source_bytes: Count,
     /// Those of them that were read to be sent.

@@ -9,6 +9,7 @@ use whimbrel_core::input::Streamed;
 use whimbrel_core::number::TxId;
 use whimbrel_core::scope::Scope;
 use whimbrel_store::error::StoreError;
+use whimbrel_store::image::Image;
 use whimbrel_store::source::{ChangeStream, Memory, Poll};
 
 use crate::covered::cut_batches;
@@ -16,6 +17,8 @@ use crate::covered::cut_batches;
 /// A stream of which one poll at a time is under way.
 pub(crate) struct Followed {
     stream: Arc<dyn ChangeStream>,
+    /// Told of everything before the core is.
+    image: Option<Arc<Image>>,
     proof: Mutex<Proof>,
 }
 
@@ -33,11 +36,12 @@ impl Followed {
     /// position was taken without looking at its transaction.
     pub(crate) fn new(
         stream: Arc<dyn ChangeStream>,
+        image: Option<Arc<Image>>,
         history: Option<String>,
         last: Option<(TxId, u64)>,
     ) -> Self {
         let last = last.filter(|(_, digest)| *digest != 0);
-        Self { stream, proof: Mutex::new(Proof { history, last, proven: false }) }
+        Self { stream, image, proof: Mutex::new(Proof { history, last, proven: false }) }
     }
 
     /// The newest transaction of the source.
@@ -58,12 +62,23 @@ impl Followed {
                 return Ok(other);
             }
             Ok(match self.stream.poll(after).await? {
-                Poll::Reply(reply) => Streamed::Reply(proof.followed(reply, after, scope)),
+                Poll::Reply(reply) => {
+                    if let Some(image) = &self.image {
+                        image.note(after, &reply);
+                    }
+                    Streamed::Reply(proof.followed(reply, after, scope))
+                }
                 Poll::Gap => Streamed::Gap { remedy: Some(self.remedy().to_owned()) },
                 Poll::Beyond => proof.lost(self.stream.history().await.ok()),
             })
         };
         let answer: Result<Streamed, StoreError> = answer.await;
+        if let (Some(image), Ok(Streamed::Gap { .. } | Streamed::OtherHistory { .. })) =
+            (&self.image, &answer)
+        {
+            // Only a listing that begins after it counts (rule 8.1).
+            image.forget();
+        }
         answer.unwrap_or_else(|error| {
             proof.proven = false;
             Streamed::Failed(error.into_failure(Side::Source))

@@ -19,6 +19,7 @@ mod error;
 mod export;
 mod followed;
 mod history;
+mod imaged;
 mod ledger_thread;
 mod limit;
 mod limited_source;

@@ -120,6 +120,7 @@ impl Source for LimitedSource {
     ) -> Answer<'a, Option<Page>> {
         Box::pin(async move {
             self.toll.call().await;
+            self.toll.counts.source_listings.add(1);
             self.heard(self.inner.list(directory, after).await)
         })
     }

@@ -106,6 +106,10 @@ pub struct Progress {
     pub target_lost_seconds: Option<f64>,
     /// Calls to the source's metadata service in this run.
     pub source_calls: u64,
+    /// Those of them that listed a directory, or a page of one.
+    pub source_listings: u64,
+    /// Pages of directories that an image gave in place of a listing in this run.
+    pub image_listings: u64,
     /// Bytes read from the source in this run.
     pub source_bytes: u64,
     /// Requests to the target in this run.
@@ -239,6 +243,8 @@ impl Meter {
             source_root_lost_seconds: seen.root_lost.map(since),
             target_lost_seconds: seen.target_lost.map(since),
             source_calls: self.counts.source_calls.get(),
+            source_listings: self.counts.source_listings.get(),
+            image_listings: self.counts.image_listings.get(),
             source_bytes: self.counts.source_bytes.get(),
             target_requests: self.counts.target_requests.get(),
             target_bytes: self.bytes_sent(),

@@ -17,6 +17,7 @@ use whimbrel_core::record::{Change, Meta, Parked};
 use whimbrel_core::scope::Scope;
 use whimbrel_ledger::Ledger;
 use whimbrel_store::attributes::WithAttributes;
+use whimbrel_store::image::Image;
 use whimbrel_store::key::KeyMap;
 use whimbrel_store::source::{ChangeStream, Source};
 use whimbrel_store::target::Target;
@@ -32,6 +33,7 @@ use crate::driver::Driver;
 use crate::error::EngineError;
 use crate::followed::Followed;
 use crate::history::watch_history;
+use crate::imaged::{self, ImagedSource};
 use crate::ledger_thread::{LedgerDesk, LedgerThread, Sums, View};
 use crate::limit::Limits;
 use crate::limited_source::LimitedSource;
@@ -122,16 +124,13 @@ pub async fn run(setup: Setup, orders: Orders) -> Result<RunResult, EngineError>
     let config = setup.core_config();
     let Setup { state, source, target, keys, scope, limits, problems, base_snapshots, .. } = setup;
     let tree = source.clone();
+    let image = setup.image.map(Arc::new);
     let (transfers, part_bytes, memory_bytes) =
         (setup.transfers, setup.part_bytes, setup.memory_bytes);
     let counts = Arc::<Counts>::default();
     let (told, inputs) = mpsc::unbounded_channel();
     let source = LimitedSource::new(source, limits.clone(), counts.clone(), told.clone());
-    let copied_source = Arc::new(source.for_copies());
-    let source: Arc<dyn Source> = match config.metadata {
-        MetadataLevel::Full => Arc::new(WithAttributes::new(Arc::new(source))),
-        MetadataLevel::None | MetadataLevel::Basic => Arc::new(source),
-    };
+    let [source, copied_source] = asked_and_copied(source, config.metadata, &image, &counts);
     let target: Arc<dyn Target> = Arc::new(LimitedTarget {
         inner: target,
         root: keys.listing_prefix(),
@@ -147,7 +146,10 @@ pub async fn run(setup: Setup, orders: Orders) -> Result<RunResult, EngineError>
     };
     let folder = state.folder().to_owned();
     let (mut ledger, migration) = state.settle()?;
-    let meta = begun(&mut ledger, stream.as_deref()).await?;
+    let mut meta = begun(&mut ledger, stream.as_deref()).await?;
+    if let Some(image) = &image {
+        meta = imaged::join(image, stream.as_deref(), &mut ledger, &problems).await?;
+    }
     let config = Config { new_coverage: coverage::new(&ledger, &scope, &config)?, ..config };
     let known_mounts = mounts::known(&mut ledger, &setup.forgotten_mounts)?;
     let options = TransferOptions {
@@ -158,7 +160,7 @@ pub async fn run(setup: Setup, orders: Orders) -> Result<RunResult, EngineError>
     };
     let last = meta.position.map(|txid| (txid, meta.digest));
     let history = meta.history.clone();
-    let stream = stream.map(|stream| Followed::new(stream, history, last));
+    let stream = stream.map(|stream| Followed::new(stream, image, history, last));
     let carrier = Carrier::new(copied_source, target.clone(), keys.clone(), options);
     let parts = Parts {
         reads_found: config.existing == Existing::Check,
@@ -178,6 +180,24 @@ pub async fn run(setup: Setup, orders: Orders) -> Result<RunResult, EngineError>
         base_snapshots,
     };
     parts.run(ledger, meta, config, orders, (told, inputs)).await
+}
+
+/// The source as it is asked, and as its files are read to be sent.
+fn asked_and_copied(
+    source: LimitedSource,
+    metadata: MetadataLevel,
+    image: &Option<Arc<Image>>,
+    counts: &Arc<Counts>,
+) -> [Arc<dyn Source>; 2] {
+    let copied: Arc<dyn Source> = Arc::new(source.for_copies());
+    let asked: Arc<dyn Source> = match metadata {
+        MetadataLevel::Full => Arc::new(WithAttributes::new(Arc::new(source))),
+        MetadataLevel::None | MetadataLevel::Basic => Arc::new(source),
+    };
+    [asked, copied].map(|inner| match image {
+        Some(image) => Arc::new(ImagedSource::new(inner, image.clone(), counts.clone())),
+        None => inner,
+    })
 }
 
 /// The first run in a history remembers its name (rule 1.7).

@@ -11,6 +11,7 @@ use whimbrel_core::scope::Scope;
 use whimbrel_ledger::Options as LedgerOptions;
 use whimbrel_store::error::StoreError;
 use whimbrel_store::first_contact::ask_again;
+use whimbrel_store::image::Image;
 use whimbrel_store::key::KeyMap;
 use whimbrel_store::source::{ChangeStream, Source};
 use whimbrel_store::target::Target;
@@ -58,6 +59,9 @@ pub struct Setup {
     pub problems: Problems,
     /// Snapshots of the source, where it has any (rule 8.2).
     pub base_snapshots: Option<BaseSnapshots>,
+    /// What stood below the source's root at an earlier transaction: with a stream, directories in
+    /// which nothing happened since are not listed.
+    pub image: Option<Image>,
 }
 
 impl Setup {
@@ -79,6 +83,7 @@ impl Setup {
             limits: Arc::default(),
             problems: Problems::channel().0,
             base_snapshots: None,
+            image: None,
         }
     }
 

@@ -96,6 +96,14 @@ impl State {
         self.remembered.push((name.to_owned(), text));
     }
 
+    /// The first scan came to its end.
+    ///
+    /// # Errors
+    /// `Local`.
+    pub fn scanned(&self) -> Result<bool, EngineError> {
+        Ok(self.ledger.meta()?.scanned)
+    }
+
     /// The state folder.
     pub fn folder(&self) -> &Path {
         &self.folder

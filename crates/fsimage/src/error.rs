@@ -59,6 +59,14 @@ pub enum Error {
         /// How.
         source: io::Error,
     },
+    /// There is no room for it.
+    #[error("the image has {bytes} bytes, and there is room to work on {bytes_max}")]
+    NoRoom {
+        /// Its length.
+        bytes: u64,
+        /// What was allowed.
+        bytes_max: u64,
+    },
     /// The NameNode did not send its image.
     #[error("the NameNode at {address} sends no image: {what}")]
     Transfer {

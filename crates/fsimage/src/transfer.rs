@@ -30,10 +30,17 @@ pub struct Download {
 /// Plain HTTP without authentication alone. Where Kerberos or TLS guards the interface, the file is
 /// to be had by `hdfs dfsadmin -fetchImage`.
 ///
+/// One of more than `bytes_max` bytes is refused before the first of them.
+///
 /// # Errors
-/// [`Error::Transfer`], [`Error::Md5`], or [`Error::Spill`] when the file cannot be written. What
+/// [`Error::Transfer`], [`Error::NoRoom`], [`Error::Md5`], or [`Error::Spill`] when the file cannot be written. What
 /// was written of it then stays.
-pub fn download(address: &str, into: &Path, timeout: Duration) -> Result<Download, Error> {
+pub fn download(
+    address: &str,
+    into: &Path,
+    bytes_max: u64,
+    timeout: Duration,
+) -> Result<Download, Error> {
     let failed = |what: String| Error::Transfer { address: address.to_owned(), what };
     let lost = |error: io::Error| failed(error.to_string());
     let mut stream = connect(address, timeout).map_err(lost)?;
@@ -50,6 +57,9 @@ pub fn download(address: &str, into: &Path, timeout: Duration) -> Result<Downloa
     let Some(length) = head.length else {
         return Err(failed("it does not say how long its image is".to_owned()));
     };
+    if length > bytes_max {
+        return Err(Error::NoRoom { bytes: length, bytes_max });
+    }
     let spill = |source| Error::Spill { directory: into.to_owned(), source };
     let mut file = File::create(into).map_err(spill)?;
     let (mut missing, mut summing) = (length, Summing::default());

@@ -9,6 +9,7 @@ pub mod fence;
 pub mod first_contact;
 #[cfg(feature = "hdfs")]
 pub mod hdfs;
+pub mod image;
 pub mod key;
 #[cfg(feature = "local")]
 pub mod local;

@@ -1,6 +1,7 @@
 //! `whimbrel migrate SOURCE TARGET`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,10 +10,13 @@ use tokio::sync::mpsc;
 use whimbrel_core::config::Config;
 use whimbrel_core::effect::Report;
 use whimbrel_core::failure::{Failure, FailureKind, Side};
+use whimbrel_core::metadata::MetadataLevel;
 use whimbrel_core::path::Namespace;
 use whimbrel_engine::{BaseSnapshots, Control, Ending, Limits, Rate, RunResult, Setup, State};
 use whimbrel_report::Facts;
 use whimbrel_store::error::StoreError;
+use whimbrel_store::hdfs::ImageFrom;
+use whimbrel_store::image::Image;
 use whimbrel_store::local::{LocalTarget, Taken};
 use whimbrel_store::s3::{Named, WriteOptions};
 use whimbrel_store::source::Source;
@@ -181,6 +185,15 @@ impl Request {
                  copied",
             ));
         }
+        if let Some(given) = &arguments.fsimage {
+            image_from(given)?;
+            if !matches!(pair.source, Location::Hdfs { .. }) {
+                return Err(CommandError::usage(
+                    format!("--fsimage: {} is not HDFS", pair.source),
+                    "leave it out: a NameNode saves images",
+                ));
+            }
+        }
         let (name, folder) = (arguments.state.name.as_deref(), arguments.state.state.as_deref());
         let place = state::place(&pair.source, &pair.target, name, folder)?;
         pair.refuse_state_inside(&place.folder)?;
@@ -219,6 +232,7 @@ impl Request {
             // A directory is made by opening it: not before the source has answered.
             Location::Local { .. } | Location::Hdfs { .. } => (source.await?, target.await?),
         };
+        let image = self.image(&source, &state).await?;
         // It can be written, or this is where it ends; what else it cannot do is worked around.
         let findings = target.probe().await?;
         let taken = self.take(&target, &mut state)?;
@@ -248,6 +262,7 @@ impl Request {
             limits: Arc::new(self.limits()),
             problems,
             base_snapshots,
+            image,
             ..usual
         };
         let seconds_before = self.remember()?;
@@ -257,7 +272,7 @@ impl Request {
 
     async fn open_source(&self, before: Option<Named>) -> Result<OpenSource, CommandError> {
         let arguments = &self.arguments;
-        let acl = arguments.write.metadata != whimbrel_core::metadata::MetadataLevel::None;
+        let acl = arguments.write.metadata != MetadataLevel::None;
         let opening = open::source_as(&self.pair.source, &arguments.connection, acl, before);
         let source = opening.await?;
         // Asking costs nothing here, and saves the target from being written in vain.
@@ -271,6 +286,39 @@ impl Request {
             ));
         }
         Ok(source)
+    }
+
+    /// The image to begin with. A scan that is done needs none, and its file may be gone by now.
+    async fn image(
+        &self,
+        source: &OpenSource,
+        state: &State,
+    ) -> Result<Option<Image>, CommandError> {
+        let (Some(given), Some(hdfs)) = (&self.arguments.fsimage, &source.hdfs) else {
+            return Ok(None);
+        };
+        if state.scanned()? {
+            return Ok(None);
+        }
+        output::standard_error(&format!("reading the image {}", given.display()));
+        let xattrs = self.arguments.write.metadata == MetadataLevel::Full;
+        let image = hdfs.image(image_from(given)?, &self.place.folder, xattrs).await;
+        image.map(Some).map_err(|failure| match failure.kind {
+            FailureKind::Refused => {
+                CommandError::usage(format!("--fsimage: {}", failure.message), failure.remedy)
+            }
+            FailureKind::Unavailable
+            | FailureKind::Throttled
+            | FailureKind::Denied
+            | FailureKind::Forbidden
+            | FailureKind::Missing
+            | FailureKind::Conflict
+            | FailureKind::Full
+            | FailureKind::Corrupt
+            | FailureKind::Moved
+            | FailureKind::Unsupported
+            | FailureKind::Defect => failure.into(),
+        })
     }
 
     fn limits(&self) -> Limits {
@@ -542,6 +590,21 @@ fn tell(result: &MigrationResult, json: bool) {
     } else {
         output::standard_output(&result.text());
     }
+}
+
+/// A file, or a NameNode that sends its image.
+fn image_from(given: &Path) -> Result<ImageFrom, CommandError> {
+    let text = given.to_string_lossy();
+    if text.starts_with("https://") {
+        return Err(CommandError::usage(
+            "--fsimage: an image is fetched by http:// alone",
+            "fetch it by hdfs dfsadmin -fetchImage DIR, and give the file",
+        ));
+    }
+    Ok(match text.strip_prefix("http://") {
+        Some(address) => ImageFrom::NameNode(address.trim_end_matches('/').to_owned()),
+        None => ImageFrom::File(given.to_owned()),
+    })
 }
 
 async fn refuse_without_stream(source: &dyn Source) -> Result<(), CommandError> {

@@ -71,6 +71,7 @@ impl Problems {
             | ReportKind::SideBack
             | ReportKind::Gap
             | ReportKind::Snapshots
+            | ReportKind::Image
             | ReportKind::HistoryShort
             | ReportKind::RootChanged
             | ReportKind::RootBack
@@ -159,6 +160,7 @@ fn kind(report: &Report) -> &'static str {
         },
         ReportKind::Gap => "gap",
         ReportKind::Snapshots => "source_snapshots",
+        ReportKind::Image => "fsimage",
         ReportKind::HistoryShort => "history_short",
         ReportKind::RootChanged => "root_changed",
         ReportKind::RootBack => "root_back",

@@ -23,7 +23,7 @@ fn saved(hadoop: &Hadoop) -> Image<File> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("image");
     let timeout = Duration::from_secs(30);
-    let fetched = download(&hadoop.http_addresses()[0], &path, timeout).unwrap();
+    let fetched = download(&hadoop.http_addresses()[0], &path, u64::MAX, timeout).unwrap();
     let image = Image::open(&path, Some(&fetched.md5)).unwrap();
     assert!(fetched.name.ends_with(&image.header().transaction_id.to_string()), "{fetched:?}");
     image

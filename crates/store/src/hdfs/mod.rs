@@ -3,6 +3,7 @@
 mod failure;
 mod fence;
 mod frozen;
+mod image;
 mod node;
 mod order;
 mod retention;
@@ -26,6 +27,7 @@ use whimbrel_hdfs::{
 
 use self::failure::{Asked, told};
 use self::frozen::Frozen;
+pub use self::image::ImageFrom;
 use self::order::{Batch, Directory, Named, Walk};
 use self::retention::Retention;
 use self::scope::Root;

@@ -10,19 +10,30 @@ use crate::digest;
 
 const NANOS_PER_MILLI: i64 = 1_000_000;
 
+/// What is no file to be copied, in words.
+pub(crate) const SYMLINK: &str = "symbolic link";
+pub(crate) const ENCRYPTED: &str =
+    "encrypted file: its encryption zone cannot be decrypted, and ciphertext is not copied";
+
+/// What the NameNode keeps of whom a path belongs to.
+pub(crate) struct Rights<'a> {
+    pub owner: &'a [u8],
+    pub group: &'a [u8],
+    pub mode: u16,
+    pub modified_millis: u64,
+    pub acl: Option<String>,
+}
+
 /// The node of a path; `acl` where its flag is set and it was asked for.
 pub(crate) fn node(status: &FileStatus, acl: Option<String>) -> Node {
     match status.kind {
         FileKind::Directory => Node::Directory(DirectoryNode {
             file_key: status.file_id,
             empty: status.children_count.map(|count| count == 0),
-            metadata: metadata(status, acl),
+            metadata: metadata(&rights(status, acl)),
         }),
-        FileKind::Symlink => Node::Special("symbolic link".to_owned()),
-        FileKind::File if status.is_encrypted => Node::Special(
-            "encrypted file: its encryption zone cannot be decrypted, and ciphertext is not copied"
-                .to_owned(),
-        ),
+        FileKind::Symlink => Node::Special(SYMLINK.to_owned()),
+        FileKind::File if status.is_encrypted => Node::Special(ENCRYPTED.to_owned()),
         FileKind::File => match &status.pinned {
             Some(pinned) => file(status, pinned, acl),
             None => Node::Special("file without a block list in the NameNode's answer".to_owned()),
@@ -40,13 +51,13 @@ fn file(status: &FileStatus, pinned: &PinnedFile, acl: Option<String>) -> Node {
             blocks: blocks_digest(pinned),
         },
         open: pinned.is_under_construction,
-        metadata: metadata(status, acl),
+        metadata: metadata(&rights(status, acl)),
         pin: Bytes::from(pinned.to_bytes()),
     })
 }
 
 /// A file without blocks names no pool: 0 then. It has no bytes that could differ.
-fn pool_digest(pool: &str) -> u64 {
+pub(crate) fn pool_digest(pool: &str) -> u64 {
     if pool.is_empty() { 0 } else { digest::stable_u64(pool.as_bytes()) }
 }
 
@@ -60,15 +71,25 @@ fn blocks_digest(pinned: &PinnedFile) -> u64 {
     digest::stable_u64(&bytes)
 }
 
-fn metadata(status: &FileStatus, acl: Option<String>) -> Metadata {
-    let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
-    let millis = i64::try_from(status.modified_millis).unwrap_or(i64::MAX);
-    Metadata {
-        owner: text(&status.owner),
-        group: text(&status.group),
-        mode: u32::from(status.permission),
-        modified_ns: millis.saturating_mul(NANOS_PER_MILLI),
+fn rights(status: &FileStatus, acl: Option<String>) -> Rights<'_> {
+    Rights {
+        owner: &status.owner,
+        group: &status.group,
+        mode: status.permission,
+        modified_millis: status.modified_millis,
         acl,
+    }
+}
+
+pub(crate) fn metadata(rights: &Rights<'_>) -> Metadata {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let millis = i64::try_from(rights.modified_millis).unwrap_or(i64::MAX);
+    Metadata {
+        owner: text(rights.owner),
+        group: text(rights.group),
+        mode: u32::from(rights.mode),
+        modified_ns: millis.saturating_mul(NANOS_PER_MILLI),
+        acl: rights.acl.clone(),
         xattrs: std::collections::BTreeMap::new(),
     }
 }
