@@ -15,11 +15,12 @@ use futures_util::TryStreamExt;
 use serde_json::{Value, json};
 use whimbrel_core::entry::{Entry, FileNode, Node};
 use whimbrel_core::event::Event;
+use whimbrel_core::failure::{FailureKind, Side};
 use whimbrel_core::identity::Identity;
 use whimbrel_core::number::TxId;
 use whimbrel_core::path::RelPath;
 use whimbrel_store::error::StoreError;
-use whimbrel_store::hdfs::{HdfsSettings, HdfsSource, RootKind};
+use whimbrel_store::hdfs::{HdfsSettings, HdfsSource, ImageFrom, RootKind};
 use whimbrel_store::source::{ChangeStream, Poll, Source};
 use whimbrel_testbed::{Hadoop, HadoopOptions};
 
@@ -442,5 +443,71 @@ fn a_snapshot_made_anew_is_not_taken_for_the_one_that_was_opened() {
         assert_eq!(anew.root_key(), opened.root_key());
         let newer = file(&anew, "f").await;
         assert_eq!(content(&anew, "f", &newer).await.unwrap(), b"newer");
+    });
+}
+
+/// Rows that were made by a listing have to be found unchanged by an image, and the other way round.
+#[test]
+fn an_image_says_what_listings_say() {
+    let hadoop = Hadoop::start(&HadoopOptions::default()).unwrap();
+    let created = json!({"bytes": 3_500_000, "seed": 1});
+    let names = ["plain", "d/deep/x", "d/\u{e9}", "d/z", "owned", "listed", "named"];
+    for name in names {
+        run(&hadoop, &[("create", &format!("/top/{name}"), created.clone())]);
+    }
+    run(
+        &hadoop,
+        &[
+            ("create", "/top/empty", json!({"bytes": 0, "seed": 1})),
+            ("append", "/top/plain", json!({"bytes": 10, "seed": 2})),
+            ("mkdirs", "/top/hollow", json!({})),
+            ("set_owner", "/top/owned", json!({"owner": "zoe", "group": "g"})),
+            ("set_permission", "/top/d", json!({"mode": "1751"})),
+            ("modify_acl", "/top/listed", json!({"acl": "user:alice:rwx,group:staff:-wx"})),
+            ("modify_acl", "/top/d", json!({"acl": "default:user:bob:rwx"})),
+            ("set_xattr", "/top/named", json!({"name": "user.k", "text": "v"})),
+            ("set_xattr", "/top/named", json!({"name": "trusted.t", "text": "w"})),
+        ],
+    );
+    hadoop.purge_edits().unwrap();
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let source = HdfsSource::open(&settings(&hadoop, "/top")).await.unwrap();
+        let from = || ImageFrom::NameNode(hadoop.http_addresses()[0].clone());
+        let image = source.image(from(), folder.path(), false).await.unwrap();
+        let full = source.image(from(), folder.path(), true).await.unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing stays");
+        assert!(image.txid() > TxId(0));
+        let mut seen = 0;
+        for directory in ["", "d", "d/deep", "hollow"] {
+            let mut entries = listed(&source, directory).await;
+            for entry in &mut entries {
+                match &mut entry.node {
+                    Node::File(file) => file.pin = Bytes::new(),
+                    Node::Directory(child) => child.empty = None,
+                    Node::Special(what) => panic!("{what}"),
+                }
+            }
+            let page = image.page(&directory.into(), None).unwrap();
+            assert_eq!((&page.entries, page.more), (&entries, false), "{directory}");
+            seen += entries.len();
+            for entry in full.page(&directory.into(), None).unwrap().entries {
+                let asked = source.xattrs(&entry.path).await.unwrap();
+                if let Node::File(file) = entry.node {
+                    assert_eq!(file.metadata.xattrs, asked, "{}", entry.path);
+                }
+            }
+        }
+        assert_eq!(seen, names.len() + 4);
+        let nobody = ImageFrom::NameNode("127.0.0.1:1".into());
+        let failure = source.image(nobody, folder.path(), false).await.err().unwrap();
+        assert_eq!((failure.side, failure.kind), (Side::Source, FailureKind::Unavailable));
+        let other = HdfsSource::open(&settings(&hadoop, "/top/plain")).await.unwrap();
+        let failure = other.image(from(), folder.path(), false).await.err().unwrap();
+        assert_eq!(failure.kind, FailureKind::Refused);
+        run(&hadoop, &[("mkdirs", "/made/later", json!({}))]);
+        let later = HdfsSource::open(&settings(&hadoop, "/made/later")).await.unwrap();
+        let failure = later.image(from(), folder.path(), false).await.err().unwrap();
+        assert_eq!(failure.kind, FailureKind::Refused, "{failure:?}");
     });
 }

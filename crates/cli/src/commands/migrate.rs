@@ -498,6 +498,8 @@ impl Request {
             extras: progress.extras,
             out_of_scope: progress.out_of_scope,
             metadata_ledger_only: progress.metadata_ledger_only,
+            run_source_listings: progress.source_listings,
+            run_image_listings: progress.image_listings,
             as_of_txid: progress.as_of_txid,
             lag_seconds: progress.lag_seconds,
             run_elapsed_seconds: progress.elapsed_seconds,

@@ -59,6 +59,10 @@ pub struct MigrationResult {
     pub metadata_ledger_only: u64,
     /// Writes of this run to a local target that could not set owner or group.
     pub run_owners_not_set: u64,
+    /// Listings that this run asked the source for.
+    pub run_source_listings: u64,
+    /// Those that an image gave in their place.
+    pub run_image_listings: u64,
     /// Every change up to it is on the target, parked paths aside; `None` without a stream.
     pub as_of_txid: Option<u64>,
     /// How far the target is behind; 0 without a stream.
@@ -102,6 +106,8 @@ impl MigrationResult {
         fields.insert("out_of_scope".into(), self.out_of_scope.into());
         fields.insert("metadata_ledger_only".into(), self.metadata_ledger_only.into());
         fields.insert("run_owners_not_set".into(), self.run_owners_not_set.into());
+        fields.insert("run_source_listings".into(), self.run_source_listings.into());
+        fields.insert("run_image_listings".into(), self.run_image_listings.into());
         fields.insert("as_of_txid".into(), self.as_of_txid.into());
         fields.insert("lag_seconds".into(), self.lag_seconds.into());
         fields.insert("elapsed_seconds".into(), self.elapsed_seconds.into());

@@ -5,6 +5,7 @@
 mod call;
 mod cutover;
 mod ends;
+mod fsimage;
 mod full;
 mod guard;
 mod handed_out;
