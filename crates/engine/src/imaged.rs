@@ -207,6 +207,8 @@ async fn caught_up(
                 }
             }
             Poll::Gap => return Ok(false),
+            // Another history than that of the position: the core will be told.
+            Poll::Beyond if meta.position.is_some() => return Ok(false),
             Poll::Beyond => {
                 return Err(EngineError::WrongUse {
                     message: format!(
@@ -229,8 +231,8 @@ fn too_old(image: &Image) -> Report {
             side: Side::Source,
             kind: FailureKind::Missing,
             message: format!(
-                "the image is of transaction {txid}, and the source does not tell any more what \
-                 happened from there on: everything is listed"
+                "the image is of transaction {txid}, and the source does not tell what happened \
+                 from there on (any more): everything is listed"
             ),
             remedy: "nothing now; a newer image (hdfs dfsadmin -fetchImage), or more edits kept \
                      (dfs.namenode.num.extra.edits.retained), spares the listings"

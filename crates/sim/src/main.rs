@@ -9,26 +9,31 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use whimbrel_sim::coverage::Coverage;
+use whimbrel_sim::options::Options;
 use whimbrel_sim::oracle::Verdict;
 
-const USAGE: &str = "use --seeds N --first S [--verbose] [--planted NAME | --planted-list]";
+const USAGE: &str =
+    "use --seeds N --first S [--images] [--verbose] [--planted NAME | --planted-list]";
 
 /// What is asked for.
 struct Call {
     seeds: u64,
     first: u64,
     verbose: bool,
+    /// Every migration begins with an image.
+    images: bool,
     planted: Option<String>,
 }
 
 fn main() -> ExitCode {
-    let mut call = Call { seeds: 1_000, first: 1, verbose: false, planted: None };
+    let mut call = Call { seeds: 1_000, first: 1, verbose: false, images: false, planted: None };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--seeds" => call.seeds = number(arguments.next()),
             "--first" => call.first = number(arguments.next()),
             "--verbose" => call.verbose = true,
+            "--images" => call.images = true,
             "--planted" => call.planted = arguments.next(),
             #[cfg(feature = "planted")]
             "--planted-list" => return planted::list(),
@@ -53,6 +58,8 @@ fn main() -> ExitCode {
 /// What came of all histories.
 #[derive(Default)]
 struct Sums {
+    /// Flags with which the same is told again.
+    flags: &'static str,
     failures: u64,
     steps: u64,
     coverage: Coverage,
@@ -65,7 +72,8 @@ impl Sums {
         if let Some(problem) = &verdict.problem {
             self.failures += 1;
             println!("seed {}: {problem}", verdict.seed);
-            println!("  cargo xtask sim --seeds 1 --first {} --verbose", verdict.seed);
+            let (seed, flags) = (verdict.seed, self.flags);
+            println!("  cargo xtask sim --seeds 1 --first {seed}{flags} --verbose");
         }
     }
 }
@@ -77,18 +85,20 @@ fn run(call: &Call) -> ExitCode {
         true => 1,
         false => std::thread::available_parallelism().map_or(1, usize::from),
     };
-    let (seeds, next, sums) = (call.seeds, AtomicU64::new(0), Mutex::<Sums>::default());
+    let flags = if call.images { " --images" } else { "" };
+    let sums = Sums { flags, ..Sums::default() };
+    let (seeds, next, sums) = (call.seeds, AtomicU64::new(0), Mutex::new(sums));
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
                 while let Some(seed) = take_seed(&next, call) {
-                    let verdict = whimbrel_sim::run(seed, call.verbose);
+                    let verdict = history(seed, call);
                     sums.lock().unwrap_or_else(PoisonError::into_inner).add(&verdict);
                 }
             });
         }
     });
-    let Sums { failures, steps, coverage } =
+    let Sums { failures, steps, coverage, .. } =
         sums.into_inner().unwrap_or_else(PoisonError::into_inner);
     let seconds = begun.elapsed().as_secs_f64();
     #[allow(clippy::cast_precision_loss, reason = "for people")]
@@ -97,6 +107,14 @@ fn run(call: &Call) -> ExitCode {
     println!("{rate:.0} seeds/s, {steps} steps");
     println!("{seeds} seeds, {failures} failures");
     if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn history(seed: u64, call: &Call) -> Verdict {
+    let given = |drawn| match call.images {
+        true => Options { images: true, live: true, ..drawn },
+        false => drawn,
+    };
+    whimbrel_sim::run_with(seed, call.verbose, given)
 }
 
 fn take_seed(next: &AtomicU64, call: &Call) -> Option<u64> {

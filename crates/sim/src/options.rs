@@ -97,6 +97,8 @@ pub struct Options {
     pub source_capacity: Option<u64>,
     /// The source tells after a gap what changed since a snapshot of it.
     pub snapshots: Snapshots,
+    /// The migration begins with an image of the source, of half of the head start; not drawn.
+    pub images: bool,
 }
 
 /// How snapshots of the source are used.
@@ -161,6 +163,7 @@ impl Options {
             target_capacity,
             source_capacity,
             snapshots,
+            images: false,
         }
     }
 
@@ -265,6 +268,7 @@ impl Options {
             asks_a_person: false,
             confirmations: 0,
             snapshots: Snapshots::None,
+            images: false,
             // Conditions would spare most histories what they are told for.
             conditions: false,
             intrusions: 0,

@@ -4,6 +4,7 @@
 mod ledger_side;
 mod pace;
 mod remains;
+mod saved_image;
 mod scoped;
 mod script;
 mod source_side;
@@ -133,6 +134,7 @@ pub struct Run {
     kept: Option<Box<Source>>,
     /// The base snapshot, and where the ledger keeps what was settled since.
     base: Option<(usize, Box<Source>)>,
+    image: Option<saved_image::SavedImage>,
     reports: Vec<Report>,
     coverage: Coverage,
 }
@@ -165,7 +167,11 @@ pub fn run_with(seed: u64, verbose: bool, given: impl FnOnce(Options) -> Options
 impl Run {
     fn new(options: Options, mut rng: Rng, verbose: bool) -> Result<Self, String> {
         let mut source = Source::new();
-        for _ in 0..options.head_start {
+        let mut image = None;
+        for operation in 0..options.head_start {
+            if options.images && operation == options.head_start / 2 {
+                image = Some(saved_image::SavedImage::of(source.clone()));
+            }
             program::operate(&mut source, &options, &mut rng);
         }
         let mut target = program::furnish(&source, &options, &mut rng);
@@ -173,6 +179,11 @@ impl Run {
         target.told = (options.existing == Existing::Replace, options.extras == Extras::Remove);
         let mut ledger = ledger_side::new_ledger().map_err(|error| error.to_string())?;
         let now = Time(1_000_000);
+        if let Some(image) = &image {
+            // The stream is joined from there on.
+            let position = Change::Position { txid: image.tree.txid, digest: 0 };
+            ledger.apply(&[&[position]]).map_err(|error| error.to_string())?;
+        }
         let meta = ledger.meta().map_err(|error| error.to_string())?;
         let core = Migration::new(config(&options), &meta, Vec::new(), now);
         let paces = pace::Paces::begin(options.ceilings);
@@ -203,6 +214,7 @@ impl Run {
             paces,
             kept: None,
             base: None,
+            image,
             reports: Vec::new(),
             coverage: Coverage::default(),
         };
@@ -396,6 +408,7 @@ impl Run {
             }
             Happening::Tell(input) => {
                 self.coverage.heard(&input);
+                self.note_streamed(&input);
                 self.core.handle(self.now, input);
             }
             Happening::Join(effect, answer) => self.join(effect, answer),
@@ -504,6 +517,7 @@ impl Run {
         });
         match restarted {
             Ok((ledger, meta, attempts)) => {
+                self.take_image_up(meta.scanned);
                 self.ledger = Some(ledger);
                 self.ledger_free_at = self.now;
                 self.ledger_told_at = self.now;

@@ -57,3 +57,13 @@ fn the_same_seed_gives_the_same_history() {
         assert!(one.steps > 0, "seed {seed} ran");
     }
 }
+
+/// What an image says is older than looks, and never older than what the core was told by the stream.
+#[test]
+fn rule_8_1_a_migration_may_begin_with_an_image() {
+    for seed in 1..=150 {
+        let imaged = |drawn| Options { images: true, live: true, ..drawn };
+        let verdict = whimbrel_sim::run_with(seed, false, imaged);
+        assert_eq!(verdict.problem, None, "seed {seed}");
+    }
+}

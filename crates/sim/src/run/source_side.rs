@@ -2,7 +2,7 @@
 
 use whimbrel_core::effect::{Effect, Ticket};
 use whimbrel_core::entry::Node;
-use whimbrel_core::failure::Side;
+use whimbrel_core::failure::{Failure, FailureKind, Side};
 use whimbrel_core::input::{Difference, Examined, Input, Listed, Streamed};
 use whimbrel_core::number::TxId;
 use whimbrel_ledger::SLOTS;
@@ -30,8 +30,7 @@ impl Run {
         let fails = self.source_fails();
         match effect {
             Effect::List { ref directory, ref after, .. } => {
-                let limit = self.options.page_entries;
-                let page = self.source.list(directory, after.as_deref(), limit);
+                let page = self.page(directory, after.as_deref());
                 let answer = if self.source_is_busy() {
                     Answer::Stat(Examined::Failed(throttled(Side::Source)))
                 } else if fails {
@@ -52,9 +51,12 @@ impl Run {
                 self.soon(Happening::Join(effect, Answer::Stat(answer)));
             }
             Effect::Checksum { ticket, path, node, length } => {
-                let content = self.source.read_beginning(&path, &node, length);
-                let outcome =
-                    if fails { Err(unavailable(Side::Source)) } else { Ok(checksum(content)) };
+                let moved = Failure { kind: FailureKind::Moved, ..unavailable(Side::Source) };
+                let outcome = match self.pinned(&path, &node) {
+                    _ if fails => Err(unavailable(Side::Source)),
+                    Some(file) => Ok(checksum(self.source.read_beginning(&path, &file, length))),
+                    None => Err(moved),
+                };
                 self.soon(Happening::Tell(Input::Checksummed { ticket, outcome }));
             }
             Effect::Position { ticket, since } => {

@@ -146,6 +146,12 @@ impl Run {
     }
 
     fn carry_copy(&mut self, job: CopyJob) {
+        let Some(node) = self.pinned(&job.path, &job.node) else {
+            let (ticket, outcome) = (job.ticket, Written::SourceMoved);
+            self.soon(Happening::Tell(Input::Written { ticket, outcome }));
+            return;
+        };
+        let job = CopyJob { node, ..job };
         let content = self.source.read(&job.path, &job.node);
         let length = job.node.identity.length();
         let carried = Carried::of(&job.node.metadata);
