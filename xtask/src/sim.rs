@@ -15,6 +15,9 @@ pub struct Sim {
     /// The first seed.
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub first: u64,
+    /// Every migration begins with an image of the source.
+    #[arg(long)]
+    pub images: bool,
     /// Print everything that happens.
     #[arg(long)]
     pub verbose: bool,
@@ -26,6 +29,9 @@ pub fn sim(options: &Sim) -> Result<(), Box<dyn Error>> {
     command.args(["run", "--quiet", "--profile", "sim", "--package", "whimbrel-sim", "--"]);
     command.arg("--seeds").arg(options.seeds.to_string());
     command.arg("--first").arg(options.first.to_string());
+    if options.images {
+        command.arg("--images");
+    }
     if options.verbose {
         command.arg("--verbose");
     }

@@ -41,7 +41,7 @@ pub fn test(options: &Test) -> Result<(), Box<dyn Error>> {
     look_dependencies_over()?;
     run(cargo().arg("test").args(all).arg("--no-fail-fast"))?;
     scopes::scopes(&scopes::Scopes { operations: 2, sweep: None, history: None })?;
-    sim::sim(&sim::Sim { seeds: options.seeds, first: 1, verbose: false })?;
+    sim::sim(&sim::Sim { seeds: options.seeds, first: 1, images: false, verbose: false })?;
     let only = PLANTED.map(str::to_owned).to_vec();
     planted::planted(&planted::PlantedBugs { seeds_max: 100, only })
 }

@@ -240,3 +240,7 @@ fn too_old(image: &Image) -> Report {
         },
     }
 }
+
+#[cfg(test)]
+#[path = "imaged_tests.rs"]
+mod tests;
