@@ -59,8 +59,9 @@ impl HdfsSource {
         folder: &Path,
         xattrs: bool,
     ) -> Result<Image, Failure> {
-        if self.kind != RootKind::Directory {
-            return Err(refused("an image is read for a directory, and the source is a file"));
+        // What lies in a snapshot has the inode numbers of the live tree.
+        if self.kind != RootKind::Directory || self.frozen.is_some() {
+            return Err(refused("an image is read for a directory that no snapshot keeps"));
         }
         let identity = self.client.namespace_identity().await;
         let identity = identity
