@@ -54,7 +54,9 @@ fn no_bound_lets_go_of_what_an_earlier_run_holds() {
             std::fs::remove_file(place.path(&format!("source/d/{}/{number}", number % 7))).unwrap();
         }
         place.run(&[&CALL[..], more].concat()).expect(6);
-        assert_eq!(standing(&place), FILES + 1, "{more:?}");
+        // Beside a stream what goes until the bound is met is not waited for.
+        let held_min = if more.is_empty() { FILES + 1 } else { FILES + 1 - 1_000 };
+        assert!(standing(&place) >= held_min, "{more:?}: {}", standing(&place));
         let call = [&CALL[..], &["--removals-max", "none"], more].concat();
         assert_eq!(place.run(&call).expect(0).result()["outcome"], "equal", "{more:?}");
         assert_eq!(standing(&place), 21, "{more:?}");

@@ -259,9 +259,11 @@ impl Migration {
 
     fn adoption(&self, found: &Found, file: &FileNode) -> Adoption {
         let equal_length = found.length == file.identity.length();
+        let of_another = self.is_of_another_migration(found.migration.as_deref());
         match self.config.existing {
             Existing::Replace => Adoption::Replace,
             Existing::Refuse => Adoption::Hold,
+            Existing::Trust | Existing::Check if of_another => Adoption::Hold,
             Existing::Trust if equal_length => Adoption::Take,
             Existing::Check if equal_length && found.crc32c.is_some() => Adoption::Ask,
             Existing::Trust | Existing::Check if found.late => Adoption::Hold,

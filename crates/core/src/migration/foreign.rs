@@ -4,7 +4,7 @@
 
 use super::Migration;
 use super::claim::Claim;
-use crate::config::Existing;
+use crate::config::{Existing, Extras};
 use crate::effect::{Effect, Expected, Report, ReportKind};
 use crate::failure::{Failure, FailureKind, Side};
 use crate::identity::Identity;
@@ -155,7 +155,10 @@ impl Migration {
         if is_known_as_found(claim, at, &standing) {
             return None;
         }
-        if self.is_of_another_migration(standing.migration.as_deref()) {
+        // Elsewhere it is held at its key, or kept.
+        if self.config.extras == Extras::Remove
+            && self.is_of_another_migration(standing.migration.as_deref())
+        {
             self.refuse_another_migration(at);
             return None;
         }

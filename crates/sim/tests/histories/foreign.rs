@@ -389,6 +389,25 @@ fn rule_4_4_next_run_leaves_what_another_migration_wrote() {
     }
 }
 
+/// The same where extras are kept and the bytes are those of the source: it is not taken over.
+#[test]
+fn rule_4_4_next_run_does_not_take_over_from_another_migration() {
+    let mut run = still(minding());
+    file(&mut run, "a", 5);
+    file(&mut run, "b", 5);
+    until_settled(&mut run);
+    run.target().take_away(&path("a"));
+    run.begin_again();
+    let put = held(&mut run, copies("a"));
+    let content = source_content(&mut run, "a").expect("the source has it");
+    let (writer, carried) = (Writer::OtherMigration, Carried::mode(0o600));
+    run.target().put(path("a"), Object { content, length: 5, writer, carried: carried.clone() });
+    answered_late(&mut run, put, 1);
+    let end = run.end();
+    assert!(matches!(end, Ok(Finish::Guard(_))), "{end:?}");
+    assert_eq!(run.target().objects[&path("a")].carried, carried, "it is as it was");
+}
+
 /// The end of a removal is not known, and the file is made again: what stands is the object that was
 /// to go, and nobody else's.
 #[test]
