@@ -402,6 +402,51 @@ fn live_with_orders_and_a_signal() {
     place.run(&["stop", "live"]).expect(2);
 }
 
+/// What a timetable allows now and next is told in local time, and can be changed under way.
+#[test]
+fn a_timetable_holds_and_is_told() {
+    const HALF_DAY_MILLIS: u64 = 12 * 3_600_000;
+    // Five and a half hours ahead of Greenwich.
+    let place = Place::new().with(vec![("TZ", "IST-5:30".to_owned())]);
+    small_tree(&place);
+    let mornings = "mon-sun 00:00-12:00 1MB/s; otherwise 2MB/s";
+    let call = ["migrate", "source", "target", "--live", "--name", "live", "--json"];
+    let child = place.spawn(&[&call[..], &["--bandwidth", mornings]].concat());
+    until("the first copy", || place.path("target/d/e/c").exists());
+    let told = |place: &Place| {
+        let status = place.run(&["status", "live", "--json"]).expect(0).result();
+        ["bandwidth_bytes", "bandwidth_next_bytes", "bandwidth_next_ms"]
+            .map(|name| status[name].as_u64())
+    };
+    let [now, next, at] = told(&place);
+    let at = at.unwrap();
+    let local = at + 19_800_000;
+    assert_eq!(local % HALF_DAY_MILLIS, 0, "{at} is noon or midnight");
+    let seconds = i64::try_from(at / 1_000).unwrap() - jiff::Timestamp::now().as_second();
+    assert!((-60..=43_200).contains(&seconds), "in {seconds} s");
+    let expected = match local / HALF_DAY_MILLIS % 2 {
+        0 => (2_000_000, 1_000_000),
+        _ => (1_000_000, 2_000_000),
+    };
+    assert_eq!((now, next), (Some(expected.0), Some(expected.1)));
+    let text = place.run(&["status", "live"]).expect(0).stdout;
+    assert!(text.contains("bandwidth: at most") && text.contains(" IST, then at most"), "{text}");
+
+    let always = "00:00-12:00 3MB/s 12:00-24:00 3MB/s";
+    let limited = place.run(&["limit", "live", "--bandwidth", always]).expect(0).stdout;
+    assert!(limited.contains("live has new limits; bandwidth: at most 2.9 MiB/s."), "{limited}");
+    until("the limit", || told(&place) == [Some(3_000_000), None, None]);
+    let again = place.run(&["limit", "live", "--bandwidth", mornings, "--json"]).expect(0).result();
+    assert_eq!(again["bandwidth_bytes"], expected.0, "{again}");
+    assert_eq!(again["bandwidth_next_ms"], at, "{again}");
+    place.run(&["limit", "live", "--target-requests", "500/s"]).expect(0);
+    until("the timetable stays", || told(&place) == [now, next, Some(at)]);
+    place.run(&["limit", "live", "--bandwidth", "unlimited"]).expect(0);
+    until("no limit", || told(&place) == [Some(0), None, None]);
+    place.run(&["stop", "live"]).expect(0);
+    child.ended_within(SOON).expect(143);
+}
+
 /// A terminal that is closed ends a run as a polite kill does, unless the caller ignores that.
 #[test]
 fn a_hang_up_ends_in_good_order() {
