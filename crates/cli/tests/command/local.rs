@@ -191,6 +191,61 @@ fn every_difference_is_told() {
     assert!(!place.path("target/new").exists());
 }
 
+/// A sample without a difference is not called equal, and says what it may have missed.
+#[test]
+fn a_sample_never_says_equal_for_what_it_left_out() {
+    let place = Place::new();
+    for index in 0..40 {
+        place.write(&format!("source/d/{index}"), "bytes");
+    }
+    place.run(&["migrate", "source", "target", "--name", "m"]).expect(0);
+    let verify = ["verify", "m", "--sample", "25%", "--sample-seed", "s", "--json"];
+    let ended = place.run(&verify).expect(0);
+    assert_eq!(ended.lines()[0]["sample"]["seed"], "s");
+    let result = ended.result();
+    assert_eq!(result["outcome"], "no_difference_found");
+    let sample = &result["sample"];
+    let looked_at = sample["files_looked_at"].as_u64().unwrap();
+    assert!((1..40).contains(&looked_at) && sample["files_listed"] == 40, "{result}");
+    assert_eq!(result["files_compared"], looked_at);
+    assert_eq!(sample["bytes_listed"], 200);
+    assert_eq!(result["bytes_read_source"], sample["bytes_looked_at"]);
+    let miss = sample["missed"][0]["miss_probability"].as_f64().unwrap();
+    let left_out = (40 - looked_at) as f64 / 40.0;
+    assert!((miss - left_out).abs() < 1e-9, "{result}");
+    assert!(sample["missed_files_max"].as_u64().unwrap() > 0, "{result}");
+    assert_eq!(place.run(&verify).expect(0).result()["sample"], *sample, "the same seed");
+
+    let told = place.run(&["verify", "m", "--sample", "25%"]).expect(0);
+    assert!(told.stdout.starts_with("No difference found in "), "{}", told.stdout);
+    let flags = told.stderr.lines().find_map(|line| line.strip_prefix("sample: "));
+    let again: Vec<&str> = ["verify", "m"].into_iter().chain(flags.unwrap().split(' ')).collect();
+    assert_eq!(place.run(&again).expect(0).stdout.lines().next(), told.stdout.lines().next());
+
+    for all in [["--sample", "100%"], ["--sample-for", "10m"]] {
+        let call = [&["verify", "m", "--json"], &all[..]].concat();
+        let result = place.run(&call).expect(0).result();
+        assert_eq!(result["outcome"], "equal", "{result}");
+        assert_eq!(result["sample"]["files_looked_at"], 40, "{result}");
+    }
+    let none = place.run(&["verify", "m", "--sample-for", "0s", "--json"]).expect(0).result();
+    assert_eq!(none["outcome"], "no_difference_found");
+    assert_eq!(none["sample"]["missed"][0]["miss_probability"], 1.0, "{none}");
+
+    std::fs::remove_file(place.path("target/d/7")).unwrap();
+    let call = [&verify[..], &["--report", "proof"]].concat();
+    let result = place.run(&call).expect(5).result();
+    assert_eq!((&result["outcome"], &result["missing"]), (&"different".into(), &1.into()));
+    assert!(result["sample"]["missed_files_max"].is_null(), "{result}");
+    place.run(&["report", "check", "proof"]).expect(0);
+    let report = place.read("proof/report.json").unwrap();
+    let report: Value = serde_json::from_slice(&report).unwrap();
+    assert_eq!(report["sample"], result["sample"]);
+    let page = String::from_utf8(place.read("proof/report.html").unwrap()).unwrap();
+    assert!(page.contains("--sample 25% --sample-seed s"), "{page}");
+    assert!(page.contains("Only a sample was looked at."), "{page}");
+}
+
 #[test]
 fn scope_and_mapping() {
     let place = Place::new();

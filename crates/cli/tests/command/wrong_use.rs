@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::call::Place;
 
-const CALLS: [&str; 84] = [
+const CALLS: [&str; 90] = [
     "",
     "nothing",
     "migrate",
@@ -69,6 +69,12 @@ const CALLS: [&str; 84] = [
     "verify",
     "verify no-such-migration",
     "verify source/a",
+    "verify source source2 --sample 1",
+    "verify source source2 --sample 0%",
+    "verify source source2 --sample 101%",
+    "verify source source2 --sample-for 10",
+    "verify source source2 --sample 1% --sample-for 10m",
+    "verify source source2 --sample-seed s",
     "doctor source",
     "cutover",
     "cutover no-such-migration",
