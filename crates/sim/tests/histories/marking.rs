@@ -486,3 +486,21 @@ fn rule_7_1_stale_success_goes_before_an_extra_in_its_files_place() {
     }
     ends_equal(run);
 }
+
+/// Other rights are written twice, since the first time was not heard of and landed last: it is the
+/// same version of the log, and is not taken away before the next one (the simulator's seed 15378).
+#[test]
+fn rule_7_1_log_version_stays_when_its_rights_land_late() {
+    let mut run = run();
+    file(&mut run, "t/_delta_log/0.json", 5);
+    until_settled(&mut run);
+    run.source().change_mode(&path("t/_delta_log/0.json"), 0o600);
+    let stamp = held(&mut run, relocates("t/_delta_log/0.json"));
+    run.release(stamp, Way::Unheard(4_900));
+    let stamp = held(&mut run, relocates("t/_delta_log/0.json"));
+    answered_late(&mut run, stamp, 1);
+    file(&mut run, "t/_delta_log/1.json", 5);
+    let removal = run.catch(removes("t/_delta_log/0.json"));
+    assert!(removal.is_none(), "the next version stands");
+    assert_eq!(run.difference(), None);
+}
