@@ -6,8 +6,8 @@ use std::io::{BufRead, stdin};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 use whimbrel_testbed::{
-    CreateFiles, FileSizes, Garage, Hadoop, HadoopOptions, S3Mock, S3Server, VersityGateway,
-    VersityOptions, install_duckdb, install_garage, install_hadoop, install_s3mock,
+    CreateFiles, FileSizes, Garage, GarageEngine, Hadoop, HadoopOptions, S3Mock, S3Server,
+    VersityGateway, VersityOptions, install_duckdb, install_garage, install_hadoop, install_s3mock,
     install_versitygw,
 };
 
@@ -89,7 +89,7 @@ fn up(options: &Up) -> Result<(), Box<dyn Error>> {
         second.push(("S3Mock", Box::new(S3Mock::start()?)));
     }
     if options.garage {
-        second.push(("Garage", Box::new(Garage::start()?)));
+        second.push(("Garage", Box::new(Garage::start(GarageEngine::Sqlite)?)));
     }
     let hadoop = Hadoop::start(&HadoopOptions {
         high_availability: options.ha,

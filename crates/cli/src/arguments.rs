@@ -8,13 +8,17 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use whimbrel_core::config::{DirectoryMarkers, Existing, Extras, RemovalGuard};
 use whimbrel_core::metadata::MetadataLevel;
 use whimbrel_core::path::RelPath;
+use whimbrel_core::timetable::Timetable;
 use whimbrel_engine::Repair;
 
-use crate::unit::{self, ByteRate, CallRate, Limit};
+use crate::timetable::{Bandwidth, bandwidth};
+use crate::unit::{self, CallRate, Limit};
 
 mod cutover;
+mod sample;
 
 pub use cutover::{CutoverArguments, FenceArgument};
+pub use sample::SampleArguments;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -61,7 +65,14 @@ Globs match the path of a file relative to SOURCE. * and ? stop at /, ** does no
 last name has no wildcard, or that ends in / or /**, means a directory with all below it too:
   '*.csv'  files at the top          '**/*.csv'  files anywhere
   'tmp'    tmp and all below it      'tmp/*'     files right in tmp, none further down
-  'tmp*'   files at the top, and nothing in tmp1; 'tmp*/' is tmp1 and tmp2 with all below them";
+  'tmp*'   files at the top, and nothing in tmp1; 'tmp*/' is tmp1 and tmp2 with all below them
+
+A timetable (--bandwidth) is a text of entries. Each ends with a rate or unlimited, and begins with
+days, hours or both, in local time; otherwise stands for the rest of the week, which is unlimited
+where nothing is said of it. Hours may go over midnight: they belong to the day of their begin.
+  'mon-fri 08:00-18:00 200Mbit/s'                        unlimited at night and on weekends
+  'mon,wed 22:00-06:00 1Gbit/s; otherwise 100Mbit/s'     two nights, until Tuesday and Thursday
+  'mon-fri 08:00-12:00,13:00-18:00 50MB/s; sat 100MB/s'";
 
 const VERIFY_EXAMPLES: &str = "\
 Examples:
@@ -69,8 +80,15 @@ Examples:
   whimbrel verify move                 the locations and scope of the migration called move
   whimbrel verify move --report proof  leaves a signed report in the new folder proof
   whimbrel verify /data s3://backup/data --read --ignore-extras
+  whimbrel verify move --read --sample 1%         reads a hundredth of the files
+  whimbrel verify move --read --sample-for 10m    reads as many as ten minutes allow
 
-Where both sides keep checksums no data is read. Exit code 0: equal; 5: different.";
+Where both sides keep checksums no data is read. Exit code 0: equal; 5: different.
+
+A sample finds every file whose name is missing or whose length differs, and looks at the bytes and
+metadata of the share that is asked for. If nothing differs it ends with exit code 0, says how much
+was looked at and what it may have missed, and never says equal unless nothing was left out. Another
+seed draws other files; the one that is printed draws the same again.";
 
 const EXPORT_EXAMPLES: &str = "\
 Examples:
@@ -260,6 +278,8 @@ pub struct VerifyArguments {
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
     #[command(flatten)]
+    pub sample: SampleArguments,
+    #[command(flatten)]
     pub scope: ScopeArguments,
     #[command(flatten)]
     pub connection: ConnectionArguments,
@@ -404,9 +424,10 @@ pub struct WriteArguments {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub struct RunLimitArguments {
-    /// Bytes read per second: 200Mbit/s, 25MB/s, 10MiB/s
-    #[arg(long, value_name = "RATE", value_parser = unit::byte_rate)]
-    pub bandwidth: Option<ByteRate>,
+    /// Bytes read per second: 200Mbit/s, 25MB/s, 10MiB/s; or a timetable of the week, in local
+    /// time: 'mon-fri 08:00-18:00 200Mbit/s; otherwise unlimited'
+    #[arg(long, value_name = "RATE", value_parser = bandwidth)]
+    pub bandwidth: Option<Bandwidth>,
     /// Calls to the NameNode per second: 300/s
     #[arg(long, value_name = "RATE", value_parser = unit::call_rate)]
     pub namenode_calls: Option<CallRate>,
@@ -422,6 +443,16 @@ pub struct RunLimitArguments {
     /// Without --live: how long a lost side is waited for (a full target: a minute at most)
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = unit::duration)]
     pub give_up_after: Duration,
+}
+
+impl RunLimitArguments {
+    /// The timetable, where the bandwidth has one.
+    pub fn timetable(&self) -> Option<Timetable> {
+        match &self.bandwidth {
+            Some(Bandwidth::Weekly(timetable)) => Some(timetable.clone()),
+            Some(Bandwidth::Always(_)) | None => None,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Args)]
@@ -546,9 +577,9 @@ pub struct PathArguments {
 pub struct LimitArguments {
     /// The migration's name
     pub name: String,
-    /// Bytes read per second: 200Mbit/s, 25MB/s, 10MiB/s, unlimited
-    #[arg(long, value_name = "RATE", value_parser = unit::byte_limit)]
-    pub bandwidth: Option<Limit<ByteRate>>,
+    /// Bytes read per second: 200Mbit/s, 25MB/s, 10MiB/s, unlimited; or a timetable, as for migrate
+    #[arg(long, value_name = "RATE", value_parser = bandwidth)]
+    pub bandwidth: Option<Bandwidth>,
     /// Calls to the NameNode per second: 300/s, unlimited
     #[arg(long, value_name = "RATE", value_parser = unit::call_limit)]
     pub namenode_calls: Option<Limit<CallRate>>,

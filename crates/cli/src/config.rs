@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use clap::parser::ValueSource;
-use clap::{ArgMatches, CommandFactory, FromArgMatches};
+use clap::{ArgAction, ArgMatches, CommandFactory, FromArgMatches};
 
 use crate::arguments::{Cli, Command};
 use crate::exit::CommandError;
@@ -138,6 +138,9 @@ fn add(flags: &mut Vec<OsString>, key: &str, value: &toml::Value) -> Result<(), 
         _ if is_switch(key) => return Err(format!("{key} is true or false")),
         toml::Value::String(text) => flags.push(format!("--{key}={text}").into()),
         toml::Value::Integer(number) => flags.push(format!("--{key}={number}").into()),
+        toml::Value::Array(_) if !takes_several(key) => {
+            return Err(format!("{key} is one text, not a list"));
+        }
         toml::Value::Array(items) => {
             for item in items {
                 let text = item.as_str().ok_or_else(|| format!("{key} is a list of texts"))?;
@@ -167,12 +170,20 @@ fn options(commands: &[&str]) -> BTreeSet<String> {
 }
 
 fn is_switch(key: &str) -> bool {
+    acts(key, |action| !action.takes_values())
+}
+
+/// Of a list for another option all but the last would be lost.
+fn takes_several(key: &str) -> bool {
+    acts(key, |action| matches!(action, ArgAction::Append))
+}
+
+fn acts(key: &str, so: impl Fn(&ArgAction) -> bool) -> bool {
     let mut command = Cli::command();
     command.build();
-    let mut arguments = COMMANDS.iter().filter_map(|name| command.find_subcommand(name));
-    arguments.any(|command| {
-        let mut arguments = command.get_arguments();
-        arguments.any(|a| a.get_long() == Some(key) && !a.get_action().takes_values())
+    let mut commands = COMMANDS.iter().filter_map(|name| command.find_subcommand(name));
+    commands.any(|command| {
+        command.get_arguments().any(|a| a.get_long() == Some(key) && so(a.get_action()))
     })
 }
 
@@ -199,6 +210,7 @@ fn wrong(file: &Path, reason: &str) -> CommandError {
 mod tests {
     use super::*;
     use crate::arguments::Command;
+    use crate::timetable::bandwidth;
 
     fn parsed(config: &str, more: &[&str]) -> Result<Cli, String> {
         let folder = tempfile::tempdir().unwrap();
@@ -226,7 +238,7 @@ mod tests {
                       removals-max = 20\nremovals-share-max = \"none\"\n\
                       source-snapshots = \"only\"\n";
         let read = migrate(config, &[]);
-        assert_eq!(read.limits.bandwidth.unwrap().bytes_per_second, 25_000_000);
+        assert_eq!(read.limits.bandwidth, bandwidth("25MB/s").ok());
         assert!(read.live && !read.policy.adopt);
         assert_eq!(read.source_snapshots, Some(whimbrel_engine::Repair::Only));
         assert_eq!(read.scope.include, ["a", "b/**"]);
@@ -234,8 +246,18 @@ mod tests {
         let bounds = read.guard.bounds();
         assert_eq!((bounds.count_max, bounds.share_max_percent), (Some(20), None));
         let read = migrate(config, &["--bandwidth", "1MB/s", "--include", "c"]);
-        assert_eq!(read.limits.bandwidth.unwrap().bytes_per_second, 1_000_000);
+        assert_eq!(read.limits.bandwidth, bandwidth("1MB/s").ok());
         assert_eq!(read.scope.include, ["c"]);
+    }
+
+    #[test]
+    fn a_timetable_may_have_lines_of_its_own_and_is_kept_as_given() {
+        let config = "bandwidth = '''\nmon-fri 08:00-18:00 1MB/s\notherwise 9MB/s\n'''\n";
+        let read = migrate(config, &[]);
+        let said = "mon-fri 08:00-18:00 1MB/s; otherwise 9MB/s";
+        assert_eq!(read.limits.bandwidth, bandwidth(said).ok());
+        let kept = read.flags.iter().find_map(|flag| flag.strip_prefix("--bandwidth="));
+        assert_eq!(kept.map(bandwidth), Some(bandwidth(said)), "{:?}", read.flags);
     }
 
     #[test]
@@ -254,6 +276,8 @@ mod tests {
             ("bandwidth = 25", "25"),
             ("bandwidth = \"25\"", "25"),
             ("bandwidth = 2.5", "bandwidth"),
+            ("bandwidth = [\"mon 5MB/s\", \"tue 5MB/s\"]", "bandwidth is one text"),
+            ("bandwidth = \"mon 5MB/s; tues 5MB/s\"", "tues"),
             ("live = \"yes\"", "live"),
             ("live = 1", "live"),
             ("live = true\nsource-snapshots = true", "source-snapshots"),

@@ -6,6 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use clap::Parser;
+use whimbrel_core::number::Time;
+use whimbrel_core::timetable::LocalTime;
 use whimbrel_hdfs::Configuration;
 
 use crate::arguments::Cli;
@@ -14,6 +16,7 @@ use crate::cutover::record;
 use crate::location::Location;
 use crate::record::{Call, decode_result, encode_result};
 use crate::state;
+use crate::timetable::{self, Bandwidth};
 use crate::unit::{self, Limit};
 
 const MILLISECOND: Duration = Duration::from_micros(1_001);
@@ -89,6 +92,14 @@ pub fn arguments(bytes: &[u8]) {
         if rate.bytes_per_second < 1 << 53 {
             assert_eq!(unit::byte_rate(&format!("{}B/s", rate.bytes_per_second)), Ok(rate));
         }
+    }
+    if let Ok(Bandwidth::Weekly(timetable)) = timetable::bandwidth(text) {
+        let turn = timetable.next_turn(&LocalTime::default(), Time(0));
+        assert!(turn.is_none_or(|turn| turn.at > Time(0) && turn.bytes_per_second != Some(0)));
+        assert_eq!(
+            timetable::bandwidth(&format!("\n{text};")).ok(),
+            Some(Bandwidth::Weekly(timetable))
+        );
     }
     if let Ok(rate) = unit::call_rate(text) {
         assert_eq!(unit::call_rate(&format!("{}/s", rate.calls_per_second)), Ok(rate));

@@ -22,6 +22,7 @@ mod running;
 mod seal;
 mod signal;
 mod state;
+mod timetable;
 mod unit;
 
 use std::collections::BTreeSet;

@@ -103,6 +103,22 @@ pub fn share_limit(text: &str) -> Result<Limit<u64>, String> {
     }
 }
 
+/// Parts in a million, from `0.0001%` to `100%`.
+pub fn sample_share(text: &str) -> Result<u32, String> {
+    let number = text.strip_suffix('%').and_then(number_and_unit);
+    let parts = match number {
+        Some((percent, "")) => (percent * 10_000.0).round(),
+        Some(_) | None => 0.0,
+    };
+    if !(1.0..=1e6).contains(&parts) {
+        return Err(format!(
+            "{text:?} is no share to look at; write percents from 0.0001% to 100%, like 1%"
+        ));
+    }
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range")]
+    Ok(parts as u32)
+}
+
 /// A number of digits alone.
 fn whole(text: &str) -> Option<u64> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
@@ -144,6 +160,17 @@ fn number_and_unit(text: &str) -> Option<(f64, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sample_shares() {
+        for (text, parts) in [("1%", 10_000), ("0.05%", 500), ("100%", 1_000_000), ("0.0001%", 1)] {
+            assert_eq!(sample_share(text), Ok(parts), "{text}");
+        }
+        for text in ["", "%", "1", "0%", "0.00001%", "101%", "100.1%", "-1%", "1 %", "1%%", "1e1%"]
+        {
+            assert!(sample_share(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn byte_rates() {

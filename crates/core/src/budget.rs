@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::number::Time;
 use crate::planted::{Planted, planted};
+use crate::timetable::{LocalTime, Timetable, Turn};
 
 /// Requests per second that S3 promises to writes on one prefix: nobody asks for less because of
 /// more than that.
@@ -38,7 +39,7 @@ pub enum Paced {
 /// What a person allows per second; `None`: as much as can be had.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ceilings {
-    /// Bytes read from the source.
+    /// Bytes read from the source; where there is a timetable, what it says now.
     pub bandwidth_bytes: Option<u64>,
     /// Calls to the source's metadata service.
     pub source_calls: Option<u64>,
@@ -59,6 +60,9 @@ pub struct Pace {
 #[derive(Debug, Default)]
 pub struct Budget {
     ceilings: Ceilings,
+    timetable: Option<Timetable>,
+    local_time: LocalTime,
+    next_turn: Option<Turn>,
     slowed: BTreeMap<Paced, Slowed>,
     heard: BTreeMap<Paced, Heard>,
 }
@@ -104,14 +108,23 @@ impl Budget {
         self.ceilings
     }
 
+    /// When the timetable allows another number of bytes next; `None`: never, or there is none.
+    pub fn next_turn(&self) -> Option<Turn> {
+        self.next_turn.filter(|_| !planted(Planted::TimetableStandsStill))
+    }
+
     /// What is slower than a person allows, and how fast it may go.
     pub fn slowed(&self) -> impl Iterator<Item = (&Paced, u64)> {
         self.slowed.iter().map(|(what, slowed)| (what, slowed.per_second))
     }
 
-    /// A person allows this from now on.
+    /// A person allows this from now on; of bytes only where there is no timetable.
     pub(crate) fn limit(&mut self, ceilings: Ceilings) -> Vec<Pace> {
-        self.ceilings = ceilings;
+        let bandwidth_bytes = match self.timetable {
+            Some(_) => self.ceilings.bandwidth_bytes,
+            None => ceilings.bandwidth_bytes,
+        };
+        self.ceilings = Ceilings { bandwidth_bytes, ..ceilings };
         let whole = [Paced::Bandwidth, Paced::SourceCalls, Paced::TargetRequests];
         let prefixes = self.slowed.keys().filter(|what| matches!(what, Paced::Prefix(_)));
         let changed: Vec<Paced> = whole.into_iter().chain(prefixes.cloned()).collect();
@@ -120,6 +133,32 @@ impl Budget {
         }
         self.forget_the_fast();
         changed.into_iter().map(|what| self.pace(what)).collect()
+    }
+
+    /// A person allows as many bytes as this timetable says; `None`: as [`Self::limit`] says again.
+    pub(crate) fn by_timetable(&mut self, now: Time, timetable: Option<Timetable>) -> Pace {
+        self.timetable = timetable;
+        self.look_up(now)
+    }
+
+    /// The clock on the wall, by which the timetable goes.
+    pub(crate) fn by_local_time(&mut self, now: Time, local_time: LocalTime) -> Pace {
+        self.local_time = local_time;
+        self.look_up(now)
+    }
+
+    /// What the timetable allows from now on, if that is something else.
+    pub(crate) fn turn(&mut self, now: Time) -> Option<Pace> {
+        self.next_turn().filter(|turn| turn.at <= now).map(|_| self.look_up(now))
+    }
+
+    fn look_up(&mut self, now: Time) -> Pace {
+        self.next_turn = None;
+        if let Some(timetable) = &self.timetable {
+            self.ceilings.bandwidth_bytes = timetable.at(&self.local_time, now);
+            self.next_turn = timetable.next_turn(&self.local_time, now);
+        }
+        self.pace(Paced::Bandwidth)
     }
 
     /// A side asked for less, while it was asked so much per second.

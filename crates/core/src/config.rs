@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::budget::Ceilings;
 use crate::metadata::MetadataLevel;
 use crate::path::Namespace;
+use crate::timetable::{LocalTime, Timetable};
 
 /// Settings of one run. Plain values: the command line, a configuration file and the simulator all
 /// end here.
@@ -55,6 +56,10 @@ pub struct Config {
     pub new_coverage: Option<String>,
     /// How much may be asked of both sides (rule 9.2).
     pub ceilings: Ceilings,
+    /// How many bytes on which day and at which hour, in place of what `ceilings` say of them.
+    pub timetable: Option<Timetable>,
+    /// The clock by which it goes.
+    pub local_time: LocalTime,
 }
 
 /// How long a write may still take effect after its call ended without an answer, or after its
@@ -165,6 +170,8 @@ impl Default for Config {
             removal_guard: RemovalGuard::default(),
             new_coverage: None,
             ceilings: Ceilings::default(),
+            timetable: None,
+            local_time: LocalTime::default(),
         }
     }
 }

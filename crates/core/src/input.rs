@@ -13,6 +13,7 @@ use crate::path::RelPath;
 use crate::record::{
     Attempt, DirectoryRecord, Found, Parked, Part, Pending, PendingSummary, Reach, Row, Upload,
 };
+use crate::timetable::{LocalTime, Timetable};
 
 /// How much of what a commit marker speaks for is on the target (rule 7.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -198,6 +199,11 @@ pub enum Input {
     },
     /// A person allows another pace.
     Limit(Ceilings),
+    /// A person allows as many bytes as a timetable says, in place of what is said with `Limit`;
+    /// `None`: no more.
+    Timetable(Option<Timetable>),
+    /// The clock by which a timetable goes was set, or its zone.
+    LocalTime(LocalTime),
     /// Time has passed.
     Tick,
     /// Stop taking work; end when nothing is in flight.

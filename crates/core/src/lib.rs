@@ -21,3 +21,4 @@ pub mod path;
 pub mod planted;
 pub mod record;
 pub mod scope;
+pub mod timetable;

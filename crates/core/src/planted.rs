@@ -82,6 +82,7 @@ bugs! {
     "9.2" BusyNotHeeded: "a side that asks for less is asked as before",
     "9.2" PaceStaysLow: "what was slowed down once stays slow",
     "9.2" LimitNotHeeded: "what a person allows on the way changes nothing",
+    "9.2" TimetableStandsStill: "what a timetable allows at first it allows for ever",
     "10.1" PendingClaimed: "transactions are claimed although something of them is pending",
     "10.1" ClaimedBeforeDurable: "transactions are claimed whose marks are not durable",
     "10.1" WaitingRemovalsHidden: "transactions are claimed although their removals are judged",

@@ -18,10 +18,12 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use whimbrel_core::budget::Ceilings;
 use whimbrel_core::path::RelPath;
+use whimbrel_core::timetable::{Timetable, Turn};
 
 use crate::error::EngineError;
 use crate::export::{self, ExportCursor};
 use crate::ledger_thread::LedgerDesk;
+use crate::local_clock;
 use crate::progress::Progress;
 use crate::story::told;
 
@@ -44,20 +46,35 @@ pub(crate) enum Order {
     /// A person confirms what a guard holds.
     Confirm,
     /// A person allows another pace; answered with all that is allowed then.
-    Limit { limits: NewLimits, answer: oneshot::Sender<Ceilings> },
+    Limit { limits: NewLimits, answer: oneshot::Sender<Allowed> },
+}
+
+/// What a person allows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Allowed {
+    pub(crate) now: Ceilings,
+    /// When the timetable allows another number of bytes, by the clock on the wall.
+    pub(crate) next: Option<Turn>,
 }
 
 /// Limits that are changed, per second; 0: none; `None`: as it is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct NewLimits {
     bandwidth_bytes: Option<u64>,
+    bandwidth_timetable: Option<Timetable>,
     source_calls: Option<u64>,
     target_requests: Option<u64>,
 }
 
 impl NewLimits {
+    /// The timetable that holds from now on, or none, where the bandwidth is changed.
+    pub(crate) fn timetable(&self) -> Option<Option<Timetable>> {
+        let changed = self.bandwidth_bytes.is_some() || self.bandwidth_timetable.is_some();
+        changed.then(|| self.bandwidth_timetable.clone())
+    }
+
     /// With what is left as it is.
-    pub(crate) fn over(self, now: Ceilings) -> Ceilings {
+    pub(crate) fn over(&self, now: Ceilings) -> Ceilings {
         let chosen = |asked: Option<u64>, before| match asked {
             None => before,
             Some(per_second) => Some(per_second).filter(|per_second| *per_second > 0),
@@ -149,6 +166,9 @@ pub enum Request {
     Limit {
         /// Bytes read from the source and sent.
         bandwidth_bytes: Option<u64>,
+        /// The same by the hours of the week, in place of one number.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bandwidth_timetable: Option<Timetable>,
         /// Calls to the source's metadata service.
         source_calls: Option<u64>,
         /// Requests to the target.
@@ -314,8 +334,19 @@ impl Desk {
                 None => refusal("give path or path_base64".to_owned()),
             },
             Request::Export { after } => self.export(after).await,
-            Request::Limit { bandwidth_bytes, source_calls, target_requests } => {
-                self.limit(NewLimits { bandwidth_bytes, source_calls, target_requests }).await
+            Request::Limit {
+                bandwidth_bytes,
+                bandwidth_timetable,
+                source_calls,
+                target_requests,
+            } => {
+                let limits = NewLimits {
+                    bandwidth_bytes,
+                    bandwidth_timetable,
+                    source_calls,
+                    target_requests,
+                };
+                self.limit(limits).await
             }
             Request::Pause {} => self.done(Order::Pause(true)),
             Request::Resume {} => self.done(Order::Pause(false)),
@@ -331,12 +362,22 @@ impl Desk {
 
     /// Answered with what is allowed then.
     async fn limit(&self, limits: NewLimits) -> Value {
+        if limits.bandwidth_timetable.is_some() {
+            if limits.bandwidth_bytes.is_some() {
+                return refusal("give bandwidth_bytes or bandwidth_timetable".to_owned());
+            }
+            if let Err(error) = local_clock::zone() {
+                return refusal(error.to_string());
+            }
+        }
         let (answer, told) = oneshot::channel();
         self.control.give(Order::Limit { limits, answer });
         match told.await {
-            Ok(now) => json!({
+            Ok(Allowed { now, next }) => json!({
                 "ok": true,
                 "bandwidth_bytes": now.bandwidth_bytes.unwrap_or_default(),
+                "bandwidth_next_bytes": next.map(|turn| turn.bytes_per_second.unwrap_or_default()),
+                "bandwidth_next_ms": next.map(|turn| turn.at),
                 "source_calls": now.source_calls.unwrap_or_default(),
                 "target_requests": now.target_requests.unwrap_or_default(),
             }),

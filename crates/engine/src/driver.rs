@@ -10,13 +10,15 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use whimbrel_core::effect::{Effect, Finish};
 use whimbrel_core::input::Input;
 use whimbrel_core::migration::Migration;
+use whimbrel_core::timetable::Turn;
 
 use crate::bare_directory::Directories;
 use crate::clock::Clock;
-use crate::control::Order;
+use crate::control::{Allowed, NewLimits, Order};
 use crate::error::EngineError;
 use crate::ledger_thread::{LedgerDesk, Question, RowsQuestion};
 use crate::limit::Limits;
+use crate::local_clock::LocalClock;
 use crate::problems::Problems;
 use crate::progress::{Meter, Progress};
 use crate::world::World;
@@ -34,6 +36,7 @@ const NO_DEADLINE: Duration = Duration::from_secs(3600);
 pub(crate) struct Driver {
     pub(crate) core: Migration,
     pub(crate) clock: Clock,
+    pub(crate) local_clock: LocalClock,
     pub(crate) world: Arc<World>,
     pub(crate) desk: LedgerDesk,
     pub(crate) inputs: UnboundedReceiver<Input>,
@@ -73,6 +76,7 @@ impl Driver {
                     }
                 }
                 _ = tell.tick() => {
+                    self.look_at_the_clock();
                     self.tell();
                     self.tidy();
                 }
@@ -114,18 +118,44 @@ impl Driver {
             Order::Pause(paused) => Input::Pause(paused),
             Order::Confirm => Input::Confirm,
             Order::Limit { limits, answer } => {
-                let ceilings = limits.over(self.core.budget().ceilings());
+                self.limit(&limits);
                 // Nobody need wait for the answer any more.
-                let _ = answer.send(ceilings);
-                Input::Limit(ceilings)
+                let _ = answer.send(self.allowed());
+                return false;
             }
         };
         self.core.handle(self.clock.now(), input);
         false
     }
 
+    fn limit(&mut self, limits: &NewLimits) {
+        let now = self.clock.now();
+        if let Some(timetable) = limits.timetable() {
+            self.core.handle(now, Input::Timetable(timetable));
+        }
+        let ceilings = limits.over(self.core.budget().ceilings());
+        self.core.handle(now, Input::Limit(ceilings));
+    }
+
+    fn allowed(&self) -> Allowed {
+        let budget = self.core.budget();
+        let next = budget.next_turn();
+        let next = next.map(|turn| Turn { at: self.local_clock.wall(turn.at), ..turn });
+        Allowed { now: budget.ceilings(), next }
+    }
+
+    /// A timetable goes by the clock on the wall.
+    fn look_at_the_clock(&mut self) {
+        let now = self.clock.now();
+        if self.local_clock.look(now) {
+            let local_time = self.local_clock.told().clone();
+            self.core.handle(now, Input::LocalTime(local_time));
+        }
+    }
+
     pub(crate) fn tell(&mut self) {
-        let progress = self.meter.read(&self.core, self.clock.now(), self.clock.elapsed());
+        let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
+        let progress = self.meter.read(&self.core, now, elapsed, self.allowed());
         self.told.send_replace(progress);
     }
 

@@ -24,6 +24,7 @@ mod ledger_thread;
 mod limit;
 mod limited_source;
 mod limited_target;
+mod local_clock;
 mod mounts;
 mod out_of_scope;
 mod problems;

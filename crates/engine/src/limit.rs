@@ -157,6 +157,9 @@ impl Bucket {
 mod tests {
     use std::sync::Arc;
 
+    use whimbrel_core::number::Time;
+    use whimbrel_core::timetable::{LocalTime, Period, Timetable};
+
     use super::*;
 
     /// Takes pieces for a minute and answers how much passed in each tenth of a second.
@@ -185,6 +188,52 @@ mod tests {
             let most = tenths.iter().max().copied().unwrap_or_default();
             assert!(most <= per_second / 5 + piece, "{most} in a tenth of a second");
         }
+    }
+
+    /// The bucket goes with the timetable: over any time it gives no more than the sum of what that
+    /// says and a tenth of a second.
+    #[tokio::test(start_paused = true)]
+    async fn rule_9_2_a_timetable_is_held_to() {
+        const PIECE: u64 = 100;
+        // From Thursday, 00:00, in the core's first minutes.
+        let minute = |number: u16, rate| Period {
+            from_minute: 4_320 + number,
+            to_minute: 4_321 + number,
+            bytes_per_second: Some(rate),
+        };
+        let periods = vec![minute(0, 3_000), minute(1, 90_000), minute(2, 200), minute(4, 40_000)];
+        let timetable = Timetable::new(periods, Some(1_000)).unwrap();
+        let (local, start) = (LocalTime::default(), Instant::now());
+        let says = move |millis: u64| timetable.at(&local, Time(millis)).unwrap();
+        let limits = Arc::new(Limits::default());
+        limits.bandwidth_bytes.set(says(0));
+        let taker = tokio::spawn({
+            let limits = limits.clone();
+            async move {
+                let mut taken = vec![0_i64; 360_000];
+                loop {
+                    limits.bandwidth_bytes.take(PIECE).await;
+                    let millis = usize::try_from(start.elapsed().as_millis()).unwrap();
+                    let Some(sum) = taken.get_mut(millis) else { return taken };
+                    *sum += i64::try_from(PIECE * 1_000).unwrap();
+                }
+            }
+        });
+        for number in 1..=6 {
+            tokio::time::sleep_until(start + Duration::from_secs(number * 60)).await;
+            let per_second = Some(says(number * 60_000));
+            limits.pace(Pace { what: Paced::Bandwidth, per_second });
+        }
+        let (mut ahead, mut lowest, mut all) = (0, 0, 0);
+        for (millis, taken) in (0..).zip(taker.await.unwrap()) {
+            let allowed = i64::try_from(says(millis)).unwrap();
+            all += allowed - taken;
+            ahead += taken - allowed;
+            lowest = ahead.min(lowest);
+            let most = i64::try_from(90_000 / 10 + PIECE).unwrap() * 1_000;
+            assert!(ahead - lowest <= most, "{} too many at {millis} ms", ahead - lowest);
+        }
+        assert!(all < 90_000 * 1_000, "{all} thousandths of a byte were not taken");
     }
 
     #[tokio::test(start_paused = true)]

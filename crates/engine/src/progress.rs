@@ -12,6 +12,7 @@ use whimbrel_core::number::Time;
 use whimbrel_core::record::{Counters, PendingSummary};
 use whimbrel_store::target::Target;
 
+use crate::control::Allowed;
 use crate::counts::Counts;
 use crate::ledger_thread::{SharedSums, Sums};
 
@@ -118,6 +119,10 @@ pub struct Progress {
     pub target_bytes: u64,
     /// The limits in force, per second; 0: none. Bytes, source calls, target requests.
     pub bandwidth_bytes: u64,
+    /// What a timetable allows next, and when, since the Unix epoch; `None`: it stays as it is.
+    pub bandwidth_next_bytes: Option<u64>,
+    /// See above.
+    pub bandwidth_next_ms: Option<u64>,
     /// See above.
     pub source_calls_max: u64,
     /// See above.
@@ -193,7 +198,13 @@ impl Meter {
         Self { sums, before, counts, target, sent_before, history, out_of_scope, samples }
     }
 
-    pub(crate) fn read(&mut self, core: &Migration, now: Time, elapsed: Duration) -> Progress {
+    pub(crate) fn read(
+        &mut self,
+        core: &Migration,
+        now: Time,
+        elapsed: Duration,
+        allowed: Allowed,
+    ) -> Progress {
         let Sums { counters, spilled } = *self.sums.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = core.progress();
         let since = |time: Time| now.millis_since(time) as f64 / 1000.0;
@@ -201,7 +212,7 @@ impl Meter {
         let transactions = |txid: Option<whimbrel_core::number::TxId>| txid.map(|txid| txid.0);
         let as_of_txid = transactions(seen.as_of);
         let behind = |as_of: u64| seen.synced.0.saturating_sub(as_of);
-        let ceilings = core.budget().ceilings();
+        let Allowed { now: ceilings, next } = allowed;
         Progress {
             phase: phase_name(&seen),
             counters,
@@ -249,6 +260,8 @@ impl Meter {
             target_requests: self.counts.target_requests.get(),
             target_bytes: self.bytes_sent(),
             bandwidth_bytes: ceilings.bandwidth_bytes.unwrap_or_default(),
+            bandwidth_next_bytes: next.map(|turn| turn.bytes_per_second.unwrap_or_default()),
+            bandwidth_next_ms: next.map(|turn| turn.at.0),
             source_calls_max: ceilings.source_calls.unwrap_or_default(),
             target_requests_max: ceilings.target_requests.unwrap_or_default(),
             slowed: SlowedDown::of(core.budget()),

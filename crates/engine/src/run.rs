@@ -38,6 +38,7 @@ use crate::ledger_thread::{LedgerDesk, LedgerThread, Sums, View};
 use crate::limit::Limits;
 use crate::limited_source::LimitedSource;
 use crate::limited_target::LimitedTarget;
+use crate::local_clock::{self, LocalClock};
 use crate::mounts;
 use crate::out_of_scope;
 use crate::problems::Problems;
@@ -122,6 +123,9 @@ impl RunResult {
 /// part of the result.
 pub async fn run(setup: Setup, orders: Orders) -> Result<RunResult, EngineError> {
     let config = setup.core_config();
+    if config.timetable.is_some() {
+        local_clock::zone()?;
+    }
     let Setup { state, source, target, keys, scope, limits, problems, base_snapshots, .. } = setup;
     let tree = source.clone();
     let image = setup.image.map(Arc::new);
@@ -262,6 +266,8 @@ impl Parts {
         let clock = Clock::start();
         let bases = self.bases(kept, &thread.desk);
         let resumed = meta.inventory_done;
+        let local_clock = LocalClock::start(clock.now());
+        let config = Config { local_time: local_clock.told().clone(), ..config };
         let core = Migration::new(config, &meta, attempts, clock.now());
         let limits = self.limits.clone();
         let meter = Meter::new(sums, self.counts.clone(), self.target.clone());
@@ -282,6 +288,7 @@ impl Parts {
         let driver = Driver {
             core,
             clock,
+            local_clock,
             world,
             desk: thread.desk.clone(),
             inputs,

@@ -269,8 +269,12 @@ async fn rule_9_2_a_busy_target_is_asked_for_less() {
     let progress = control.progress();
     assert_eq!((progress.slowed.source_calls, progress.source_calls_max), (None, 0));
     assert_eq!(progress.target_requests_max, 40);
-    let faster =
-        Request::Limit { bandwidth_bytes: None, source_calls: None, target_requests: Some(0) };
+    let faster = Request::Limit {
+        bandwidth_bytes: None,
+        bandwidth_timetable: None,
+        source_calls: None,
+        target_requests: Some(0),
+    };
     let answer = request(&ground.state_folder(), &faster).await.unwrap();
     assert_eq!(answer["target_requests"], 0, "{answer}");
     until(&mut control, |now| now.target_requests_max == 0).await;

@@ -360,6 +360,8 @@ fn answered(input: &Input) -> Option<Tie> {
         | Input::PartDone { .. }
         | Input::Busy { .. }
         | Input::Limit(_)
+        | Input::Timetable(_)
+        | Input::LocalTime(_)
         | Input::Tick
         | Input::Stop
         | Input::Pause(_)

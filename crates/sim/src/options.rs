@@ -4,6 +4,8 @@
 use fastrand::Rng;
 use whimbrel_core::budget::Ceilings;
 use whimbrel_core::config::{Existing, Extras, RemovalGuard, RequestLifetime};
+use whimbrel_core::number::Time;
+use whimbrel_core::timetable::{LocalTime, Period, Timetable};
 
 /// Whatever is late in the weather is over by then.
 const LIFETIME_MILLIS: u64 = 5_001;
@@ -13,6 +15,8 @@ const QUIET_MILLIS: u64 = 1_000;
 const POLL_MILLIS: u64 = 50;
 /// Transactions that one look at the stream tells of, at most.
 const POLL_BATCHES_MAX: usize = 19;
+/// When every history begins.
+pub const BEGIN: Time = Time(1_000_000);
 /// More than any file of the program has.
 const COPY_BYTES_MAX: u64 = 1 << 20;
 
@@ -91,6 +95,10 @@ pub struct Options {
     pub ceilings: Ceilings,
     /// What else a person allows on the way.
     pub limits: Vec<Ceilings>,
+    /// How many bytes a person allows when, from the start of each run.
+    pub timetable: Option<Timetable>,
+    /// The clock by which that goes.
+    pub local_time: LocalTime,
     /// Requests per second that a prefix of the target can take; `None`: any number.
     pub target_capacity: Option<u64>,
     /// Calls per second that the source can take.
@@ -121,6 +129,7 @@ impl Options {
         let (removal_guard, confirmations) = Self::draw_guard(rng);
         let (conditions, intrusions) = Self::draw_foreign_writer(rng);
         let (ceilings, limits) = Self::draw_limits(rng);
+        let (timetable, local_time) = Self::draw_timetable(rng);
         let (target_capacity, source_capacity) = Self::draw_capacities(rng);
         let snapshots = Self::draw_snapshots(rng);
         Self {
@@ -160,6 +169,8 @@ impl Options {
             intrusions,
             ceilings,
             limits,
+            timetable,
+            local_time,
             target_capacity,
             source_capacity,
             snapshots,
@@ -200,6 +211,31 @@ impl Options {
             }
         };
         (draw(), vec![draw(), draw()])
+    }
+
+    /// The same. A history is over within minutes: the clock is set often, and far.
+    fn draw_timetable(rng: &Rng) -> (Option<Timetable>, LocalTime) {
+        let mut rng = Rng::with_seed(rng.get_seed().rotate_left(53));
+        if rng.u8(..6) > 0 {
+            return (None, LocalTime::default());
+        }
+        let mut rate = || rng.bool().then(|| rng.u64(200..2_000));
+        let half_day = |number: u16| (number * 720, number * 720 + 720);
+        let periods = (0..14).map(half_day).map(|(from_minute, to_minute)| Period {
+            from_minute,
+            to_minute,
+            bytes_per_second: rate(),
+        });
+        let timetable = Timetable::new(periods.collect(), None).ok();
+        let mut ahead = || rng.i64(-84..84) * 7_200_000;
+        let first = ahead();
+        let shifts: Vec<i64> = (0..8).map(|_| ahead()).collect();
+        let mut at = BEGIN;
+        let shifts = shifts.into_iter().map(|ahead| {
+            at = at.plus_millis(rng.u64(50..2_000));
+            (at, ahead)
+        });
+        (timetable, LocalTime::new(first, shifts.collect()))
     }
 
     /// The same.
@@ -274,6 +310,8 @@ impl Options {
             intrusions: 0,
             ceilings: Ceilings::default(),
             limits: Vec::new(),
+            timetable: None,
+            local_time: LocalTime::default(),
             target_capacity: None,
             source_capacity: None,
         }

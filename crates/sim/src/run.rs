@@ -28,7 +28,7 @@ pub(crate) use scoped::{Left, Turn, play};
 pub use script::Way;
 
 use crate::coverage::Coverage;
-use crate::options::Options;
+use crate::options::{BEGIN, Options};
 use crate::oracle::{self, Verdict};
 use crate::program;
 use crate::world::source::{Content, ROOT_ID, Source};
@@ -178,7 +178,7 @@ impl Run {
         target.conditions = options.conditions;
         target.told = (options.existing == Existing::Replace, options.extras == Extras::Remove);
         let mut ledger = ledger_side::new_ledger().map_err(|error| error.to_string())?;
-        let now = Time(1_000_000);
+        let now = BEGIN;
         if let Some(image) = &image {
             // The stream is joined from there on.
             let position = Change::Position { txid: image.tree.txid, digest: 0 };
@@ -186,7 +186,7 @@ impl Run {
         }
         let meta = ledger.meta().map_err(|error| error.to_string())?;
         let core = Migration::new(config(&options), &meta, Vec::new(), now);
-        let paces = pace::Paces::begin(options.ceilings);
+        let paces = pace::Paces::begin(&options);
         let summary = ledger.apply(&[]).map_err(|error| error.to_string())?;
         debug_assert_eq!(summary.rows, 0);
         let mut run = Self {
@@ -391,7 +391,7 @@ impl Run {
         let Some(((at, _), happening)) = self.happenings.pop_first() else { return };
         self.now = self.now.max(at);
         if self.verbose {
-            println!("{} {happening:?}", self.now.0 - 1_000_000);
+            println!("{} {happening:?}", self.now.millis_since(BEGIN));
         }
         if self.traced {
             // Folding fails at nothing.
@@ -521,7 +521,7 @@ impl Run {
                 self.ledger = Some(ledger);
                 self.ledger_free_at = self.now;
                 self.ledger_told_at = self.now;
-                self.paces = pace::Paces::begin(self.options.ceilings);
+                self.paces = pace::Paces::begin(&self.options);
                 self.core = Migration::new(config(&self.options), &meta, attempts, self.now);
             }
             Err(error) => self.problem = Some(format!("restart: {error}")),
@@ -706,6 +706,8 @@ fn config(options: &Options) -> Config {
         adopt: options.adopt,
         removal_guard: options.removal_guard,
         ceilings: options.ceilings,
+        timetable: options.timetable.clone(),
+        local_time: options.local_time.clone(),
         ..Config::default()
     }
 }

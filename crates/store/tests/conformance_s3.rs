@@ -10,7 +10,7 @@ use whimbrel_store::conformance::{
 use whimbrel_store::error::StoreError;
 use whimbrel_store::s3::{Environment, S3Settings, S3Source, S3Target};
 use whimbrel_store::target::{Stamp, Target};
-use whimbrel_testbed::{Garage, S3Endpoint, S3Mock, S3Server, VersityGateway};
+use whimbrel_testbed::{Garage, GarageEngine, S3Endpoint, S3Mock, S3Server, VersityGateway};
 
 fn settings(endpoint: &S3Endpoint, url: &str) -> S3Settings {
     let variables = endpoint.environment().into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
@@ -69,13 +69,15 @@ fn s3mock_target() {
 #[test]
 #[ignore = "builds Garage, 20 minutes of CPU: cargo xtask conformance"]
 fn garage_target() {
-    let server = Garage::start().expect("a server");
-    let facts = TargetFacts {
-        prefix: b"p/".to_vec(),
-        keeps_file_beside_directory: true,
-        copy_names_content: true,
-    };
-    target_keeps(&server, &facts);
+    for engine in [GarageEngine::Sqlite, GarageEngine::Lmdb] {
+        let server = Garage::start(engine).expect("a server");
+        let facts = TargetFacts {
+            prefix: b"p/".to_vec(),
+            keeps_file_beside_directory: true,
+            copy_names_content: true,
+        };
+        target_keeps(&server, &facts);
+    }
 }
 
 /// Writes what the suite asks for with a target on the same bucket.
@@ -136,5 +138,5 @@ fn versitygw_source() {
 #[test]
 #[ignore = "builds Garage, 20 minutes of CPU: cargo xtask conformance"]
 fn garage_source() {
-    source_keeps(&Garage::start().expect("a server"));
+    source_keeps(&Garage::start(GarageEngine::Sqlite).expect("a server"));
 }

@@ -23,7 +23,7 @@ use whimbrel_store::error::StoreError;
 use whimbrel_store::s3::{Environment, S3Settings, S3Source, S3Target};
 use whimbrel_store::source::Source;
 use whimbrel_store::target::{CopySource, Finding, Stamp, Target};
-use whimbrel_testbed::{S3Endpoint, S3Mock, S3Server, VersityGateway};
+use whimbrel_testbed::{Fault, FaultProxy, S3Endpoint, S3Mock, S3Server, VersityGateway};
 
 const MIB: usize = 1024 * 1024;
 
@@ -214,6 +214,37 @@ fn versitygw_as_a_target() {
         target.put(b"p/x", Vec::new(), &stamp(1), &Expected::Anything).await.unwrap();
         let below = target.put(b"p/x/y", Vec::new(), &stamp(1), &Expected::Anything).await;
         assert!(matches!(below, Err(StoreError::Conflict { .. })), "{below:?}");
+    });
+}
+
+/// Garage with LMDB says that it is busy, for ever, where it cannot hold a key: a migration did not
+/// begin. One that is busy with everything has not said what it holds.
+#[test]
+fn keys_that_keep_a_server_busy_are_too_long() {
+    let server = VersityGateway::start().unwrap();
+    server.create_bucket("bucket").unwrap();
+    let proxy = FaultProxy::start(server.endpoint().address).unwrap();
+    let url = format!("http://{}", proxy.address());
+    let endpoint = S3Endpoint { url, ..server.endpoint().clone() };
+    block_on(async {
+        let target = S3Target::open(&settings(&endpoint, "s3://bucket/p")).await.unwrap();
+        proxy.set(Fault::LongPathsUnavailable { bytes_max: "/bucket/".len() + 471 });
+        let findings = target.probe().await.unwrap();
+        let too_long = |message: &str| {
+            findings.iter().filter_map(|it| it.problem.as_ref()).any(|it| it.1 == message)
+        };
+        assert!(too_long("keys end at 471 bytes"), "{findings:?}");
+        let key_of =
+            |length: usize| format!("p/{0}/{0}/{1}", "k".repeat(200), "k".repeat(length - 404));
+        let (held, refused) = (key_of(471), key_of(472));
+        target.admit(held.as_bytes()).unwrap();
+        target.put(held.as_bytes(), Vec::new(), &stamp(1), &Expected::Anything).await.unwrap();
+        let outcome = target.admit(refused.as_bytes());
+        assert!(matches!(outcome, Err(StoreError::Refused { .. })), "{outcome:?}");
+        assert_eq!(everything(&server).await, [held], "the probe cleans up");
+        proxy.set(Fault::Unavailable);
+        let outcome = target.probe().await;
+        assert!(matches!(outcome, Err(StoreError::Throttled { .. })), "{outcome:?}");
     });
 }
 

@@ -23,4 +23,4 @@ pub use install::{
     install_versitygw,
 };
 pub use network::{Fault, FaultProxy, HttpProxy, TlsFront};
-pub use s3::{Garage, S3Endpoint, S3Mock, S3Server, VersityGateway, VersityOptions};
+pub use s3::{Garage, GarageEngine, S3Endpoint, S3Mock, S3Server, VersityGateway, VersityOptions};

@@ -212,8 +212,16 @@ impl S3Server for S3Mock {
     }
 }
 
-/// Garage with sqlite (with LMDB it answers 503 to keys of 1,024 bytes): holds keys byte for byte
-/// and lists them in order, checks signatures and checksums; has no conditional writes, tags or
+/// What Garage keeps its metadata in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GarageEngine {
+    /// Holds keys of 1,024 bytes.
+    Sqlite,
+    /// The usual one: holds keys of 471 bytes, and answers 503 to longer ones.
+    Lmdb,
+}
+
+/// Garage: holds keys byte for byte and lists them in order, checks signatures and checksums; has no conditional writes, tags or
 /// versions. Costs 20 minutes of CPU to install.
 #[derive(Debug)]
 pub struct Garage {
@@ -229,14 +237,14 @@ impl Garage {
     ///
     /// # Errors
     /// [`TestbedError::Install`], or [`TestbedError::Start`] with the end of its log.
-    pub fn start() -> Result<Self, TestbedError> {
+    pub fn start(engine: GarageEngine) -> Result<Self, TestbedError> {
         let binary = install::install_garage()?;
         let folder = folder("garage")?;
         let configuration = folder.path().join("garage.toml");
         let access_key = format!("GK{}", "0123456789ab".repeat(2));
         let secret_key = "fedcba9876543210".repeat(4);
         let endpoint = S3Endpoint::new(free_address()?, &access_key, &secret_key);
-        let text = garage_configuration(folder.path(), free_address()?, &endpoint);
+        let text = garage_configuration(folder.path(), engine, free_address()?, &endpoint);
         std::fs::write(&configuration, text).map_err(TestbedError::file(&configuration))?;
         let log = folder.path().join("log");
         let mut command = Command::new(&binary);
@@ -279,12 +287,21 @@ impl S3Server for Garage {
     }
 }
 
-fn garage_configuration(folder: &Path, rpc: SocketAddr, endpoint: &S3Endpoint) -> String {
+fn garage_configuration(
+    folder: &Path,
+    engine: GarageEngine,
+    rpc: SocketAddr,
+    endpoint: &S3Endpoint,
+) -> String {
+    let engine = match engine {
+        GarageEngine::Sqlite => "sqlite",
+        GarageEngine::Lmdb => "lmdb",
+    };
     let folder = folder.display();
     format!(
         r#"metadata_dir = "{folder}/metadata"
 data_dir = "{folder}/data"
-db_engine = "sqlite"
+db_engine = "{engine}"
 replication_factor = 1
 rpc_bind_addr = "{rpc}"
 rpc_public_addr = "{rpc}"

@@ -62,7 +62,10 @@ impl Comparison {
         match node {
             Node::File(file) => {
                 add(&self.meter.files_compared, 1);
-                self.file(path, file).await
+                let length = file.identity.length();
+                let difference = self.file(path, file).await;
+                self.looked_at(length);
+                difference
             }
             Node::Special(what) => {
                 add(&self.meter.files_compared, 1);
@@ -71,6 +74,19 @@ impl Comparison {
             }
             Node::Directory(_) => None,
         }
+    }
+
+    /// A file that was listed with this length and whose turn came later.
+    pub async fn drawn(&self, path: RelPath, length: u64) -> Option<Difference> {
+        add(&self.meter.files_compared, 1);
+        let difference = self.again(&path).await;
+        self.looked_at(length);
+        difference
+    }
+
+    fn looked_at(&self, length: u64) {
+        add(&self.meter.files_looked_at, 1);
+        add(&self.meter.bytes_looked_at, length);
     }
 
     /// A directory that has to have a marker.
@@ -128,7 +144,7 @@ impl Comparison {
         }
     }
 
-    /// A path that differed, anew.
+    /// What stands at a path now.
     pub async fn again(&self, path: &RelPath) -> Option<Difference> {
         let key = self.verification.keys.key(path).ok()?;
         let (path, source) = (path.clone(), &self.verification.source);

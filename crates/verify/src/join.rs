@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use whimbrel_core::entry::Node;
 use whimbrel_core::failure::{Failure, FailureKind, Side};
 use whimbrel_core::path::{Namespace, RelPath};
@@ -14,6 +15,7 @@ use whimbrel_store::target::Object;
 
 use crate::compare::Comparison;
 use crate::keys::Keys;
+use crate::sample::{Choice, Sampler};
 use crate::settle::{Seen, settled};
 use crate::walk::{Item, Walk, What};
 use crate::{Difference, DifferenceKind, Equal, Meter, Verification, add, attempt};
@@ -21,7 +23,8 @@ use crate::{Difference, DifferenceKind, Equal, Meter, Verification, add, attempt
 /// Differences that are kept to be looked at again together.
 const OPEN_MAX: usize = 10_000;
 
-/// Compares one subtree after the other: what is not mapped, then each mapped one.
+/// Compares one subtree after the other: what is not mapped, then each mapped one. A sample that
+/// goes by time follows.
 pub(crate) async fn run(
     verification: &Verification,
     meter: &Arc<Meter>,
@@ -29,24 +32,18 @@ pub(crate) async fn run(
     equals: Option<mpsc::Sender<Equal>>,
 ) -> Result<(), Failure> {
     let comparison = Comparison::new(verification.clone(), meter.clone(), equals);
-    let comparison = Arc::new(comparison);
-    let mut roots = vec![RelPath::root()];
-    let mapped = verification.mapped.iter().filter(|from| !from.is_root());
-    roots.extend(mapped.cloned());
-    for root in roots {
-        let mut join = Join {
-            comparison: comparison.clone(),
-            meter,
-            differences,
-            tasks: JoinSet::new(),
-            open: Vec::new(),
-            unreadable: None,
-            root,
-        };
-        join.run().await?;
-        join.settle().await;
-    }
-    Ok(())
+    let mut join = Join {
+        comparison: Arc::new(comparison),
+        meter,
+        differences,
+        tasks: JoinSet::new(),
+        open: Vec::new(),
+        unreadable: None,
+        root: RelPath::root(),
+        sampler: verification.options.sample.as_ref().map(Sampler::new),
+    };
+    join.run_all().await?;
+    join.by_time().await
 }
 
 struct Join<'a> {
@@ -59,9 +56,71 @@ struct Join<'a> {
     /// A directory that could not be listed: nobody knows what is extra below it.
     unreadable: Option<RelPath>,
     root: RelPath,
+    /// Says which files are looked at; `None`: all.
+    sampler: Option<Sampler>,
 }
 
 impl Join<'_> {
+    async fn run_all(&mut self) -> Result<(), Failure> {
+        let mapped = self.comparison.verification.mapped.iter().filter(|from| !from.is_root());
+        let roots: Vec<RelPath> = [RelPath::root()].into_iter().chain(mapped.cloned()).collect();
+        for root in roots {
+            (self.root, self.unreadable) = (root, None);
+            self.run().await?;
+            self.settle().await;
+        }
+        Ok(())
+    }
+
+    /// Looks at files in the order of the sample until its time is over or none is left.
+    async fn by_time(&mut self) -> Result<(), Failure> {
+        let Some(time) = self.sampler.as_ref().and_then(Sampler::time) else { return Ok(()) };
+        let begun = Instant::now();
+        while let Some(sampler) = &mut self.sampler {
+            let (drawn, more) = sampler.take();
+            for (path, length) in drawn {
+                self.make_room().await?;
+                if begun.elapsed() >= time {
+                    break;
+                }
+                let comparison = self.comparison.clone();
+                self.spawn(async move { comparison.drawn(path, length).await });
+            }
+            self.finish_all().await?;
+            self.settle().await;
+            let left = time.saturating_sub(begun.elapsed());
+            if !more || left.is_zero() {
+                break;
+            }
+            // Nothing is begun meanwhile that could be cut off.
+            match tokio::time::timeout(left, self.run_all()).await {
+                Ok(listed) => listed?,
+                Err(_) => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// True if this listing only finds the next files of a sample: all else was told.
+    fn told(&self) -> bool {
+        self.sampler.as_ref().is_some_and(Sampler::listed)
+    }
+
+    /// What becomes of something listed, whose length the target lists as this.
+    fn choose(&mut self, path: &RelPath, node: &Node, listed: Option<u64>) -> Choice {
+        match (&mut self.sampler, node) {
+            (None, _) => Choice::LookAt,
+            (Some(sampler), Node::File(file)) => {
+                let length = file.identity.length();
+                sampler.choose(path, length, listed == Some(length), self.meter)
+            }
+            (Some(sampler), Node::Special(_) | Node::Directory(_)) => match sampler.listed() {
+                true => Choice::Leave,
+                false => Choice::LookAt,
+            },
+        }
+    }
+
     async fn run(&mut self) -> Result<(), Failure> {
         let verification = self.comparison.verification.clone();
         let target_side = |error: StoreError| error.into_failure(Side::Target);
@@ -92,8 +151,10 @@ impl Join<'_> {
                 (Some(key), Some(object)) => key.as_slice().cmp(object.key.as_slice()),
             };
             if order != Ordering::Greater {
+                let here = object.as_ref().filter(|_| order == Ordering::Equal);
+                let listed = here.map(|object| object.length);
                 if let Some(item) = item.take() {
-                    self.on_source(item, key.unwrap_or_default()).await?;
+                    self.on_source(item, key.unwrap_or_default(), listed).await?;
                 }
                 item = walk.next().await.map_err(source_side)?;
             } else if let Some(only) = object.take() {
@@ -116,7 +177,8 @@ impl Join<'_> {
             let root = self.root.clone();
             match attempt::ask(|| verification.source.stat(&root)).await? {
                 Some(node @ (Node::File(_) | Node::Special(_))) => {
-                    if verification.scope.covers_file(&root) {
+                    let covered = verification.scope.covers_file(&root);
+                    if covered && self.choose(&root, &node, None) == Choice::LookAt {
                         self.spawn_node(root, node);
                     }
                     return Ok(None);
@@ -144,15 +206,23 @@ impl Join<'_> {
 
     /// What the target has at this key is found out by asking for it: a listing does not name
     /// checksums, and may be older.
-    async fn on_source(&mut self, item: Item, key: Vec<u8>) -> Result<(), Failure> {
+    async fn on_source(
+        &mut self,
+        item: Item,
+        key: Vec<u8>,
+        listed: Option<u64>,
+    ) -> Result<(), Failure> {
         if key.is_empty() {
             return Ok(());
         }
         match item.what {
             What::Node(node) => {
-                self.make_room().await?;
-                self.spawn_node(item.path, node);
+                if self.choose(&item.path, &node, listed) == Choice::LookAt {
+                    self.make_room().await?;
+                    self.spawn_node(item.path, node);
+                }
             }
+            What::Directory { .. } | What::Unreadable(_) if self.told() => {}
             What::Directory { marker_expected } => {
                 add(&self.meter.directories, 1);
                 if marker_expected {
@@ -171,6 +241,9 @@ impl Join<'_> {
     }
 
     async fn on_target_alone(&mut self, object: Object) -> Result<(), Failure> {
+        if self.told() {
+            return Ok(());
+        }
         let verification = &self.comparison.verification;
         let Some(path) = verification.keys.path(&object.key) else { return Ok(()) };
         let place = if path.is_marker() { path.parent().unwrap_or_default() } else { path.clone() };
@@ -257,7 +330,9 @@ impl Join<'_> {
     /// A path that no key can stand for.
     async fn refused(&mut self, path: &RelPath, error: &StoreError) -> Vec<u8> {
         let (kind, message) = (DifferenceKind::Missing, error.to_string());
-        self.tell(Difference { path: path.clone(), kind, length: 0, message }).await;
+        if !self.told() {
+            self.tell(Difference { path: path.clone(), kind, length: 0, message }).await;
+        }
         Vec::new()
     }
 

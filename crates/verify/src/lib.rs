@@ -2,14 +2,15 @@
 //!
 //! Nothing is remembered between runs and memory does not grow with the trees: a directory's page
 //! for each level of the source, a page of keys of the target, and a bounded number of comparisons
-//! in flight. A difference on a tree that moves is looked at again before it is told: it counts
-//! only if the source stood still around it, and whoever works on the target is done with it (rule
-//! 10.2).
+//! in flight, and of paths that a sample holds. A difference on a tree that moves is looked at again
+//! before it is told: it counts only if the source stood still around it, and whoever works on the
+//! target is done with it (rule 10.2).
 
 mod attempt;
 mod compare;
 mod join;
 mod keys;
+mod sample;
 mod settle;
 mod sides;
 mod walk;
@@ -33,6 +34,8 @@ use whimbrel_store::error::StoreError;
 use whimbrel_store::key::KeyMap;
 use whimbrel_store::source::Source;
 use whimbrel_store::target::Target;
+
+pub use sample::{Extent, SHARE_WHOLE, Sample, SampleSums};
 
 /// What is compared, and how closely.
 #[derive(Clone)]
@@ -85,6 +88,8 @@ pub struct Options {
     pub parallel: usize,
     /// How long the worker is waited for until what it is not done with is told as moving.
     pub patience: Duration,
+    /// Which files are looked at; `None`: all.
+    pub sample: Option<Sample>,
 }
 
 /// How the bytes of two files are compared.
@@ -197,6 +202,11 @@ pub struct Meter {
     pub(crate) verified_by_reading: AtomicU64,
     pub(crate) bytes_read_source: AtomicU64,
     pub(crate) bytes_read_target: AtomicU64,
+    pub(crate) files_listed: AtomicU64,
+    pub(crate) bytes_listed: AtomicU64,
+    pub(crate) files_apart: AtomicU64,
+    pub(crate) files_looked_at: AtomicU64,
+    pub(crate) bytes_looked_at: AtomicU64,
 }
 
 impl Meter {
@@ -245,8 +255,8 @@ impl Sums {
 }
 
 impl Verification {
-    /// Compares everything and hands out differences as they are found. Extras are not handed out
-    /// where they are ignored. A receiver that went away stops nothing.
+    /// Compares everything, or a sample, and hands out differences as they are found. Extras are
+    /// not handed out where they are ignored. A receiver that went away stops nothing.
     ///
     /// # Errors
     /// A side that could not be listed, after it was asked for a while; a source whose root is gone.

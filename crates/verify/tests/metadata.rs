@@ -32,6 +32,7 @@ async fn compared(folder: &Path, metadata: MetadataLevel) -> Vec<(String, Differ
             directory_markers: DirectoryMarkers::Empty,
             parallel: 2,
             patience: Duration::from_secs(2),
+            sample: None,
         },
         worker: None,
     };

@@ -115,6 +115,7 @@ async fn tried(
             directory_markers: DirectoryMarkers::Empty,
             parallel: 2,
             patience: Duration::from_secs(2),
+            sample: None,
         },
         worker,
     };

@@ -8,7 +8,9 @@ use crate::arguments::{LimitArguments, NameArguments};
 use crate::control;
 use crate::exit::CommandError;
 use crate::output;
+use crate::output::progress::allowed_bandwidth;
 use crate::state;
+use crate::timetable::Bandwidth;
 use crate::unit::Limit;
 
 /// Passes an order on to the migration of that name; `done` says what it does then.
@@ -56,15 +58,25 @@ pub async fn confirm(arguments: &NameArguments, json: bool) -> Result<u8, Comman
 /// It does not run, or refuses.
 pub async fn limit(arguments: &LimitArguments, json: bool) -> Result<u8, CommandError> {
     let place = state::existing(&arguments.name, arguments.state.as_deref())?;
+    let (bandwidth_bytes, bandwidth_timetable) = match &arguments.bandwidth {
+        None => (None, None),
+        Some(Bandwidth::Always(limit)) => (Some(plain(*limit, |r| r.bytes_per_second)), None),
+        Some(Bandwidth::Weekly(timetable)) => (None, Some(timetable.clone())),
+    };
     let order = Request::Limit {
-        bandwidth_bytes: arguments.bandwidth.map(|limit| plain(limit, |r| r.bytes_per_second)),
+        bandwidth_bytes,
+        bandwidth_timetable,
         source_calls: arguments.namenode_calls.map(|limit| plain(limit, |r| r.calls_per_second)),
         target_requests: arguments
             .target_requests
             .map(|limit| plain(limit, |r| r.calls_per_second)),
     };
     let answer = control::order(&place, &order).await?;
-    tell(&place.name, "has new limits", &answer, json);
+    let done = match allowed_bandwidth(&answer) {
+        Some(allowed) => format!("has new limits; {allowed}"),
+        None => "has new limits".to_owned(),
+    };
+    tell(&place.name, &done, &answer, json);
     Ok(0)
 }
 

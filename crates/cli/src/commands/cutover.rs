@@ -198,6 +198,7 @@ impl Cutover {
             directory_markers: self.call.directory_markers(),
             parallel: PARALLEL,
             patience: PATIENCE,
+            sample: None,
         };
         let worker = worker.map(|running| Arc::new(running) as Arc<dyn Worker>);
         let coverage = self.coverage.clone();

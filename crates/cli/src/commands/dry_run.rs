@@ -45,6 +45,7 @@ pub async fn run(
         directory_markers: DirectoryMarkers::Empty,
         parallel: super::verify::PARALLEL,
         patience: super::verify::PATIENCE,
+        sample: None,
     };
     let mut plan = Plan::default();
     let comparing = Comparing::new(source, target, coverage.clone(), options, None)?;

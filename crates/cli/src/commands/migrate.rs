@@ -35,6 +35,8 @@ use crate::report::{self, SignedReport};
 use crate::request::{Coverage, Pair};
 use crate::signal::{Signals, interruptible};
 use crate::state::{self, StatePlace};
+use crate::timetable::Bandwidth;
+use crate::unit::Limit;
 
 /// How long a second signal leaves the run to put its state away.
 const LAST_GRACE: Duration = Duration::from_secs(3);
@@ -323,10 +325,14 @@ impl Request {
 
     fn limits(&self) -> Limits {
         let limits = &self.arguments.limits;
+        let always = match &limits.bandwidth {
+            Some(Bandwidth::Always(Limit::AtMost(rate))) => rate.bytes_per_second,
+            Some(Bandwidth::Always(Limit::Unlimited) | Bandwidth::Weekly(_)) | None => 0,
+        };
         let calls = limits.namenode_calls.map_or(0, |rate| rate.calls_per_second);
         let requests = limits.target_requests.map_or(0, |rate| rate.calls_per_second);
         Limits {
-            bandwidth_bytes: Rate::new(limits.bandwidth.map_or(0, |rate| rate.bytes_per_second)),
+            bandwidth_bytes: Rate::new(always),
             source_calls: Rate::new(calls),
             target_requests: Rate::new(requests),
             ..Limits::default()
@@ -396,6 +402,7 @@ impl Request {
             directory_markers: arguments.write.directory_markers,
             pending_max: arguments.limits.pending_max.unwrap_or(usual.pending_max),
             give_up_after_millis: millis(arguments.limits.give_up_after),
+            timetable: arguments.limits.timetable(),
             ..usual
         }
     }

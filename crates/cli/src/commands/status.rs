@@ -6,7 +6,9 @@ use whimbrel_engine::{Request, SlowedDown, status_at_rest};
 use crate::arguments::StatusArguments;
 use crate::control;
 use crate::exit::CommandError;
-use crate::output::progress::{flattened, lost, root_lost, slowed_down, unknown_outcomes};
+use crate::output::progress::{
+    allowed_bandwidth, flattened, lost, root_lost, slowed_down, unknown_outcomes,
+};
 use crate::output::result::{bytes, grouped};
 use crate::output::{self};
 use crate::record::{self, Call, LastResult};
@@ -148,6 +150,9 @@ fn text(stand: &Map<String, Value>) -> String {
         lost("target", seconds("target_lost_seconds")),
     ];
     lines.extend(waits.into_iter().flatten().map(|text| format!("  {text}")));
+    let told = Value::Object(stand.clone());
+    let allowed = allowed_bandwidth(&told).filter(|_| running);
+    lines.extend(allowed.map(|text| format!("  {text}")));
     let slowed = stand.get("slowed").filter(|_| running).cloned();
     let slowed: Option<SlowedDown> = slowed.and_then(|told| serde_json::from_value(told).ok());
     let slowed = slowed.as_ref().and_then(slowed_down);

@@ -1,9 +1,12 @@
 //! `whimbrel verify SOURCE TARGET` and `whimbrel verify NAME`.
 
+mod sampled;
+
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use whimbrel_report::Facts;
@@ -21,6 +24,7 @@ use crate::report::{self, SignedReport};
 use crate::request::{Coverage, Pair};
 use crate::running::Running;
 use crate::state::{self, StatePlace};
+use sampled::Sampled;
 
 /// Comparisons in flight.
 pub const PARALLEL: usize = 32;
@@ -59,7 +63,9 @@ pub async fn run(arguments: VerifyArguments, json: bool) -> Result<u8, CommandEr
         directory_markers: arguments.directory_markers.unwrap_or_default(),
         parallel: PARALLEL,
         patience: PATIENCE,
+        sample: sampled::sample(&arguments.sample),
     };
+    let sample = options.sample.clone();
     let worker = running.clone().map(|running| running as Arc<dyn Worker>);
     let mut comparing = Comparing::new(source, target, coverage, options, worker)?;
     let mut report = arguments.report.as_deref().map(SignedReport::of_comparison).transpose()?;
@@ -68,9 +74,15 @@ pub async fn run(arguments: VerifyArguments, json: bool) -> Result<u8, CommandEr
         let mut fields = Map::new();
         fields.insert("source".into(), pair.source.to_string().into());
         fields.insert("target".into(), pair.target.to_string().into());
+        if let Some(sample) = &sample {
+            fields.insert("sample".into(), sampled::asked(sample).into());
+        }
         output::json_line("started", &fields);
+    } else if let Some(sample) = &sample {
+        output::standard_error(&format!("sample: {}", sampled::flags(sample)));
     }
-    let sums = compare(comparing, json, Arc::default(), |told| {
+    let meter = Arc::new(Meter::default());
+    let sums = compare(comparing, json, meter.clone(), |told| {
         if let Some(report) = &mut report {
             report.compared(&told);
         }
@@ -79,7 +91,8 @@ pub async fn run(arguments: VerifyArguments, json: bool) -> Result<u8, CommandEr
         }
     })
     .await?;
-    let mut answer = Answer::of(&sums, arguments.ignore_extras, started);
+    let sampled = sample.map(|sample| Sampled { sample, sums: meter.sample_sums() });
+    let mut answer = Answer::of(&sums, arguments.ignore_extras, started, sampled.as_ref());
     answer.add_migration(running.as_deref()).await;
     if let Some(report) = report {
         answer.add_report(report, &pair, &arguments);
@@ -90,29 +103,39 @@ pub async fn run(arguments: VerifyArguments, json: bool) -> Result<u8, CommandEr
 
 /// What is said at the end.
 struct Answer {
-    equal: bool,
-    verdict: &'static str,
+    /// Nothing that was looked at differs.
+    good: bool,
+    verdict: String,
     code: u8,
     /// For programs.
     fields: Map<String, Value>,
     /// For people.
     rows: Vec<(String, String)>,
+    sampled: bool,
 }
 
 impl Answer {
-    fn of(sums: &Sums, ignore_extras: bool, started: Instant) -> Self {
-        let equal = sums.equal(ignore_extras);
-        let condition = (!equal).then_some(Condition::Incomplete);
+    fn of(sums: &Sums, ignore_extras: bool, started: Instant, sampled: Option<&Sampled>) -> Self {
+        let good = sums.equal(ignore_extras);
+        let condition = (!good).then_some(Condition::Incomplete);
         let code = exit::code(&condition.into_iter().collect());
-        let verdict = match equal {
-            true => "Equal.",
-            false if Sums { moving: 0, ..*sums }.equal(ignore_extras) => {
-                "Moving: what differs is still to be done by the running migration."
+        let part = sampled.filter(|sampled| !sampled.sums.whole());
+        let (outcome, verdict) = match (good, part) {
+            (true, None) => ("equal", "Equal.".to_owned()),
+            (true, Some(sampled)) => ("no_difference_found", sampled.verdict()),
+            (false, _) if Sums { moving: 0, ..*sums }.equal(ignore_extras) => {
+                let moving = "Moving: what differs is still to be done by the running migration.";
+                ("different", moving.to_owned())
             }
-            false => "Different.",
+            (false, _) => ("different", "Different.".to_owned()),
         };
-        let fields = result_fields(sums, equal, started, code);
-        Self { equal, verdict, code, fields, rows: rows(sums, started) }
+        let mut fields = result_fields(sums, outcome, started, code);
+        let mut rows = rows(sums, started);
+        if let Some(sampled) = sampled {
+            fields.insert("sample".into(), sampled.fields(sums));
+            rows.splice(0..0, sampled.rows(sums));
+        }
+        Self { good, verdict, code, fields, rows, sampled: sampled.is_some() }
     }
 
     /// How far the migration is that runs meanwhile.
@@ -134,12 +157,14 @@ impl Answer {
 
     /// Ends and signs the report; one that cannot be written has its say in the exit code.
     fn add_report(&mut self, report: SignedReport, pair: &Pair, arguments: &VerifyArguments) {
+        let sample = self.sampled.then(sampled::limits).into_iter().flatten();
+        let limits = sample.chain(report::limits_of_comparison(arguments.read)).collect();
         let mut facts = Facts {
             title: "Comparison of a source with a target".to_owned(),
-            verdict: self.verdict.to_owned(),
-            good: self.equal,
+            verdict: self.verdict.clone(),
+            good: self.good,
             totals: self.rows.clone(),
-            limits: report::limits_of_comparison(arguments.read),
+            limits,
             fields: self.fields.clone(),
             ..Facts::default()
         };
@@ -226,7 +251,7 @@ pub async fn compare(
     let (sender, mut differences) = mpsc::channel(DIFFERENCES_WAITING_MAX);
     let (equal, mut equals) = mpsc::channel(DIFFERENCES_WAITING_MAX);
     let equal = Some(equal).filter(|_| comparing.tell_equal);
-    let running = meter.clone();
+    let (running, sampled) = (meter.clone(), comparing.verification.options.sample.is_some());
     let mut run = tokio::spawn(async move {
         comparing.verification.run_and_prove(&running, &sender, equal).await
     });
@@ -238,7 +263,7 @@ pub async fn compare(
             Some(difference) = differences.recv() => tell(Told::Difference(&difference)),
             Some(equal) = equals.recv() => tell(Told::Equal(&equal)),
             outcome = &mut run => break outcome,
-            _ = tick.tick() => show(&meter.sums(), json),
+            _ = tick.tick() => show(&meter, sampled, json),
         }
     };
     while let Some(difference) = differences.recv().await {
@@ -322,16 +347,23 @@ pub fn kind(kind: DifferenceKind) -> &'static str {
     }
 }
 
-fn show(sums: &Sums, json: bool) {
+fn show(meter: &Meter, sampled: bool, json: bool) {
+    let (sums, sample) = (meter.sums(), meter.sample_sums());
     if json {
-        output::json_line("progress", sums);
+        let mut fields = counts(&sums);
+        if sampled {
+            fields.insert("sample".into(), counts(&sample).into());
+        }
+        output::json_line("progress", &fields);
         return;
     }
-    let differences = sums.differences() + sums.extra;
+    let compared = match sampled {
+        true => format!("looked at {}", sampled::looked_at(&sample)),
+        false => format!("compared {} files", grouped(sums.files_compared)),
+    };
     let line = format!(
-        "compared {} files, {} differences, read {}",
-        grouped(sums.files_compared),
-        grouped(differences),
+        "{compared}, {} differences, read {}",
+        grouped(sums.differences() + sums.extra),
         bytes(sums.bytes_read_source + sums.bytes_read_target)
     );
     if std::io::stderr().is_terminal() {
@@ -341,12 +373,17 @@ fn show(sums: &Sums, json: bool) {
     }
 }
 
-fn result_fields(sums: &Sums, equal: bool, started: Instant, code: u8) -> Map<String, Value> {
-    let mut fields = Map::new();
-    fields.insert("outcome".into(), if equal { "equal" } else { "different" }.into());
-    if let Ok(Value::Object(counts)) = serde_json::to_value(sums) {
-        fields.extend(counts);
+fn counts(sums: &impl Serialize) -> Map<String, Value> {
+    match serde_json::to_value(sums) {
+        Ok(Value::Object(counts)) => counts,
+        Ok(_) | Err(_) => Map::new(),
     }
+}
+
+fn result_fields(sums: &Sums, outcome: &str, started: Instant, code: u8) -> Map<String, Value> {
+    let mut fields = Map::new();
+    fields.insert("outcome".into(), outcome.into());
+    fields.extend(counts(sums));
     fields.insert("elapsed_seconds".into(), started.elapsed().as_secs_f64().into());
     fields.insert("exit_code".into(), code.into());
     fields

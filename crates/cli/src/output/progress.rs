@@ -4,6 +4,8 @@
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 use whimbrel_engine::{Progress, SlowedDown};
 
@@ -140,6 +142,8 @@ fn block(name: &str, progress: &Progress) -> Vec<String> {
             grouped(transactions)
         ));
     }
+    let next = progress.bandwidth_next_bytes.zip(progress.bandwidth_next_ms);
+    lines.extend(next.map(|next| format!("  {}", bandwidth(progress.bandwidth_bytes, Some(next)))));
     lines.extend(troubles(progress).map(|text| format!("  {text}")));
     lines
 }
@@ -192,6 +196,32 @@ pub fn lost(side: &str, seconds: Option<f64>) -> Option<String> {
 pub fn root_lost(seconds: Option<f64>) -> Option<String> {
     let told = "waits for the source's root, which is gone or another directory since";
     seconds.map(|seconds| format!("{told} {}", clock(seconds)))
+}
+
+/// How many bytes are allowed, and what a timetable allows next, as the socket tells it; `None`:
+/// as many as can be had, and for ever.
+pub fn allowed_bandwidth(told: &Value) -> Option<String> {
+    let number = |name: &str| told.get(name).and_then(Value::as_u64);
+    let now = number("bandwidth_bytes")?;
+    let next = number("bandwidth_next_bytes").zip(number("bandwidth_next_ms"));
+    (now > 0 || next.is_some()).then(|| bandwidth(now, next))
+}
+
+/// The same of numbers: bytes per second, 0 for none; those that come next, and when.
+fn bandwidth(now: u64, next: Option<(u64, u64)>) -> String {
+    let rate = |per_second: u64| match per_second {
+        0 => "unlimited".to_owned(),
+        _ => format!("at most {}/s", bytes(per_second)),
+    };
+    let turn = next.map(|(then, at)| format!(" until {}, then {}", hour(at), rate(then)));
+    format!("bandwidth: {}{}", rate(now), turn.unwrap_or_default())
+}
+
+/// A time of the coming week as the clock on the wall shows it.
+fn hour(millis: u64) -> String {
+    let at = i64::try_from(millis).ok().and_then(|at| Timestamp::from_millisecond(at).ok());
+    let at = at.unwrap_or_default().to_zoned(TimeZone::system());
+    at.strftime("%a %Y-%m-%d %H:%M %Z").to_string()
 }
 
 /// Who asked for less, and how fast it is asked now; `None`: nobody.
@@ -278,6 +308,36 @@ mod tests {
         let fields = fields(&progress);
         assert_eq!((&fields["files_copied"], &fields["run_files_copied"]), (&7.into(), &3.into()));
         assert!(!fields.contains_key("counters") && !fields.contains_key("run"));
+    }
+
+    #[test]
+    fn bandwidth_in_words() {
+        let day = Timestamp::from_second(1_774_746_000).unwrap().to_zoned(TimeZone::system());
+        let day = day.strftime("%a %Y-%m-%d %H:%M %Z").to_string();
+        for (now, next, expected) in [
+            (0, None, None),
+            (1 << 20, None, Some("bandwidth: at most 1.0 MiB/s".to_owned())),
+            (
+                2_048,
+                Some(0),
+                Some(format!("bandwidth: at most 2.0 KiB/s until {day}, then unlimited")),
+            ),
+            (
+                0,
+                Some(1_024),
+                Some(format!("bandwidth: unlimited until {day}, then at most 1.0 KiB/s")),
+            ),
+        ] {
+            let progress = Progress {
+                bandwidth_bytes: now,
+                bandwidth_next_bytes: next,
+                bandwidth_next_ms: next.map(|_| 1_774_746_000_000),
+                ..Progress::default()
+            };
+            assert_eq!(allowed_bandwidth(&Value::Object(fields(&progress))), expected);
+            let told = block("name", &progress).join("\n");
+            assert_eq!(told.contains("bandwidth: "), next.is_some(), "{told}");
+        }
     }
 
     #[test]

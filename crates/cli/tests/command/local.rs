@@ -191,6 +191,61 @@ fn every_difference_is_told() {
     assert!(!place.path("target/new").exists());
 }
 
+/// A sample without a difference is not called equal, and says what it may have missed.
+#[test]
+fn a_sample_never_says_equal_for_what_it_left_out() {
+    let place = Place::new();
+    for index in 0..40 {
+        place.write(&format!("source/d/{index}"), "bytes");
+    }
+    place.run(&["migrate", "source", "target", "--name", "m"]).expect(0);
+    let verify = ["verify", "m", "--sample", "25%", "--sample-seed", "s", "--json"];
+    let ended = place.run(&verify).expect(0);
+    assert_eq!(ended.lines()[0]["sample"]["seed"], "s");
+    let result = ended.result();
+    assert_eq!(result["outcome"], "no_difference_found");
+    let sample = &result["sample"];
+    let looked_at = sample["files_looked_at"].as_u64().unwrap();
+    assert!((1..40).contains(&looked_at) && sample["files_listed"] == 40, "{result}");
+    assert_eq!(result["files_compared"], looked_at);
+    assert_eq!(sample["bytes_listed"], 200);
+    assert_eq!(result["bytes_read_source"], sample["bytes_looked_at"]);
+    let miss = sample["missed"][0]["miss_probability"].as_f64().unwrap();
+    let left_out = (40 - looked_at) as f64 / 40.0;
+    assert!((miss - left_out).abs() < 1e-9, "{result}");
+    assert!(sample["missed_files_max"].as_u64().unwrap() > 0, "{result}");
+    assert_eq!(place.run(&verify).expect(0).result()["sample"], *sample, "the same seed");
+
+    let told = place.run(&["verify", "m", "--sample", "25%"]).expect(0);
+    assert!(told.stdout.starts_with("No difference found in "), "{}", told.stdout);
+    let flags = told.stderr.lines().find_map(|line| line.strip_prefix("sample: "));
+    let again: Vec<&str> = ["verify", "m"].into_iter().chain(flags.unwrap().split(' ')).collect();
+    assert_eq!(place.run(&again).expect(0).stdout.lines().next(), told.stdout.lines().next());
+
+    for all in [["--sample", "100%"], ["--sample-for", "10m"]] {
+        let call = [&["verify", "m", "--json"], &all[..]].concat();
+        let result = place.run(&call).expect(0).result();
+        assert_eq!(result["outcome"], "equal", "{result}");
+        assert_eq!(result["sample"]["files_looked_at"], 40, "{result}");
+    }
+    let none = place.run(&["verify", "m", "--sample-for", "0s", "--json"]).expect(0).result();
+    assert_eq!(none["outcome"], "no_difference_found");
+    assert_eq!(none["sample"]["missed"][0]["miss_probability"], 1.0, "{none}");
+
+    std::fs::remove_file(place.path("target/d/7")).unwrap();
+    let call = [&verify[..], &["--report", "proof"]].concat();
+    let result = place.run(&call).expect(5).result();
+    assert_eq!((&result["outcome"], &result["missing"]), (&"different".into(), &1.into()));
+    assert!(result["sample"]["missed_files_max"].is_null(), "{result}");
+    place.run(&["report", "check", "proof"]).expect(0);
+    let report = place.read("proof/report.json").unwrap();
+    let report: Value = serde_json::from_slice(&report).unwrap();
+    assert_eq!(report["sample"], result["sample"]);
+    let page = String::from_utf8(place.read("proof/report.html").unwrap()).unwrap();
+    assert!(page.contains("--sample 25% --sample-seed s"), "{page}");
+    assert!(page.contains("Only a sample was looked at."), "{page}");
+}
+
 #[test]
 fn scope_and_mapping() {
     let place = Place::new();
@@ -400,6 +455,51 @@ fn live_with_orders_and_a_signal() {
     let ended = child.ended().expect(143);
     assert_eq!(ended.result()["outcome"], "stopped");
     place.run(&["stop", "live"]).expect(2);
+}
+
+/// What a timetable allows now and next is told in local time, and can be changed under way.
+#[test]
+fn a_timetable_holds_and_is_told() {
+    const HALF_DAY_MILLIS: u64 = 12 * 3_600_000;
+    // Five and a half hours ahead of Greenwich.
+    let place = Place::new().with(vec![("TZ", "IST-5:30".to_owned())]);
+    small_tree(&place);
+    let mornings = "mon-sun 00:00-12:00 1MB/s; otherwise 2MB/s";
+    let call = ["migrate", "source", "target", "--live", "--name", "live", "--json"];
+    let child = place.spawn(&[&call[..], &["--bandwidth", mornings]].concat());
+    until("the first copy", || place.path("target/d/e/c").exists());
+    let told = |place: &Place| {
+        let status = place.run(&["status", "live", "--json"]).expect(0).result();
+        ["bandwidth_bytes", "bandwidth_next_bytes", "bandwidth_next_ms"]
+            .map(|name| status[name].as_u64())
+    };
+    let [now, next, at] = told(&place);
+    let at = at.unwrap();
+    let local = at + 19_800_000;
+    assert_eq!(local % HALF_DAY_MILLIS, 0, "{at} is noon or midnight");
+    let seconds = i64::try_from(at / 1_000).unwrap() - jiff::Timestamp::now().as_second();
+    assert!((-60..=43_200).contains(&seconds), "in {seconds} s");
+    let expected = match local / HALF_DAY_MILLIS % 2 {
+        0 => (2_000_000, 1_000_000),
+        _ => (1_000_000, 2_000_000),
+    };
+    assert_eq!((now, next), (Some(expected.0), Some(expected.1)));
+    let text = place.run(&["status", "live"]).expect(0).stdout;
+    assert!(text.contains("bandwidth: at most") && text.contains(" IST, then at most"), "{text}");
+
+    let always = "00:00-12:00 3MB/s 12:00-24:00 3MB/s";
+    let limited = place.run(&["limit", "live", "--bandwidth", always]).expect(0).stdout;
+    assert!(limited.contains("live has new limits; bandwidth: at most 2.9 MiB/s."), "{limited}");
+    until("the limit", || told(&place) == [Some(3_000_000), None, None]);
+    let again = place.run(&["limit", "live", "--bandwidth", mornings, "--json"]).expect(0).result();
+    assert_eq!(again["bandwidth_bytes"], expected.0, "{again}");
+    assert_eq!(again["bandwidth_next_ms"], at, "{again}");
+    place.run(&["limit", "live", "--target-requests", "500/s"]).expect(0);
+    until("the timetable stays", || told(&place) == [now, next, Some(at)]);
+    place.run(&["limit", "live", "--bandwidth", "unlimited"]).expect(0);
+    until("no limit", || told(&place) == [Some(0), None, None]);
+    place.run(&["stop", "live"]).expect(0);
+    child.ended_within(SOON).expect(143);
 }
 
 /// A terminal that is closed ends a run as a polite kill does, unless the caller ignores that.

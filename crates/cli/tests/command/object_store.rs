@@ -47,6 +47,48 @@ fn there_and_back() {
     place.run(&["verify", "source", "s3://bucket/p", "--ignore-extras"]).expect(0);
 }
 
+/// A disk below the store turned a bit: the kept checksum does not tell, reading does, and so does
+/// a sample that the file is in.
+#[test]
+fn a_byte_that_a_disk_altered_is_found_by_reading_and_by_samples() {
+    let server = VersityGateway::start().unwrap();
+    server.create_bucket("bucket").unwrap();
+    let place = Place::new().with(server.endpoint().environment());
+    for index in 0..10 {
+        place.write(&format!("source/{index}"), vec![index; 1_000]);
+    }
+    place.run(&["migrate", "source", "s3://bucket/p"]).expect(0);
+    let damaged = server.data_directory().join("bucket/p/3");
+    let mut content = std::fs::read(&damaged).unwrap();
+    content[500] ^= 1;
+    let mut file = std::fs::File::options().write(true).open(&damaged).unwrap();
+    file.write_all(&content).unwrap();
+
+    let verify = ["verify", "source", "s3://bucket/p", "--json"];
+    place.run(&verify).expect(0);
+    let read = place.run(&[&verify[..], &["--read"]].concat()).expect(5);
+    let told = |ended: &crate::call::Ended| {
+        let lines = ended.lines().into_iter().filter(|line| line["type"] == "difference");
+        lines.map(|line| line["path"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&read), ["3"]);
+    let mut found = 0;
+    for seed in 0..16 {
+        let seed = seed.to_string();
+        let sample = ["--read", "--sample", "50%", "--sample-seed", &seed];
+        let ended = place.run(&[&verify[..], &sample].concat());
+        let result = ended.result();
+        let looked_at = &result["sample"]["bytes_looked_at"];
+        assert_eq!(result["bytes_read_target"], *looked_at, "{result}");
+        match ended.code {
+            0 => assert_eq!(result["outcome"], "no_difference_found", "{result}"),
+            code => assert_eq!((code, told(&ended)), (5, vec!["3".to_owned()])),
+        }
+        found += i32::from(ended.code == 5);
+    }
+    assert!((2..=14).contains(&found), "{found} of 16 samples of a half");
+}
+
 /// Started again, a migration looks at the bucket, whatever its state says.
 #[test]
 fn a_later_run_sees_what_became_of_the_bucket() {

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::call::Place;
 
-const CALLS: [&str; 80] = [
+const CALLS: [&str; 90] = [
     "",
     "nothing",
     "migrate",
@@ -13,6 +13,9 @@ const CALLS: [&str; 80] = [
     "migrate source target --no-such-flag",
     "migrate source target --bandwidth 200",
     "migrate source target --bandwidth 200Mbit",
+    "migrate source target --bandwidth mon-fri,08:00-08:00,1MB/s",
+    "migrate source target --bandwidth mon,1MB/s;mon-fri,2MB/s",
+    "migrate source target --config days.toml",
     "migrate source target --namenode-calls 300",
     "migrate source target --target-requests 3500/m",
     "migrate source target --transfers 0",
@@ -66,6 +69,12 @@ const CALLS: [&str; 80] = [
     "verify",
     "verify no-such-migration",
     "verify source/a",
+    "verify source source2 --sample 1",
+    "verify source source2 --sample 0%",
+    "verify source source2 --sample 101%",
+    "verify source source2 --sample-for 10",
+    "verify source source2 --sample 1% --sample-for 10m",
+    "verify source source2 --sample-seed s",
     "doctor source",
     "cutover",
     "cutover no-such-migration",
@@ -74,6 +83,7 @@ const CALLS: [&str; 80] = [
     "cutover no-such-migration --undo-fence --keep-fence",
     "limit name",
     "limit name --bandwidth 5",
+    "limit name --bandwidth fooday,5MB/s",
     "status no-such-migration",
     "path no-such-migration a",
     "pause no-such-migration",
@@ -93,6 +103,7 @@ fn wrong_calls() {
     place.write("source/a", "a");
     std::fs::write(place.path("bad.toml"), "bandwith = \"1MB/s\"\n").unwrap();
     std::fs::write(place.path("units.toml"), "bandwidth = \"25\"\n").unwrap();
+    std::fs::write(place.path("days.toml"), "bandwidth = \"mon-fry 5MB/s\"\n").unwrap();
     std::fs::write(place.path("switch.toml"), "json = \"x\"\n").unwrap();
     for arguments in CALLS {
         let mut words: Vec<&str> = arguments.split_whitespace().collect();
@@ -107,6 +118,27 @@ fn wrong_calls() {
         assert!(result["message"].as_str().is_some_and(|text| !text.is_empty()), "{result}");
     }
     assert!(!place.path("target").exists(), "a wrong call touched the target");
+}
+
+/// What is wrong with a timetable is said with its place.
+#[test]
+fn wrong_timetables() {
+    let place = Place::new();
+    place.write("source/a", "a");
+    let said = |text: &str| {
+        let call = ["migrate", "source", "target", "--bandwidth", text];
+        place.run(&call).expect(2).stderr
+    };
+    let error = said("mon-fri 08:00-18:00 1MB/s; fri 17:00-20:00 2MB/s");
+    let told = "entry 1 (mon-fri 08:00-18:00 1MB/s) and entry 2 (fri 17:00-20:00 2MB/s) overlap";
+    assert!(error.contains(told), "{error}");
+    assert!(said("mon 5MB/s; tues 5MB/s").contains("entry 2 (tues): \"tues\" is no day"));
+    let nowhere = Place::new().with(vec![("TZ", "Middle/Earth".to_owned())]);
+    nowhere.write("source/a", "a");
+    let call = ["migrate", "source", "target", "--bandwidth", "mon 5MB/s"];
+    let error = nowhere.run(&call).expect(2).stderr;
+    assert!(error.contains("local time"), "{error}");
+    nowhere.run(&call[..3]).expect(0);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::Migration;
 use super::claim::{Asked, Claim, Step};
 use crate::effect::Effect;
 use crate::failure::{Failure, FailureKind};
-use crate::identity::Identity;
+use crate::identity::{Identity, Sameness};
 use crate::input::Standing;
 use crate::metadata::Metadata;
 use crate::number::{AttemptNumber, Time, TxId};
@@ -307,6 +307,15 @@ impl Migration {
             Some(row) if is_the_same_write(&row, &standing) => {
                 Row { etag: standing.etag, version: standing.version, ..row }
             }
+            // Another write of ours that was not heard of: the same file, with other metadata.
+            Some(row) if is_of_the_same_file(claim, &row, &standing) => Row {
+                etag: standing.etag,
+                version: standing.version,
+                attempt: standing.attempt,
+                metadata: standing.metadata.unwrap_or_else(Metadata::unknown),
+                ledger_only: false,
+                ..row
+            },
             Some(_) | None => Row {
                 path: at.clone(),
                 identity: Identity::Unknown,
@@ -356,6 +365,19 @@ fn stands_as_written(row: &Row, standing: &Standing) -> bool {
 fn is_the_same_write(row: &Row, standing: &Standing) -> bool {
     row.attempt.is_some()
         && row.attempt == standing.attempt
+        && row.length == standing.length
+        && row.crc32c.is_some()
+        && row.crc32c == standing.crc32c
+}
+
+/// The attempt that made the object wrote the file that the row speaks of, and the bytes are those.
+fn is_of_the_same_file(claim: &Claim, row: &Row, standing: &Standing) -> bool {
+    let wrote = |it: &Attempt| {
+        it.path == row.path
+            && Some(it.number) == standing.attempt
+            && it.identity.compare(&row.identity) == Sameness::Same
+    };
+    claim.attempts.iter().any(wrote)
         && row.length == standing.length
         && row.crc32c.is_some()
         && row.crc32c == standing.crc32c

@@ -222,6 +222,8 @@ impl Migration {
             Input::Confirm => self.confirm_guard(),
             Input::Busy { what, in_use } => self.asked_for_less(what, in_use),
             Input::Limit(ceilings) => self.limited(ceilings),
+            Input::Timetable(timetable) => self.limited_by_timetable(timetable),
+            Input::LocalTime(local_time) => self.clock_was_set(local_time),
             Input::UploadOpened { attempt, upload } => self.upload_opened(attempt, upload),
             Input::PartDone { attempt, part } => {
                 self.outbox.change(Change::PartDone { number: attempt, part });
@@ -295,6 +297,7 @@ impl Migration {
             self.position_retry_at,
             self.summary.next_due.filter(|_| self.root.lost.is_none()),
             self.budget.next_rise(),
+            self.budget.next_turn().map(|turn| turn.at),
         ]
         .into_iter()
         .flatten()
@@ -314,10 +317,7 @@ impl Migration {
                 if self.tickets.get(&ticket) == Some(&claim::Asked::Root) {
                     self.asked_by(ticket);
                     self.root_examined(outcome);
-                } else if let Some(claim::Asked::PassMarker(directory)) = self.tickets.get(&ticket)
-                {
-                    let directory = directory.clone();
-                    self.asked_by(ticket);
+                } else if let Some(directory) = self.pass_marker_asked(ticket) {
                     self.pass_marker_examined(directory, outcome);
                 } else if let Some((path, claim)) = self.answered(ticket) {
                     self.examined(path, claim, outcome, renamed);
@@ -369,11 +369,23 @@ impl Migration {
             | Input::RemovalsCounted { .. }
             | Input::Busy { .. }
             | Input::Limit(_)
+            | Input::Timetable(_)
+            | Input::LocalTime(_)
             | Input::Tick
             | Input::Stop
             | Input::Pause(_)
             | Input::Confirm => {}
         }
+    }
+
+    /// The directory about whose marker a pass asked so.
+    fn pass_marker_asked(&mut self, ticket: Ticket) -> Option<RelPath> {
+        let Some(claim::Asked::PassMarker(directory)) = self.tickets.get(&ticket) else {
+            return None;
+        };
+        let directory = directory.clone();
+        self.asked_by(ticket);
+        Some(directory)
     }
 
     fn persisted(&mut self, batch: u64, summary: PendingSummary) {
@@ -414,7 +426,7 @@ impl Migration {
             return;
         }
         self.end_doubts();
-        self.rise_pace();
+        self.renew_pace();
         self.retry_start();
         match self.phase {
             Phase::Inventory => self.ask_inventory(),

@@ -5,6 +5,7 @@ use super::Migration;
 use crate::budget::{Budget, Ceilings, Pace, Paced};
 use crate::effect::Effect;
 use crate::planted::{Planted, planted};
+use crate::timetable::{LocalTime, Timetable};
 
 impl Migration {
     /// How fast both sides may be asked.
@@ -14,6 +15,8 @@ impl Migration {
 
     /// A run begins as fast as a person allows.
     pub(super) fn begin_at_pace(&mut self) {
+        self.budget.by_local_time(self.now, self.config.local_time.clone());
+        self.budget.by_timetable(self.now, self.config.timetable.clone());
         let paces = self.budget.limit(self.config.ceilings);
         self.send_paces(paces.into_iter().filter(|pace| pace.per_second.is_some()));
     }
@@ -26,15 +29,26 @@ impl Migration {
         self.send_paces(paces);
     }
 
+    pub(super) fn limited_by_timetable(&mut self, timetable: Option<Timetable>) {
+        let pace = self.budget.by_timetable(self.now, timetable);
+        self.send_paces([pace]);
+    }
+
+    pub(super) fn clock_was_set(&mut self, local_time: LocalTime) {
+        let pace = self.budget.by_local_time(self.now, local_time);
+        self.send_paces([pace]);
+    }
+
     pub(super) fn asked_for_less(&mut self, what: Paced, in_use: u64) {
         let pace = self.budget.busy(self.now, what, in_use);
         self.send_paces(pace);
     }
 
-    /// What was quiet for long enough goes faster.
-    pub(super) fn rise_pace(&mut self) {
-        let paces = self.budget.rise(self.now);
-        self.send_paces(paces);
+    /// What was quiet for long enough goes faster, and the timetable may have come to a turn.
+    pub(super) fn renew_pace(&mut self) {
+        let risen = self.budget.rise(self.now);
+        let turned = self.budget.turn(self.now);
+        self.send_paces(risen.into_iter().chain(turned));
     }
 
     fn send_paces(&mut self, paces: impl IntoIterator<Item = Pace>) {

@@ -16,14 +16,17 @@ use crate::record::Row;
 impl Migration {
     /// True if what was seen at a path changes what readers find on the target.
     pub(super) fn changes_something(&self, path: &RelPath, claim: &Claim, seen: &Examined) -> bool {
-        let stands = claim.row.is_some() || claim.rows_below;
+        let extra = self.removes_extra(claim) || self.removes_extras_below(claim);
+        let stands = claim.row.is_some() || claim.rows_below || extra;
         let changes = match seen {
             Examined::Failed(_) => false,
             Examined::Present(Node::File(file)) => {
                 let unchanged = |row: &Row| self.is_unchanged(row, file);
                 !file.open && !claim.row.as_ref().is_some_and(unchanged)
             }
-            Examined::Present(Node::Directory(_)) => claim.row.is_some(),
+            Examined::Present(Node::Directory(_)) => {
+                claim.row.is_some() || self.removes_extra(claim)
+            }
             Examined::Present(Node::Special(_)) | Examined::Absent { .. } => stands,
         };
         changes && !self.is_commit_marker(path)

@@ -10,20 +10,27 @@ use whimbrel_core::failure::{Failure, FailureKind, Side};
 use whimbrel_core::input::{Input, Written};
 use whimbrel_core::number::Time;
 use whimbrel_core::path::RelPath;
+use whimbrel_core::timetable::{LocalTime, Timetable};
 
 use super::{Happening, Run, unavailable};
 use crate::coverage::Fault;
+use crate::options::Options;
 
 const SECOND_MILLIS: u64 = 1_000;
 const SECOND_MICROS: u64 = 1_000_000;
 /// A quiet second gives back one part of so many of what a person allows.
 const RISES: u64 = 50;
+/// A deadline is met so late.
+const LATE_MILLIS: u64 = 10;
 
 /// The paces of one run, and what was asked in it.
 #[derive(Debug, Default)]
 pub(super) struct Paces {
     /// What a person allows.
     allowed: Ceilings,
+    /// The same of bytes, in place of what stands there.
+    timetable: Option<Timetable>,
+    local_time: LocalTime,
     held: BTreeMap<Paced, Held>,
     /// How much each was asked, in which second.
     asked: BTreeMap<Paced, Asked>,
@@ -66,8 +73,13 @@ impl Asked {
 }
 
 impl Paces {
-    pub(super) fn begin(allowed: Ceilings) -> Self {
-        Self { allowed, ..Self::default() }
+    pub(super) fn begin(options: &Options) -> Self {
+        Self {
+            allowed: options.ceilings,
+            timetable: options.timetable.clone(),
+            local_time: options.local_time.clone(),
+            ..Self::default()
+        }
     }
 
     pub(super) fn of(&self, what: &Paced) -> Option<u64> {
@@ -140,12 +152,25 @@ impl Paces {
     /// Nothing goes faster than a person allows, and what is quiet rises.
     fn wrong(&self, now: Time) -> Option<String> {
         let whole = [Paced::Bandwidth, Paced::SourceCalls, Paced::TargetRequests];
-        let free = |what: &&Paced| self.allowed.of(what).is_some() && self.of(what).is_none();
+        let bandwidth_bytes = match &self.timetable {
+            None => self.allowed.bandwidth_bytes,
+            Some(timetable) => {
+                let has = self.of(&Paced::Bandwidth);
+                let late = Time(now.0.saturating_sub(LATE_MILLIS));
+                let says = [late, now].map(|at| timetable.at(&self.local_time, at));
+                if !says.contains(&has) {
+                    return Some(format!("{has:?} bytes/s, and the timetable says {says:?}"));
+                }
+                has
+            }
+        };
+        let allowed = Ceilings { bandwidth_bytes, ..self.allowed };
+        let free = |what: &&Paced| allowed.of(what).is_some() && self.of(what).is_none();
         if let Some(what) = whole.iter().find(free) {
-            return Some(format!("{what:?} has no pace, and {:?} is allowed", self.allowed));
+            return Some(format!("{what:?} has no pace, and {allowed:?} is allowed"));
         }
         self.held.iter().find_map(|(what, held)| {
-            let ceiling = self.allowed.of(what);
+            let ceiling = allowed.of(what);
             let rate = held.per_second;
             if let Some(ceiling) = ceiling.filter(|ceiling| rate > *ceiling) {
                 return Some(format!("{what:?} may go {rate}/s, and {ceiling}/s are allowed"));
@@ -225,6 +250,19 @@ impl Run {
     pub fn limit(&mut self, ceilings: Ceilings) {
         self.paces.allow(ceilings, self.now);
         self.core.handle(self.now, Input::Limit(ceilings));
+    }
+
+    /// A person allows as many bytes as a timetable says, or no more.
+    pub fn limit_by(&mut self, timetable: Option<Timetable>) {
+        self.paces.timetable = timetable.clone();
+        self.paces.allowed.bandwidth_bytes = self.paces.of(&Paced::Bandwidth);
+        self.core.handle(self.now, Input::Timetable(timetable));
+    }
+
+    /// The clock on the wall is set.
+    pub fn set_clock(&mut self, local_time: LocalTime) {
+        self.paces.local_time = local_time.clone();
+        self.core.handle(self.now, Input::LocalTime(local_time));
     }
 
     pub(super) fn take_pace(&mut self, pace: Pace) {

@@ -69,7 +69,8 @@ pub struct Source {
     history: BTreeMap<RelPath, Vec<Content>>,
     /// The newest transaction that touched a path itself.
     touched: BTreeMap<RelPath, TxId>,
-    /// The transaction that closed a content.
+    /// The transaction of today's history that closed a content: those of one that was given up
+    /// have numbers that are used a second time.
     closed_at: BTreeMap<Content, TxId>,
     /// What each commit marker spoke for at a path, as long as it stood there: the files of its
     /// directory that were closed before it, and neither went nor were opened again before it went.
@@ -198,10 +199,9 @@ impl Source {
             history.entry(path.clone()).or_default().extend(contents);
         }
         let (next_content, past) = (self.next_content, self.past + 1);
-        let closed_at = std::mem::take(&mut self.closed_at);
         let spoken_for = std::mem::take(&mut self.spoken_for);
         let active = self.active;
-        let told = Self { closed_at, spoken_for, ..older.clone() };
+        let told = Self { spoken_for, ..older.clone() };
         *self = Self { history, next_content, past, active, ..told };
     }
 
@@ -211,7 +211,8 @@ impl Source {
         path.ancestors().map(|above| at(&above)).fold(at(path), TxId::max).max(at(&RelPath::root()))
     }
 
-    /// The transaction that closed a content.
+    /// The transaction of today's history that closed a content: those of one that was given up
+    /// have numbers that are used a second time.
     pub fn closed_at(&self, content: Content) -> Option<TxId> {
         self.closed_at.get(&content).copied()
     }

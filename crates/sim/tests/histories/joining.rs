@@ -6,10 +6,11 @@ use bytes::Bytes;
 use whimbrel_core::budget::{Ceilings, Paced};
 use whimbrel_core::effect::{Effect, Finish, ReportKind};
 use whimbrel_core::failure::{FailureKind, Side};
-use whimbrel_core::number::TxId;
+use whimbrel_core::number::{Time, TxId};
 use whimbrel_core::path::RelPath;
 use whimbrel_core::record::Parked;
-use whimbrel_sim::options::Options;
+use whimbrel_core::timetable::{LocalTime, Period, Timetable};
+use whimbrel_sim::options::{BEGIN, Options};
 use whimbrel_sim::{Run, Way};
 
 use crate::stage::*;
@@ -571,6 +572,44 @@ fn rule_9_2_limits_of_a_person_hold_from_now_on() {
     assert!(free < 1_000, "{free} ms for 10 files");
     run.limit(ceilings);
     assert!(time_of_ten(&mut run, "c") >= 1_800);
+    ends_equal(run);
+}
+
+/// A timetable is followed although nothing else happens; it can be changed under way, and so can
+/// the clock.
+#[test]
+fn rule_9_2_a_timetable_turns_by_itself() {
+    // The history begins on a Thursday, 20 seconds before 00:17.
+    let from_minute = 3 * 24 * 60 + 17;
+    let minute = Period { from_minute, to_minute: from_minute + 1, bytes_per_second: Some(10) };
+    let timetable = Timetable::new(vec![minute], Some(1_000)).ok();
+    let mut run =
+        still(Options { timetable: timetable.clone(), quiet_millis: 600_000, ..Options::still() });
+    let at = |run: &mut Run, seconds: u64| {
+        let then = BEGIN.plus_millis(seconds * 1_000);
+        assert!(run.until(|run| run.now() >= then));
+        run.pace(&Paced::Bandwidth)
+    };
+    assert_eq!(at(&mut run, 19), Some(1_000));
+    assert_eq!(at(&mut run, 21), Some(10));
+    let begun = run.now();
+    for number in 0..10 {
+        file(&mut run, &format!("a/{number}"), 5);
+    }
+    until_settled(&mut run);
+    let took = run.now().millis_since(begun);
+    assert!((4_500..7_000).contains(&took), "{took} ms for 50 bytes at 10/s");
+    run.limit(Ceilings { bandwidth_bytes: Some(5), ..Ceilings::default() });
+    assert_eq!(at(&mut run, 79), Some(10), "of bytes the timetable speaks");
+    assert_eq!(at(&mut run, 81), Some(1_000));
+    run.set_clock(LocalTime::new(-60_000, vec![(Time(BEGIN.0 + 100_000), 0)]));
+    assert_eq!(at(&mut run, 85), Some(10), "a minute earlier once more");
+    assert_eq!(at(&mut run, 101), Some(1_000));
+    run.limit_by(None);
+    run.limit(Ceilings::default());
+    assert_eq!(at(&mut run, 102), None);
+    run.limit_by(timetable);
+    assert_eq!(at(&mut run, 103), Some(1_000));
     ends_equal(run);
 }
 

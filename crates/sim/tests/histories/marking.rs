@@ -1,5 +1,6 @@
 //! Section 7: commit markers.
 
+use whimbrel_core::config::Extras;
 use whimbrel_core::effect::Effect;
 use whimbrel_core::record::Lane;
 use whimbrel_sim::Way;
@@ -460,4 +461,46 @@ fn rule_7_1_stale_log_goes_before_the_new_table() {
         answered_late(&mut run, put, 1);
     }
     ends_equal(run);
+}
+
+/// Somebody wrote over a file of the job between two runs. A look shows that the source has it no
+/// more before any event told of that: the sign goes before what stands there now (the simulator's
+/// seed 22054).
+#[test]
+fn rule_7_1_stale_success_goes_before_an_extra_in_its_files_place() {
+    let options = Options { extras: Extras::Remove, conditions: true, ..Options::still() };
+    let mut run = still(Options { live: true, ..options });
+    job(&mut run);
+    until_settled(&mut run);
+    run.target().intrude(path("out/part-0"), 1 << 31);
+    run.begin_again();
+    let look = held(&mut run, examines("out/part-0"));
+    let poll = held(&mut run, polls);
+    delete(&mut run, "out/_SUCCESS");
+    delete(&mut run, "out/part-0");
+    answered_late(&mut run, look, 1);
+    let removal = run.catch_while_holding(poll, 5_000, removes("out/part-0"));
+    if let Some(removal) = removal {
+        assert_eq!(target_content(&mut run, "out/_SUCCESS"), None, "it goes first");
+        answered_late(&mut run, removal, 1);
+    }
+    ends_equal(run);
+}
+
+/// Other rights are written twice, since the first time was not heard of and landed last: it is the
+/// same version of the log, and is not taken away before the next one (the simulator's seed 15378).
+#[test]
+fn rule_7_1_log_version_stays_when_its_rights_land_late() {
+    let mut run = run();
+    file(&mut run, "t/_delta_log/0.json", 5);
+    until_settled(&mut run);
+    run.source().change_mode(&path("t/_delta_log/0.json"), 0o600);
+    let stamp = held(&mut run, relocates("t/_delta_log/0.json"));
+    run.release(stamp, Way::Unheard(4_900));
+    let stamp = held(&mut run, relocates("t/_delta_log/0.json"));
+    answered_late(&mut run, stamp, 1);
+    file(&mut run, "t/_delta_log/1.json", 5);
+    let removal = run.catch(removes("t/_delta_log/0.json"));
+    assert!(removal.is_none(), "the next version stands");
+    assert_eq!(run.difference(), None);
 }

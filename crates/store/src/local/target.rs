@@ -345,10 +345,19 @@ impl Inner {
         if as_it_was {
             return Ok(());
         }
-        Err(StoreError::Unavailable {
-            message: format!("{} is gone, or another tree", shown(&self.root.shown(b""))),
-            remedy: "mount it again, or put it back".to_owned(),
-        })
+        let whole = shown(&self.root.shown(b""));
+        let (message, remedy) = match now {
+            Ok(_) => (
+                format!("another directory stands at {whole} than before"),
+                "mount it again, or put it back. If what stands there now is meant to be written \
+                 to, stop, and start the same call again with --adopt",
+            ),
+            Err(errno) => (
+                format!("{whole} is not there any more: {errno}"),
+                "mount it again, or put it back",
+            ),
+        };
+        Err(StoreError::Unavailable { message, remedy: remedy.to_owned() })
     }
 
     fn put(

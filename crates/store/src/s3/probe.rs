@@ -88,8 +88,8 @@ impl Probe<'_> {
         if let Some(large) = large {
             self.part_copies(&large).await?;
         }
-        self.names().await?;
         self.lengths().await?;
+        self.names().await?;
         self.removal(&plain).await?;
         self.versions().await;
         self.clock();

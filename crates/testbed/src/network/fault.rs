@@ -48,6 +48,12 @@ pub enum Fault {
     HoldAnswers,
     /// Each request is answered with 503 `SlowDown` and does not reach the server.
     Unavailable,
+    /// Each request for a longer path is answered with 503 `SlowDown` and does not reach the
+    /// server.
+    LongPathsUnavailable {
+        /// The longest path that reaches it, as it stands in the request, without a query.
+        bytes_max: usize,
+    },
     /// Each chunk of up to 64 KiB is held back for so long, in both directions.
     Delay(Duration),
     /// The connection is closed in the middle of each answer.
@@ -71,11 +77,22 @@ impl Fault {
             Self::LoseAnswers => "lose_answers",
             Self::HoldAnswers => "hold_answers",
             Self::Unavailable => "unavailable",
+            Self::LongPathsUnavailable { .. } => "long_paths_unavailable",
             Self::Delay(_) => "delay",
             Self::CutAnswers => "cut_answers",
             Self::FlipRequests => "flip_requests",
             Self::FlipAnswers => "flip_answers",
         }
+    }
+
+    /// What it is for the HTTP request that begins with these bytes.
+    fn of_request(self, bytes: &[u8]) -> Self {
+        if let Self::LongPathsUnavailable { bytes_max } = self
+            && path_bytes(bytes) > bytes_max
+        {
+            return Self::Unavailable;
+        }
+        self
     }
 }
 
@@ -303,7 +320,7 @@ impl Way {
         let count = bytes.len();
         let mut held = None;
         loop {
-            let fault = *self.faults.borrow_and_update();
+            let fault = self.faults.borrow_and_update().of_request(bytes);
             match (fault, self.direction) {
                 (Fault::Refuse | Fault::Reset, _) | (Fault::LoseAnswers, Direction::ToClient) => {
                     self.strike(fault);
@@ -354,7 +371,7 @@ impl Way {
                     | Fault::FlipAnswers,
                     Direction::ToServer,
                 )
-                | (Fault::None, _) => {}
+                | (Fault::None | Fault::LongPathsUnavailable { .. }, _) => {}
             }
             return (count, None);
         }
@@ -371,6 +388,15 @@ impl Way {
         let mut struck = self.struck.lock().unwrap_or_else(PoisonError::into_inner);
         *struck.entry(fault.name()).or_default() += 1;
     }
+}
+
+/// The length of the path of the HTTP request that begins here, if one does.
+fn path_bytes(bytes: &[u8]) -> usize {
+    let mut words = bytes.split(|byte| *byte == b' ');
+    let is_method = |word: &[u8]| !word.is_empty() && word.iter().all(u8::is_ascii_uppercase);
+    let path = words.next().filter(|word| is_method(word)).and_then(|_| words.next());
+    let path = path.filter(|path| path.starts_with(b"/")).unwrap_or_default();
+    path.iter().take_while(|byte| **byte != b'?').count()
 }
 
 /// Answers, then reads on for a while: closing with bytes unread would reset the connection, and

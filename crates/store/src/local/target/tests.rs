@@ -265,7 +265,9 @@ async fn another_root_in_its_place_is_not_written() {
     assert!(matches!(gone, Err(StoreError::Unavailable { .. })), "{gone:?}");
     fs::create_dir(folder.path().join("root")).expect("made");
     let other = put(&target, "f", "x").await;
-    assert!(matches!(other, Err(StoreError::Unavailable { .. })), "{other:?}");
+    let Err(StoreError::Unavailable { message, remedy }) = other else { panic!("{other:?}") };
+    assert!(message.contains("another directory stands at"), "{message}");
+    assert!(remedy.contains("--adopt"), "{remedy}");
     assert_eq!(fs::read_dir(folder.path().join("root")).expect("lists").count(), 0);
 }
 

@@ -4,14 +4,16 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use whimbrel_core::failure::FailureKind;
-use whimbrel_s3::{Condition, Crc32c, ListRequest};
+use whimbrel_s3::{Condition, Crc32c, Error, ListRequest};
 
 use super::{Probe, is_silence, problem};
 use crate::error::StoreError;
+use crate::key::OBJECT_KEY_BYTES_MAX;
 use crate::s3::failure::{Effect, told};
 use crate::s3::names::Shape;
 
-const KEY_LENGTHS: [usize; 4] = [1024, 768, 512, 400];
+/// How often a server has to say that it is busy with a long key, and take a short one.
+const LONG_KEY_TRIES: u32 = 5;
 const SEGMENT_BYTES: usize = 200;
 
 impl Probe<'_> {
@@ -22,6 +24,10 @@ impl Probe<'_> {
             let Some(examples) = shape.examples(&self.folder) else { continue };
             let mut refused = None;
             for key in &examples {
+                if key.len() > self.facts.names.key_bytes_max {
+                    refused = Some("the key is too long".to_owned());
+                    continue;
+                }
                 let content =
                     if key.ends_with('/') { Bytes::new() } else { Bytes::from(key.clone()) };
                 let crc = Crc32c::of(&content);
@@ -70,29 +76,57 @@ impl Probe<'_> {
     }
 
     pub(super) async fn lengths(&mut self) -> Result<(), StoreError> {
-        let mut longest = 0;
-        for length in KEY_LENGTHS {
-            let Some(key) = key_of(&self.folder, length) else { continue };
-            let crc = Crc32c::of(b"");
-            match self.put(&key, Bytes::new(), crc, &Condition::Always).await {
-                Ok(_) => {
-                    longest = length;
-                    break;
-                }
-                Err(error) if is_silence(&error) => {
-                    return Err(told(&key, Effect::Reads, &error));
-                }
-                Err(_) => {}
-            }
-        }
-        let longest = if longest == 0 { self.folder.len() } else { longest };
-        let found = (longest < KEY_LENGTHS[0]).then(|| {
+        let longest = self.longest().await?;
+        let found = (longest < OBJECT_KEY_BYTES_MAX).then(|| {
             let remedy = "Files with longer keys are reported by name and not copied.".to_owned();
-            (FailureKind::Refused, format!("keys end at about {longest} bytes"), remedy)
+            (FailureKind::Refused, format!("keys end at {longest} bytes"), remedy)
         });
         self.facts.names.key_bytes_max = longest;
         self.note("keys of 1,024 bytes", found);
         Ok(())
+    }
+
+    async fn longest(&mut self) -> Result<usize, StoreError> {
+        if self.holds_key_of(OBJECT_KEY_BYTES_MAX).await? {
+            return Ok(OBJECT_KEY_BYTES_MAX);
+        }
+        // What the probe wrote before was held.
+        let (mut held, mut refused) = (self.key("plain").len(), OBJECT_KEY_BYTES_MAX);
+        while refused - held > 1 {
+            let middle = held.midpoint(refused);
+            if self.holds_key_of(middle).await? {
+                held = middle;
+            } else {
+                refused = middle;
+            }
+        }
+        Ok(held)
+    }
+
+    /// Whether a key of so many bytes can be written and removed again. Garage with LMDB says that
+    /// it is busy where its engine cannot hold a key: a server that takes a short one each time is
+    /// not busy.
+    async fn holds_key_of(&mut self, length: usize) -> Result<bool, StoreError> {
+        let Some(key) = key_of(&self.folder, length) else { return Ok(false) };
+        for _ in 0..LONG_KEY_TRIES {
+            match self.write_and_remove(&key).await {
+                Ok(()) => return Ok(true),
+                Err(error) if is_silence(&error) => {
+                    let short = self.key("short");
+                    let written = self.write_and_remove(&short).await;
+                    written.map_err(|error| told(&short, Effect::Reads, &error))?;
+                }
+                Err(_) => return Ok(false),
+            }
+        }
+        Ok(false)
+    }
+
+    async fn write_and_remove(&mut self, key: &str) -> Result<(), Error> {
+        let crc = Crc32c::of(b"");
+        let stored = self.put(key, Bytes::new(), crc, &Condition::Always).await?;
+        let version = stored.version.as_deref();
+        self.target.client.delete_object(key.as_bytes(), version, &Condition::Always).await
     }
 }
 
