@@ -256,6 +256,9 @@ impl Migration {
             }
             Step::Purging(mut purge) => {
                 let batch = std::mem::take(&mut purge.batch);
+                // It stands yet, otherwise than it was known: what it speaks for stays (rule 7.1).
+                let marker_stands = purge.which == Removable::CommitMarkers
+                    && outcomes.iter().any(|it| matches!(it, Written::Unexpected(_)));
                 let failure = self.note_removals(&claim, false, batch, outcomes);
                 for (below, _) in std::mem::take(&mut purge.claimed) {
                     self.drop_purge_claim(&below);
@@ -263,6 +266,7 @@ impl Migration {
                 claim.step = Step::Purging(purge);
                 match failure {
                     Some(failure) => self.fail(path, claim, failure),
+                    None if marker_stands => self.again(path, claim, 50, false),
                     None => self.ask_batch(path, claim),
                 }
             }

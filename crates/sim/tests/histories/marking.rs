@@ -1,7 +1,7 @@
 //! Section 7: commit markers.
 
 use whimbrel_core::config::Extras;
-use whimbrel_core::effect::Effect;
+use whimbrel_core::effect::{Effect, Removable};
 use whimbrel_core::record::Lane;
 use whimbrel_sim::Way;
 use whimbrel_sim::options::Options;
@@ -503,4 +503,52 @@ fn rule_7_1_log_version_stays_when_its_rights_land_late() {
     let removal = run.catch(removes("t/_delta_log/0.json"));
     assert!(removal.is_none(), "the next version stands");
     assert_eq!(run.difference(), None);
+}
+
+/// A removal of the old sign that was not heard of leaves it as it is, or not; that of the whole
+/// directory meets it with something that was not expected, and takes nothing else before it.
+#[test]
+fn rule_7_1_files_stay_while_their_success_was_not_met_as_expected() {
+    let mut run = still(Options { conditions: true, ..Options::still() });
+    job(&mut run);
+    file(&mut run, "other", 5);
+    until_settled(&mut run);
+    delete(&mut run, "out/_SUCCESS");
+    let sign = held(&mut run, removes("out/_SUCCESS"));
+    delete(&mut run, "out");
+    let rows = held(&mut run, |effect| {
+        matches!(effect, Effect::Rows { which: Removable::CommitMarkers, .. })
+    });
+    run.release(sign, Way::Unheard(4_000));
+    let distrusted = |run: &whimbrel_sim::Run| {
+        let row = run.ledger().and_then(|ledger| ledger.row(&path("out/_SUCCESS")).ok()?);
+        row.is_some_and(|row| row.etag.is_none())
+    };
+    assert!(run.until(distrusted));
+    let take = held(&mut run, |effect| matches!(effect, Effect::Take { .. }));
+    answered_late(&mut run, rows, 1);
+    answered_late(&mut run, take, 1);
+    let files = held(&mut run, removes("out/part-0"));
+    assert_eq!(target_content(&mut run, "out/_SUCCESS"), None, "before {files:?}");
+    answered_late(&mut run, files, 1);
+    ends_equal(run);
+}
+
+/// The source is restored to what was before the job ran again, while the new sign is on its way:
+/// it stands beside the files that it speaks for until those of the restored source come.
+#[test]
+fn rule_7_1_late_success_of_another_history_stands_beside_its_files() {
+    let mut run = run();
+    file(&mut run, "out/part-0", 5);
+    until_settled(&mut run);
+    let kept = run.source().clone();
+    file(&mut run, "out/part-0", 6);
+    file(&mut run, "out/_SUCCESS", 1);
+    let again = source_content(&mut run, "out/part-0");
+    let sign = held(&mut run, copies("out/_SUCCESS"));
+    run.release(sign, Way::Unheard(3_000));
+    run.source().restore(&kept);
+    assert!(run.until(|run| run.stands(&path("out/_SUCCESS"))));
+    assert_eq!(target_content(&mut run, "out/part-0"), again);
+    ends_equal(run);
 }
