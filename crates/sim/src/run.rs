@@ -125,6 +125,8 @@ pub struct Run {
     traced: bool,
     trace: u64,
     steps: u64,
+    /// Everything is examined after each step before this one.
+    examined_to: u64,
     problem: Option<String>,
     /// How often people were told of what.
     told: BTreeMap<ReportKind, u64>,
@@ -207,6 +209,7 @@ impl Run {
             traced: true,
             trace: 0,
             steps: 0,
+            examined_to: 0,
             problem: None,
             told: BTreeMap::new(),
             verbose,
@@ -313,7 +316,7 @@ impl Run {
             Next::Nothing => self.problem = Some("nothing will ever happen again".to_owned()),
         }
         self.steps += 1;
-        if self.steps.is_multiple_of(oracle::PERIOD_STEPS) {
+        if self.steps.is_multiple_of(oracle::PERIOD_STEPS) || self.steps < self.examined_to {
             self.examine_everything();
         }
         if self.steps > STEPS_MAX {
@@ -549,6 +552,10 @@ impl Run {
                 Effect::Pace(pace) => self.take_pace(pace.clone()),
                 Effect::Report(report) => {
                     *self.told.entry(report.kind).or_default() += 1;
+                    if report.kind == ReportKind::HistoryChanged {
+                        // What is claimed of an older history is so for a few steps only.
+                        self.examined_to = self.steps + oracle::PERIOD_STEPS;
+                    }
                     if self.verbose {
                         println!("report {report:?}");
                     }

@@ -150,7 +150,7 @@ impl Paces {
     }
 
     /// Nothing goes faster than a person allows, and what is quiet rises.
-    fn wrong(&self, now: Time) -> Option<String> {
+    fn wrong(&self, now: Time, ended: bool) -> Option<String> {
         let whole = [Paced::Bandwidth, Paced::SourceCalls, Paced::TargetRequests];
         let bandwidth_bytes = match &self.timetable {
             None => self.allowed.bandwidth_bytes,
@@ -158,7 +158,8 @@ impl Paces {
                 let has = self.of(&Paced::Bandwidth);
                 let late = Time(now.0.saturating_sub(LATE_MILLIS));
                 let says = [late, now].map(|at| timetable.at(&self.local_time, at));
-                if !says.contains(&has) {
+                // A run that has ended waits for no turn.
+                if !ended && !says.contains(&has) {
                     return Some(format!("{has:?} bytes/s, and the timetable says {says:?}"));
                 }
                 has
@@ -285,7 +286,9 @@ impl Run {
 
     /// Looks at the paces once all effects are taken.
     pub(super) fn examine_pace(&mut self) {
-        let wrong = self.paces.heeded(self.now).or_else(|| self.paces.wrong(self.now));
+        let ended = self.core.next_deadline().is_none();
+        let wrong = self.paces.heeded(self.now);
+        let wrong = wrong.or_else(|| self.paces.wrong(self.now, ended));
         self.problem = self.problem.take().or(wrong);
     }
 
