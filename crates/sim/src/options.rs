@@ -105,6 +105,8 @@ pub struct Options {
     pub source_capacity: Option<u64>,
     /// The source tells after a gap what changed since a snapshot of it.
     pub snapshots: Snapshots,
+    /// Every fourth page of a listing takes so many times as long as another answer.
+    pub slow_pages: u64,
 }
 
 /// How snapshots of the source are used.
@@ -172,6 +174,7 @@ impl Options {
             target_capacity,
             source_capacity,
             snapshots,
+            slow_pages: Self::draw_slow_pages(rng),
         }
     }
 
@@ -254,6 +257,12 @@ impl Options {
         }
     }
 
+    /// The same. The page of a large directory takes long, and more happens meanwhile.
+    fn draw_slow_pages(rng: &Rng) -> u64 {
+        let mut rng = Rng::with_seed(rng.get_seed().rotate_left(19));
+        if rng.bool() { 16 } else { 1 }
+    }
+
     /// No history is calm that is to die around an effect that ends in a certain way.
     pub fn rougher(self) -> Self {
         Self {
@@ -301,6 +310,7 @@ impl Options {
             asks_a_person: false,
             confirmations: 0,
             snapshots: Snapshots::None,
+            slow_pages: 1,
             // Conditions would spare most histories what they are told for.
             conditions: false,
             intrusions: 0,
