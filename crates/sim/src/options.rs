@@ -107,6 +107,8 @@ pub struct Options {
     pub snapshots: Snapshots,
     /// The migration begins with an image of the source, of half of the head start; not drawn.
     pub images: bool,
+    /// Every fourth page of a listing takes so many times as long as another answer.
+    pub slow_pages: u64,
 }
 
 /// How snapshots of the source are used.
@@ -175,6 +177,7 @@ impl Options {
             source_capacity,
             snapshots,
             images: false,
+            slow_pages: Self::draw_slow_pages(rng),
         }
     }
 
@@ -257,6 +260,12 @@ impl Options {
         }
     }
 
+    /// The same. The page of a large directory takes long, and more happens meanwhile.
+    fn draw_slow_pages(rng: &Rng) -> u64 {
+        let mut rng = Rng::with_seed(rng.get_seed().rotate_left(19));
+        if rng.bool() { 16 } else { 1 }
+    }
+
     /// No history is calm that is to die around an effect that ends in a certain way.
     pub fn rougher(self) -> Self {
         Self {
@@ -305,6 +314,7 @@ impl Options {
             confirmations: 0,
             snapshots: Snapshots::None,
             images: false,
+            slow_pages: 1,
             // Conditions would spare most histories what they are told for.
             conditions: false,
             intrusions: 0,

@@ -38,7 +38,10 @@ impl Run {
                 } else {
                     Answer::Page(page)
                 };
-                self.soon(Happening::Join(effect, answer));
+                let slow = self.forced.delay.is_none() && self.sequence.is_multiple_of(4);
+                let slower = if slow { self.options.slow_pages } else { 1 };
+                let millis = self.latency() * slower;
+                self.at(millis, Happening::Join(effect, answer));
             }
             Effect::Examine { ref path, .. } => {
                 let busy = self.source_is_busy();
