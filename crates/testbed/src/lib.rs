@@ -10,6 +10,7 @@ mod churn;
 mod error;
 mod hadoop;
 mod install;
+mod mapped;
 mod network;
 mod process;
 mod s3;
@@ -22,5 +23,6 @@ pub use install::{
     HadoopInstallation, install_duckdb, install_garage, install_hadoop, install_s3mock,
     install_versitygw,
 };
+pub use mapped::Mapped;
 pub use network::{Fault, FaultProxy, HttpProxy, TlsFront};
 pub use s3::{Garage, GarageEngine, S3Endpoint, S3Mock, S3Server, VersityGateway, VersityOptions};

@@ -307,6 +307,30 @@ fn a_single_file_followed_live() {
     assert_eq!(files, [std::path::PathBuf::from("file")]);
 }
 
+/// What a program that goes on had stored through a mapping by then was missing, and the outcome
+/// was `equal`.
+#[test]
+fn a_store_through_a_mapping_is_followed() {
+    // A file system in memory moves no times for it.
+    let folder = tempfile::tempdir_in("/var/tmp").unwrap();
+    let (source, file) = (folder.path().to_str().unwrap(), folder.path().join("mapped"));
+    std::fs::write(&file, "old").unwrap();
+    std::fs::write(folder.path().join("other"), "stays").unwrap();
+    let mut writer = whimbrel_testbed::Mapped::open(&file).unwrap();
+    let place = Place::new();
+    let call = ["migrate", source, "target", "--live", "--until-quiet", "3s", "--json"];
+    let child = place.spawn(&call);
+    until("the first copy", || place.read("target/other").is_some());
+    let copied = || place.read("target/mapped").as_deref() == Some(b"old");
+    until("the first copy", copied);
+    writer.store("new").unwrap();
+    let result = child.ended_within(SOON).expect(0).result();
+    assert_eq!(result["outcome"], "equal", "{result}");
+    assert_eq!(place.read("target/mapped").as_deref(), Some(&b"new"[..]));
+    assert_eq!(result["run_files_copied"], 3, "nothing else was copied again: {result}");
+    drop(writer);
+}
+
 #[test]
 fn a_dry_run_writes_nothing() {
     let place = Place::new();

@@ -30,7 +30,7 @@ const PAGE_NAMES: usize = 1000;
 /// The kernel's clock for file times ticks at least so often.
 const CLOCK_TICK_NS: i64 = 10_000_000;
 /// File systems that keep whole seconds count in steps of at most two.
-const COARSE_TICK_NS: i64 = 2_000_000_000;
+pub(super) const COARSE_TICK_NS: i64 = 2_000_000_000;
 
 /// A directory, or a single file, and everything under it. Nothing is ever written, access times
 /// included where the user may leave them alone (owner of the file, or root).

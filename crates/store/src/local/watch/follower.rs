@@ -24,6 +24,7 @@ use super::super::root::{ANOTHER_ROOT, Root, handle_path, open_quietly};
 use super::journal::Journal;
 use super::links::Links;
 use super::tree::Tree;
+use super::walk::Walks;
 use crate::error::StoreError;
 
 /// How long the second half of a rename is waited for. Both are written at once.
@@ -56,6 +57,7 @@ pub(super) struct Follower {
     /// Another root stands at the root's path.
     root_replaced: bool,
     links: Arc<Links>,
+    pub(super) walks: Walks,
     moved: VecDeque<MovedFrom>,
     /// New files, until when their close is waited for.
     created: BTreeMap<RelPath, Instant>,
@@ -104,6 +106,7 @@ impl Follower {
             root_unwatched: false,
             root_replaced: false,
             links,
+            walks: Walks::new(),
             moved: VecDeque::new(),
             created: BTreeMap::new(),
             changed: BTreeMap::new(),
@@ -134,6 +137,7 @@ impl Follower {
                 break;
             }
             read += told.len();
+            self.walks.news();
             for event in told {
                 overflowed |= event.flags.contains(ReadFlags::QUEUE_OVERFLOW);
                 if !overflowed {
@@ -145,6 +149,7 @@ impl Follower {
             self.start_over(if overflowed { RAISE_QUEUE } else { KEEP_ROOT })?;
         }
         for path in self.links.take_untold() {
+            self.walks.told(&path);
             self.journal.add(Event::Truncated(path));
         }
         self.expire();
@@ -188,7 +193,17 @@ impl Follower {
     /// True while something is waited for that happened already.
     pub(super) fn is_unsettled(&self) -> bool {
         let waits = !(self.moved.is_empty() && self.created.is_empty() && self.changed.is_empty());
-        waits || self.links.is_unsettled()
+        waits || self.links.is_unsettled() || self.walks.is_unsettled()
+    }
+
+    /// A walk met these files, modified at these times.
+    pub(super) fn found(&mut self, files: Vec<(RelPath, i64)>) {
+        for (path, modified_ns) in files {
+            if self.walks.is_untold(&path, modified_ns) {
+                self.walks.told(&path);
+                self.journal.add(Event::Truncated(path));
+            }
+        }
     }
 
     /// When the next wait ends.
@@ -283,15 +298,18 @@ impl Follower {
 
     fn take_file(&mut self, told: &Told, path: RelPath) {
         if told.flags.contains(ReadFlags::CREATE) {
+            self.walks.told(&path);
             self.created.insert(path.clone(), Instant::now() + CLOSE_WAIT);
             self.journal.add(Event::Created(path));
         } else if told.flags.contains(ReadFlags::CLOSE_WRITE) {
             for path in self.all_names(path) {
+                self.walks.told(&path);
                 self.settled(&path);
                 self.journal.add(Event::Closed(path));
             }
         } else if told.flags.contains(ReadFlags::MODIFY) {
             for path in self.all_names(path) {
+                self.walks.told(&path);
                 self.changed.entry(path).or_insert_with(|| Instant::now() + CHANGE_WAIT);
             }
         } else if told.flags.contains(ReadFlags::ATTRIB) {
@@ -305,6 +323,7 @@ impl Follower {
             self.went(&path);
             self.moved_from(told.cookie, path, None);
         } else if told.flags.contains(ReadFlags::MOVED_TO) {
+            self.walks.told(&path);
             self.settled(&path);
             self.moved_to(told.cookie, path);
         }

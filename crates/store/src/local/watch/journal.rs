@@ -46,6 +46,11 @@ impl Journal {
         TxId(self.newest)
     }
 
+    /// Events that nobody took.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// The event happened. The same one again, while the first was not taken yet, is one.
     pub(super) fn add(&mut self, event: Event) {
         let same = self.entries.back().is_some_and(|(number, last)| {

@@ -5,7 +5,8 @@
 //! happened while nobody watched is found by listing.
 //!
 //! A change made through one of several hard links is told under all names in the tree; what is
-//! done through a name outside of it is found by looking (`links.rs`).
+//! done through a name outside of it is found by looking (`links.rs`), and so is what is written
+//! through a memory mapping (`walk.rs`).
 //!
 //! Limits: a write that is still under way in another process is told when it ends; the times that
 //! a reader checks change when it begins. Other hosts' changes on a network file system are not
@@ -15,6 +16,7 @@ mod follower;
 mod journal;
 mod links;
 mod tree;
+mod walk;
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -74,10 +76,15 @@ impl LocalWatch {
             .name("inotify".to_owned())
             .spawn(move || read_on(&weak, &handle))
             .map_err(|error| thread_failed(&error))?;
-        let weak = Arc::downgrade(&shared);
+        let (weak, whole) = (Arc::downgrade(&shared), root.clone());
         std::thread::Builder::new()
             .name("links".to_owned())
-            .spawn(move || keep_up(&weak, &links, &root, shallow))
+            .spawn(move || keep_up(&weak, &links, &whole, shallow))
+            .map_err(|error| thread_failed(&error))?;
+        let weak = Arc::downgrade(&shared);
+        std::thread::Builder::new()
+            .name("walks".to_owned())
+            .spawn(move || walk::walk_on(&weak, &root, shallow))
             .map_err(|error| thread_failed(&error))?;
         Ok(Self { shared })
     }

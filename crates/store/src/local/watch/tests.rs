@@ -134,6 +134,42 @@ async fn a_file_that_stays_open_is_told() {
     assert_eq!(events(&watch, &mut after).await, vec![Event::Closed(path("log"))]);
 }
 
+/// A store through a memory mapping raises no event: whoever kept the mapping had its file stay
+/// as it was.
+#[tokio::test]
+async fn a_store_through_a_mapping_is_told() {
+    // A file system in memory moves no times for it.
+    let folder = tempfile::tempdir_in("/var/tmp").expect("a folder");
+    let mapped = folder.path().join("d/mapped");
+    fs::create_dir(folder.path().join("d")).expect("made");
+    fs::write(&mapped, "old").expect("written");
+    for number in 0..100 {
+        fs::write(folder.path().join(format!("d/before-{number}")), "x").expect("written");
+    }
+    std::os::unix::fs::symlink("mapped", folder.path().join("d/link")).expect("linked");
+    let watch = open(folder.path());
+    let mut after = watch.position().await.expect("a position");
+    let mut writer = whimbrel_testbed::Mapped::open(&mapped).expect("maps");
+    for number in 0..100 {
+        fs::write(folder.path().join(format!("d/after-{number}")), "x").expect("written");
+    }
+    events(&watch, &mut after).await;
+    let wanted = Event::Truncated(path("d/mapped"));
+    for text in ["new", "odd"] {
+        writer.store(text).expect("stored");
+        let (mut told, began) = (Vec::new(), Instant::now());
+        while !told.contains(&wanted) {
+            assert!(began.elapsed() < Duration::from_secs(60), "{text}: {told:?}");
+            told.extend(events(&watch, &mut after).await);
+        }
+        assert_eq!(told, [wanted.clone()], "once, and nothing else");
+        assert_eq!(fs::read(&mapped).expect("read"), text.as_bytes());
+        File::open(&mapped).and_then(|file| file.sync_all()).expect("written back");
+    }
+    drop(writer);
+    assert_eq!(events(&watch, &mut after).await, vec![Event::Closed(path("d/mapped"))]);
+}
+
 /// Rule 1.1: what happened before the position was asked for is told up to it.
 #[tokio::test]
 async fn a_position_covers_what_was_done_before() {
