@@ -170,6 +170,24 @@ async fn a_store_through_a_mapping_is_told() {
     assert_eq!(events(&watch, &mut after).await, vec![Event::Closed(path("d/mapped"))]);
 }
 
+/// Nothing is told of a name outside, and no look had found that the file has one.
+#[tokio::test]
+async fn a_write_through_a_name_made_outside_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (root, outside) = (folder.path().join("root"), folder.path().join("outside"));
+    fs::create_dir(&root).expect("made");
+    fs::write(root.join("f"), "old").expect("written");
+    let watch = open(&root);
+    let mut after = watch.position().await.expect("a position");
+    fs::hard_link(root.join("f"), &outside).expect("linked");
+    fs::write(&outside, "new").expect("written");
+    let (mut told, began) = (Vec::new(), Instant::now());
+    while told.is_empty() && began.elapsed() < Duration::from_secs(60) {
+        told.extend(events(&watch, &mut after).await);
+    }
+    assert_eq!(told, [Event::Truncated(path("f"))]);
+}
+
 /// Rule 1.1: what happened before the position was asked for is told up to it.
 #[tokio::test]
 async fn a_position_covers_what_was_done_before() {
