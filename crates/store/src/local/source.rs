@@ -36,7 +36,7 @@ pub(super) const COARSE_TICK_NS: i64 = 2_000_000_000;
 /// included where the user may leave them alone (owner of the file, or root).
 ///
 /// A write is told from the times that the file system keeps: a program that maps a file into
-/// memory changes them when the kernel writes the pages back.
+/// memory changes them with the first store into a page since the kernel wrote it back.
 #[derive(Clone, Debug)]
 pub struct LocalSource {
     inner: Arc<Inner>,

@@ -162,7 +162,7 @@ async fn a_store_through_a_mapping_is_told() {
             assert!(began.elapsed() < Duration::from_secs(60), "{text}: {told:?}");
             told.extend(events(&watch, &mut after).await);
         }
-        assert_eq!(told, [wanted.clone()], "once, and nothing else");
+        assert_eq!(told, std::slice::from_ref(&wanted), "once, and nothing else");
         assert_eq!(fs::read(&mapped).expect("read"), text.as_bytes());
         File::open(&mapped).and_then(|file| file.sync_all()).expect("written back");
     }
