@@ -200,7 +200,7 @@ impl Follower {
     pub(super) fn found(&mut self, files: Vec<(RelPath, i64)>) {
         for (path, modified_ns) in files {
             if self.walks.is_untold(&path, modified_ns) {
-                self.walks.told(&path);
+                self.walks.told_as_of(&path, modified_ns);
                 self.journal.add(Event::Truncated(path));
             }
         }

@@ -8,10 +8,11 @@
 use std::hash::{BuildHasher, RandomState};
 use std::mem::MaybeUninit;
 use std::sync::Weak;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FileType, OFlags, RawDir};
 use rustix::io::Errno;
+use rustix::time::{ClockId, clock_gettime};
 use whimbrel_core::path::RelPath;
 
 use super::super::failure::is_absent;
@@ -85,6 +86,11 @@ impl Walks {
     /// Somebody looks at the file because of what is told of it now.
     pub(super) fn told(&mut self, path: &RelPath) {
         self.told.note(path, now_ns());
+    }
+
+    /// Somebody looks at the file as it was modified then.
+    pub(super) fn told_as_of(&mut self, path: &RelPath, modified_ns: i64) {
+        self.told.note(path, modified_ns.min(now_ns()));
     }
 
     /// Nothing was told of the file since it was modified.
@@ -270,9 +276,11 @@ fn is_since(modified_ns: i64, since_ns: i64) -> bool {
     (since_ns.saturating_sub(lag_ns)..=latest_ns).contains(&modified_ns)
 }
 
+/// By the clock that the kernel takes file times from, which ticks: by a finer one a store right
+/// after an event would seem to lie before it.
 fn now_ns() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_nanos()).unwrap_or(i64::MAX)
+    let now = clock_gettime(ClockId::RealtimeCoarse);
+    now.tv_sec.saturating_mul(1_000_000_000).saturating_add(now.tv_nsec)
 }
 
 #[cfg(test)]
