@@ -107,6 +107,8 @@ pub struct Writer<'a> {
     pub uploads: &'a [String],
     /// The directory that an earlier run wrote to, where another one is not to be written to.
     pub directory: Option<&'a str>,
+    /// What it writes comes from an object store.
+    pub of_keys: bool,
 }
 
 impl OpenTarget {
@@ -161,8 +163,9 @@ pub async fn target(
 ) -> Result<OpenTarget, CommandError> {
     let opening = async || match location {
         Location::Local { path } => {
-            let Writer { migration, uploads, directory } = writer;
-            LocalTarget::open_as(path, migration, uploads, directory).map(OpenTarget::Local)
+            let Writer { migration, uploads, directory, of_keys } = writer;
+            let target = LocalTarget::open_as(path, migration, uploads, directory)?;
+            Ok(OpenTarget::Local(if of_keys { target.of_keys() } else { target }))
         }
         Location::Bucket { .. } => {
             let settings = bucket_settings(location, connection, Side::Target, write.clone());

@@ -29,6 +29,9 @@ impl Signals {
                 CommandError::local(told, "raise this user's limit of open files (ulimit -n)")
             })
         };
+        // Beyond a limit of this process (`ulimit -f`) a write fails and is told: unheard, the
+        // signal would end it without a word.
+        drop(listen(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?);
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,

@@ -135,6 +135,9 @@ fn spoken_for(ledger: &Ledger, directory: &RelPath) -> Result<bool, LedgerError>
         }
     }
     let attempts = ledger.attempts()?;
+    // Of a source of keys a marker is a row of its own, and lies under nothing.
+    let marker = ledger.story(&directory.marker())?;
     Ok(attempts.iter().any(|attempt| directory.contains(&attempt.path))
-        || ledger.story(&directory.marker())?.found.is_some())
+        || marker.row.is_some()
+        || marker.found.is_some())
 }

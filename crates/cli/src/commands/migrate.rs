@@ -221,7 +221,8 @@ impl Request {
         let uploads = state.uploads()?;
         let directory = state.remembered(TARGET_DIRECTORY)?.filter(|_| !arguments.policy.adopt);
         let directory = directory.as_deref();
-        let writer = Writer { migration: state.migration(), uploads: &uploads, directory };
+        let of_keys = matches!(self.pair.source, Location::Bucket { .. });
+        let writer = Writer { migration: state.migration(), uploads: &uploads, directory, of_keys };
         let before = state.remembered(SOURCE_NAMED)?.and_then(|word| named(&word));
         let source = self.open_source(before);
         let target = open::target(&self.pair.target, &arguments.connection, write, writer);

@@ -31,7 +31,7 @@ async fn opened(
     write: whimbrel_store::s3::WriteOptions,
 ) -> Vec<Check> {
     let migration = format!("doctor-{}", std::process::id());
-    let writer = Writer { migration: &migration, uploads: &[], directory: None };
+    let writer = Writer { migration: &migration, uploads: &[], directory: None, of_keys: false };
     let target = match open::target(location, connection, write, writer).await {
         Ok(target) => target,
         Err(error) => return vec![Check::failed(side_of(error.condition), "target", error)],

@@ -129,7 +129,7 @@ impl Place {
 }
 
 impl Ended {
-    fn of(output: Output) -> Self {
+    pub fn of(output: Output) -> Self {
         Self {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8(output.stdout).unwrap(),
@@ -148,6 +148,11 @@ impl Ended {
             assert!(line["type"].is_string() && line["time"].is_string(), "{line}");
         }
         lines
+    }
+
+    /// What people are told of paths.
+    pub fn problems(&self) -> Vec<Value> {
+        self.lines().into_iter().filter(|line| line["type"] == "problem").collect()
     }
 
     /// The last line, which has to be the result, and the only one.

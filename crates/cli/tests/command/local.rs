@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-use crate::call::{Place, until};
+use crate::call::{Ended, Place, until};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -1013,4 +1013,30 @@ fn two_migrations_to_one_empty_target_notice_each_other() {
     assert_eq!(place.read("target/b").unwrap(), b"of the second");
     drop(first);
     place.run(&call).expect(0);
+}
+
+/// Beyond `ulimit -f` the kernel sends a signal, and the run ended without a word.
+#[test]
+fn a_limit_of_file_sizes_is_told() {
+    let place = Place::new();
+    place.write("source/large", vec![1; 8 << 20]);
+    place.write("source/small", "x");
+    let call = place.command(&["migrate", "source", "target", "--name", "m", "--json"]);
+    let environment = call.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    let output = Command::new("bash")
+        .args(["-c", "ulimit -f 4000; exec \"$0\" \"$@\""])
+        .arg(call.get_program())
+        .args(call.get_args())
+        .env_clear()
+        .envs(environment)
+        .current_dir(call.get_current_dir().unwrap())
+        .output()
+        .unwrap();
+    let ended = Ended::of(output).expect(5);
+    let told = ended.problems();
+    assert_eq!(told.len(), 1, "{}", ended.stdout);
+    assert!(told[0]["remedy"].as_str().unwrap().contains("ulimit -f"), "{}", told[0]);
+    assert_eq!(place.read("target/small").unwrap(), b"x");
+    place.run(&["migrate", "source", "target", "--name", "m"]).expect(0);
+    assert_eq!(place.tree("target"), place.tree("source"));
 }

@@ -80,7 +80,11 @@ fn advice(errno: Errno) -> (Kind, &'static str) {
                           when it is started again";
             (Kind::Full, remedy)
         }
-        Errno::FBIG => (Kind::Refused, "the file system holds no file of this size"),
+        Errno::FBIG => (
+            Kind::Refused,
+            "raise the limit of this process (ulimit -f), or use a file system that holds files \
+                          of this size",
+        ),
         Errno::NAMETOOLONG | Errno::ILSEQ | Errno::INVAL => {
             (Kind::Refused, "the file system cannot hold this name: rename it, or map it")
         }

@@ -121,12 +121,14 @@ pub(super) struct Place<'a> {
 
 impl Place<'_> {
     /// Puts a finished file under its name, over what stands there, and makes that durable. Empty
-    /// directories in its way go; anything else under the name is a conflict.
+    /// directories in its way go, unless the source of keys may have them; anything else under the
+    /// name is a conflict.
     pub(super) fn install(
         &self,
         root: &Root,
         stage: &OwnedFd,
         draft: &str,
+        of_keys: bool,
     ) -> Result<(OwnedFd, Vec<u8>), StoreError> {
         let path = self.key;
         let mut tries = 0;
@@ -146,18 +148,9 @@ impl Place<'_> {
                 }
                 Err(Errno::NOENT) if tries < TRIES => {}
                 Err(Errno::ISDIR | Errno::EXIST | Errno::NOTEMPTY) if tries < TRIES => {
-                    clear(&directory, name).map_err(|errno| match errno {
-                        Errno::NOTEMPTY | Errno::EXIST => StoreError::Conflict {
-                            message: format!(
-                                "{} is a directory with files",
-                                shown(&root.shown(path))
-                            ),
-                            remedy: "its files go first, unless the source has them: a file and \
-                                     a directory of one name cannot stand together on a local \
-                                     target (map one elsewhere with --map, or leave it out with \
-                                     --exclude); what is not the source's, move away"
-                                .to_owned(),
-                        },
+                    let cleared = if of_keys { Err(Errno::EXIST) } else { clear(&directory, name) };
+                    cleared.map_err(|errno| match errno {
+                        Errno::NOTEMPTY | Errno::EXIST => a_directory_stands(root, path),
                         other => failure_below("replace", root, path, other),
                     })?;
                 }
@@ -188,6 +181,16 @@ impl Place<'_> {
         }
         let what = if found.is_some() { "another file stands there" } else { "it is gone" };
         Err(StoreError::Unexpected { message: format!("{}: {what}", shown(self.key)) })
+    }
+}
+
+fn a_directory_stands(root: &Root, path: &[u8]) -> StoreError {
+    StoreError::Conflict {
+        message: format!("{} is a directory", shown(&root.shown(path))),
+        remedy: "what lies in it goes first, unless the source has it: a file and a directory of \
+                 one name cannot stand together on a local target (map one elsewhere with --map, \
+                 or leave it out with --exclude); what is not the source's, move away"
+            .to_owned(),
     }
 }
 

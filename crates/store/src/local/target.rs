@@ -60,6 +60,8 @@ struct Inner {
     owners_not_set: AtomicU64,
     /// The file system keeps attributes, so that files say who wrote them.
     attributes: bool,
+    /// The source has keys: an empty directory may be one of them.
+    of_keys: bool,
 }
 
 /// A tree that this process has to itself.
@@ -108,6 +110,16 @@ impl LocalTarget {
         probe::check_names(&stage, &whole)?;
         let attributes = probe::keeps_attributes(&stage, &whole)?;
         Ok(Self::rooted(root, Some(root_key), stage, attributes))
+    }
+
+    /// The same tree, for what comes from an object store. There a file and an empty directory of
+    /// one name can stand side by side; here neither takes the place of the other.
+    #[must_use]
+    pub fn of_keys(mut self) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.of_keys = true;
+        }
+        self
     }
 
     /// Opens the tree at `path`, which must stand there, to look at it: nothing is made, removed or
@@ -178,7 +190,17 @@ impl LocalTarget {
     fn rooted(root: Root, root_key: Option<u64>, stage: Stage, attributes: bool) -> Self {
         let (listings, accounts) = (Listings::new(true), Accounts::default());
         let owners_not_set = AtomicU64::new(0);
-        let inner = Inner { root, root_key, stage, listings, accounts, owners_not_set, attributes };
+        let of_keys = false;
+        let inner = Inner {
+            root,
+            root_key,
+            stage,
+            listings,
+            accounts,
+            owners_not_set,
+            attributes,
+            of_keys,
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -401,7 +423,7 @@ impl Inner {
         let owned = seal::seal(&draft.file, stamp, crc32c, None, &self.accounts)
             .and_then(|owned| fsync(&draft.file).map(|()| owned))
             .map_err(|errno| self.failed("write", key, errno))?;
-        let (directory, name) = place.install(&self.root, folder, &draft.name)?;
+        let (directory, name) = place.install(&self.root, folder, &draft.name, self.of_keys)?;
         draft.keep();
         self.count(owned);
         self.standing(&directory, &name, key, stamp, crc32c)
@@ -477,7 +499,7 @@ impl Inner {
         let owned = seal::seal(&file, &stamp, crc32c, Some(upload), &self.accounts)
             .and_then(|owned| fsync(&file).map(|()| owned))
             .map_err(|errno| self.failed("complete", key, errno))?;
-        let (directory, name) = place.install(&self.root, opened.folder(), upload)?;
+        let (directory, name) = place.install(&self.root, opened.folder(), upload, self.of_keys)?;
         self.count(owned);
         // The bytes stand; what was written down beside them is of no use any more.
         let _ = upload::abort(&self.stage, key, upload);
