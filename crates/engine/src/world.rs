@@ -10,7 +10,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use whimbrel_core::effect::Ticket;
 use whimbrel_core::entry::{Entry, FileNode, Node, Page};
 use whimbrel_core::failure::{Failure, FailureKind, Side};
-use whimbrel_core::input::{Examined, Input, Inventoried, Listed};
+use whimbrel_core::input::{Examined, Input, Inventoried, Listed, Standing};
 use whimbrel_core::path::{Namespace, RelPath};
 use whimbrel_core::record::Found;
 use whimbrel_core::scope::Scope;
@@ -278,22 +278,48 @@ impl World {
             return Ok(None);
         }
         let _lane = self.lanes.target_calls.acquire().await;
-        let (crc32c, received) = self
-            .target
-            .read(&object.key)
-            .try_fold((0_u32, 0_u64), |(crc32c, received), piece| async move {
-                let received = received + piece.len() as u64;
-                Ok((crc32c::crc32c_append(crc32c, &piece), received))
-            })
-            .await?;
+        let (crc32c, received) = self.read_through(&object.key).await?;
         Ok((received == object.length).then_some(crc32c))
+    }
+
+    /// CRC32C and length of what stands at a key.
+    async fn read_through(&self, key: &[u8]) -> Result<(u32, u64), StoreError> {
+        let pieces = self.target.read(key);
+        let whole = pieces.try_fold((0_u32, 0_u64), |(crc32c, received), piece| async move {
+            let received = received + piece.len() as u64;
+            Ok((crc32c::crc32c_append(crc32c, &piece), received))
+        });
+        whole.await
     }
 
     /// `Effect::Inspect`.
     pub(crate) async fn inspect(&self, ticket: Ticket, path: RelPath) {
         let _lane = self.lanes.target_calls.acquire().await;
-        let outcome = self.carrier.inspect(&path).await;
+        let outcome = match self.carrier.inspect(&path).await {
+            Ok(Some(standing)) => {
+                let proven = self.proven(&path, standing).await;
+                proven.map(Some).map_err(|error| error.into_failure(Side::Target))
+            }
+            other => other,
+        };
         self.tell(Input::Inspected { ticket, outcome });
+    }
+
+    /// Where the target keeps no checksum itself, only reading tells whether the bytes are still
+    /// those that were written: others are nobody's.
+    async fn proven(&self, path: &RelPath, standing: Standing) -> Result<Standing, StoreError> {
+        let (Some(noted), Ok(key)) = (standing.crc32c, self.keys.key(path)) else {
+            return Ok(standing);
+        };
+        if self.target.abilities().checksums_kept {
+            return Ok(standing);
+        }
+        let (crc32c, length) = self.read_through(&key).await?;
+        if (crc32c, length) == (noted, standing.length) {
+            return Ok(standing);
+        }
+        let crc32c = Some(crc32c);
+        Ok(Standing { length, crc32c, attempt: None, migration: None, ..standing })
     }
 }
 

@@ -1040,3 +1040,24 @@ fn a_limit_of_file_sizes_is_told() {
     place.run(&["migrate", "source", "target", "--name", "m"]).expect(0);
     assert_eq!(place.tree("target"), place.tree("source"));
 }
+
+/// Other bytes of the same length under the same time: every later run said `equal`.
+#[test]
+fn a_target_file_altered_in_silence_is_told() {
+    let place = Place::new();
+    small_tree(&place);
+    let call = ["migrate", "source", "target", "--name", "m", "--json"];
+    place.run(&call).expect(0);
+    let altered = place.path("target/a");
+    let times = std::fs::metadata(&altered).unwrap().modified().unwrap();
+    std::fs::write(&altered, "ONE").unwrap();
+    std::fs::File::options().write(true).open(&altered).unwrap().set_modified(times).unwrap();
+    let told = place.run(&call).expect(6);
+    assert_eq!(told.problems()[0]["path"], "a", "{}", told.stdout);
+    assert_eq!(place.read("target/a").unwrap(), b"ONE", "it is for a person to say");
+    place.run(&[&call[..], &["--existing", "replace"]].concat()).expect(0);
+    assert_eq!(place.read("target/a").unwrap(), b"one");
+
+    std::fs::set_permissions(&altered, PermissionsExt::from_mode(0o600)).unwrap();
+    assert_eq!(place.run(&call).expect(0).result()["run_files_copied"], 0, "the bytes are ours");
+}
