@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::{LedgerError, Result};
@@ -87,6 +88,9 @@ pub(crate) fn prepare(
     convert: impl FnOnce(&Connection, i64) -> Result<()>,
 ) -> Result<bool> {
     sql.set_prepared_statement_cache_capacity(256);
+    // Plans do not depend on what is bound: otherwise SQLite prepares each statement that a partial
+    // index might serve anew for every value.
+    sql.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // Exclusive before WAL: the index of the log is then kept in memory and no other file is made.
     sql.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     let version: i64 = sql.pragma_query_value(None, "user_version", |row| row.get(0))?;
