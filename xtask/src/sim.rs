@@ -4,12 +4,16 @@ use std::error::Error;
 
 use clap::Args;
 
-use crate::process::{cargo, run};
+use crate::process::{cargo, run, target};
+
+/// So many are too many for one sitting.
+const LONG_SEEDS: u64 = 100_000;
 
 /// Which histories.
 #[derive(Debug, Args)]
 pub struct Sim {
-    /// How many.
+    /// How many. From 100,000 on what is done is noted in a file of the target folder: the next
+    /// call goes on from there.
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     pub seeds: u64,
     /// The first seed.
@@ -29,6 +33,9 @@ pub fn sim(options: &Sim) -> Result<(), Box<dyn Error>> {
     command.args(["run", "--quiet", "--profile", "sim", "--package", "whimbrel-sim", "--"]);
     command.arg("--seeds").arg(options.seeds.to_string());
     command.arg("--first").arg(options.first.to_string());
+    if options.seeds >= LONG_SEEDS {
+        command.arg("--done").arg(target().join("sim.txt"));
+    }
     if options.images {
         command.arg("--images");
     }

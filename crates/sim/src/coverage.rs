@@ -199,6 +199,20 @@ impl Coverage {
         }
     }
 
+    /// The counts as text, for [`Self::read`] of the same program.
+    pub fn written(&self) -> String {
+        let count = |key| self.counts.get(&key).copied().unwrap_or_default().to_string();
+        places().map(count).collect::<Vec<_>>().join(",")
+    }
+
+    /// What [`Self::written`] wrote; `None`: it is something else.
+    pub fn read(text: &str) -> Option<Self> {
+        let counts = text.split(',').map(|count| count.parse().ok());
+        let counts: Vec<u64> = counts.collect::<Option<_>>()?;
+        let whole = counts.len() == places().count();
+        whole.then(|| Self { counts: places().zip(counts).collect(), ..Self::default() })
+    }
+
     /// How often; `None`: it cannot happen.
     fn of(&self, kind: Kind, fault: Fault, death: Death) -> Option<u64> {
         let count = || self.counts.get(&(kind, fault, death)).copied().unwrap_or_default();
@@ -207,14 +221,18 @@ impl Coverage {
 
     /// What can happen and seldom did.
     fn seldom(&self) -> Vec<String> {
-        let of = |kind: Kind| columns().into_iter().map(move |column| (kind, column));
-        let all = KINDS.into_iter().flat_map(of);
-        let seldom = all.filter_map(|(kind, (fault, death))| {
+        let seldom = places().filter_map(|(kind, fault, death)| {
             let count = self.of(kind, fault, death).filter(|count| *count < SELDOM)?;
             Some(format!("{kind:?} {} {count}", title(fault, death)))
         });
         seldom.collect()
     }
+}
+
+/// Whatever is counted.
+fn places() -> impl Iterator<Item = (Kind, Fault, Death)> {
+    let of = |kind| columns().into_iter().map(move |(fault, death)| (kind, fault, death));
+    KINDS.into_iter().flat_map(of)
 }
 
 fn columns() -> Vec<(Fault, Death)> {
@@ -391,5 +409,8 @@ mod tests {
         assert_eq!(of(Fault::Late, Death::None), None, "a question is not late");
         let text = coverage.to_string();
         assert!(text.contains("Position failed 1,"), "{text}");
+        let again = Coverage::read(&coverage.written()).unwrap();
+        assert_eq!(again.to_string(), text);
+        assert!(Coverage::read("1,2").is_none(), "of another program");
     }
 }

@@ -1,6 +1,7 @@
 //! Doubts: a simulated world that drives the real core and ledger through hostile histories.
 
 pub mod coverage;
+pub mod done;
 pub mod options;
 pub mod oracle;
 pub mod program;

@@ -1,19 +1,24 @@
 //! `whimbrel-sim --seeds N --first S`: runs histories and prints what went wrong. With
-//! `--planted NAME` a rule is broken, and the first history that sees it ends the run.
+//! `--planted NAME` a rule is broken, and the first history that sees it ends the run; with
+//! `--done FILE` a long run goes on where an earlier one was ended.
 
 #[cfg(feature = "planted")]
 mod planted;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use whimbrel_sim::coverage::Coverage;
+use whimbrel_sim::done::Done;
 use whimbrel_sim::options::Options;
 use whimbrel_sim::oracle::Verdict;
 
-const USAGE: &str =
-    "use --seeds N --first S [--images] [--verbose] [--planted NAME | --planted-list]";
+const USAGE: &str = "use --seeds N --first S [--images] [--verbose] [--done FILE] [--planted NAME | --planted-list]";
+/// Seeds of a share: what an end on the way costs.
+const SHARE_SEEDS: u64 = 10_000;
 
 /// What is asked for.
 struct Call {
@@ -23,10 +28,12 @@ struct Call {
     /// Every migration begins with an image.
     images: bool,
     planted: Option<String>,
+    done: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
-    let mut call = Call { seeds: 1_000, first: 1, verbose: false, images: false, planted: None };
+    let mut call =
+        Call { seeds: 1_000, first: 1, verbose: false, images: false, planted: None, done: None };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
@@ -34,6 +41,7 @@ fn main() -> ExitCode {
             "--first" => call.first = number(arguments.next()),
             "--verbose" => call.verbose = true,
             "--images" => call.images = true,
+            "--done" => call.done = arguments.next().map(PathBuf::from),
             "--planted" => call.planted = arguments.next(),
             #[cfg(feature = "planted")]
             "--planted-list" => return planted::list(),
@@ -51,7 +59,13 @@ fn main() -> ExitCode {
             eprintln!("{name}: this build holds no bugs; build it with --features planted");
             ExitCode::from(2)
         }
-        None => run(&call),
+        None => match run(&call) {
+            Ok(code) => code,
+            Err(error) => {
+                eprintln!("the file of what is done: {error}");
+                ExitCode::FAILURE
+            }
+        },
     }
 }
 
@@ -66,6 +80,12 @@ struct Sums {
 }
 
 impl Sums {
+    fn add_share(&mut self, share: &Self) {
+        self.steps += share.steps;
+        self.failures += share.failures;
+        self.coverage.add(&share.coverage);
+    }
+
     fn add(&mut self, verdict: &Verdict) {
         self.steps += verdict.steps;
         self.coverage.add(&verdict.coverage);
@@ -78,35 +98,68 @@ impl Sums {
     }
 }
 
-fn run(call: &Call) -> ExitCode {
-    let begun = std::time::Instant::now();
+fn run(call: &Call) -> std::io::Result<ExitCode> {
+    let done = Done::open(call.done.as_deref())?;
+    let flags = if call.images { " --images" } else { "" };
+    let mut sums = Sums { flags, ..Sums::default() };
+    let (begun, mut told_now) = (Instant::now(), 0);
+    let (mut first, end) = (call.first, call.first + call.seeds);
+    while first < end {
+        let seeds = SHARE_SEEDS.min(end - first);
+        let name = format!("{first}+{seeds}{flags}");
+        match done.before.get(&name).and_then(|words| noted(words)) {
+            Some(before) => sums.add_share(&before),
+            None => {
+                let share = share(first, seeds, call, flags);
+                if share.failures == 0 {
+                    done.note(&name, &[share.steps.to_string(), share.coverage.written()]);
+                }
+                sums.add_share(&share);
+                told_now += seeds;
+            }
+        }
+        first += seeds;
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    #[allow(clippy::cast_precision_loss, reason = "for people")]
+    let rate = told_now as f64 / seconds.max(0.001);
+    println!("{}", sums.coverage);
+    println!("{rate:.0} seeds/s, {} steps", sums.steps);
+    println!("{} seeds, {} failures", call.seeds, sums.failures);
+    Ok(if sums.failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What came of a share that an earlier call told to its end, without a failure.
+fn noted(words: &[String]) -> Option<Sums> {
+    let [steps, coverage] = words else { return None };
+    let coverage = Coverage::read(coverage)?;
+    Some(Sums { steps: steps.parse().ok()?, coverage, ..Sums::default() })
+}
+
+/// Tells so many histories on all cores.
+fn share(first: u64, seeds: u64, call: &Call, flags: &'static str) -> Sums {
     let threads = match call.verbose {
         // What is told would be mixed.
         true => 1,
         false => std::thread::available_parallelism().map_or(1, usize::from),
     };
-    let flags = if call.images { " --images" } else { "" };
-    let sums = Sums { flags, ..Sums::default() };
-    let (seeds, next, sums) = (call.seeds, AtomicU64::new(0), Mutex::new(sums));
+    let next = AtomicU64::new(0);
+    let sums = Mutex::new(Sums { flags, ..Sums::default() });
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while let Some(seed) = take_seed(&next, call) {
-                    let verdict = history(seed, call);
+                loop {
+                    let taken = next.fetch_add(1, Ordering::Relaxed);
+                    if taken >= seeds {
+                        break;
+                    }
+                    let verdict = history(first + taken, call);
                     sums.lock().unwrap_or_else(PoisonError::into_inner).add(&verdict);
                 }
             });
         }
     });
-    let Sums { failures, steps, coverage, .. } =
-        sums.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let seconds = begun.elapsed().as_secs_f64();
-    #[allow(clippy::cast_precision_loss, reason = "for people")]
-    let rate = seeds as f64 / seconds.max(0.001);
-    println!("{coverage}");
-    println!("{rate:.0} seeds/s, {steps} steps");
-    println!("{seeds} seeds, {failures} failures");
-    if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    sums.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn history(seed: u64, call: &Call) -> Verdict {
@@ -115,11 +168,6 @@ fn history(seed: u64, call: &Call) -> Verdict {
         false => drawn,
     };
     whimbrel_sim::run_with(seed, call.verbose, given)
-}
-
-fn take_seed(next: &AtomicU64, call: &Call) -> Option<u64> {
-    let taken = next.fetch_add(1, Ordering::Relaxed);
-    (taken < call.seeds).then(|| call.first + taken)
 }
 
 fn number(text: Option<String>) -> u64 {
