@@ -426,13 +426,13 @@ pub struct WriteArguments {
 pub struct RunLimitArguments {
     /// Bytes read per second: 200Mbit/s, 25MB/s, 10MiB/s; or a timetable of the week, in local
     /// time: 'mon-fri 08:00-18:00 200Mbit/s; otherwise unlimited'
-    #[arg(long, value_name = "RATE", value_parser = bandwidth)]
+    #[arg(long, value_name = "RATE", allow_hyphen_values = true, value_parser = bandwidth)]
     pub bandwidth: Option<Bandwidth>,
     /// Calls to the NameNode per second: 300/s
-    #[arg(long, value_name = "RATE", value_parser = unit::call_rate)]
+    #[arg(long, value_name = "RATE", allow_hyphen_values = true, value_parser = unit::call_rate)]
     pub namenode_calls: Option<CallRate>,
     /// Requests to the target per second: 3500/s
-    #[arg(long, value_name = "RATE", value_parser = unit::call_rate)]
+    #[arg(long, value_name = "RATE", allow_hyphen_values = true, value_parser = unit::call_rate)]
     pub target_requests: Option<CallRate>,
     /// Files in flight at the same time
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
@@ -578,13 +578,13 @@ pub struct LimitArguments {
     /// The migration's name
     pub name: String,
     /// Bytes read per second: 200Mbit/s, 25MB/s, 10MiB/s, unlimited; or a timetable, as for migrate
-    #[arg(long, value_name = "RATE", value_parser = bandwidth)]
+    #[arg(long, value_name = "RATE", allow_hyphen_values = true, value_parser = bandwidth)]
     pub bandwidth: Option<Bandwidth>,
     /// Calls to the NameNode per second: 300/s, unlimited
-    #[arg(long, value_name = "RATE", value_parser = unit::call_limit)]
+    #[arg(long, value_name = "RATE", allow_hyphen_values = true, value_parser = unit::call_limit)]
     pub namenode_calls: Option<Limit<CallRate>>,
     /// Requests to the target per second: 3500/s, unlimited
-    #[arg(long, value_name = "RATE", value_parser = unit::call_limit)]
+    #[arg(long, value_name = "RATE", allow_hyphen_values = true, value_parser = unit::call_limit)]
     pub target_requests: Option<Limit<CallRate>>,
     /// Its state folder, where it was given one
     #[arg(long, value_name = "DIR")]

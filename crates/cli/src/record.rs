@@ -46,6 +46,9 @@ pub struct Call {
     target_region: Option<String>,
     metadata: MetadataLevel,
     directory_markers: DirectoryMarkers,
+    /// With `--live`; not known of a call that an older version kept.
+    #[serde(default)]
+    live: Option<bool>,
     /// The options as they were given; none of a call that an older version kept.
     #[serde(default)]
     flags: Option<Vec<String>>,
@@ -82,8 +85,14 @@ impl Call {
             target_region: connection.target_region,
             metadata: arguments.write.metadata,
             directory_markers: arguments.write.directory_markers,
+            live: Some(arguments.live),
             flags: Some(arguments.flags.clone()),
         }
+    }
+
+    /// False if it is known to have been without `--live`.
+    pub fn may_be_live(&self) -> bool {
+        self.live != Some(false)
     }
 
     /// The options that it was started with, but for those that say how one run is told or ends;
@@ -198,15 +207,18 @@ impl Url {
     }
 }
 
-/// Refuses a folder in which a migration began and whose state is gone: a new one would take what
-/// that migration wrote for another's.
+/// Refuses a folder in which a migration began and whose state is gone, since a new one would take
+/// what that migration wrote for another's; and a state that is plainly none of this version's.
 ///
 /// # Errors
-/// The state is gone. The folder is left as it is.
+/// The state is gone, or cannot be read. The folder is left as it is.
 pub fn refuse_what_lost_its_state(folder: &Path) -> Result<(), CommandError> {
     // They are written once there is a state, and never without one.
     let begun = [CALL, RESULT].into_iter().any(|name| folder.join(name).exists());
-    if !begun || State::stands(folder) {
+    if State::stands(folder) {
+        return Ok(State::look(folder)?);
+    }
+    if !begun {
         return Ok(());
     }
     let shown = folder.display();

@@ -69,6 +69,14 @@ impl State {
         bytes(&database).is_ok_and(|length| length > 0 || bytes(log.as_ref()).is_ok_and(|l| l > 0))
     }
 
+    /// Refuses a state that a run would refuse, without opening it, as far as its first bytes tell.
+    ///
+    /// # Errors
+    /// `Local`: of a newer version, of another program, or no state at all.
+    pub fn look(folder: &Path) -> Result<(), EngineError> {
+        Ok(whimbrel_ledger::look(folder)?)
+    }
+
     /// The migration's id, which every object carries (rule 2.3).
     pub fn migration(&self) -> &str {
         &self.migration

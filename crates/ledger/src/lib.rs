@@ -59,6 +59,7 @@ mod found;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod header;
 mod hint;
 mod join;
 mod key;
@@ -89,6 +90,7 @@ use whimbrel_core::record::{
 pub use error::{LedgerError, Result};
 use folder::Folder;
 pub use folder::{DATABASE, LOCK};
+pub use header::look;
 pub use hint::HINTS_MAX;
 use join::Shared;
 pub use recount::{Differs, KeyRange, Seen};

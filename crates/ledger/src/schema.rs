@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::error::{LedgerError, Result};
 
 /// Marks a SQLite file as a ledger of Whimbrel ("Whim").
-const APPLICATION: i64 = 0x5768_696d;
+pub(crate) const APPLICATION: i64 = 0x5768_696d;
 
 /// The statements that lead from each version to the next; the version is their number. Whoever
 /// changes a record adds a step too, an empty one if no table changes, and has `State::upgrade` read
@@ -155,6 +155,11 @@ pub(crate) fn empty(sql: &Connection) -> Result<()> {
         sql.prepare_cached(&format!("DELETE FROM {name}"))?.execute([])?;
     }
     Ok(())
+}
+
+/// The version that the steps lead to.
+pub(crate) fn newest_version() -> i64 {
+    i64::try_from(STEPS.len()).unwrap_or(i64::MAX)
 }
 
 fn upgrade(

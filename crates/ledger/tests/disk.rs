@@ -14,7 +14,7 @@ use whimbrel_core::failure::{FailureKind, Side};
 use whimbrel_core::number::{AttemptNumber, Time};
 use whimbrel_core::path::{Namespace, RelPath};
 use whimbrel_core::record::{Change, Counters, Lane, Parked, Part, PendingSummary, Upload};
-use whimbrel_ledger::{DATABASE, LOCK, Ledger, LedgerError, Options};
+use whimbrel_ledger::{DATABASE, LOCK, Ledger, LedgerError, Options, look};
 
 /// Names the folder that the child process writes to until it is killed.
 const CHILD_FOLDER: &str = "WHIMBREL_LEDGER_CHILD_FOLDER";
@@ -267,11 +267,16 @@ fn other_versions_and_programs_are_refused() {
     statement("PRAGMA user_version = 99");
     let error = open(folder.path()).unwrap_err();
     assert!(matches!(error, LedgerError::Newer { found: 99, .. }), "{error:?}");
+    let error = look(folder.path()).unwrap_err();
+    assert!(matches!(error, LedgerError::Newer { found: 99, .. }), "{error:?}");
     statement("PRAGMA user_version = 1; PRAGMA application_id = 7");
     assert!(matches!(open(folder.path()).unwrap_err(), LedgerError::Foreign { .. }));
+    assert!(matches!(look(folder.path()).unwrap_err(), LedgerError::Foreign { .. }));
     fs::write(&database, vec![b'x'; 5000]).unwrap();
     assert!(matches!(open(folder.path()).unwrap_err(), LedgerError::Damaged { .. }));
+    assert!(matches!(look(folder.path()).unwrap_err(), LedgerError::Damaged { .. }));
     fs::write(&database, b"").unwrap();
+    look(folder.path()).unwrap();
     open(folder.path()).unwrap();
 }
 

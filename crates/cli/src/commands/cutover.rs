@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::{Map, Value, json};
+use whimbrel_engine::is_listening;
 use whimbrel_report::{Facts, is_free};
 use whimbrel_store::fence::Fence;
 use whimbrel_verify::{Content, Options, Sums, Worker};
@@ -50,6 +51,12 @@ pub async fn run(arguments: CutoverArguments, json: bool) -> Result<u8, CommandE
         return Err(CommandError::usage(
             format!("{} has no stream of changes: nothing tells whether it changes", pair.source),
             "stop what writes to it, then whimbrel migrate and whimbrel verify --report DIR",
+        ));
+    }
+    if !call.may_be_live() && !is_listening(&place.folder).await {
+        return Err(CommandError::usage(
+            format!("{} ran without --live last: nobody follows what changes", place.name),
+            "start it with --live and its options, and say it again",
         ));
     }
     let _taken = record::take(&place.folder)?;

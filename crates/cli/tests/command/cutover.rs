@@ -111,6 +111,16 @@ fn a_migration_that_does_not_run_is_started_as_it_was() {
 }
 
 #[test]
+fn a_migration_that_was_never_live_is_not_started() {
+    let place = Place::new();
+    place.write("source/a", "one");
+    place.run(&["migrate", "source", "target", "--name", "m"]).expect(0);
+    let refused = place.run(&CUT).expect(2);
+    assert!(refused.result()["message"].as_str().unwrap().contains("without --live"));
+    assert!(!runs(&place) && place.read("state/whimbrel/m/cutover.json").is_none());
+}
+
+#[test]
 fn a_change_behind_the_fence_makes_it_say_no() {
     let place = Place::new();
     let child = live(&place);

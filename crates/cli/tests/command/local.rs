@@ -789,6 +789,13 @@ fn a_state_folder_that_lost_its_database_is_damaged() {
         }
         assert_eq!(place.tree("s"), before, "{damage}: the folder stays as it was");
     }
+    // The version stands in bytes 60 to 63.
+    let newer = [&kept[..60], &99_u32.to_be_bytes(), &kept[64..]].concat();
+    for unknown in [vec![b'x'; kept.len()], newer] {
+        place.write("s/state.db", &unknown);
+        place.run(&call).expect(7);
+        place.run(&["status", "s", "--state", "s"]).expect(7);
+    }
     // As the remedies say.
     place.write("s/state.db", &kept);
     place.run(&call).expect(0);
