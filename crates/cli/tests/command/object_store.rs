@@ -297,6 +297,7 @@ fn keys_that_lie_in_each_other() {
     let place = Place::new().with(server.endpoint().environment());
     a_key_that_becomes_a_prefix_too_stays(&server, &place);
     what_lies_below_a_key_that_goes_is_written_at_once(&server, &place);
+    a_prefix_that_becomes_a_key_is_one_at_once(&server, &place);
     empty_directories_of_a_bucket_stay(&server, &place);
     an_object_and_a_marker_of_one_name_are_told(&server, &place);
 }
@@ -334,6 +335,26 @@ fn what_lies_below_a_key_that_goes_is_written_at_once(server: &S3Mock, place: &P
     let result = place.run(&call).expect(0).result();
     assert_eq!((&result["outcome"], &result["failures"]), (&"equal".into(), &0.into()));
     assert_eq!(place.read("flat/a/b").unwrap(), b"p/a/b");
+}
+
+/// It was a conflict once, since the file was written before the directory in its place went.
+fn a_prefix_that_becomes_a_key_is_one_at_once(server: &S3Mock, place: &Place) {
+    let call = ["migrate", "s3://bucket/r", "key", "--name", "key", "--json"];
+    for key in ["r/a/b", "r/a/c/d", "r/e/f", "r/e/g"] {
+        ask(server, "PUT", key);
+    }
+    place.run(&call).expect(0);
+    for key in ["r/a/b", "r/a/c/d", "r/e/f"] {
+        ask(server, "DELETE", key);
+    }
+    ask(server, "PUT", "r/a");
+    ask(server, "PUT", "r/e");
+    let ended = place.run(&call).expect(5);
+    assert_eq!(ended.result()["failures"], 1, "e/g stands still: {}", ended.stdout);
+    assert_eq!(place.read("key/a").unwrap(), b"r/a");
+    ask(server, "DELETE", "r/e/g");
+    assert_eq!(place.run(&call).expect(0).result()["outcome"], "equal");
+    assert_eq!(place.read("key/e").unwrap(), b"r/e");
 }
 
 /// Markers of empty directories have a slash at their end in the source, and are directories on a

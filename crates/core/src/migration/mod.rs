@@ -108,6 +108,8 @@ pub struct Migration {
     hot: hot::HotPaths,
     set_aside_markers: group::SetAside,
     followed_markers: group::Followed,
+    /// Opaque keys that something stood in the way of, where the target's directories are real.
+    hindered: BTreeSet<RelPath>,
     /// Commit markers whose group is asked for again, and when.
     incomplete_groups: BTreeSet<(Time, RelPath)>,
     guard: guard::Guard,
@@ -178,6 +180,7 @@ impl Migration {
             spent_uploads: BTreeSet::new(),
             hot: hot::HotPaths::new(),
             set_aside_markers: group::SetAside::default(),
+            hindered: BTreeSet::new(),
             followed_markers: group::Followed::default(),
             incomplete_groups: BTreeSet::new(),
             guard: guard::Guard::default(),

@@ -342,6 +342,12 @@ impl Migration {
                     // Where directories are real, what lies below it could not be written until now.
                     let (below, up_to) = (path.clone(), Mark(u64::MAX));
                     self.outbox.change(Change::Reconsider { below, up_to });
+                    // Nor what it lies below.
+                    for above in path.ancestors() {
+                        if self.hindered.remove(&above) {
+                            self.mark(&above, Reach::Path, claim.lane, claim.first, claim.last);
+                        }
+                    }
                 }
                 self.settle(path, claim, TxId(0));
             }

@@ -6,7 +6,7 @@ use super::claim::Claim;
 use crate::effect::{Effect, Report, ReportKind};
 use crate::failure::{Failure, FailureKind, Side};
 use crate::number::{Time, TxId};
-use crate::path::RelPath;
+use crate::path::{Namespace, RelPath};
 use crate::planted::{Planted, planted};
 use crate::record::Parked;
 
@@ -29,6 +29,8 @@ pub(super) struct SideState {
 
 /// Tries of one path before it is set aside.
 const TRIES_MAX: u32 = 4;
+/// Keys that are remembered as hindered; of those beyond, the next run finds what became of them.
+const HINDERED_MAX: usize = 10_000;
 /// Without `live`: how long a side may stay full. It answers, so nobody need wait for it as for one
 /// that is lost; somebody may be making room.
 const FULL_PATIENCE_MILLIS: u64 = 60_000;
@@ -123,6 +125,10 @@ impl Migration {
             kind: ReportKind::Failed,
             failure: failure.clone(),
         }));
+        let opaque = self.config.namespace == Namespace::Flat;
+        if opaque && failure.kind == FailureKind::Conflict && self.hindered.len() < HINDERED_MAX {
+            self.hindered.insert(path.clone());
+        }
         let permanent = matches!(failure.kind, FailureKind::Refused | FailureKind::Unsupported);
         let retry_at = (self.config.live && !permanent).then(|| self.now.plus_millis(60_000));
         let message = match failure.remedy.is_empty() {
