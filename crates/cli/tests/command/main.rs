@@ -13,6 +13,7 @@ mod hdfs;
 mod local;
 mod mounts;
 mod object_store;
+mod secrets;
 mod snapshots;
 mod unreachable;
 mod wrong_use;
