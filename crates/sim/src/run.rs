@@ -8,6 +8,7 @@ mod saved_image;
 mod scoped;
 mod script;
 mod source_side;
+mod tally;
 mod target_side;
 
 use std::collections::BTreeMap;
@@ -139,6 +140,7 @@ pub struct Run {
     image: Option<saved_image::SavedImage>,
     reports: Vec<Report>,
     coverage: Coverage,
+    tally: tally::Tally,
 }
 
 /// Runs one seed to its end.
@@ -220,6 +222,7 @@ impl Run {
             image,
             reports: Vec::new(),
             coverage: Coverage::default(),
+            tally: tally::Tally::default(),
         };
         run.plan_weather();
         Ok(run)
@@ -580,6 +583,7 @@ impl Run {
 
     fn carry(&mut self, effect: Effect) {
         self.coverage.carried(&effect);
+        self.tally.sent(&effect);
         match effect {
             Effect::Persist { .. }
             | Effect::Take { .. }
@@ -620,7 +624,17 @@ impl Run {
             Write::Put(path, ..) | Write::Complete(_, path, ..) => (Some(path.clone()), None),
             Write::Remove(path, ..) => (None, Some(path.clone())),
         };
+        self.tally.at(self.now, &self.source);
+        let unfounded = gone.as_ref().and_then(|path| {
+            let object = self.target.objects.get(path)?;
+            self.tally.unfounded(&self.source, path, object, self.now)
+        });
+        let sent = write.clone();
         let applied = self.target.apply(write);
+        if applied == Applied::Done {
+            self.tally.landed(&sent);
+            self.problem = self.problem.take().or(unfounded);
+        }
         let trampled = self.target.trampled.take();
         self.problem = self.problem.take().or(trampled);
         if let (Some(path), Some(ledger), true) = (key, &self.ledger, self.history_is_told()) {
@@ -673,6 +687,7 @@ impl Run {
                 let ledger = self.ledger.as_ref();
                 oracle::differences(&self.source, &self.target, kept)
                     .or_else(|| oracle::directory_differences(&self.source, ledger?))
+                    .or_else(|| self.tally.miscounted(&self.target, &ledger?.meta().ok()?.counters))
             }
             Some(other) => Some(format!("ended by {other:?}")),
             None => Some("never ended".to_owned()),

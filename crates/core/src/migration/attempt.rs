@@ -11,7 +11,7 @@ use crate::metadata::Metadata;
 use crate::number::{AttemptNumber, Time, TxId};
 use crate::path::RelPath;
 use crate::planted::{Planted, planted};
-use crate::record::{Attempt, AttemptKind, Change, Lane, Meta, Reach, Row, Upload};
+use crate::record::{Attempt, AttemptKind, Change, Counters, Lane, Meta, Reach, Row, Upload};
 
 /// Pause between two looks at what a doubtful attempt left.
 const DOUBT_PAUSE_MILLIS: u64 = 5_000;
@@ -264,6 +264,7 @@ impl Migration {
             .as_ref()
             .filter(|standing| !self.is_foreign(&claim, &at, before.as_ref(), standing));
         let landed = ours.and_then(|standing| self.landed(standing));
+        self.count_landed(&claim, landed, standing.as_ref());
         let held = self.holds_marker(&claim, &at, standing.as_ref());
         let row = self.settle_doubt(&mut claim, &at, before.clone(), standing);
         if before.is_some() && row != before {
@@ -332,6 +333,26 @@ impl Migration {
         };
         self.outbox.change(Change::PutRow(standing_row.clone()));
         Some(standing_row)
+    }
+
+    /// A copy whose end was not heard of turned out to stand: it counts now.
+    fn count_landed(
+        &mut self,
+        claim: &Claim,
+        landed: Option<AttemptNumber>,
+        standing: Option<&Standing>,
+    ) {
+        let copy = |it: &Attempt| Some(it.number) == landed && it.kind == AttemptKind::Copy;
+        if let Some(standing) = standing.filter(|_| claim.attempts.iter().any(copy)) {
+            self.count_copy(standing.length);
+        }
+    }
+
+    /// A copy counts once, when it is known to stand, whether it is good or not: if its file moved
+    /// meanwhile, it is another copy that takes its place.
+    pub(super) fn count_copy(&mut self, bytes_copied: u64) {
+        let counted = Counters { files_copied: 1, bytes_copied, ..Counters::default() };
+        self.outbox.change(Change::Count(counted));
     }
 
     /// The attempt of ours that made the object.

@@ -7,7 +7,7 @@ use crate::config::Existing;
 use crate::effect::{Effect, Report, ReportKind};
 use crate::entry::FileNode;
 use crate::failure::{Failure, FailureKind, Side};
-use crate::identity::{Identity, Sameness};
+use crate::identity::Sameness;
 use crate::metadata::MetadataLevel;
 use crate::number::TxId;
 use crate::path::RelPath;
@@ -204,9 +204,6 @@ impl Migration {
                 return;
             }
         }
-        if row.identity == Identity::Unknown {
-            self.count_unheard_copy(row.length);
-        }
         let (Some(row), Some(file)) = (&claim.row, &claim.node) else { return };
         let unchanged = self.is_unchanged(row, file);
         if !unchanged {
@@ -249,12 +246,6 @@ impl Migration {
                     .to_owned(),
             },
         }));
-    }
-
-    /// A copy whose end was not heard of turned out to stand: it counts now.
-    pub(super) fn count_unheard_copy(&mut self, bytes_copied: u64) {
-        let counted = Counters { files_copied: 1, bytes_copied, ..Counters::default() };
-        self.outbox.change(Change::Count(counted));
     }
 
     fn adoption(&self, found: &Found, file: &FileNode) -> Adoption {

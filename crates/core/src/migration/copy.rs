@@ -276,6 +276,7 @@ impl Migration {
                 self.file_arrived(path, claim, &attempt, standing, as_of);
             }
             Copied::Object(standing) => {
+                self.count_copy(standing.length);
                 let row = self.row_of(&path, &claim, &attempt, standing, as_of);
                 let row = Row { identity: Identity::Unknown, ..row };
                 self.outbox.change(Change::PutRow(row));
@@ -373,12 +374,9 @@ impl Migration {
             self.outbox.change(Change::PutRow(row));
         }
         self.close_attempt(attempt.number);
-        self.outbox.change(Change::Count(Counters {
-            files_copied: 1,
-            bytes_copied: bytes,
-            files_replaced: u64::from(replaced),
-            ..Counters::default()
-        }));
+        self.count_copy(bytes);
+        let files_replaced = u64::from(replaced);
+        self.outbox.change(Change::Count(Counters { files_replaced, ..Counters::default() }));
         self.settle(path.clone(), claim, as_of);
         if stale {
             self.mark(&path, Reach::Path, Lane::Metadata, first, last);

@@ -114,9 +114,6 @@ impl Migration {
         let row = if claim.dirty { Row { identity: Identity::Unknown, ..row } } else { row };
         self.outbox.change(Change::PutRow(row));
         self.close_attempt(attempt.number);
-        if !moved && from.identity == Identity::Unknown {
-            self.count_unheard_copy(from.length);
-        }
         self.outbox.change(Change::Count(Counters {
             files_relocated: u64::from(moved),
             metadata_updated: u64::from(!moved),

@@ -1,0 +1,154 @@
+//! What took effect at the target, whatever anybody was told: the counters are held against it
+//! (O8), and removals against what the source has (O5).
+
+use std::collections::{BTreeMap, VecDeque};
+
+use whimbrel_core::commit_marker;
+use whimbrel_core::effect::Effect;
+use whimbrel_core::number::{AttemptNumber, Time, TxId};
+use whimbrel_core::path::RelPath;
+use whimbrel_core::record::Counters;
+
+use crate::world::source::Source;
+use crate::world::target::{Object, Target, Write, Writer};
+
+/// A removal goes by a look that is younger, however late it takes effect.
+const LOOK_MILLIS_MAX: u64 = 60_000;
+
+/// What a write is sent for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Copy,
+    Relocation,
+    Metadata,
+    Marker,
+}
+
+/// All of it, over all runs of a history.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    sent: BTreeMap<AttemptNumber, Purpose>,
+    /// What took effect, with its bytes.
+    landed: BTreeMap<AttemptNumber, (Purpose, u64)>,
+    removals: u64,
+    /// How far the source was, of the time that a removal may go by.
+    heads: VecDeque<(Time, TxId)>,
+    past: u64,
+}
+
+impl Tally {
+    /// An effect leaves.
+    pub(super) fn sent(&mut self, effect: &Effect) {
+        let (attempt, purpose) = match effect {
+            Effect::Copy(job) => (job.attempt, Purpose::Copy),
+            Effect::Relocate { attempt, from, path, .. } if from.path == *path => {
+                (*attempt, Purpose::Metadata)
+            }
+            Effect::Relocate { attempt, .. } => (*attempt, Purpose::Relocation),
+            Effect::PutMarker { attempt, .. } => (*attempt, Purpose::Marker),
+            Effect::Persist { .. }
+            | Effect::Take { .. }
+            | Effect::Rows { .. }
+            | Effect::Group { .. }
+            | Effect::CheckHints { .. }
+            | Effect::CountRemovals { .. }
+            | Effect::Densest { .. }
+            | Effect::List { .. }
+            | Effect::Examine { .. }
+            | Effect::Checksum { .. }
+            | Effect::Poll { .. }
+            | Effect::Position { .. }
+            | Effect::Complete { .. }
+            | Effect::Abort { .. }
+            | Effect::Remove { .. }
+            | Effect::Inspect { .. }
+            | Effect::Inventory { .. }
+            | Effect::Pace(_)
+            | Effect::Report(_)
+            | Effect::Finish(_) => return,
+        };
+        self.sent.insert(attempt, purpose);
+    }
+
+    /// A write took effect.
+    pub(super) fn landed(&mut self, write: &Write) {
+        let object = match write {
+            Write::Put(_, object, _) | Write::Complete(_, _, object, _) => object,
+            Write::Remove(..) => {
+                self.removals += 1;
+                return;
+            }
+        };
+        if let Writer::Ours(attempt) = object.writer
+            && let Some(purpose) = self.sent.get(&attempt)
+        {
+            self.landed.insert(attempt, (*purpose, object.length));
+        }
+    }
+
+    /// Time passes.
+    pub(super) fn at(&mut self, now: Time, source: &Source) {
+        let head = source.txid;
+        if self.past != source.past {
+            // What was restored may have come back a moment ago, with an old number.
+            self.past = source.past;
+            self.heads.clear();
+        }
+        if self.heads.back().is_none_or(|(_, last)| *last != head) {
+            self.heads.push_back((now, head));
+        }
+        // The last one of those that are old is how far it was then.
+        while self.heads.get(1).is_some_and(|(at, _)| now.millis_since(*at) >= LOOK_MILLIS_MAX) {
+            self.heads.pop_front();
+        }
+    }
+
+    /// O5: an object goes although the source has had it, unchanged, for longer than any look may
+    /// be old. A commit marker goes while it is stale.
+    pub(super) fn unfounded(
+        &self,
+        source: &Source,
+        path: &RelPath,
+        object: &Object,
+        now: Time,
+    ) -> Option<String> {
+        let ours = matches!(object.writer, Writer::Ours(_));
+        if !ours || path.is_marker() || commit_marker::is_commit_marker(path) || source.root_away {
+            return None;
+        }
+        let (at, head) = *self.heads.front()?;
+        let files = source.files();
+        let stands =
+            matches!(files.get(path), Some(Some((content, ..))) if *content == object.content);
+        let long = now.millis_since(at) >= LOOK_MILLIS_MAX && source.last_touch(path) <= head;
+        (stands && long).then(|| format!("{path} goes, which the source has had for a minute"))
+    }
+
+    /// O8: what is counted took effect; each copy that stands at the end was counted.
+    pub(super) fn miscounted(&self, target: &Target, counted: &Counters) -> Option<String> {
+        let of = |purpose| {
+            let these = self.landed.values().filter(move |(it, _)| *it == purpose);
+            these.fold((0, 0), |(count, bytes), (_, length)| (count + 1, bytes + length))
+        };
+        let (copies, bytes) = of(Purpose::Copy);
+        let most = [
+            ("files copied", counted.files_copied, copies),
+            ("bytes copied", counted.bytes_copied, bytes),
+            ("files relocated", counted.files_relocated, of(Purpose::Relocation).0),
+            ("metadata updated", counted.metadata_updated, of(Purpose::Metadata).0),
+            ("markers written", counted.markers_written, of(Purpose::Marker).0),
+            ("files removed", counted.files_removed, self.removals),
+        ];
+        let more = most.into_iter().find(|(_, counted, landed)| counted > landed);
+        if let Some((what, counted, landed)) = more {
+            return Some(format!("{counted} {what} are counted, {landed} took effect"));
+        }
+        let stands = target.objects.values().filter(|object| match object.writer {
+            Writer::Ours(attempt) => self.sent.get(&attempt) == Some(&Purpose::Copy),
+            Writer::OtherMigration | Writer::Foreign | Writer::Imitation(_) => false,
+        });
+        let stand = stands.count() as u64;
+        (counted.files_copied < stand)
+            .then(|| format!("{} files copied are counted, {stand} stand", counted.files_copied))
+    }
+}
