@@ -22,6 +22,7 @@ use whimbrel_core::failure::{Failure, FailureKind, Side};
 use whimbrel_core::input::{Examined, Input};
 use whimbrel_core::migration::Migration;
 use whimbrel_core::number::Time;
+use whimbrel_core::path::RelPath;
 use whimbrel_core::record::{Change, Parked, Upload};
 use whimbrel_ledger::Ledger;
 
@@ -422,12 +423,19 @@ impl Run {
             Happening::Land(write) => {
                 self.apply(write);
             }
-            Happening::Intrude => self.intrude(),
+            Happening::Intrude => {
+                self.tally.interfered();
+                self.intrude();
+            }
             Happening::Stop => self.core.handle(self.now, Input::Stop),
             Happening::Confirm => self.core.handle(self.now, Input::Confirm),
             Happening::Busy(what, in_use) => self.busy(what, in_use),
-            Happening::Limit(ceilings) => self.limit(ceilings),
+            Happening::Limit(ceilings) => {
+                self.tally.interfered();
+                self.limit(ceilings);
+            }
             Happening::MoveRoot(away) => {
+                self.tally.interfered();
                 self.move_root(away);
                 self.last_operation = self.now;
             }
@@ -442,7 +450,10 @@ impl Run {
             }
             Happening::Operate => self.operate(),
             Happening::Crash => self.crash(),
-            Happening::Purge => self.source.purge(),
+            Happening::Purge => {
+                self.tally.interfered();
+                self.source.purge();
+            }
         }
     }
 
@@ -474,6 +485,7 @@ impl Run {
 
     /// The process dies: what it sent may still land; what it did not make durable is lost.
     fn crash(&mut self) {
+        self.tally.interfered();
         self.coverage.died(self.happenings.values().filter_map(|happening| match happening {
             Happening::Carry(effect) => Some(effect),
             Happening::Tell(_)
@@ -660,7 +672,15 @@ impl Run {
             let there = !self.source.root_away;
             there.then(|| oracle::false_claim(&self.source, &self.target, ledger, &progress))?
         });
+        let wrong = wrong.or_else(|| {
+            let parked = ledger.parked(None, 10_000).ok()?;
+            let aside = |path: &RelPath| parked.iter().any(|(entry, _)| entry.path.contains(path));
+            self.options
+                .live
+                .then(|| self.tally.stale(&self.source, &self.target, aside, self.now))?
+        });
         self.problem = self.problem.take().or(wrong);
+        self.tally.at(self.now, &self.source);
     }
 
     /// Nothing pending is claimed. The core knows what is pending once it was told all that the

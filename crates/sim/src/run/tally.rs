@@ -14,6 +14,8 @@ use crate::world::target::{Object, Target, Write, Writer};
 
 /// A removal goes by a look that is younger, however late it takes effect.
 const LOOK_MILLIS_MAX: u64 = 60_000;
+/// Nothing is behind for longer that is not set aside, while nothing but requests fails.
+const STALE_MILLIS_MAX: u64 = 60_000;
 
 /// What a write is sent for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +33,10 @@ pub(super) struct Tally {
     /// What took effect, with its bytes.
     landed: BTreeMap<AttemptNumber, (Purpose, u64)>,
     removals: u64,
-    /// How far the source was, of the time that a removal may go by.
+    /// How far the source was, and when, for as long as anything may be behind.
     heads: VecDeque<(Time, TxId)>,
+    /// Since when the process lives, the root stands, and nobody interferes.
+    healthy_since: Option<Time>,
     past: u64,
 }
 
@@ -98,9 +102,43 @@ impl Tally {
             self.heads.push_back((now, head));
         }
         // The last one of those that are old is how far it was then.
-        while self.heads.get(1).is_some_and(|(at, _)| now.millis_since(*at) >= LOOK_MILLIS_MAX) {
+        while self.heads.get(1).is_some_and(|(at, _)| now.millis_since(*at) >= STALE_MILLIS_MAX) {
             self.heads.pop_front();
         }
+        self.healthy_since.get_or_insert(now);
+    }
+
+    /// Whatever is behind has reason to be, for a while.
+    pub(super) fn interfered(&mut self) {
+        self.healthy_since = None;
+    }
+
+    /// How far the source was so long ago.
+    fn head_before(&self, now: Time, millis: u64) -> Option<TxId> {
+        let old = self.heads.iter().rev().find(|(at, _)| now.millis_since(*at) >= millis);
+        old.map(|(_, head)| *head)
+    }
+
+    /// O3: a file that the source has had for long stands on the target, unless people were told
+    /// why it does not.
+    pub(super) fn stale(
+        &self,
+        source: &Source,
+        target: &Target,
+        aside: impl Fn(&RelPath) -> bool,
+        now: Time,
+    ) -> Option<String> {
+        let healthy = self
+            .healthy_since
+            .is_some_and(|since| now.millis_since(since) >= STALE_MILLIS_MAX && !source.root_away);
+        let head = self.head_before(now, STALE_MILLIS_MAX).filter(|_| healthy)?;
+        source.files().into_iter().find_map(|(path, file)| {
+            let (content, ..) = file?;
+            let stands = target.objects.get(&path).is_some_and(|it| it.content == content);
+            let excused = target.disturbed.contains(&path) || aside(&path);
+            let stale = !stands && !excused && source.last_touch(&path) <= head;
+            stale.then(|| format!("{path} has been behind for {STALE_MILLIS_MAX} ms"))
+        })
     }
 
     /// O5: an object goes although the source has had it, unchanged, for longer than any look may
@@ -116,11 +154,11 @@ impl Tally {
         if !ours || path.is_marker() || commit_marker::is_commit_marker(path) || source.root_away {
             return None;
         }
-        let (at, head) = *self.heads.front()?;
+        let head = self.head_before(now, LOOK_MILLIS_MAX)?;
         let files = source.files();
         let stands =
             matches!(files.get(path), Some(Some((content, ..))) if *content == object.content);
-        let long = now.millis_since(at) >= LOOK_MILLIS_MAX && source.last_touch(path) <= head;
+        let long = source.last_touch(path) <= head;
         (stands && long).then(|| format!("{path} goes, which the source has had for a minute"))
     }
 
