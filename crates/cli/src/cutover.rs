@@ -34,6 +34,11 @@ impl Reason {
     }
 }
 
+/// Says that a fence stands, or may stand, and how it goes.
+pub fn fence_stands(fence: &str, name: &str) -> String {
+    format!("the fence {fence} stands: whimbrel cutover {name} --undo-fence takes it away")
+}
+
 /// What ends the steps before their end.
 #[derive(Debug)]
 pub enum No {

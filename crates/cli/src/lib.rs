@@ -14,6 +14,7 @@ pub mod fuzzing;
 mod location;
 mod log;
 mod open;
+mod open_files;
 mod output;
 mod record;
 mod report;
@@ -81,6 +82,11 @@ fn run(cli: Cli) -> u8 {
         return refuse(error, cli.output.json);
     }
     let json = cli.output.json;
+    if moves_files(&cli.command)
+        && let Err(error) = open_files::raise()
+    {
+        return refuse(error, json);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -98,6 +104,11 @@ fn run(cli: Cli) -> u8 {
     // Nothing that still waits for an answer keeps the process.
     runtime.shutdown_background();
     code
+}
+
+/// Works with many files at a time.
+fn moves_files(command: &Command) -> bool {
+    matches!(command, Command::Migrate(_) | Command::Verify(_) | Command::Cutover(_))
 }
 
 async fn execute(cli: Cli) -> Result<u8, CommandError> {

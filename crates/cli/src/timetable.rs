@@ -137,8 +137,9 @@ fn days(word: &str) -> Result<Vec<u16>, String> {
         let is_it = |day: &&str| name.eq_ignore_ascii_case(day) || is_short(name, day);
         (0..).zip(DAYS.iter()).find(|(_, day)| is_it(day)).map(|(number, _)| number).ok_or_else(
             || {
+                let told = if name.is_empty() { word } else { name };
                 format!(
-                    "{name:?} is no day and no rate; days are mon, tue, wed, thu, fri, sat, sun"
+                    "{told:?} is no day and no rate; days are mon, tue, wed, thu, fri, sat, sun"
                 )
             },
         )

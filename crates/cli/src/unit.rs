@@ -145,6 +145,17 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs_f64(whole))
 }
 
+/// The same, and longer than nothing.
+///
+/// # Errors
+/// As [`duration`]; none at all.
+pub fn some_duration(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err(format!("{text:?} is no time at all")),
+        some => Ok(some),
+    }
+}
+
 /// Splits a plain decimal number from what follows it: no sign, no exponent, no space.
 fn number_and_unit(text: &str) -> Option<(f64, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());

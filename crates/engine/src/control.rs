@@ -49,6 +49,13 @@ pub(crate) enum Order {
     Limit { limits: NewLimits, answer: oneshot::Sender<Allowed> },
 }
 
+/// An order, and who waits until it is obeyed and progress tells of it.
+#[derive(Debug)]
+pub(crate) struct Given {
+    pub(crate) order: Order,
+    pub(crate) obeyed: Option<oneshot::Sender<()>>,
+}
+
 /// What a person allows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Allowed {
@@ -90,14 +97,14 @@ impl NewLimits {
 /// Gives orders to a run and looks at its progress. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Control {
-    orders: mpsc::UnboundedSender<Order>,
+    orders: mpsc::UnboundedSender<Given>,
     progress: watch::Receiver<Progress>,
 }
 
 /// The run's end of a [`Control`].
 #[derive(Debug)]
 pub struct Orders {
-    pub(crate) orders: mpsc::UnboundedReceiver<Order>,
+    pub(crate) orders: mpsc::UnboundedReceiver<Given>,
     pub(crate) progress: Arc<watch::Sender<Progress>>,
     control: Control,
 }
@@ -139,7 +146,15 @@ impl Control {
 
     /// A run that is over takes no orders.
     fn give(&self, order: Order) {
-        let _ = self.orders.send(order);
+        let _ = self.orders.send(Given { order, obeyed: None });
+    }
+
+    /// The same; at return progress tells of it.
+    async fn give_and_wait(&self, order: Order) {
+        let (told, obeyed) = oneshot::channel();
+        if self.orders.send(Given { order, obeyed: Some(told) }).is_ok() {
+            let _ = obeyed.await;
+        }
     }
 }
 
@@ -348,15 +363,15 @@ impl Desk {
                 };
                 self.limit(limits).await
             }
-            Request::Pause {} => self.done(Order::Pause(true)),
-            Request::Resume {} => self.done(Order::Pause(false)),
-            Request::Stop {} => self.done(Order::Stop),
+            Request::Pause {} => self.done(Order::Pause(true)).await,
+            Request::Resume {} => self.done(Order::Pause(false)).await,
+            Request::Stop {} => self.done(Order::Stop).await,
             Request::Confirm {} => self.confirm().await,
         }
     }
 
-    fn done(&self, order: Order) -> Value {
-        self.control.give(order);
+    async fn done(&self, order: Order) -> Value {
+        self.control.give_and_wait(order).await;
         json!({ "ok": true })
     }
 

@@ -14,7 +14,7 @@ use whimbrel_core::timetable::Turn;
 
 use crate::bare_directory::Directories;
 use crate::clock::Clock;
-use crate::control::{Allowed, NewLimits, Order};
+use crate::control::{Allowed, Given, NewLimits, Order};
 use crate::error::EngineError;
 use crate::ledger_thread::{LedgerDesk, Question, RowsQuestion};
 use crate::limit::Limits;
@@ -41,7 +41,7 @@ pub(crate) struct Driver {
     pub(crate) desk: LedgerDesk,
     pub(crate) inputs: UnboundedReceiver<Input>,
     pub(crate) failed: UnboundedReceiver<EngineError>,
-    pub(crate) orders: UnboundedReceiver<Order>,
+    pub(crate) orders: UnboundedReceiver<Given>,
     pub(crate) problems: Problems,
     pub(crate) limits: Arc<Limits>,
     pub(crate) meter: Meter,
@@ -70,10 +70,12 @@ impl Driver {
             tokio::select! {
                 biased;
                 Some(error) = self.failed.recv() => return Err(error),
-                Some(order) = self.orders.recv() => {
+                Some(Given { order, obeyed }) = self.orders.recv() => {
                     if self.obey(order) {
                         return Ok(Finish::Stopped);
                     }
+                    // Nobody need wait for it any more.
+                    let _ = obeyed.map(|obeyed| obeyed.send(()));
                 }
                 _ = tell.tick() => {
                     self.look_at_the_clock();
@@ -119,13 +121,21 @@ impl Driver {
             Order::Confirm => Input::Confirm,
             Order::Limit { limits, answer } => {
                 self.limit(&limits);
+                self.tell_of_orders();
                 // Nobody need wait for the answer any more.
                 let _ = answer.send(self.allowed());
                 return false;
             }
         };
         self.core.handle(self.clock.now(), input);
+        self.tell_of_orders();
         false
+    }
+
+    /// What was ordered is told at once; rates are measured over whole periods.
+    fn tell_of_orders(&self) {
+        let allowed = self.allowed();
+        self.told.send_modify(|progress| progress.obeys(&self.core, allowed));
     }
 
     fn limit(&mut self, limits: &NewLimits) {

@@ -105,6 +105,8 @@ pub struct Progress {
     pub source_root_lost_seconds: Option<f64>,
     /// Seconds since the target was lost; `None` while it answers.
     pub target_lost_seconds: Option<f64>,
+    /// It answers, and has no room.
+    pub target_full: bool,
     /// Calls to the source's metadata service in this run.
     pub source_calls: u64,
     /// Those of them that listed a directory, or a page of one.
@@ -163,6 +165,20 @@ impl SlowedDown {
     }
 }
 
+impl Progress {
+    /// What people ordered holds from now on.
+    pub(crate) fn obeys(&mut self, core: &Migration, allowed: Allowed) {
+        let (seen, Allowed { now, next }) = (core.progress(), allowed);
+        self.phase = phase_name(&seen);
+        self.paused = seen.paused;
+        self.bandwidth_bytes = now.bandwidth_bytes.unwrap_or_default();
+        self.bandwidth_next_bytes = next.map(|turn| turn.bytes_per_second.unwrap_or_default());
+        self.bandwidth_next_ms = next.map(|turn| turn.at.0);
+        self.source_calls_max = now.source_calls.unwrap_or_default();
+        self.target_requests_max = now.target_requests.unwrap_or_default();
+    }
+}
+
 /// Reads what progress is made of.
 pub(crate) struct Meter {
     sums: SharedSums,
@@ -212,9 +228,7 @@ impl Meter {
         let transactions = |txid: Option<whimbrel_core::number::TxId>| txid.map(|txid| txid.0);
         let as_of_txid = transactions(seen.as_of);
         let behind = |as_of: u64| seen.synced.0.saturating_sub(as_of);
-        let Allowed { now: ceilings, next } = allowed;
-        Progress {
-            phase: phase_name(&seen),
+        let mut progress = Progress {
             counters,
             run: difference(&counters, &self.before),
             spilled,
@@ -249,7 +263,6 @@ impl Meter {
             passes: seen.passes,
             claims: seen.claims,
             scanned: seen.scanned,
-            paused: seen.paused,
             source_lost_seconds: seen.source_lost.map(since),
             source_root_lost_seconds: seen.root_lost.map(since),
             target_lost_seconds: seen.target_lost.map(since),
@@ -259,14 +272,13 @@ impl Meter {
             source_bytes: self.counts.source_bytes.get(),
             target_requests: self.counts.target_requests.get(),
             target_bytes: self.bytes_sent(),
-            bandwidth_bytes: ceilings.bandwidth_bytes.unwrap_or_default(),
-            bandwidth_next_bytes: next.map(|turn| turn.bytes_per_second.unwrap_or_default()),
-            bandwidth_next_ms: next.map(|turn| turn.at.0),
-            source_calls_max: ceilings.source_calls.unwrap_or_default(),
-            target_requests_max: ceilings.target_requests.unwrap_or_default(),
+            target_full: seen.target_full,
             slowed: SlowedDown::of(core.budget()),
             elapsed_seconds: elapsed.as_secs_f64(),
-        }
+            ..Progress::default()
+        };
+        progress.obeys(core, allowed);
+        progress
     }
 
     fn bytes_sent(&self) -> u64 {

@@ -15,9 +15,9 @@ pub struct SampleArguments {
     pub sample: Option<u32>,
     /// Look at one file after the other in random order, for this long once the tree was listed;
     /// names and lengths are compared of all
-    #[arg(long, value_name = "DURATION", group = "sampling", value_parser = unit::duration)]
+    #[arg(long, value_name = "DURATION", group = "sampling", value_parser = unit::some_duration)]
     pub sample_for: Option<Duration>,
     /// Any text: the same gives the same files, another gives others [default: drawn and printed]
-    #[arg(long, value_name = "SEED", requires = "sampling")]
+    #[arg(long, value_name = "SEED", requires = "sampling", allow_hyphen_values = true)]
     pub sample_seed: Option<String>,
 }

@@ -5,9 +5,11 @@ use whimbrel_engine::{Request, SlowedDown, status_at_rest};
 
 use crate::arguments::StatusArguments;
 use crate::control;
+use crate::cutover::fence_stands;
+use crate::cutover::record::Record;
 use crate::exit::CommandError;
 use crate::output::progress::{
-    allowed_bandwidth, flattened, lost, root_lost, slowed_down, unknown_outcomes,
+    allowed_bandwidth, flattened, lost, root_lost, slowed_down, target_lost, unknown_outcomes,
 };
 use crate::output::result::{bytes, grouped};
 use crate::output::{self};
@@ -64,6 +66,9 @@ async fn stand(place: &StatePlace) -> Result<Map<String, Value>, CommandError> {
     if let Some(call) = Call::read(&place.folder)? {
         stand.insert("source".into(), call.source().to_string_lossy().into());
         stand.insert("target".into(), call.target().to_string_lossy().into());
+    }
+    if let Some(standing) = Record::read(&place.folder)?.fence() {
+        stand.insert("fence".into(), standing.kind.name().into());
     }
     let running = control::ask(place, &Request::Status {}).await?;
     stand.insert("running".into(), running.is_some().into());
@@ -147,7 +152,7 @@ fn text(stand: &Map<String, Value>) -> String {
     let waits = [
         lost("source", seconds("source_lost_seconds")),
         root_lost(seconds("source_root_lost_seconds")),
-        lost("target", seconds("target_lost_seconds")),
+        target_lost(seconds("target_lost_seconds"), stand.get("target_full") == Some(&true.into())),
     ];
     lines.extend(waits.into_iter().flatten().map(|text| format!("  {text}")));
     let told = Value::Object(stand.clone());
@@ -160,6 +165,8 @@ fn text(stand: &Map<String, Value>) -> String {
     let seconds_max = seconds("unknown_outcomes_seconds_max");
     let outcomes = stand.get("unknown_outcomes").and_then(Value::as_u64).unwrap_or_default();
     lines.extend(unknown_outcomes(outcomes, seconds_max).map(|text| format!("  {text}")));
+    let name = word("name").unwrap_or_default();
+    lines.extend(word("fence").map(|fence| format!("  {}", fence_stands(fence, name))));
     if let Some(message) = word("message") {
         lines.push(format!("  {}", output::printable(message)));
     }

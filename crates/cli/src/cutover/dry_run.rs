@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use whimbrel_engine::status_at_rest;
 
-use super::Reason;
 use super::record::Record;
 use super::stand::Stand;
+use super::{Reason, fence_stands};
 use crate::arguments::CutoverArguments;
 use crate::exit::{self, CommandError, Condition};
 use crate::output;
@@ -45,24 +45,30 @@ pub async fn run(
         message: format!("not everything is on the target: {left}"),
         remedy: "whimbrel cutover waits for it; start the migration with --live if it does not run",
     }));
-    let comparison = Record::read(&place.folder)?.comparison();
-    let comparison = comparison.map(|took| took.as_secs_f64());
+    let record = Record::read(&place.folder)?;
+    let comparison = record.comparison().map(|took| took.as_secs_f64());
     let seconds = stand.field("eta_seconds").as_f64().filter(|_| runs);
     let seconds = seconds
         .map(|seconds| seconds + arguments.quiet.as_secs_f64() + comparison.unwrap_or_default());
-    tell(place, &stand, &reasons, (seconds, comparison), runs, json);
+    let fence = record.fence().map(|standing| standing.kind.name());
+    tell(place, &stand, &reasons, &Outlook { seconds, comparison, runs, fence }, json);
     let condition = (!reasons.is_empty()).then_some(Condition::Incomplete);
     Ok(exit::code(&condition.into_iter().collect()))
 }
 
-fn tell(
-    place: &StatePlace,
-    stand: &Stand,
-    reasons: &[Reason],
-    (seconds, comparison): (Option<f64>, Option<f64>),
+/// What lies before a cut-over.
+struct Outlook {
+    /// From the fence to the answer.
+    seconds: Option<f64>,
+    /// What the last comparison of everything took.
+    comparison: Option<f64>,
     runs: bool,
-    json: bool,
-) {
+    /// The fence of an earlier call.
+    fence: Option<&'static str>,
+}
+
+fn tell(place: &StatePlace, stand: &Stand, reasons: &[Reason], outlook: &Outlook, json: bool) {
+    let &Outlook { seconds, comparison, runs, fence } = outlook;
     let mut problems = Problems::new(json, &place.name);
     for reason in reasons {
         problems.note(reason.kind, &reason.failure());
@@ -73,6 +79,7 @@ fn tell(
         fields.insert("outcome".into(), outcome.into());
         fields.insert("name".into(), place.name.clone().into());
         fields.insert("migration_running".into(), runs.into());
+        fields.insert("fence_stands".into(), fence.is_some().into());
         for name in NEEDED {
             fields.insert(name.into(), stand.field(name));
         }
@@ -93,11 +100,13 @@ fn tell(
         (Some(seconds), Some(_)) => about(seconds),
         (Some(seconds), None) => format!("{}, and the comparison of everything", about(seconds)),
     };
+    let fence = fence.map(|fence| format!("\n  {}", fence_stands(fence, &place.name)));
     let lag = stand.field("lag_seconds").as_f64();
     let lag = lag.map_or("not known".to_owned(), |lag| format!("{lag:.1} s"));
     let rows = [("pending", grouped(pending)), ("lag", lag), ("time from the fence on", time)];
     let rows = rows.iter().map(|(name, value)| format!("\n  {name:<24}{value}"));
-    output::standard_output(&format!("{verdict}{}", rows.collect::<String>()));
+    let rows: String = rows.chain(fence).collect();
+    output::standard_output(&format!("{verdict}{rows}"));
 }
 
 fn about(seconds: f64) -> String {

@@ -179,7 +179,7 @@ fn troubles(progress: &Progress) -> impl Iterator<Item = String> {
         count(progress.guarded, "removals wait for whimbrel confirm"),
         lost("source", progress.source_lost_seconds),
         root_lost(progress.source_root_lost_seconds),
-        lost("target", progress.target_lost_seconds),
+        target_lost(progress.target_lost_seconds, progress.target_full),
         slowed_down(&progress.slowed),
         unknown_outcomes(progress.unknown_outcomes, progress.unknown_outcomes_seconds_max),
     ]
@@ -190,6 +190,14 @@ fn troubles(progress: &Progress) -> impl Iterator<Item = String> {
 /// A side that does not answer; `None` while it does.
 pub fn lost(side: &str, seconds: Option<f64>) -> Option<String> {
     seconds.map(|seconds| format!("the {side} has not answered for {}", clock(seconds)))
+}
+
+/// The same of the target, which may answer and have no room.
+pub fn target_lost(seconds: Option<f64>, full: bool) -> Option<String> {
+    match seconds.filter(|_| full) {
+        Some(seconds) => Some(format!("the target has been full for {}", clock(seconds))),
+        None => lost("target", seconds),
+    }
 }
 
 /// Another directory stands at the source's root, or none; `None` while it is the right one.

@@ -396,6 +396,10 @@ fn killed_behind_its_fence(world: &World) {
     signal("-KILL", &cut.id());
     cut.ended_within(SOON);
     assert_ne!(mode(world), before);
+    let undone = "the fence permissions stands: whimbrel cutover m --undo-fence takes it away";
+    for told in [place.run(&["status", "m"]), place.run(&["cutover", "m", "--dry-run"])] {
+        assert!(told.stdout.contains(undone), "{}", told.stdout);
+    }
     let short = ["--quiet", "1s", "--ignore-extras", "--give-up-after", "1s"];
     let ended = place.run(&[&call[..2], &call[4..], &short].concat()).expect(5);
     assert_eq!(kinds(&ended), ["not_drained"]);

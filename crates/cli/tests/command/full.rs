@@ -75,6 +75,8 @@ fn a_full_target_is_told_at_once_and_gone_on_with_when_there_is_room() {
     for (field, word) in [("message", "No space left"), ("remedy", "free space")] {
         assert!(problem[field].as_str().unwrap().contains(word), "{problem}");
     }
+    let status = || place.run(&["status", "full"]).expect(0).stdout;
+    until("the cause", || status().contains("the target has been full for"));
     small.resize("64m");
     running.ended_within(Duration::from_secs(60)).expect(0);
     assert_eq!(place.tree("target"), place.tree("source"));

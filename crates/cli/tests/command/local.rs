@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::call::{Ended, Place, until};
 
@@ -466,13 +466,16 @@ fn live_with_orders_and_a_signal() {
     until("the removal", || !place.path("target/a").exists());
     let status = place.run(&["status", "live", "--json"]).expect(0).result();
     assert_eq!(status["running"], true, "{status}");
-    place.run(&["limit", "live", "--bandwidth", "1MB/s"]).expect(0);
-    until("the limit", || {
+    // Whoever sets something and looks finds it.
+    for (call, field, told) in [
+        (&["limit", "live", "--bandwidth", "1MB/s"][..], "bandwidth_bytes", json!(1_000_000)),
+        (&["pause", "live"], "paused", json!(true)),
+        (&["resume", "live"], "paused", json!(false)),
+    ] {
+        place.run(call).expect(0);
         let status = place.run(&["status", "live", "--json"]).expect(0).result();
-        status["bandwidth_bytes"] == 1_000_000
-    });
-    place.run(&["pause", "live"]).expect(0);
-    place.run(&["resume", "live"]).expect(0);
+        assert_eq!(status[field], told, "{call:?}: {status}");
+    }
     place.run(&["migrate", "source", "target", "--name", "live"]).expect(7);
     let killed = Command::new("kill").args(["-TERM", &child.id()]).status().unwrap();
     assert!(killed.success());
@@ -514,14 +517,14 @@ fn a_timetable_holds_and_is_told() {
     let always = "00:00-12:00 3MB/s 12:00-24:00 3MB/s";
     let limited = place.run(&["limit", "live", "--bandwidth", always]).expect(0).stdout;
     assert!(limited.contains("live has new limits; bandwidth: at most 2.9 MiB/s."), "{limited}");
-    until("the limit", || told(&place) == [Some(3_000_000), None, None]);
+    assert_eq!(told(&place), [Some(3_000_000), None, None]);
     let again = place.run(&["limit", "live", "--bandwidth", mornings, "--json"]).expect(0).result();
     assert_eq!(again["bandwidth_bytes"], expected.0, "{again}");
     assert_eq!(again["bandwidth_next_ms"], at, "{again}");
     place.run(&["limit", "live", "--target-requests", "500/s"]).expect(0);
     until("the timetable stays", || told(&place) == [now, next, Some(at)]);
     place.run(&["limit", "live", "--bandwidth", "unlimited"]).expect(0);
-    until("no limit", || told(&place) == [Some(0), None, None]);
+    assert_eq!(told(&place), [Some(0), None, None]);
     place.run(&["stop", "live"]).expect(0);
     child.ended_within(SOON).expect(143);
 }
@@ -802,6 +805,25 @@ fn a_state_folder_that_lost_its_database_is_damaged() {
     std::fs::rename(place.path("s"), place.path("away")).unwrap();
     let adopted = place.run(&[&call[..], &["--adopt"]].concat()).expect(0).result();
     assert_eq!((&adopted["outcome"], &adopted["run_files_copied"]), (&"equal".into(), &0.into()));
+}
+
+/// It crawled, or blamed the state's rights or the source.
+#[test]
+fn too_few_open_files_are_told_before_anything_begins() {
+    let place = Place::new();
+    small_tree(&place);
+    let limited = |limit: &str, call: &str| {
+        let mut shell = Command::new("sh");
+        let whole = format!("ulimit {limit} && exec \"$0\" {call}");
+        shell.args(["-c", &whole, env!("CARGO_BIN_EXE_whimbrel")]);
+        shell.current_dir(place.path("")).env("XDG_STATE_HOME", place.path("state"));
+        Ended::of(shell.output().unwrap())
+    };
+    let refused = limited("-n 26", "migrate source target --json").expect(7).result();
+    assert!(refused["remedy"].as_str().unwrap().contains("ulimit -n"), "{refused}");
+    // A person's limit may be raised by whatever runs.
+    limited("-S -n 26", "migrate source target").expect(0);
+    assert_eq!(place.read("target/a").as_deref(), Some(&b"one"[..]));
 }
 
 /// It was told twice, with two remedies.

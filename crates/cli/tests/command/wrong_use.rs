@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::call::Place;
 
-const CALLS: [&str; 92] = [
+const CALLS: [&str; 93] = [
     "",
     "nothing",
     "migrate",
@@ -14,6 +14,7 @@ const CALLS: [&str; 92] = [
     "migrate source target --bandwidth 200",
     "migrate source target --bandwidth 200Mbit",
     "migrate source target --bandwidth -5MB/s",
+    "verify source target --sample-for 0s",
     "migrate source target --namenode-calls -5/s",
     "migrate source target --bandwidth mon-fri,08:00-08:00,1MB/s",
     "migrate source target --bandwidth mon,1MB/s;mon-fri,2MB/s",

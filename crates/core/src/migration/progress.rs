@@ -2,6 +2,7 @@
 
 use super::{Migration, Phase};
 use crate::config::RemovalGuard;
+use crate::failure::FailureKind;
 use crate::number::{Time, TxId};
 use crate::planted::{Planted, planted};
 use crate::record::{Lane, PendingSummary};
@@ -46,6 +47,8 @@ pub struct Progress {
     pub root_lost: Option<Time>,
     /// A side does not answer since then.
     pub target_lost: Option<Time>,
+    /// The target answers, and has no room.
+    pub target_full: bool,
     /// Paused by a person.
     pub paused: bool,
     /// When removals wait for a person.
@@ -112,6 +115,11 @@ impl Migration {
             source_lost: self.source_side.lost.as_ref().map(|(since, _)| *since),
             root_lost: self.root.lost,
             target_lost: self.target_side.lost.as_ref().map(|(since, _)| *since),
+            target_full: self
+                .target_side
+                .lost
+                .as_ref()
+                .is_some_and(|(_, how)| how.kind == FailureKind::Full),
             paused: self.paused,
             removal_guard: self.config.removal_guard,
         }
