@@ -216,9 +216,14 @@ impl Migration {
     fn too_much(&self, removals: Removals) -> Failure {
         let (lost, stood) = self.lost_of(removals);
         let example = self.guard.round.as_ref().map(|round| round.example.to_string());
+        let elsewhere = match removals.objects.saturating_sub(removals.lost) {
+            0 => String::new(),
+            // What was renamed and is at its new place by now is not lost with the old one.
+            moved => format!(" ({moved} of them stand at another place, too)"),
+        };
         held(format!(
             "{lost} of {stood} objects are gone at the source within an hour: the last {} stay on \
-             the target, and whatever goes from now on, {} among them",
+             the target{elsewhere}, and whatever goes from now on, {} among them",
             removals.objects,
             example.unwrap_or_default()
         ))
