@@ -8,16 +8,18 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use whimbrel_core::config::{DirectoryMarkers, Existing, Extras, RemovalGuard};
 use whimbrel_core::metadata::MetadataLevel;
 use whimbrel_core::path::RelPath;
-use whimbrel_core::timetable::Timetable;
 use whimbrel_engine::Repair;
 
-use crate::timetable::{Bandwidth, bandwidth};
-use crate::unit::{self, CallRate, Limit};
+use crate::unit::{self, Limit};
 
+mod connection;
 mod cutover;
+mod limit;
 mod sample;
 
+pub use connection::{AddressingArgument, ConnectionArguments};
 pub use cutover::{CutoverArguments, FenceArgument};
+pub use limit::{LimitArguments, RunLimitArguments};
 pub use sample::SampleArguments;
 
 const EXAMPLES: &str = "\
@@ -422,90 +424,6 @@ pub struct WriteArguments {
 }
 
 #[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Limits")]
-pub struct RunLimitArguments {
-    /// Bytes read per second: 200Mbit/s, 25MB/s, 10MiB/s; or a timetable of the week, in local
-    /// time: 'mon-fri 08:00-18:00 200Mbit/s; otherwise unlimited'
-    #[arg(long, value_name = "RATE", allow_hyphen_values = true, value_parser = bandwidth)]
-    pub bandwidth: Option<Bandwidth>,
-    /// Calls to the NameNode per second: 300/s
-    #[arg(long, value_name = "RATE", allow_hyphen_values = true, value_parser = unit::call_rate)]
-    pub namenode_calls: Option<CallRate>,
-    /// Requests to the target per second: 3500/s
-    #[arg(long, value_name = "RATE", allow_hyphen_values = true, value_parser = unit::call_rate)]
-    pub target_requests: Option<CallRate>,
-    /// Files in flight at the same time
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pub transfers: Option<u32>,
-    /// Pending entries before they are coarsened into directories
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub pending_max: Option<u64>,
-    /// Without --live: how long a lost side is waited for (a full target: a minute at most)
-    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = unit::duration)]
-    pub give_up_after: Duration,
-}
-
-impl RunLimitArguments {
-    /// The timetable, where the bandwidth has one.
-    pub fn timetable(&self) -> Option<Timetable> {
-        match &self.bandwidth {
-            Some(Bandwidth::Weekly(timetable)) => Some(timetable.clone()),
-            Some(Bandwidth::Always(_)) | None => None,
-        }
-    }
-}
-
-#[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Connection")]
-pub struct ConnectionArguments {
-    /// Folder of core-site.xml and hdfs-site.xml [default: $HADOOP_CONF_DIR]
-    #[arg(long, value_name = "DIR")]
-    pub hadoop_conf: Option<PathBuf>,
-    /// Where the bucket's name stands [default: path, or virtual on AWS]
-    #[arg(long, value_name = "STYLE")]
-    pub s3_addressing: Option<AddressingArgument>,
-    /// AWS profile of the source [default: $AWS_PROFILE]
-    #[arg(long, value_name = "PROFILE")]
-    pub source_profile: Option<String>,
-    /// Endpoint of the source [default: $AWS_ENDPOINT_URL_S3, $AWS_ENDPOINT_URL]
-    #[arg(long, value_name = "URL")]
-    pub source_endpoint: Option<String>,
-    /// Region of the source [default: $AWS_REGION]
-    #[arg(long, value_name = "REGION")]
-    pub source_region: Option<String>,
-    /// AWS profile of the target
-    #[arg(long, value_name = "PROFILE")]
-    pub target_profile: Option<String>,
-    /// Endpoint of the target
-    #[arg(long, value_name = "URL")]
-    pub target_endpoint: Option<String>,
-    /// Region of the target
-    #[arg(long, value_name = "REGION")]
-    pub target_region: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum AddressingArgument {
-    Path,
-    Virtual,
-}
-
-impl AddressingArgument {
-    /// As it stands on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Path => "path",
-            Self::Virtual => "virtual",
-        }
-    }
-
-    /// The style that is called so.
-    pub fn of_name(name: &str) -> Option<Self> {
-        [Self::Path, Self::Virtual].into_iter().find(|style| style.name() == name)
-    }
-}
-
-#[derive(Clone, Debug, Args)]
 pub struct ConfigArguments {
     /// The same options in TOML (bandwidth = "200Mbit/s"); what stands on the command line wins
     #[arg(long, value_name = "FILE")]
@@ -566,26 +484,6 @@ pub struct PathArguments {
     pub name: String,
     /// The path, relative to the source root
     pub path: OsString,
-    /// Its state folder, where it was given one
-    #[arg(long, value_name = "DIR")]
-    pub state: Option<PathBuf>,
-}
-
-#[derive(Clone, Debug, Args)]
-#[command(group = clap::ArgGroup::new("what").required(true).multiple(true)
-    .args(["bandwidth", "namenode_calls", "target_requests"]))]
-pub struct LimitArguments {
-    /// The migration's name
-    pub name: String,
-    /// Bytes read per second: 200Mbit/s, 25MB/s, 10MiB/s, unlimited; or a timetable, as for migrate
-    #[arg(long, value_name = "RATE", allow_hyphen_values = true, value_parser = bandwidth)]
-    pub bandwidth: Option<Bandwidth>,
-    /// Calls to the NameNode per second: 300/s, unlimited
-    #[arg(long, value_name = "RATE", allow_hyphen_values = true, value_parser = unit::call_limit)]
-    pub namenode_calls: Option<Limit<CallRate>>,
-    /// Requests to the target per second: 3500/s, unlimited
-    #[arg(long, value_name = "RATE", allow_hyphen_values = true, value_parser = unit::call_limit)]
-    pub target_requests: Option<Limit<CallRate>>,
     /// Its state folder, where it was given one
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
