@@ -286,7 +286,8 @@ impl Counters {
 /// What is remembered once per migration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Meta {
-    /// The last transaction whose marks are durable; `None` before the first run took one.
+    /// The last transaction whose marks are durable; `None` before the first run took one, and
+    /// before one of another history was taken.
     pub position: Option<TxId>,
     /// Digest of that transaction's events (rule 1.7).
     pub digest: u64,
@@ -466,7 +467,8 @@ pub enum Change {
         /// Digest of its transaction.
         digest: u64,
     },
-    /// Another history of the source began (rule 1.7).
+    /// Another history of the source began (rule 1.7); there is no position until one of it is
+    /// taken.
     History {
         /// Its number.
         epoch: Epoch,

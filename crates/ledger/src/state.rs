@@ -229,6 +229,8 @@ impl State {
             Change::History { epoch, name } => {
                 meta.epoch = *epoch;
                 meta.history.clone_from(name);
+                // It belongs to the older one, and a process that dies now takes another.
+                (meta.position, meta.digest) = (None, 0);
             }
             Change::RootPinned(key) => meta.root_key = Some(*key),
             Change::HintAdded(hint) => self.hints.add(sql, hint)?,

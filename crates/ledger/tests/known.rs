@@ -298,8 +298,8 @@ fn attempts_keep_their_uploads() {
 fn what_is_kept_once_changes() {
     let counters = Counters { files_copied: 2, bytes_copied: 30, ..Counters::default() };
     let ledger = ledger(&[
-        Change::Position { txid: TxId(7), digest: 8 },
         Change::History { epoch: Epoch(3), name: Some("pool".into()) },
+        Change::Position { txid: TxId(7), digest: 8 },
         Change::RootPinned(11),
         Change::ScanBegun { coverage: Some("all".into()) },
         Change::InventoryAt { cursor: Some(vec![1].into()), done: false },
@@ -314,6 +314,16 @@ fn what_is_kept_once_changes() {
     assert_eq!((meta.root_key, meta.scan_begun, meta.scanned), (Some(11), true, true));
     assert_eq!(meta.inventory_cursor.as_deref(), Some(&[1][..]));
     assert_eq!((meta.counters.files_copied, meta.counters.bytes_copied), (4, 60));
+}
+
+#[test]
+fn another_history_has_no_position_yet() {
+    let ledger = ledger(&[
+        Change::Position { txid: TxId(7), digest: 8 },
+        Change::History { epoch: Epoch(3), name: Some("pool".into()) },
+    ]);
+    let meta = ledger.meta().unwrap();
+    assert_eq!((meta.position, meta.digest), (None, 0));
 }
 
 #[test]

@@ -326,6 +326,38 @@ fn rule_1_7_other_history() {
     ends_equal(run);
 }
 
+/// The process dies when it noted that there is another history and took no position of it yet. No
+/// digest proves the older one, since it was taken after a gap, and the source went beyond it.
+#[test]
+fn rule_1_7_dies_before_it_has_a_position_of_the_other_history() {
+    let mut run = run();
+    file(&mut run, "a", 5);
+    until_settled(&mut run);
+    let kept = run.source().clone();
+    file(&mut run, "b", 5);
+    run.source().purge();
+    assert!(run.until(|run| counters(run).gaps > 0), "the gap is noticed");
+    until_settled(&mut run);
+    run.source().restore(&kept);
+    file(&mut run, "early", 5);
+    for _ in 0..20 {
+        file(&mut run, "c", 5);
+    }
+    let position = held(&mut run, |effect| matches!(effect, Effect::Position { .. }));
+    let noted = |run: &Run| {
+        let meta = run.ledger().and_then(|ledger| ledger.meta().ok());
+        meta.is_some_and(|meta| meta.history.is_some())
+    };
+    assert!(run.until(noted), "it is durable");
+    drop(position);
+    run.die();
+    assert_eq!(run.core().progress().as_of, None);
+    let listing = held(&mut run, lists(""));
+    assert_eq!(run.core().progress().as_of, None, "nothing was looked at yet");
+    answered_late(&mut run, listing, 1);
+    ends_equal(run);
+}
+
 /// A copy waits for a transaction that the restored source may never come to.
 #[test]
 fn rule_1_7_position_of_another_history() {
