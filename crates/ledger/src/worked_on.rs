@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 use whimbrel_core::path::RelPath;
+use whimbrel_core::planted::{Planted, planted};
 
 use crate::Ledger;
 use crate::error::{LedgerError, Result};
@@ -79,6 +80,7 @@ impl WorkedOn {
             let head = setting::get(sql, &head(number))?.unwrap_or_default();
             *slot = match head.as_str() {
                 "" => None,
+                _ if planted(Planted::WorkedOnForgotten) => Some(Slot::default()),
                 EVERYTHING => Some(Slot { everything: true, ..Slot::default() }),
                 parts => Some(Slot::load(sql, number, parts)?),
             };

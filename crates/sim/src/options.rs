@@ -109,6 +109,16 @@ pub struct Options {
     pub images: bool,
     /// Every fourth page of a listing takes so many times as long as another answer.
     pub slow_pages: u64,
+    /// Transactions after which the snapshot is renewed that such a difference begins with.
+    pub base_transactions: u64,
+    /// Purges besides, that do not come at the begin.
+    pub late_purges: u32,
+    /// Operations that happen at once before each purge: nobody tells of them.
+    pub unheard: u64,
+    /// Milliseconds at most after which an older state is restored.
+    pub restored_after_max: u64,
+    /// What was done since a state that is restored is done once more, or a part of it.
+    pub does_again: bool,
 }
 
 /// How snapshots of the source are used.
@@ -133,7 +143,9 @@ impl Options {
         let (ceilings, limits) = Self::draw_limits(rng);
         let (timetable, local_time) = Self::draw_timetable(rng);
         let (target_capacity, source_capacity) = Self::draw_capacities(rng);
-        let snapshots = Self::draw_snapshots(rng);
+        let (snapshots, base_transactions, late_purges) = Self::draw_snapshots(rng);
+        let unheard = Self::draw_unheard(rng);
+        let (restored_after_max, does_again) = Self::draw_restores(rng);
         Self {
             operations: rng.u64(4..120),
             names: rng.usize(2..5),
@@ -178,6 +190,11 @@ impl Options {
             snapshots,
             images: false,
             slow_pages: Self::draw_slow_pages(rng),
+            base_transactions,
+            late_purges,
+            unheard,
+            restored_after_max,
+            does_again,
         }
     }
 
@@ -251,12 +268,13 @@ impl Options {
     }
 
     /// The same.
-    fn draw_snapshots(rng: &Rng) -> Snapshots {
+    fn draw_snapshots(rng: &Rng) -> (Snapshots, u64, u32) {
         let mut rng = Rng::with_seed(rng.get_seed().rotate_left(31));
         match rng.u8(..4) {
-            0 => Snapshots::First,
-            1 => Snapshots::Only,
-            _ => Snapshots::None,
+            0 => (Snapshots::First, 12, 0),
+            // They are of use after a gap alone, and it costs little then.
+            1 | 2 => (Snapshots::Only, rng.u64(12..60), rng.u32(1..4)),
+            _ => (Snapshots::None, 12, 0),
         }
     }
 
@@ -264,6 +282,18 @@ impl Options {
     fn draw_slow_pages(rng: &Rng) -> u64 {
         let mut rng = Rng::with_seed(rng.get_seed().rotate_left(19));
         if rng.bool() { 16 } else { 1 }
+    }
+
+    /// The same. What goes unheard is mostly more than one thing.
+    fn draw_unheard(rng: &Rng) -> u64 {
+        let mut rng = Rng::with_seed(rng.get_seed().rotate_left(11));
+        if rng.bool() { rng.u64(1..12) } else { 0 }
+    }
+
+    /// The same. A job whose source was set back is begun again, and takes the same steps.
+    fn draw_restores(rng: &Rng) -> (u64, bool) {
+        let mut rng = Rng::with_seed(rng.get_seed().rotate_left(43));
+        (if rng.bool() { 20_000 } else { 2_000 }, rng.bool())
     }
 
     /// No history is calm that is to die around an effect that ends in a certain way.
@@ -315,6 +345,11 @@ impl Options {
             snapshots: Snapshots::None,
             images: false,
             slow_pages: 1,
+            base_transactions: 12,
+            late_purges: 0,
+            unheard: 0,
+            restored_after_max: 2_000,
+            does_again: false,
             // Conditions would spare most histories what they are told for.
             conditions: false,
             intrusions: 0,

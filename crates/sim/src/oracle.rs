@@ -169,6 +169,16 @@ pub fn false_claim(
     })
 }
 
+/// Nothing is claimed of a transaction that was not followed, or that the source does not have: the
+/// numbers of a history that was given up are those of others, or of none (rules 1.7 and 10.1).
+pub fn claim_of_nothing(source: &Source, progress: &Progress) -> Option<String> {
+    let as_of = progress.as_of?;
+    let followed = progress.applied.is_some_and(|applied| as_of <= applied);
+    let there = as_of <= source.txid;
+    let known = if followed { source.txid } else { progress.applied.unwrap_or_default() };
+    (!followed || !there).then(|| format!("{as_of:?} is claimed, and {known:?} is the newest"))
+}
+
 /// Rule 10.1: nothing is claimed that is pending, or that waits for its judgement. To be asked while
 /// the core and the ledger owe each other nothing.
 pub fn claim_of_pending(ledger: &Ledger, progress: &Progress) -> Option<String> {

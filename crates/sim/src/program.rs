@@ -54,6 +54,32 @@ pub fn intrude(source: &Source, target: &mut Target, options: &Options, rng: &mu
     target.imitate(path, &like, content);
 }
 
+/// Undoes one of these steps, as far as the tree allows it by now.
+pub fn take_back(source: &mut Source, steps: &[Step], rng: &mut Rng) -> Vec<Step> {
+    let mut hand = Hand { source, steps: Vec::new() };
+    match rng.choice(steps) {
+        Some(Step::MakeDirectory(path) | Step::Create(path)) => {
+            hand.act(Step::Delete(path.clone()));
+        }
+        Some(Step::Rename { from, to, .. }) => {
+            hand.rename(to, from, false);
+        }
+        Some(Step::Append(path)) => {
+            hand.act(Step::Close(path.clone(), 0));
+        }
+        Some(
+            Step::Close(..)
+            | Step::Truncate(_)
+            | Step::Rewrite(_)
+            | Step::ChangeMode(..)
+            | Step::SetAcl(..)
+            | Step::Delete(_),
+        )
+        | None => {}
+    }
+    hand.steps
+}
+
 /// Closes what is still open, so that everything can be compared.
 pub fn settle(source: &mut Source) -> Vec<Step> {
     let open = open_files(source);

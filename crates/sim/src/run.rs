@@ -1,6 +1,7 @@
 //! One history: the real core and the real ledger, a simulated outside, a clock that jumps from
 //! one happening to the next. One seed gives one history.
 
+mod bases;
 mod ledger_side;
 mod pace;
 mod remains;
@@ -34,6 +35,7 @@ use crate::options::{BEGIN, Options};
 use crate::oracle::{self, Verdict};
 use crate::program;
 use crate::world::source::{Content, ROOT_ID, Source};
+use crate::world::step::Step;
 use crate::world::target::{Applied, Target, Write};
 
 /// Something that happens at a time.
@@ -104,6 +106,9 @@ pub const ENDLESS: &str = "does not converge";
 /// Happenings after which a history counts as one that does not converge.
 const STEPS_MAX: u64 = 300_000;
 
+/// Steps of which one may be taken back.
+const RECENT_STEPS: usize = 24;
+
 /// Seeds from here on die around one effect besides. Those before keep their histories.
 const AIMED_FROM: u64 = 100_000;
 
@@ -135,9 +140,11 @@ pub struct Run {
     verbose: bool,
     forced: Forced,
     paces: pace::Paces,
-    kept: Option<Box<Source>>,
-    /// The base snapshot, and where the ledger keeps what was settled since.
-    base: Option<(usize, Box<Source>)>,
+    /// The newest steps.
+    recent: Vec<Step>,
+    /// A state that is to be restored, and what was done since.
+    kept: Option<(Box<Source>, Vec<Step>)>,
+    bases: bases::Bases,
     image: Option<saved_image::SavedImage>,
     reports: Vec<Report>,
     coverage: Coverage,
@@ -218,8 +225,9 @@ impl Run {
             verbose,
             forced: Forced::default(),
             paces,
+            recent: Vec::new(),
             kept: None,
-            base: None,
+            bases: bases::Bases::default(),
             image,
             reports: Vec::new(),
             coverage: Coverage::default(),
@@ -259,13 +267,17 @@ impl Run {
             }
             for _ in 0..self.options.restores {
                 let at = self.rng.u64(..horizon);
-                let back = at + self.rng.u64(1..2_000);
+                let back = at + self.rng.u64(1..self.options.restored_after_max);
                 self.at(at, Happening::Keep);
                 self.at(back, Happening::Restore);
             }
             for _ in 0..self.options.stops {
                 let at = self.rng.u64(..horizon);
                 self.at(at, Happening::Stop);
+            }
+            for _ in 0..self.options.late_purges {
+                let at = self.rng.u64(horizon / 2..horizon);
+                self.at(at, Happening::Purge);
             }
             if self.options.operations > 0 {
                 self.at(1, Happening::Operate);
@@ -439,22 +451,46 @@ impl Run {
                 self.move_root(away);
                 self.last_operation = self.now;
             }
-            Happening::Keep => self.kept = Some(Box::new(self.source.clone())),
-            Happening::Restore => {
-                if let Some(older) = self.kept.take().filter(|_| !self.source.root_away) {
-                    self.source.restore(&older);
-                    self.source.root_away = false;
-                    self.last_operation = self.now;
-                    program::settle(&mut self.source);
-                }
-            }
+            Happening::Keep => self.kept = Some((Box::new(self.source.clone()), Vec::new())),
+            Happening::Restore => self.restore(),
             Happening::Operate => self.operate(),
             Happening::Crash => self.crash(),
-            Happening::Purge => {
-                self.tally.interfered();
-                self.source.purge();
+            Happening::Purge => self.purge(),
+        }
+    }
+
+    fn restore(&mut self) {
+        let Some((older, done_since)) = self.kept.take().filter(|_| !self.source.root_away) else {
+            return;
+        };
+        self.source.restore(&older);
+        self.source.root_away = false;
+        self.last_operation = self.now;
+        if self.options.does_again {
+            let again = self.rng.usize(..=done_since.len());
+            for step in &done_since[..again] {
+                step.carry_out(&mut self.source);
             }
         }
+        program::settle(&mut self.source);
+    }
+
+    /// What happens right before it is told of by nobody. Now and then it takes back what was done:
+    /// a job that failed leaves nothing behind.
+    fn purge(&mut self) {
+        self.tally.interfered();
+        for _ in 0..self.options.unheard {
+            if self.rng.bool() {
+                let steps = program::take_back(&mut self.source, &self.recent, &mut self.rng);
+                self.note(steps);
+            } else {
+                self.do_something();
+            }
+        }
+        if self.operations_left == 0 {
+            program::settle(&mut self.source);
+        }
+        self.source.purge();
     }
 
     /// Now and then another root stands in its place, with a file of the same name; and now and then
@@ -471,10 +507,23 @@ impl Run {
         }
     }
 
-    fn operate(&mut self) {
-        program::operate(&mut self.source, &self.options, &mut self.rng);
-        self.operations_left -= 1;
+    fn do_something(&mut self) {
+        let steps = program::operate(&mut self.source, &self.options, &mut self.rng);
+        self.note(steps);
+    }
+
+    fn note(&mut self, steps: Vec<Step>) {
+        self.recent.extend(steps.iter().cloned());
+        self.recent.drain(..self.recent.len().saturating_sub(RECENT_STEPS));
+        if let Some((_, done_since)) = &mut self.kept {
+            done_since.extend(steps);
+        }
         self.last_operation = self.now;
+    }
+
+    fn operate(&mut self) {
+        self.do_something();
+        self.operations_left -= 1;
         if self.operations_left > 0 {
             let millis = self.rng.u64(..self.options.latency_max * 3);
             self.at(millis, Happening::Operate);
@@ -667,7 +716,8 @@ impl Run {
         if progress.copies > COPIES_MAX {
             self.problem.get_or_insert(format!("{} copies at a time", progress.copies));
         }
-        let wrong = oracle::untrue_rows(&self.source, &self.target, ledger);
+        let wrong = oracle::claim_of_nothing(&self.source, &progress);
+        let wrong = wrong.or_else(|| oracle::untrue_rows(&self.source, &self.target, ledger));
         let wrong = wrong.or_else(|| {
             let there = !self.source.root_away;
             there.then(|| oracle::false_claim(&self.source, &self.target, ledger, &progress))?

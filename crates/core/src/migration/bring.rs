@@ -81,7 +81,7 @@ impl Migration {
             return Sameness::Different;
         }
         let sameness = row.identity.compare(&file.identity);
-        let believed = row.epoch == self.epoch;
+        let believed = row.epoch == self.epoch || planted(Planted::OlderIdentityBelieved);
         match sameness {
             Sameness::Same | Sameness::SameBytes if !believed => Sameness::Unproven,
             Sameness::Same | Sameness::SameBytes | Sameness::Unproven | Sameness::Different => {

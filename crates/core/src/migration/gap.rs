@@ -123,6 +123,8 @@ impl Migration {
         let complete = difference.as_ref().is_some_and(|difference| difference.complete);
         for (path, reach) in difference.map(|it| it.stale).unwrap_or_default() {
             self.distrust_directory(&path, reach == Reach::Subtree);
+            let shallow = planted(Planted::DifferenceShallow);
+            let reach = if shallow { Reach::Path } else { reach };
             self.mark(&path, reach, Lane::Live, first, last);
             self.mark_parent(&path, first, last);
         }
@@ -135,7 +137,9 @@ impl Migration {
         self.mark(&root, Reach::Path, Lane::Metadata, first, last);
         let mark = self.next_mark();
         let (first_txid, last_txid, seen) = (first, last, self.now);
-        self.outbox.change(Change::Revisit { first_txid, last_txid, seen, mark });
+        if !planted(Planted::SettledSinceForgotten) {
+            self.outbox.change(Change::Revisit { first_txid, last_txid, seen, mark });
+        }
         self.outbox.change(Change::Release(Parked::Open));
         self.file_keys_matter = true;
         self.await_the_repair(last);

@@ -82,6 +82,7 @@ impl Migration {
         let up_to = self.handed_out_up_to(work);
         let resumed = pending.begun.filter(|begun| pending.mark <= *begun);
         let (begun, after) = match resumed {
+            None if planted(Planted::PassGoesOn) => (up_to, pending.cursor.clone()),
             Some(begun) => (begun, pending.cursor.clone()),
             None => (up_to, None),
         };

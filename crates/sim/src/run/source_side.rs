@@ -3,18 +3,13 @@
 use whimbrel_core::effect::{Effect, Ticket};
 use whimbrel_core::entry::Node;
 use whimbrel_core::failure::{Failure, FailureKind, Side};
-use whimbrel_core::input::{Difference, Examined, Input, Listed, Streamed};
+use whimbrel_core::input::{Examined, Input, Listed, Streamed};
 use whimbrel_core::number::TxId;
-use whimbrel_ledger::SLOTS;
 
 use super::pace::throttled;
 use super::{Answer, Happening, Run, checksum, unavailable};
 use crate::coverage::Fault;
-use crate::options::Snapshots;
 use crate::world::source::PAST_SHIFT;
-
-/// A base is renewed after so many.
-const BASE_TRANSACTIONS: u64 = 12;
 
 impl Run {
     fn source_fails(&mut self) -> bool {
@@ -91,41 +86,13 @@ impl Run {
         }
     }
 
-    /// A base is made and renewed as the engine does it: first what is settled from now on is kept,
-    /// then the tree is. It is told of once the stream was followed beyond it.
-    fn keep_base(&mut self) {
-        let Some(ledger) = &mut self.ledger else { return };
-        let scanned = ledger.meta().is_ok_and(|meta| meta.scanned);
-        let young = self.base.as_ref().is_some_and(|(_, base)| {
-            base.past == self.source.past && self.source.txid.0 < base.txid.0 + BASE_TRANSACTIONS
-        });
-        let off = self.options.snapshots == Snapshots::None || self.options.root_moves > 0;
-        if off || young || !scanned {
-            return;
-        }
-        let older = self.base.take().map(|(slot, _)| slot);
-        let slot = older.map_or(0, |older| (older + 1) % SLOTS);
-        if ledger.begin_worked_on(slot).is_ok()
-            && older.is_none_or(|older| ledger.end_worked_on(older).is_ok())
-        {
-            self.base = Some((slot, Box::new(self.source.clone())));
-        }
-    }
-
-    fn base_tells(&self, since: TxId) -> Option<Difference> {
-        let (_, base) = self.base.as_ref()?;
-        let fits = base.past == self.source.past && base.txid <= since;
-        let complete = self.options.snapshots == Snapshots::Only;
-        fits.then(|| Difference { stale: self.source.difference_from(base), complete })
-    }
-
     fn carry_poll(&mut self, ticket: Ticket, after: TxId, fails: bool) {
-        self.keep_base();
+        self.tend_bases();
         let limit = self.rng.usize(1..=self.options.poll_batches_max);
         let told = self.told_past();
         let outcome = match self.source.events_after(after, limit) {
             _ if fails => Streamed::Failed(unavailable(Side::Source)),
-            _ if told != self.source.past => {
+            _ if told != self.source.past || after > self.source.txid => {
                 Streamed::OtherHistory { name: Some(self.source.past.to_string()) }
             }
             Some(reply) => Streamed::Reply(reply),

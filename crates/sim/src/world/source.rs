@@ -434,8 +434,19 @@ impl Source {
             (None, None) => None,
             (_, _) => Some(Reach::Subtree),
         };
-        let named = paths.into_iter().filter_map(|path| Some((path.clone(), differs(path)?)));
-        named.collect()
+        let mut named: Vec<(RelPath, Reach)> = Vec::new();
+        for path in paths {
+            // What came, went or moved as a whole is named alone.
+            let whole = |(above, reach): &(RelPath, Reach)| {
+                *reach == Reach::Subtree && above.contains(path)
+            };
+            if let Some(reach) = differs(path)
+                && !named.iter().any(whole)
+            {
+                named.push((path.clone(), reach));
+            }
+        }
+        named
     }
 
     /// Every path that stands there.
