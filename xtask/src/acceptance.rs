@@ -5,6 +5,7 @@
 pub(crate) mod book;
 mod churn;
 mod equal;
+mod faults;
 mod ground;
 mod kill;
 mod lines;
@@ -27,6 +28,8 @@ pub enum Acceptance {
     Rename(rename::Rename),
     /// Parts of the world are lost for a time.
     Outage(outage::Outage),
+    /// Damage of ten kinds, made by chance: `verify` finds all of it, and nothing else.
+    Faults(faults::Faults),
     /// Everything at once: SIGKILL, broken networks, lost DataNodes and fail-overs under churn.
     Storm(storm::Storm),
 }
@@ -38,6 +41,7 @@ pub fn run(command: &Acceptance) -> Result<(), Box<dyn Error>> {
         Acceptance::Kill(options) => kill::run(options),
         Acceptance::Rename(options) => rename::run(options),
         Acceptance::Outage(options) => outage::run(options),
+        Acceptance::Faults(options) => faults::run(options),
         Acceptance::Storm(options) => storm::run(options),
     }
 }

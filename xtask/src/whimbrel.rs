@@ -105,6 +105,16 @@ impl Whimbrel {
         Ok(Migration { child, seen, reader })
     }
 
+    /// Runs `verify ARGUMENTS --json` to its end; gives the exit code and what it said.
+    pub fn verify(&self, arguments: &[String]) -> Result<(i32, Vec<Value>), Box<dyn Error>> {
+        let mut command = self.command();
+        command.arg("verify").args(arguments).arg("--json").stderr(Stdio::inherit());
+        let output = command.output()?;
+        let code = output.status.code().ok_or("it was ended by a signal")?;
+        let lines = std::str::from_utf8(&output.stdout)?.lines().map(serde_json::from_str);
+        Ok((code, lines.collect::<Result<_, _>>()?))
+    }
+
     /// What `status` says of a state folder.
     pub fn status(&self, name: &str, state: &str) -> Result<Value, Box<dyn Error>> {
         let mut command = self.command();

@@ -1,6 +1,6 @@
 //! The independent checker: Hadoop's Java client and AWS's Java SDK, no code of Whimbrel's.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -99,6 +99,22 @@ impl Checker {
         let mut command = self.java();
         command.args(["poll-commits", target]).stdin(Stdio::piped());
         Ok(CommitPoll { child: spawn(&mut command)? })
+    }
+
+    /// Does to the objects of a target what others may do, by the SDK of AWS, in order; each is an
+    /// object with `operation` and `path` (`testbed/README.md`).
+    ///
+    /// # Errors
+    /// [`TestbedError::Command`] when the server refuses one; those before it are done.
+    pub fn s3_operations(&self, target: &str, operations: &[Value]) -> Result<(), TestbedError> {
+        let failed = |error| TestbedError::command("S3 operations", error);
+        let mut command = self.java();
+        let mut child = spawn(command.args(["s3-operations", target]).stdin(Stdio::piped()))?;
+        if let Some(mut requests) = child.stdin.take() {
+            let lines: String = operations.iter().map(|line| format!("{line}\n")).collect();
+            requests.write_all(lines.as_bytes()).map_err(failed)?;
+        }
+        report("S3 operations", child).map(drop)
     }
 
     /// Makes a bucket on the server, signed.

@@ -346,6 +346,15 @@ impl Hadoop {
         self.command(&json!({"command": "corrupt_block", "path": path})).map(drop)
     }
 
+    /// Turns one bit of a file in every replica below the `DataNodes`, whose checksums stay as they
+    /// are; the same call again turns it back.
+    ///
+    /// # Errors
+    /// As [`Hadoop::command`]; also when the file has no such byte.
+    pub fn flip_bit(&self, path: &str, position: u64) -> Result<(), TestbedError> {
+        self.command(&json!({"command": "flip_bit", "path": path, "position": position})).map(drop)
+    }
+
     /// The servers' counters.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use whimbrel_testbed::{
     CheckReport, Checker, Hadoop, HadoopOptions, HttpProxy, S3Server, TlsFront, VersityGateway,
+    VersityOptions,
 };
 
 use super::lines::{DATA_NODE_HOST, Lines};
@@ -15,6 +16,10 @@ use crate::whimbrel::{Edition, Migration, Seen, Whimbrel};
 const BUCKET: &str = "acceptance";
 /// The migration's name.
 const NAME: &str = "acceptance";
+/// What the S3 server writes down.
+const REQUESTS: &str = "s3-requests";
+/// What it calls a request for the bytes of an object.
+const READ: &str = " s3_GetObject ";
 /// The source's folder on HDFS.
 pub const FOLDER: &str = "/data";
 /// Differences that are kept in the results.
@@ -33,6 +38,8 @@ pub struct GroundPlan {
     pub high_availability: bool,
     /// Lines that can be broken, between Whimbrel and every server; the judge takes none.
     pub lines: bool,
+    /// The S3 server writes down every request, and DataNodes look for no damage by themselves.
+    pub watched: bool,
     /// Which command.
     pub edition: Edition,
 }
@@ -69,7 +76,14 @@ impl Ground {
             hadoop = Some(started);
         }
         if !plan.local_target {
-            let started = VersityGateway::start()?;
+            let log = folder.path().join(REQUESTS);
+            let arguments = if plan.watched {
+                vec!["--access-log".to_owned(), log.display().to_string()]
+            } else {
+                Vec::new()
+            };
+            let options = VersityOptions { arguments, ..VersityOptions::default() };
+            let started = VersityGateway::start_with(options)?;
             started.create_bucket(BUCKET)?;
             target = format!("s3://{BUCKET}/data");
             whimbrel = whimbrel.with(started.endpoint().environment());
@@ -129,6 +143,32 @@ impl Ground {
         let fixed = ["--live", "--name", NAME, "--state", &state, "--log", &log];
         arguments.extend(fixed.iter().chain(more).map(|argument| (*argument).to_owned()));
         self.whimbrel.migrate(&arguments)
+    }
+
+    /// Runs `verify` of the migration to its end; gives the exit code and what it said.
+    pub fn verify(&self, more: &[&str]) -> Result<(i32, Vec<Value>), Box<dyn Error>> {
+        let (state, log) = (self.state(), self.log().display().to_string());
+        let fixed = [NAME, "--state", &state, "--log", &log];
+        let arguments = fixed.iter().chain(more).map(|argument| (*argument).to_owned());
+        self.whimbrel.verify(&arguments.collect::<Vec<_>>())
+    }
+
+    /// How often the S3 server was asked for the bytes of an object, by its own account.
+    pub fn objects_read(&self) -> Result<u64, Box<dyn Error>> {
+        let text = std::fs::read(self.folder.path().join(REQUESTS))?;
+        let read = String::from_utf8_lossy(&text).matches(READ).count();
+        Ok(u64::try_from(read)?)
+    }
+
+    /// Where the S3 server keeps the target's bytes.
+    pub fn target_files(&self) -> Result<PathBuf, Box<dyn Error>> {
+        let gateway = self.gateway.as_ref().ok_or("the target is local")?;
+        Ok(gateway.data_directory().join(BUCKET).join("data"))
+    }
+
+    /// A place for a signed report.
+    pub fn report(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     /// What `status` says.
@@ -200,6 +240,9 @@ fn cluster(plan: &GroundPlan) -> HadoopOptions {
     };
     if plan.lines {
         options = options.with("dfs.datanode.hostname", DATA_NODE_HOST);
+    }
+    if plan.watched {
+        options = options.with("dfs.datanode.scan.period.hours", -1);
     }
     options
         .with("dfs.namenode.checkpoint.txns", 50_000)

@@ -15,7 +15,8 @@ import java.util.List;
  *
  * <p>{@code CheckMain compare SOURCE TARGET [--ignore-extras] [--ignore-metadata]
  * [--ignore-directory-times] [--no-default-excludes] [--exclude GLOB]...}, {@code CheckMain
- * read-back SOURCE TARGET}, {@code CheckMain poll-commits TARGET}, {@code CheckMain create-bucket
+ * read-back SOURCE TARGET}, {@code CheckMain poll-commits TARGET}, {@code CheckMain s3-operations
+ * TARGET}, which reads {@link S3Operations} from standard input, {@code CheckMain create-bucket
  * NAME}. Sides are {@code hdfs://}, {@code s3://} and local paths.
  */
 public final class CheckMain {
@@ -66,6 +67,9 @@ public final class CheckMain {
         }
       }
       case "poll-commits" -> new CommitPoller(new S3Tree(places.get(0), exclusions), out).run();
+      case "s3-operations" ->
+          new S3Operations(new S3Tree(places.get(0), exclusions), new Findings(out))
+              .run(System.in);
       case "create-bucket" -> {
         new S3Tree("s3://" + places.get(0), exclusions)
             .client.createBucket(request -> request.bucket(places.get(0)));

@@ -2,10 +2,13 @@ package whimbrel.testbed;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.File;
 import java.io.IOException;
+import java.io.RandomAccessFile;
 import org.apache.hadoop.fs.Path;
 import org.apache.hadoop.hdfs.DFSTestUtil;
 import org.apache.hadoop.hdfs.DistributedFileSystem;
+import org.apache.hadoop.hdfs.protocol.LocatedBlock;
 import org.apache.hadoop.hdfs.server.namenode.NameNode;
 import org.apache.hadoop.hdfs.server.namenode.NameNodeAdapter;
 import whimbrel.testbed.churn.Churn;
@@ -44,6 +47,7 @@ final class Commands {
       case "restart_data_node" -> cluster.restartDataNode(request.path("index").asInt());
       case "safe_mode" -> safeMode(request.path("enter").asBoolean(), answer);
       case "corrupt_block" -> corruptBlock(request, answer);
+      case "flip_bit" -> flipBit(request, answer);
       case "churn_start" -> startChurn(request);
       case "churn_stop" -> requireChurn().stop();
       case "churn_running" -> answer.put("running", churn != null && churn.isRunning());
@@ -180,6 +184,39 @@ final class Commands {
     Path path = new Path(request.path("path").asText());
     answer.put(
         "replicas", cluster.dfs.corruptBlockOnDataNodes(DFSTestUtil.getFirstBlock(client, path)));
+  }
+
+  /** Turns one bit in every replica below the DataNodes, whose checksums stay as they are. */
+  private void flipBit(JsonNode request, ObjectNode answer) throws IOException {
+    String path = request.path("path").asText();
+    long position = request.path("position").asLong();
+    int replicas = 0;
+    for (LocatedBlock block : Oracle.blocks(client, path)) {
+      long offset = position - block.getStartOffset();
+      if (offset < 0 || offset >= block.getBlockSize()) {
+        continue;
+      }
+      for (int index = 0; index < cluster.dfs.getDataNodes().size(); index++) {
+        File file = cluster.dfs.getBlockFile(index, block.getBlock());
+        if (file != null) {
+          flipBit(file, offset);
+          replicas++;
+        }
+      }
+    }
+    if (replicas == 0) {
+      throw new IOException("no replica of " + path + " has a byte " + position);
+    }
+    answer.put("replicas", replicas);
+  }
+
+  private static void flipBit(File file, long offset) throws IOException {
+    try (RandomAccessFile content = new RandomAccessFile(file, "rw")) {
+      content.seek(offset);
+      int value = content.read();
+      content.seek(offset);
+      content.write(value ^ 1);
+    }
   }
 
   private void leaseLimits(JsonNode request) {

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
+import java.util.List;
 import java.util.concurrent.TimeUnit;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.hadoop.fs.FileChecksum;
@@ -123,11 +124,7 @@ final class Oracle {
     answer.put("has_acl", status.hasAcl());
     ArrayNode blocks = answer.putArray("blocks");
     if (!status.isDirectory()) {
-      HdfsLocatedFileStatus located =
-          (HdfsLocatedFileStatus)
-              client.getClient().listPaths(path, HdfsFileStatus.EMPTY_NAME, true)
-                  .getPartialListing()[0];
-      for (LocatedBlock block : located.getLocatedBlocks().getLocatedBlocks()) {
+      for (LocatedBlock block : blocks(client, path)) {
         blocks
             .addObject()
             .put("id", block.getBlock().getBlockId())
@@ -135,5 +132,14 @@ final class Oracle {
             .put("bytes", block.getBlockSize());
       }
     }
+  }
+
+  /** The blocks of a file, in order. */
+  static List<LocatedBlock> blocks(DistributedFileSystem client, String path) throws IOException {
+    HdfsLocatedFileStatus located =
+        (HdfsLocatedFileStatus)
+            client.getClient().listPaths(path, HdfsFileStatus.EMPTY_NAME, true)
+                .getPartialListing()[0];
+    return located.getLocatedBlocks().getLocatedBlocks();
   }
 }
