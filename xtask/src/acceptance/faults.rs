@@ -38,7 +38,7 @@ pub struct Faults {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// How often the part changes that is under churn.
-    #[arg(long, value_name = "N", default_value_t = 20.0)]
+    #[arg(long, value_name = "N", default_value_t = 100.0)]
     operations_per_second: f64,
     #[command(flatten)]
     edition: Edition,
