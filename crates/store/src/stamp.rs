@@ -44,12 +44,23 @@ pub struct Stamped {
 /// than [`USER_METADATA_BYTES_MAX`]: what is too long is replaced by a digest of it, extended
 /// attributes first, then the ACL, then group and owner.
 pub fn encode(stamp: &Stamp) -> BTreeMap<String, String> {
-    let mut fields = BTreeMap::new();
+    let mut fields = stamp.metadata.as_ref().map(whole).unwrap_or_default();
     if !stamp.migration.is_empty() {
         fields.insert(MIGRATION.to_owned(), escaped(&stamp.migration, b""));
         fields.insert(ATTEMPT.to_owned(), stamp.attempt.to_string());
     }
-    let Some(metadata) = &stamp.metadata else { return fields };
+    for name in [XATTR, ACL, GROUP, OWNER] {
+        if bytes(&fields) <= USER_METADATA_BYTES_MAX {
+            break;
+        }
+        replace_by_digest(&mut fields, name);
+    }
+    fields
+}
+
+/// What travels, however long it is.
+fn whole(metadata: &Metadata) -> BTreeMap<String, String> {
+    let mut fields = BTreeMap::new();
     fields.insert(MTIME.to_owned(), seconds(metadata.modified_ns));
     if metadata.has_rights() {
         fields.insert(MODE.to_owned(), format!("{:04o}", metadata.mode));
@@ -63,12 +74,6 @@ pub fn encode(stamp: &Stamp) -> BTreeMap<String, String> {
     for (number, (name, value)) in metadata.xattrs.iter().enumerate() {
         let text = format!("{}={}", escaped(name, b"="), STANDARD.encode(value));
         fields.insert(format!("{XATTR}-{}", number + 1), text);
-    }
-    for name in [XATTR, ACL, GROUP, OWNER] {
-        if bytes(&fields) <= USER_METADATA_BYTES_MAX {
-            break;
-        }
-        replace_by_digest(&mut fields, name);
     }
     fields
 }
@@ -119,6 +124,21 @@ pub fn agrees(fields: &BTreeMap<String, String>, metadata: &Metadata) -> bool {
         picked.map(|(name, value)| (name.clone(), value.clone())).collect()
     };
     of(fields) == of(&expected)
+}
+
+/// True if the digest that stands in place of `owner`, `group`, `acl` or `xattr` is that of what
+/// `metadata` has; `None` if there is none.
+pub fn digest_agrees(
+    fields: &BTreeMap<String, String>,
+    name: &str,
+    metadata: &Metadata,
+) -> Option<bool> {
+    let name = format!("whimbrel-{name}");
+    let digest = format!("{name}{DIGEST}");
+    let standing = fields.get(&digest)?;
+    let mut expected = whole(metadata);
+    replace_by_digest(&mut expected, &name);
+    Some(expected.get(&digest) == Some(standing))
 }
 
 fn bytes(fields: &BTreeMap<String, String>) -> usize {

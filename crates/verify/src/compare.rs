@@ -11,6 +11,7 @@ use whimbrel_core::metadata::{Metadata, MetadataLevel};
 use whimbrel_core::path::{Namespace, RelPath};
 use whimbrel_store::error::StoreError;
 use whimbrel_store::source::ByteStream;
+use whimbrel_store::stamp;
 use whimbrel_store::target::Object;
 
 use crate::attempt;
@@ -345,11 +346,6 @@ impl Comparison {
         if flat {
             return None;
         }
-        let digest = |name: &str| {
-            object.user_metadata.keys().any(|key| {
-                key.starts_with("whimbrel-") && key.contains(name) && key.ends_with("-digest")
-            })
-        };
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
         for (name, here, there) in [
             ("owner", source.owner.clone(), target.owner.clone()),
@@ -357,12 +353,25 @@ impl Comparison {
             ("mode", format!("{:04o}", source.mode), format!("{:04o}", target.mode)),
             ("acl", text(&source.acl), text(&target.acl)),
         ] {
-            if here != there && !digest(name) {
-                return Some(format!("{name} {here:?} at the source, {there:?} on the target"));
+            match stamp::digest_agrees(&object.user_metadata, name, source) {
+                None if here == there => {}
+                Some(true) if there.is_empty() || here == there => {}
+                Some(false) if there.is_empty() => {
+                    return Some(format!(
+                        "{name} {here:?} at the source, not what the digest says"
+                    ));
+                }
+                None | Some(_) => {
+                    return Some(format!("{name} {here:?} at the source, {there:?} on the target"));
+                }
             }
         }
-        let xattrs_differ = level == MetadataLevel::Full && source.xattrs != target.xattrs;
-        (xattrs_differ && !digest("xattr")).then(|| "extended attributes differ".to_owned())
+        if level != MetadataLevel::Full {
+            return None;
+        }
+        let alike = stamp::digest_agrees(&object.user_metadata, "xattr", source)
+            .unwrap_or(source.xattrs == target.xattrs);
+        (!alike).then(|| "extended attributes differ".to_owned())
     }
 }
 

@@ -96,6 +96,24 @@ fn rule_11_2_too_long_metadata_becomes_digests() {
     assert_eq!(fields.get(OWNER).map(String::as_str), Some("etl"));
 }
 
+/// `verify` took any digest for right.
+#[test]
+fn a_digest_is_that_of_what_it_stands_for() {
+    let mut metadata = sample();
+    metadata.xattrs = (0..9).map(|n| (format!("user.{n}"), vec![n; 200])).collect();
+    metadata.acl = Some("user:someone-with-a-name:rwx,".repeat(80));
+    let fields = encode(&stamp(Some(metadata.clone())));
+    let said = |metadata: &Metadata| {
+        ["owner", "group", "acl", "xattr"].map(|name| digest_agrees(&fields, name, metadata))
+    };
+    assert_eq!(said(&metadata), [None, None, Some(true), Some(true)]);
+    let mut other = metadata.clone();
+    other.xattrs.insert("user.0".to_owned(), vec![1]);
+    assert_eq!(said(&other), [None, None, Some(true), Some(false)]);
+    other.acl = None;
+    assert_eq!(said(&other), [None, None, Some(false), Some(false)], "a digest of nothing");
+}
+
 #[test]
 fn agreement_minds_content_and_not_who_wrote() {
     let fields = encode(&stamp(Some(sample())));

@@ -74,15 +74,16 @@ fn operation(ground: &Ground, fault: &Fault) -> Result<Option<Value>, Box<dyn Er
     }))
 }
 
-/// One field that is another, one that came, or nothing left.
+/// One field that is another, one that came, a digest of something else, or nothing left.
 fn metadata(draw: u64) -> Value {
     let acl = "user::rw-,user:mallory:rw-,group::r--,mask::rw-,other::r--";
-    match draw % 6 {
+    match draw % 7 {
         0 => json!({"whimbrel-owner": "mallory"}),
         1 => json!({"whimbrel-group": "strangers"}),
         2 => json!({"whimbrel-mode": "0777"}),
         3 => json!({"mtime": "1700000000.001"}),
         4 => json!({"whimbrel-acl": acl}),
+        5 => json!({"whimbrel-owner": null, "whimbrel-owner-digest": "0".repeat(64)}),
         _ => json!({
             "mtime": null, "whimbrel-owner": null, "whimbrel-group": null, "whimbrel-mode": null,
         }),
