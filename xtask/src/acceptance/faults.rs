@@ -222,7 +222,8 @@ fn under_churn(
 ) -> Result<(), Box<dyn Error>> {
     eprintln!("the same under churn");
     let mut migration = ground.migrate(&[])?;
-    migration.wait_for("scan", QUIET_LIMIT, |seen| seen.progress["scanned"] == json!(true))?;
+    // Before it claims anything it compares the target with its state, and writes again what is gone.
+    migration.wait_for("claim", QUIET_LIMIT, |seen| seen.progress["as_of_txid"].is_u64())?;
     ground.hadoop()?.start_churn(&ChurnOptions {
         operations_per_second: options.operations_per_second,
         seconds: CHURN_SECONDS,
