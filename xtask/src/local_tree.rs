@@ -85,7 +85,7 @@ impl Changes {
 }
 
 /// A length out of the distribution.
-fn draw_bytes(sizes: FileSizes, rng: &mut Rng) -> u64 {
+pub fn draw_bytes(sizes: FileSizes, rng: &mut Rng) -> u64 {
     match sizes {
         FileSizes::Fixed(bytes) => bytes,
         FileSizes::LogNormal { median_bytes, sigma, maximum_bytes } => {

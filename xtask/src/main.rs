@@ -1,6 +1,7 @@
 //! The project's chores, one file each.
 
 mod acceptance;
+mod bench;
 mod conformance;
 mod demo;
 mod fuzz;
@@ -28,6 +29,11 @@ enum Chore {
     /// What a migration has to hold, measured on real systems.
     #[command(subcommand)]
     Acceptance(acceptance::Acceptance),
+    /// Whimbrel beside its peers on the same work: docs/benchmarks.md; an hour for all of it.
+    Bench(bench::Bench),
+    /// Bare load on an S3 server, which the bench starts.
+    #[command(hide = true)]
+    BenchGenerator(bench::Generator),
     /// Everything that decides whether a change may land; installs what it needs.
     Test(test::Test),
     /// What every store has to keep to, on all of them; builds Garage (20 minutes of CPU).
@@ -49,6 +55,8 @@ fn main() -> ExitCode {
     let done: Result<(), Box<dyn Error>> = match Chore::parse() {
         Chore::Demo(options) => demo::demo(&options),
         Chore::Acceptance(command) => acceptance::run(&command),
+        Chore::Bench(options) => bench::bench(&options),
+        Chore::BenchGenerator(options) => bench::generate(&options),
         Chore::Test(options) => test::test(&options),
         Chore::Conformance => conformance::conformance(),
         Chore::Scopes(options) => scopes::scopes(&options),

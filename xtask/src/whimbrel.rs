@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -71,6 +71,11 @@ impl Whimbrel {
         let profile = if edition.release { "release" } else { "debug" };
         let binary = std::path::absolute(target().join(profile).join("whimbrel"))?;
         Ok(Self { binary, environment: Vec::new() })
+    }
+
+    /// Where it lies.
+    pub fn binary(&self) -> &Path {
+        &self.binary
     }
 
     /// Started with these variables from now on.

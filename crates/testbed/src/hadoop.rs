@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::process::{folder, tail};
+use crate::process::{folder, group_processor_seconds, tail};
 use crate::{TestbedError, install_hadoop};
 
 /// The OS user that the cluster believes to run as: the superuser of its file system.
@@ -207,6 +207,13 @@ impl Hadoop {
     #[must_use]
     pub fn data_nodes(&self) -> Vec<String> {
         texts(&self.description["data_nodes"])
+    }
+
+    /// What its servers have worked since they were started, in seconds of a processor.
+    #[must_use]
+    pub fn processor_seconds(&self) -> f64 {
+        let child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        group_processor_seconds(child.id())
     }
 
     /// The servers' log.

@@ -14,6 +14,7 @@ mod mapped;
 mod network;
 mod process;
 mod s3;
+mod sink;
 
 pub use checker::{CheckReport, Checker, CommitPoll};
 pub use churn::{ChurnOptions, ChurnReport};
@@ -24,5 +25,6 @@ pub use install::{
     install_versitygw,
 };
 pub use mapped::Mapped;
-pub use network::{Fault, FaultProxy, HttpProxy, TlsFront};
+pub use network::{DelayProxy, Fault, FaultProxy, HttpProxy, LongLine, TlsFront};
 pub use s3::{Garage, GarageEngine, S3Endpoint, S3Mock, S3Server, VersityGateway, VersityOptions};
+pub use sink::{NullSink, Sunk};

@@ -1,6 +1,7 @@
 //! What stands between a program and a server: broken lines, proxies, TLS.
 
 mod bodies;
+mod delay;
 mod fault;
 mod http_proxy;
 mod tls;
@@ -13,6 +14,7 @@ use tokio::runtime::Runtime;
 
 use crate::TestbedError;
 
+pub use delay::{DelayProxy, LongLine};
 pub use fault::{Fault, FaultProxy};
 pub use http_proxy::HttpProxy;
 pub use tls::TlsFront;

@@ -93,6 +93,13 @@ impl Server {
     }
 }
 
+impl Server {
+    /// What its processes have worked until now.
+    pub(crate) fn processor_seconds(&self) -> f64 {
+        group_processor_seconds(self.child.id())
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         // Whoever drops the server owns the folder and may want to start it there again.
@@ -101,6 +108,27 @@ impl Drop for Server {
         }
         let _ = self.child.wait();
     }
+}
+
+/// What the processes of a group have worked, in and for them. Children that have ended count with
+/// their parents.
+pub(crate) fn group_processor_seconds(group: u32) -> f64 {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let stats =
+        processes.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
+    stats.filter_map(|stat| seconds_in_group(&stat, group)).sum()
+}
+
+/// The times in a line of `/proc/N/stat`, if the process belongs to the group.
+fn seconds_in_group(stat: &str, group: u32) -> Option<f64> {
+    /// The kernel counts so for programs, whatever it does itself.
+    const TICKS_PER_SECOND: f64 = 100.0;
+    // The name stands in brackets and may hold anything.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let number = |index: usize| fields.get(index)?.parse::<u64>().ok();
+    let ticks: Option<Vec<u64>> = (11..15).map(number).collect();
+    (number(2)? == u64::from(group)).then_some(())?;
+    Some(ticks?.into_iter().sum::<u64>() as f64 / TICKS_PER_SECOND)
 }
 
 /// A folder of its own for a server, deleted when dropped.
@@ -141,4 +169,16 @@ pub(crate) fn tail(path: &Path) -> String {
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(30)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::seconds_in_group;
+
+    #[test]
+    fn times_are_read_behind_any_name() {
+        let stat = "7 (a) b) S 1 42 42 0 -1 4194560 1 0 0 0 150 50 3 2 20 0 1 0 9 8 7";
+        assert_eq!(seconds_in_group(stat, 42), Some(2.05));
+        assert_eq!(seconds_in_group(stat, 1), None);
+    }
 }

@@ -25,7 +25,7 @@ pub struct S3Endpoint {
 }
 
 impl S3Endpoint {
-    fn new(address: SocketAddr, access_key: &str, secret_key: &str) -> Self {
+    pub(crate) fn new(address: SocketAddr, access_key: &str, secret_key: &str) -> Self {
         Self {
             url: format!("http://{address}"),
             address,
@@ -142,6 +142,12 @@ impl VersityGateway {
     #[must_use]
     pub fn data_directory(&self) -> PathBuf {
         self.folder.path().join("buckets")
+    }
+
+    /// What it has worked since it was started, in seconds of a processor.
+    #[must_use]
+    pub fn processor_seconds(&self) -> f64 {
+        self.server.as_ref().map_or(0.0, Server::processor_seconds)
     }
 
     /// What it writes.

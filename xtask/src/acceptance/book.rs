@@ -28,7 +28,11 @@ const SOURCES: [&str; 5] =
 impl Book {
     /// Opens `docs/acceptance/NAME.jsonl`.
     pub fn open(name: &str) -> Result<Self, Box<dyn Error>> {
-        let path = workspace().join(format!("docs/acceptance/{name}.jsonl"));
+        Self::at(workspace().join(format!("docs/acceptance/{name}.jsonl")))
+    }
+
+    /// Opens that file.
+    pub fn at(path: PathBuf) -> Result<Self, Box<dyn Error>> {
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
@@ -37,6 +41,11 @@ impl Book {
         let lines = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
         let (commit, sources) = (commit()?, sources()?);
         Ok(Self { path, lines, commit, sources })
+    }
+
+    /// Everything that was measured, in order.
+    pub fn lines(&self) -> &[Value] {
+        &self.lines
     }
 
     /// Whether the command of these sources has passed the same call already.
