@@ -1,10 +1,12 @@
 //! `cargo xtask bench`: Whimbrel beside its peers, in turn, on the same work. What was measured is
 //! appended to `docs/benchmarks.jsonl`; the report is written from that.
 
+mod calls;
 mod figures;
 mod generator;
 mod ground;
 mod judge;
+mod live;
 mod measure;
 mod picture;
 mod report;
@@ -102,7 +104,8 @@ fn measure(
     let shape = if options.small { workload.small_shape } else { workload.shape };
     let ground = Ground::start(workload, shape)?;
     let (files, bytes) = (ground.manifest.contents.len(), ground.manifest.bytes());
-    let mut course = Course { workload, callable, ground, measured: Measured::default() };
+    let (small, measured) = (options.small, Measured::default());
+    let mut course = Course { workload, callable, ground, small, measured };
     course.run(options.pairs)?;
     let mut measured = course.measured.json();
     measured["files"] = json!(files);

@@ -7,7 +7,9 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use whimbrel_testbed::{Fault, FaultProxy, HttpProxy, S3Server, TlsFront, VersityGateway};
+use whimbrel_testbed::{
+    DelayProxy, Fault, FaultProxy, HttpProxy, LongLine, S3Server, TlsFront, VersityGateway,
+};
 
 #[test]
 fn a_line_breaks_in_every_way_and_mends() {
@@ -115,6 +117,23 @@ fn tls_is_reached_through_a_proxy_under_its_own_authority() {
     let requests = proxy.requests();
     assert!(requests[0].starts_with("CONNECT localhost:"), "{requests:?}");
     assert!(requests[2].starts_with("GET http://127.0.0.1:"), "{requests:?}");
+}
+
+#[test]
+fn a_long_line_takes_its_time_and_lets_only_so_much_through() {
+    let round_trip = Duration::from_millis(50);
+    let line = LongLine { round_trip, bytes_per_second: 1_000_000 };
+    let proxy = DelayProxy::start(mirror(), line).unwrap();
+    let begin = Instant::now();
+    let mut stream = TcpStream::connect(proxy.address()).unwrap();
+    stream.write_all(&[7; 200_000]).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut back = Vec::new();
+    stream.read_to_end(&mut back).unwrap();
+    assert_eq!(back, [7; 200_000]);
+    // The connection is there after a round trip; the mirror waits for all before it answers.
+    let least = 2 * round_trip + Duration::from_millis(400);
+    assert!(begin.elapsed() >= least, "{:?}", begin.elapsed());
 }
 
 /// A server that sends back all that comes.

@@ -45,20 +45,18 @@ impl Spread {
 impl<'a> Figures<'a> {
     /// Those of a line.
     pub fn of(workload: &'static Workload, line: &'a Value) -> Vec<Self> {
-        let phases: &[&str] = match workload.kind {
-            Kind::Copy => &["copy"],
-            Kind::Again => &["nothing", "changed"],
-        };
+        let phases = workload.kind.phases();
         phases.iter().map(|phase| Self { workload, line, phase }).collect()
     }
 
-    /// Each run's number, with its round.
+    /// Each run's number, with its round; the name may lead into what the run holds: `a/b`.
     pub fn numbers(&self, subject: Subject, name: &str) -> Vec<(u64, f64)> {
         let runs = self.line["runs"].as_array().into_iter().flatten();
         let own = runs.filter(|run| {
             run["subject"] == json!(subject.name()) && run["phase"] == json!(self.phase)
         });
-        own.filter_map(|run| Some((run["round"].as_u64()?, run[name].as_f64()?))).collect()
+        let number = |run: &Value| run.pointer(&format!("/{name}"))?.as_f64();
+        own.filter_map(|run| Some((run["round"].as_u64()?, number(run)?))).collect()
     }
 
     /// Their spread.
@@ -96,6 +94,15 @@ impl<'a> Figures<'a> {
     /// Speed and work beside the peer that is best in each, then beside what is no peer.
     pub fn ratios(&self) -> Vec<Ratio> {
         let speed = "speed";
+        if self.workload.kind == Kind::Calls {
+            // Whoever is traced takes its time for that alone.
+            let calls = "calls/system_calls";
+            return self
+                .best(calls)
+                .and_then(|best| self.ratio("calls", calls, best))
+                .into_iter()
+                .collect();
+        }
         let beside_best = [(speed, "wall_seconds"), ("CPU", "processor_seconds")];
         let mut ratios: Vec<Ratio> = beside_best
             .iter()

@@ -85,6 +85,11 @@ impl Ground {
         &self.source
     }
 
+    /// The cluster.
+    pub fn hadoop(&self) -> Result<&Hadoop, Box<dyn Error>> {
+        self.hadoop.as_ref().ok_or_else(|| "the source is local".into())
+    }
+
     /// The server, as this one is to reach it.
     pub fn endpoint(&self, subject: Subject) -> S3Endpoint {
         let mut endpoint = self.target.server().endpoint().clone();

@@ -93,19 +93,23 @@ pub fn run(
 /// process begins.
 fn watch(pid: Pid, ended: &Receiver<()>) -> u64 {
     let deadline = Instant::now() + LIMIT;
-    let path = format!("/proc/{}/status", pid.as_raw_nonzero());
-    let mut peak_bytes = 0;
+    let mut peak = 0;
     while ended.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
-        let status = fs::read_to_string(&path).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let number = line.and_then(|line| line.split_whitespace().next());
-        let kilobytes: u64 = number.and_then(|number| number.parse().ok()).unwrap_or_default();
-        peak_bytes = peak_bytes.max(kilobytes << 10);
+        peak = u64::max(peak, peak_bytes(pid.as_raw_nonzero().get().unsigned_abs()));
         if Instant::now() > deadline {
             let _ = kill_process(pid, Signal::KILL);
         }
     }
-    peak_bytes
+    peak
+}
+
+/// How large a process has been since it began its program; 0 when it has ended.
+pub fn peak_bytes(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    let kilobytes: u64 = number.and_then(|number| number.parse().ok()).unwrap_or_default();
+    kilobytes << 10
 }
 
 /// What this process has worked until now: servers that are part of it.
@@ -122,7 +126,7 @@ pub fn process_seconds(process: &str) -> f64 {
 }
 
 /// What the machine has worked until now.
-fn machine_seconds() -> Result<f64, Box<dyn Error>> {
+pub fn machine_seconds() -> Result<f64, Box<dyn Error>> {
     let text = fs::read_to_string("/proc/stat")?;
     let first = text.lines().next().unwrap_or_default();
     let numbers = first.split_whitespace().skip(1).map(str::parse::<f64>);

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::figures::{Figures, Ratio};
 use super::workload::{Kind, Workload};
 
-const WIDTH: f64 = 900.0;
-const LABEL_WIDTH: f64 = 380.0;
+const WIDTH: f64 = 960.0;
+const LABEL_WIDTH: f64 = 430.0;
 const BAR_HEIGHT: f64 = 14.0;
 const ROW_HEIGHT: f64 = 44.0;
 const TOP: f64 = 70.0;
@@ -55,7 +55,9 @@ pub fn draw(chosen: &[(&'static Workload, &Value)]) -> String {
         for figures in Figures::of(workload, line) {
             let mut ratios = figures.ratios();
             ratios.retain(|ratio| ratio.beside.is_peer());
-            rows.push((label(&figures, line), ratios));
+            if !ratios.is_empty() {
+                rows.push((label(&figures, line), ratios));
+            }
         }
     }
     let scale = Scale::of(&rows);
@@ -70,7 +72,7 @@ pub fn draw(chosen: &[(&'static Workload, &Value)]) -> String {
     add!(
         svg,
         "<text x=\"20\" y=\"26\" font-size=\"16\" fill=\"#1a1a1a\">Whimbrel beside the best peer: \
-        times as fast (blue), times less CPU (green)</text>"
+        times as fast (blue), times less CPU or calls (green)</text>"
     );
     draw_axis(&mut svg, &scale, height);
     for (index, (label, ratios)) in rows.iter().enumerate() {
@@ -88,11 +90,11 @@ pub fn draw(chosen: &[(&'static Workload, &Value)]) -> String {
 fn label(figures: &Figures<'_>, line: &Value) -> String {
     let phase = match (figures.workload.kind, figures.phase) {
         (Kind::Again, "nothing") => ", unchanged",
-        (Kind::Again, _) => ", 0.1 % changed",
-        (Kind::Copy, _) => "",
+        (Kind::Again | Kind::Live, _) => ", 0.1 % changed",
+        (Kind::Copy | Kind::Events | Kind::Calls, _) => "",
     };
     let small = if line["call"]["small"] == json!(true) { " (small run)" } else { "" };
-    let title = figures.workload.title.replace(" to a null sink", " to sink");
+    let title = figures.workload.title;
     format!("{title}{phase}{small}")
 }
 

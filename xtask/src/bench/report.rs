@@ -21,8 +21,7 @@ second are at times those of the server: then CPU tells more. Each figure is a m
 and the line worked meanwhile; **noise** is what the rest of the machine did.
 - **Bare load** puts objects of the same lengths from memory, signed beforehand, with CRC32C: what the server can take.
 - The **null sink** checks CRC32C and drops the bytes.
-- Whimbrel runs with its default settings: durable state, checksums, signatures, metadata, conditional writes. No peer keeps any \
-of the first, and none but `rclone` the last but one.
+- Whimbrel runs with its default settings: durable state, checksums, metadata, conditional writes.
 - The files are the yardstick's: log-normal, median 20 kB, sigma 1.3, at most 8 MiB, 50 in a directory; large ones as told. They do not compress.
 
 ![Whimbrel beside the best peer](benchmarks.svg)
@@ -71,21 +70,27 @@ fn write_ratios(text: &mut String, chosen: &[(&'static Workload, &Value)]) {
             let mark = ratios.iter().find(|ratio| !ratio.beside.is_peer());
             let mark = mark.map(told).unwrap_or_default();
             let (name, goal) = (title(&figures), workload.goal);
-            add!(text, "| {name} | {} | {} | {mark} | {goal} |", peers("speed"), peers("CPU"));
+            if !ratios.is_empty() {
+                let (speed, work) = (peers("speed"), peers("CPU") + &peers("calls"));
+                add!(text, "| {name} | {speed} | {work} | {mark} | {goal} |");
+            }
         }
     }
 }
 
 /// A ratio beside whom.
 fn told(ratio: &Ratio) -> String {
-    format!("{} {}", spread(ratio.spread, 1.0), ratio.beside.name())
+    let what = if ratio.what == "calls" { "calls: " } else { "" };
+    format!("{what}{} {}", spread(ratio.spread), ratio.beside.name())
 }
 
 fn title(figures: &Figures<'_>) -> String {
     let phase = match (figures.workload.kind, figures.phase) {
         (Kind::Again, "nothing") => ": nothing changed",
-        (Kind::Again, _) => ": one file in a thousand changed, at the same length",
-        (Kind::Copy, _) => "",
+        (Kind::Again | Kind::Live, _) => ": one file in a thousand, at the same length",
+        (Kind::Events, "outside") => ": beside the source",
+        (Kind::Events, _) => ": in the source",
+        (Kind::Copy | Kind::Calls, _) => "",
     };
     format!("{}{phase}", figures.workload.title)
 }
@@ -113,16 +118,66 @@ fn write_workload(text: &mut String, workload: &'static Workload, line: &Value) 
                 ""
             }
         );
-        let requests = if workload.sink { " requests a file |" } else { "" };
-        add!(
-            text,
-            "| | seconds | files/s | MB/s | CPU s | CPU ms/file | CPU s/GiB | peak MiB | servers' CPU \
-            s | noise, CPU s |{requests}"
-        );
-        add!(text, "|---{}|", "|---".repeat(if workload.sink { 10 } else { 9 }));
-        for (subject, _) in workload.subjects {
-            write_subject(text, &figures, *subject, files, bytes);
+        match workload.kind {
+            Kind::Events => write_events(text, &figures),
+            Kind::Calls => write_system_calls(text, &figures, files),
+            Kind::Copy | Kind::Again | Kind::Live => write_runs(text, &figures, files, bytes),
         }
+    }
+}
+
+fn write_runs(text: &mut String, figures: &Figures<'_>, files: f64, bytes: f64) {
+    let requests = if figures.workload.sink { " requests a file |" } else { "" };
+    add!(
+        text,
+        "| | seconds | files/s | MB/s | CPU s | CPU ms/file | CPU s/GiB | peak MiB | servers' CPU s \
+        | noise, CPU s |{requests}"
+    );
+    add!(text, "|---{}|", "|---".repeat(if figures.workload.sink { 10 } else { 9 }));
+    for (subject, _) in figures.workload.subjects {
+        write_subject(text, figures, *subject, files, bytes);
+    }
+}
+
+/// How fast events came, and how far behind it was.
+fn write_events(text: &mut String, figures: &Figures<'_>) {
+    text.push_str("| | median (range) |\n|---|---|\n");
+    let rows = [
+        ("transactions of the NameNode", "transactions"),
+        ("seconds in which they were made", "load_seconds"),
+        ("seconds until all was done after the last", "behind_seconds"),
+        ("lag while they were made, median, s", "lag_median_seconds"),
+        ("lag while they were made, p99, s", "lag_p99_seconds"),
+        ("CPU s", "processor_seconds"),
+        ("servers' CPU s", "server_seconds"),
+        ("noise, CPU s", "other_seconds"),
+    ];
+    for (title, name) in rows {
+        let found = figures.spread(Subject::Whimbrel, name);
+        add!(text, "| {title} | {} |", found.map(spread).unwrap_or_default());
+    }
+    let median = |name: &str| figures.spread(Subject::Whimbrel, name).map_or(0.0, |s| s.median);
+    let (events, work) = (median("transactions"), median("processor_seconds"));
+    let rate = events / median("load_seconds");
+    add!(text, "| transactions a second | {rate:.0} |");
+    add!(text, "| CPU µs a transaction | {:.0} |", work / events * 1e6);
+    add!(text, "| peak MiB | {:.0} |", median("peak_bytes") / f64::from(1 << 20));
+}
+
+fn write_system_calls(text: &mut String, figures: &Figures<'_>, files: f64) {
+    text.push_str("Counted by `strace -f -c`, what a run does once included.\n\n");
+    text.push_str("| | calls a file | most frequent, a file |\n|---|---|---|\n");
+    for (subject, _) in figures.workload.subjects {
+        let Some(calls) = figures.spread(*subject, "calls/system_calls") else { continue };
+        let mut runs = figures.line["runs"].as_array().into_iter().flatten();
+        let run = runs.rfind(|run| run["subject"] == json!(subject.name()));
+        let kinds = run.and_then(|run| run["calls"]["kinds"].as_object()).into_iter().flatten();
+        let mut kinds: Vec<(f64, &String)> =
+            kinds.filter_map(|(name, count)| Some((count.as_f64()? / files, name))).collect();
+        kinds.sort_by(|one, other| other.0.total_cmp(&one.0));
+        let kinds = kinds.iter().map(|(count, name)| format!("{name} {count:.1}"));
+        let kinds = kinds.collect::<Vec<_>>().join(", ");
+        add!(text, "| {} | {:.1} | {kinds} |", subject.name(), calls.median / files);
     }
 }
 
@@ -147,10 +202,10 @@ fn write_subject(
     let _ = write!(
         text,
         "| {name} | {} | {:.0} | {:.1} | {} | {:.3} | {:.2} | {:.0} | {:.2} | {:.2} |",
-        spread(wall, 1.0),
+        spread(wall),
         files / wall.median,
         bytes / 1e6 / wall.median,
-        spread(work, 1.0),
+        spread(work),
         work.median * 1e3 / files,
         work.median / (bytes / f64::from(1 << 30)),
         median("peak_bytes") / f64::from(1 << 20),
@@ -163,9 +218,8 @@ fn write_subject(
     text.push('\n');
 }
 
-fn spread(spread: Spread, unit: f64) -> String {
-    let [median, least, most] = [spread.median, spread.least, spread.most].map(|n| n / unit);
-    format!("{median:.2} ({least:.2}-{most:.2})")
+fn spread(spread: Spread) -> String {
+    format!("{:.2} ({:.2}-{:.2})", spread.median, spread.least, spread.most)
 }
 
 fn write_calls(text: &mut String, chosen: &[(&'static Workload, &Value)]) {

@@ -7,14 +7,19 @@ use std::path::Path;
 use fastrand::Rng;
 use serde_json::{Map, Value, json};
 
+use super::calls;
 use super::ground::Ground;
-use super::measure::{Usage, run};
+use super::live::{Follower, follow_changes, follow_events};
+use super::measure::run;
 use super::subject::{Callable, Job, Subject, shown};
 use super::tree::write_file;
 use super::workload::{Kind, Workload};
 
 /// One of so many files changes.
 const CHANGED_ONE_OF: usize = 1000;
+
+/// Files that are made for events: outside of the source, and in it, where each is copied.
+const EVENTS: [(&str, u64, u64); 2] = [("outside", 20_000, 1_000), ("inside", 2_000, 200)];
 
 /// What came of a workload.
 #[derive(Debug, Default)]
@@ -44,20 +49,34 @@ pub struct Course<'a> {
     pub workload: &'a Workload,
     pub callable: &'a Callable,
     pub ground: Ground,
+    /// To try it out.
+    pub small: bool,
     pub measured: Measured,
 }
 
 impl Course<'_> {
     /// So many rounds; each begins with another one.
     pub fn run(&mut self, rounds: usize) -> Result<(), Box<dyn Error>> {
-        if self.workload.kind == Kind::Again {
+        let kind = self.workload.kind;
+        if matches!(kind, Kind::Again | Kind::Live) {
             self.fill()?;
         }
+        let follower = match kind {
+            Kind::Live | Kind::Events => Some(self.follow()?),
+            Kind::Copy | Kind::Again | Kind::Calls => None,
+        };
         for round in 0..rounds {
-            match self.workload.kind {
-                Kind::Copy => self.copy_round(round)?,
-                Kind::Again => self.again_round(round)?,
+            match (kind, &follower) {
+                (Kind::Again, _) => self.again_round(round)?,
+                (Kind::Live, Some(follower)) => self.live_round(follower, round)?,
+                (Kind::Events, Some(follower)) => self.event_round(follower, round)?,
+                (Kind::Copy | Kind::Calls | Kind::Live | Kind::Events, _) => {
+                    self.copy_round(round)?;
+                }
             }
+        }
+        if let Some(follower) = follower {
+            follower.stop()?;
         }
         Ok(())
     }
@@ -85,10 +104,52 @@ impl Course<'_> {
     /// The first copy, which each makes into a bucket of its own.
     fn fill(&mut self) -> Result<(), Box<dyn Error>> {
         for (index, (subject, transfers)) in self.in_turn(0).into_iter().enumerate() {
+            if self.workload.kind == Kind::Live && subject == Subject::Whimbrel {
+                continue;
+            }
             let (bucket, folder) = self.kept(index);
             fs::create_dir(&folder)?;
             self.ground.create_bucket(&bucket)?;
             self.call(subject, transfers, &bucket, Path::new(&folder), ("first", 0))?;
+        }
+        Ok(())
+    }
+
+    /// A live migration into a bucket of its own.
+    fn follow(&mut self) -> Result<Follower, Box<dyn Error>> {
+        let (bucket, _) = self.kept(0);
+        self.ground.create_bucket(&bucket)?;
+        let endpoint = self.ground.endpoint(Subject::Whimbrel);
+        let follower = Follower::start(self.callable, &self.ground, &endpoint, &bucket)?;
+        self.ground.judge(Subject::Whimbrel, &bucket)?;
+        self.measured.calls.insert(Subject::Whimbrel.name().to_owned(), json!(Follower::shown()));
+        Ok(follower)
+    }
+
+    fn live_round(&mut self, follower: &Follower, round: usize) -> Result<(), Box<dyn Error>> {
+        let followed = follow_changes(follower, &mut self.ground, round, CHANGED_ONE_OF);
+        let judged = followed.and_then(|usage| {
+            self.ground.judge(Subject::Whimbrel, &self.kept(0).0)?;
+            Ok(usage.json())
+        });
+        self.note(Subject::Whimbrel, ("changed", round), judged);
+        for (index, (subject, transfers)) in self.workload.subjects.iter().enumerate().skip(1) {
+            let (bucket, folder) = self.kept(index);
+            self.call(*subject, *transfers, &bucket, &folder, ("changed", round))?;
+        }
+        Ok(())
+    }
+
+    fn event_round(&mut self, follower: &Follower, round: usize) -> Result<(), Box<dyn Error>> {
+        for (phase, files, small_files) in EVENTS {
+            let files = if self.small { small_files } else { files };
+            let course = (phase == "inside", round);
+            let followed = follow_events(follower, &mut self.ground, course, files);
+            let judged = followed.and_then(|line| {
+                self.ground.judge(Subject::Whimbrel, &self.kept(0).0)?;
+                Ok(line)
+            });
+            self.note(Subject::Whimbrel, (phase, round), judged);
         }
         Ok(())
     }
@@ -159,13 +220,24 @@ impl Course<'_> {
         self.measured.calls.insert(key, json!(call));
         let requests = ground.requests();
         let output = ground.folder.path().join("output");
+        let counts = ground.folder.path().join("calls");
+        let counted = self.workload.kind == Kind::Calls;
+        if counted {
+            command = calls::counted(&command, &counts);
+        }
         let ran = run(&mut command, &output, &|| ground.server_seconds());
         let judged = ran.and_then(|usage| {
             ground.judge(subject, bucket)?;
-            Ok(usage)
+            let mut line = usage.json();
+            if let Some(before) = requests {
+                line["requests"] = json!(ground.requests().unwrap_or_default() - before);
+            }
+            if counted {
+                line["calls"] = calls::read(&fs::read_to_string(&counts)?)?;
+            }
+            Ok(line)
         });
-        let requests = requests.and_then(|before| Some(ground.requests()? - before));
-        self.note(subject, (phase, round), judged, requests);
+        self.note(subject, (phase, round), judged);
         Ok(())
     }
 
@@ -173,24 +245,18 @@ impl Course<'_> {
         &mut self,
         subject: Subject,
         (phase, round): (&str, usize),
-        judged: Result<Usage, Box<dyn Error>>,
-        requests: Option<u64>,
+        judged: Result<Value, Box<dyn Error>>,
     ) {
-        let name = subject.name();
+        let (name, workload) = (subject.name(), self.workload.name);
         let mut line = match judged {
-            Ok(usage) => {
-                eprintln!(
-                    "{} {round} {phase}: {name}: {:.2} s, {:.2} CPU-s, {} MiB",
-                    self.workload.name,
-                    usage.wall_seconds,
-                    usage.processor_seconds,
-                    usage.peak_bytes >> 20
-                );
-                usage.json()
+            Ok(line) => {
+                let (wall, work) = (&line["wall_seconds"], &line["processor_seconds"]);
+                eprintln!("{workload} {round} {phase}: {name}: {wall} s, {work} CPU-s");
+                line
             }
             Err(error) => {
                 let text = format!("{name}, {phase} {round}: {error}");
-                eprintln!("{}: {text}", self.workload.name);
+                eprintln!("{workload}: {text}");
                 if !subject.is_peer() {
                     self.measured.failures.push(text);
                 }
@@ -200,9 +266,6 @@ impl Course<'_> {
         line["subject"] = json!(name);
         line["phase"] = json!(phase);
         line["round"] = json!(round);
-        if let Some(requests) = requests {
-            line["requests"] = json!(requests);
-        }
         self.measured.runs.push(line);
     }
 }

@@ -105,7 +105,10 @@ impl Subject {
     /// The call; it ends with this process.
     pub fn command(self, callable: &Callable, job: &Job<'_>) -> std::io::Result<Command> {
         let words = match self {
-            Self::Whimbrel | Self::WhimbrelCold | Self::WhimbrelNear => whimbrel(callable, job),
+            Self::Whimbrel | Self::WhimbrelNear => whimbrel(callable, job, &[]),
+            // It takes over what an earlier migration wrote.
+            Self::WhimbrelCold if job.again => whimbrel(callable, job, &["--adopt"]),
+            Self::WhimbrelCold => whimbrel(callable, job, &[]),
             Self::Juicefs => juicefs(&callable.tools, job),
             Self::Rclone => rclone(&callable.tools, job),
             Self::S5cmd => s5cmd(&callable.tools, job),
@@ -138,7 +141,7 @@ fn word(text: impl ToString) -> String {
     text.to_string()
 }
 
-fn whimbrel(callable: &Callable, job: &Job<'_>) -> Vec<String> {
+fn whimbrel(callable: &Callable, job: &Job<'_>, more: &[&str]) -> Vec<String> {
     let from = match job.from {
         From::Local(folder) => word(folder.display()),
         From::Hdfs(hadoop, path) => format!("{}{path}", hadoop.url()),
@@ -146,8 +149,9 @@ fn whimbrel(callable: &Callable, job: &Job<'_>) -> Vec<String> {
     let to = format!("s3://{}/{}", job.bucket, PREFIX.trim_end_matches('/'));
     let state = job.folder.join("state");
     let words = [&word(callable.whimbrel.display()), "migrate", &from, &to, "--name", "bench"];
-    let more = ["--state", &word(state.display()), "--json"];
-    words.iter().chain(&more).map(word).collect()
+    let state = ["--state", &word(state.display()), "--json"];
+    let words = words.into_iter().chain(state);
+    words.chain(more.iter().copied()).map(word).collect()
 }
 
 fn juicefs(tools: &Tools, job: &Job<'_>) -> Vec<String> {

@@ -44,8 +44,8 @@ impl Manifest {
         self.contents.values().map(|file| file.bytes).sum()
     }
 
-    /// Reads what a loader of HDFS wrote.
-    fn read(&mut self, file: &Path, below: &str) -> std::result::Result<(), Box<dyn Error>> {
+    /// Adds what a loader of HDFS wrote.
+    pub fn read(&mut self, file: &Path, below: &str) -> std::result::Result<(), Box<dyn Error>> {
         for line in fs::read_to_string(file)?.lines() {
             let mut words = line.splitn(3, ' ');
             let mut word = || words.next().ok_or("a line of the manifest is too short");

@@ -14,6 +14,24 @@ pub enum Kind {
     Copy,
     /// Nothing has changed since the last copy; then one file in a thousand has.
     Again,
+    /// One file in a thousand changes while a live migration runs.
+    Live,
+    /// Events as fast as the cluster makes them.
+    Events,
+    /// System calls of a copy.
+    Calls,
+}
+
+impl Kind {
+    /// What each round consists of.
+    pub fn phases(self) -> &'static [&'static str] {
+        match self {
+            Self::Copy | Self::Calls => &["copy"],
+            Self::Again => &["nothing", "changed"],
+            Self::Live => &["changed"],
+            Self::Events => &["outside", "inside"],
+        }
+    }
 }
 
 /// One comparison.
@@ -209,5 +227,36 @@ pub const WORKLOADS: &[Workload] = &[
         ],
         goal: "cold not slower than the best peer, changes of the same length found",
         ..TO_GATEWAY
+    },
+    Workload {
+        name: "live",
+        title: "Changes while it runs, HDFS to versitygw",
+        kind: Kind::Live,
+        hdfs: true,
+        shape: files(10_000),
+        small_shape: files(2_000),
+        subjects: &[(Subject::Whimbrel, 0), (Subject::Juicefs, 32), (Subject::Rclone, 32)],
+        goal: "time by the changes, not by the tree",
+        ..TO_GATEWAY
+    },
+    Workload {
+        name: "events",
+        title: "Following events, HDFS to versitygw",
+        kind: Kind::Events,
+        hdfs: true,
+        shape: files(500),
+        small_shape: files(100),
+        subjects: &[(Subject::Whimbrel, 0)],
+        goal: "lag p99 under 2 s at the cluster's highest rate",
+        ..TO_GATEWAY
+    },
+    Workload {
+        name: "calls",
+        title: "System calls, local to a null sink",
+        kind: Kind::Calls,
+        shape: files(5_000),
+        small_shape: files(1_000),
+        goal: "what noise does not touch",
+        ..TO_SINK
     },
 ];
