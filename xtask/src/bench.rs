@@ -89,7 +89,7 @@ pub fn bench(options: &Bench) -> Result<(), Box<dyn Error>> {
             if measured["passed"] != json!(true) {
                 failed.push(workload.name);
             }
-            book.add(&call, &measured)?;
+            book.append(&call, &measured)?;
             write_report(&book)?;
         }
     }

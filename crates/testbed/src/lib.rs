@@ -21,8 +21,8 @@ pub use churn::{ChurnOptions, ChurnReport};
 pub use error::TestbedError;
 pub use hadoop::{CreateFiles, FileSizes, Hadoop, HadoopOptions, Stats};
 pub use install::{
-    HadoopInstallation, install_duckdb, install_garage, install_hadoop, install_s3mock, install_strace,
-    install_versitygw,
+    HadoopInstallation, install_duckdb, install_garage, install_hadoop, install_s3mock,
+    install_strace, install_versitygw,
 };
 pub use mapped::Mapped;
 pub use network::{DelayProxy, Fault, FaultProxy, HttpProxy, LongLine, TlsFront};

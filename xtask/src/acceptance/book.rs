@@ -57,8 +57,14 @@ impl Book {
         })
     }
 
-    /// Appends what was measured.
+    /// Appends what was measured, and prints it.
     pub fn add(&mut self, call: &Value, measured: &Value) -> Result<(), Box<dyn Error>> {
+        println!("{}", self.append(call, measured)?);
+        Ok(())
+    }
+
+    /// Appends what was measured; gives the line.
+    pub fn append(&mut self, call: &Value, measured: &Value) -> Result<&Value, Box<dyn Error>> {
         let mut line = json!({"commit": self.commit, "sources": self.sources, "call": call});
         if let (Some(line), Some(measured)) = (line.as_object_mut(), measured.as_object()) {
             line.extend(measured.clone());
@@ -68,9 +74,8 @@ impl Book {
         }
         let mut file = File::options().create(true).append(true).open(&self.path)?;
         writeln!(file, "{line}")?;
-        println!("{line}");
         self.lines.push(line);
-        Ok(())
+        self.lines.last().ok_or_else(|| "nothing was appended".into())
     }
 }
 

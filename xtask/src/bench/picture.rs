@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::figures::{Figures, Ratio};
 use super::workload::{Kind, Workload};
 
-const WIDTH: f64 = 960.0;
-const LABEL_WIDTH: f64 = 430.0;
+const WIDTH: f64 = 1020.0;
+const LABEL_WIDTH: f64 = 490.0;
 const BAR_HEIGHT: f64 = 14.0;
 const ROW_HEIGHT: f64 = 44.0;
 const TOP: f64 = 70.0;

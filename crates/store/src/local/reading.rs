@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::os::fd::OwnedFd;
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -12,6 +13,40 @@ use crate::source::ByteStream;
 
 const PIECE_BYTES: usize = 1024 * 1024;
 const PIECES_AHEAD: usize = 2;
+
+/// Memory that is kept for the next pieces: that of a piece which comes from the system is cleared,
+/// page by page, which costs as much as to read into it.
+const FREE_PIECES_MAX: usize = 64;
+
+static FREE: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+
+/// Memory for a whole piece, of which the first `length` bytes were read.
+struct Piece {
+    memory: Vec<u8>,
+    length: usize,
+}
+
+impl Piece {
+    fn new() -> Self {
+        let free = FREE.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        Self { memory: free.unwrap_or_else(|| vec![0; PIECE_BYTES]), length: 0 }
+    }
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.memory[..self.length]
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+        if free.len() < FREE_PIECES_MAX {
+            free.push(std::mem::take(&mut self.memory));
+        }
+    }
+}
 
 /// Where the bytes go.
 pub(super) type Pieces = mpsc::Sender<Result<Bytes, StoreError>>;
@@ -43,22 +78,63 @@ pub(super) fn send(
     let mut position = range.start;
     while position < range.end {
         let left = usize::try_from(range.end - position).unwrap_or(PIECE_BYTES);
-        let mut piece = vec![0; left.min(PIECE_BYTES)];
-        let read =
-            rustix::io::retry_on_intr(|| rustix::io::pread(file, piece.as_mut_slice(), position))
-                .map_err(|errno| failure("read", path, errno))?;
+        let read_into = |memory: &mut [u8]| {
+            let read =
+                rustix::io::retry_on_intr(|| rustix::io::pread(file, &mut *memory, position));
+            read.map_err(|errno| failure("read", path, errno))
+        };
+        // Less than a whole piece would hold more memory than it has bytes.
+        let (piece, read) = if left < PIECE_BYTES {
+            let mut memory = vec![0; left];
+            let read = read_into(&mut memory)?;
+            memory.truncate(read);
+            (Bytes::from(memory), read)
+        } else {
+            let mut piece = Piece::new();
+            piece.length = read_into(&mut piece.memory)?;
+            let read = piece.length;
+            (Bytes::from_owner(piece), read)
+        };
         if read == 0 {
             let message = format!("{} is shorter than it was", shown(path));
             return Err(StoreError::Moved { message });
         }
-        piece.truncate(read);
         position += read as u64;
         if position == range.end {
             still()?;
         }
-        if sender.blocking_send(Ok(Bytes::from(piece))).is_err() {
+        if sender.blocking_send(Ok(piece)).is_err() {
             return Ok(());
         }
     }
     if range.is_empty() { still() } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt;
+
+    use super::*;
+
+    /// Memory is used again only once nobody holds the piece that was in it.
+    #[tokio::test]
+    async fn pieces_keep_their_bytes_while_others_are_read() {
+        let mut content = Vec::new();
+        for piece in 0..5 {
+            content.extend(std::iter::repeat_n(piece, PIECE_BYTES));
+        }
+        content.extend([9; 100]);
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("file"), &content).unwrap();
+        for _ in 0..3 {
+            let file = OwnedFd::from(std::fs::File::open(folder.path().join("file")).unwrap());
+            let range = 0..content.len() as u64;
+            let stream = stream(move |sender| send(&file, b"file", range, sender, || Ok(())));
+            let pieces: Vec<Bytes> = stream.map(Result::unwrap).collect().await;
+            let sizes: Vec<usize> = pieces.iter().map(Bytes::len).collect();
+            assert_eq!(sizes, [[PIECE_BYTES; 5].as_slice(), &[100]].concat());
+            assert!(pieces.concat() == content);
+        }
+        assert!(!FREE.lock().unwrap().is_empty());
+    }
 }
