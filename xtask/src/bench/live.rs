@@ -12,7 +12,7 @@ use whimbrel_testbed::{S3Endpoint, Sunk};
 
 use super::figures::Spread;
 use super::ground::{FOLDER, Ground};
-use super::measure::{Usage, machine_seconds, peak_bytes, process_seconds, rounded};
+use super::measure::{TICK_SECONDS, Usage, machine_seconds, peak_bytes, process_seconds, rounded};
 use super::subject::{Callable, From, PREFIX};
 use super::tree::Manifest;
 use crate::whimbrel::{Edition, Migration, Whimbrel};
@@ -108,7 +108,9 @@ impl Follower {
     /// What was worked since then.
     fn usage_since(&self, before: &Mark, ground: &Ground) -> Result<Usage, Box<dyn Error>> {
         let now = self.mark(ground)?;
-        let (own, servers) = (now.own - before.own, now.servers - before.servers);
+        let servers = now.servers - before.servers;
+        // A few changes cost less than what can be told apart.
+        let own = (now.own - before.own).max(TICK_SECONDS);
         Ok(Usage {
             wall_seconds: (now.at - before.at).as_secs_f64(),
             processor_seconds: own,

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use wait4::Wait4;
 
 /// The kernel counts so for programs, whatever it does itself.
-const TICKS_PER_SECOND: f64 = 100.0;
+pub const TICK_SECONDS: f64 = 0.01;
 /// No run takes so long.
 const LIMIT: Duration = Duration::from_secs(900);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -122,7 +122,7 @@ pub fn process_seconds(process: &str) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let fields = stat.rsplit_once(')').map(|(_, fields)| fields).unwrap_or_default();
     let ticks = fields.split_whitespace().skip(11).take(2);
-    ticks.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / TICKS_PER_SECOND
+    ticks.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() * TICK_SECONDS
 }
 
 /// What the machine has worked until now.
@@ -133,5 +133,5 @@ pub fn machine_seconds() -> Result<f64, Box<dyn Error>> {
     let numbers = numbers.collect::<Result<Vec<_>, _>>()?;
     // User, nice, system; neither idle nor waiting; interrupts of both kinds.
     let busy = [0, 1, 2, 5, 6].iter().filter_map(|index| numbers.get(*index)).sum::<f64>();
-    Ok(busy / TICKS_PER_SECOND)
+    Ok(busy * TICK_SECONDS)
 }

@@ -21,6 +21,7 @@ second are at times those of the server: then CPU tells more. Each figure is a m
 and the line worked meanwhile; **noise** is what the rest of the machine did.
 - **Bare load** puts objects of the same lengths from memory, signed beforehand, with CRC32C: what the server can take.
 - The **null sink** checks CRC32C and drops the bytes.
+- A live migration is measured while it runs: its seconds count from the last change until the target is equal, its CPU by hundredths of a second, at least one.
 - Whimbrel runs with its default settings: durable state, checksums, metadata, conditional writes.
 - The files are the yardstick's: log-normal, median 20 kB, sigma 1.3, at most 8 MiB, 50 in a directory; large ones as told. They do not compress.
 
