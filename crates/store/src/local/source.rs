@@ -291,15 +291,8 @@ impl Inner {
 
     fn is_empty(&self, path: &RelPath) -> Result<Option<bool>, StoreError> {
         let Some(directory) = self.directory(path)? else { return Ok(None) };
-        let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
-        let mut entries = rustix::fs::RawDir::new(&directory, &mut buffer);
-        while let Some(entry) = entries.next() {
-            let entry = entry.map_err(|errno| self.failed("list", path, errno))?;
-            if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
-                return Ok(Some(false));
-            }
-        }
-        Ok(Some(true))
+        let empty = is_empty(&directory).map_err(|errno| self.failed("list", path, errno))?;
+        Ok(Some(empty))
     }
 
     fn read(
@@ -361,6 +354,22 @@ impl Inner {
             Err(errno) => Err(self.failed("read the attributes of", path, errno)),
         }
     }
+}
+
+/// Whether there is nothing in a directory. The kernel says "absent" of one that was removed since
+/// it was opened, which of a path would mean that its root is gone.
+fn is_empty(directory: &OwnedFd) -> Result<bool, Errno> {
+    let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
+    let mut entries = rustix::fs::RawDir::new(directory, &mut buffer);
+    while let Some(entry) = entries.next() {
+        match entry {
+            Ok(entry) if matches!(entry.file_name().to_bytes(), b"." | b"..") => {}
+            Ok(_) => return Ok(false),
+            Err(Errno::NOENT) => return Ok(true),
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(true)
 }
 
 /// The same file, not shorter; what its bytes became in place is for a checksum to tell.

@@ -36,6 +36,21 @@ async fn read(source: &LocalSource, path: &str, node: &FileNode) -> Result<Vec<u
     Ok(whole)
 }
 
+/// A directory that was removed while it was looked at was told as a root that is gone.
+#[test]
+fn a_directory_that_is_removed_under_the_look_holds_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("d");
+    fs::create_dir(&path).expect("made");
+    let opened = || OwnedFd::from(File::open(&path).expect("opened"));
+    assert_eq!(is_empty(&opened()), Ok(true));
+    fs::write(path.join("f"), "").expect("written");
+    assert_eq!(is_empty(&opened()), Ok(false));
+    let handle = opened();
+    fs::remove_dir_all(&path).expect("removed");
+    assert_eq!(is_empty(&handle), Ok(true));
+}
+
 #[tokio::test]
 async fn what_is_no_file_is_named_and_not_followed() {
     let (folder, source) = opened();
