@@ -19,7 +19,7 @@ use whimbrel_ledger::Ledger;
 use whimbrel_store::attributes::WithAttributes;
 use whimbrel_store::image::Image;
 use whimbrel_store::key::KeyMap;
-use whimbrel_store::source::{ChangeStream, Source};
+use whimbrel_store::source::{ChangeStream, Memory, Source};
 use whimbrel_store::target::Target;
 use whimbrel_transfer::{Carrier, Options as TransferOptions};
 
@@ -204,13 +204,21 @@ fn asked_and_copied(
     })
 }
 
-/// The first run in a history remembers its name (rule 1.7).
+/// The first run in a history remembers its name (rule 1.7). A follower's history is as old as its
+/// process: before a position is durable nothing was followed in that of an earlier one.
 async fn begun(
     ledger: &mut Ledger,
     stream: Option<&dyn ChangeStream>,
 ) -> Result<Meta, EngineError> {
     let meta = ledger.meta()?;
-    let Some(stream) = stream.filter(|_| meta.history.is_none()) else { return Ok(meta) };
+    let Some(stream) = stream else { return Ok(meta) };
+    let followed = match stream.memory() {
+        Memory::Source { .. } => true,
+        Memory::Follower { .. } => meta.position.is_some(),
+    };
+    if followed && meta.history.is_some() {
+        return Ok(meta);
+    }
     let name = stream.history().await.map_err(|error| error.into_failure(Side::Source))?;
     let named = Change::History { epoch: meta.epoch, name: Some(name) };
     ledger.apply(&[&[named]])?;

@@ -217,6 +217,28 @@ async fn a_restarted_local_live_run_is_no_problem_and_reads_only_what_changed() 
     }
 }
 
+/// A live run that ended before it took a position left the name of its history, and the next one
+/// said that the source has another.
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_1_7_a_local_run_that_followed_nothing_leaves_no_history() {
+    let ground = Ground::new();
+    ground.write("a", b"1");
+    ground.migrate(Config::default()).await;
+    fs::remove_dir_all(ground.root.path().join("state")).unwrap();
+    let live = Config { live: true, until_quiet_millis: Some(500), ..Config::default() };
+    let refused = ground.migrate(live.clone()).await;
+    let Ending::Failed(error) = &refused.ending else { panic!("{refused:?}") };
+    assert_eq!(error.kind(), ErrorKind::Guard, "objects of another migration: {error}");
+    let (problems, mut reports) = Problems::channel();
+    let setup = Setup { problems, ..ground.setup(Config { adopt: true, ..live }) };
+    let (_control, orders) = Control::channel();
+    let adopted = finished(run(setup, orders)).await;
+    assert_eq!(adopted.outcome(), Outcome::Equal, "{adopted:?}");
+    let told = reports.try_recv();
+    assert!(told.is_err(), "{told:?}");
+    assert_eq!(adopted.progress.run.gaps, 0, "{adopted:?}");
+}
+
 /// The checksum noted beside a local target's bytes was taken for theirs by `--existing check`.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_byte_that_changed_under_the_same_length_and_time_is_not_adopted() {
