@@ -205,6 +205,10 @@ pub enum Effect {
         ticket: Ticket,
         /// Everything up to here is known.
         after: TxId,
+        /// Whether the source was quiet since then is to be decided: the answer reaches the end
+        /// only if what no event tells of was looked for, too, by a look that began after the
+        /// first question that says so.
+        quiet_since: Option<Time>,
     },
     /// The newest transaction that the source has written; answered by `Input::Position`.
     Position {

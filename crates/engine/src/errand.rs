@@ -27,9 +27,9 @@ impl World {
                 self.inventory(ticket, after).await;
             }
             Effect::Inventory { ticket, after, again: true } => self.recount(ticket, after).await,
-            Effect::Poll { ticket, after } => {
+            Effect::Poll { ticket, after, quiet_since } => {
                 let outcome = match &self.stream {
-                    Some(stream) => stream.poll(after, &self.scope).await,
+                    Some(stream) => stream.poll(after, quiet_since, &self.scope).await,
                     None => Streamed::Failed(no_stream()),
                 };
                 if let (Streamed::OtherHistory { .. }, Some(bases)) = (&outcome, &self.bases) {

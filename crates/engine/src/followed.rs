@@ -6,7 +6,7 @@ use tokio::sync::Mutex;
 use whimbrel_core::event::StreamReply;
 use whimbrel_core::failure::Side;
 use whimbrel_core::input::Streamed;
-use whimbrel_core::number::TxId;
+use whimbrel_core::number::{Time, TxId};
 use whimbrel_core::scope::Scope;
 use whimbrel_store::error::StoreError;
 use whimbrel_store::image::Image;
@@ -55,13 +55,22 @@ impl Followed {
     }
 
     /// `Effect::Poll`: what happened after `after`, cut to the scope.
-    pub(crate) async fn poll(&self, after: TxId, scope: &Scope) -> Streamed {
+    pub(crate) async fn poll(
+        &self,
+        after: TxId,
+        quiet_since: Option<Time>,
+        scope: &Scope,
+    ) -> Streamed {
         let mut proof = self.proof.lock().await;
         let answer = async {
             if let Some(other) = self.other_history(&mut proof, after).await? {
                 return Ok(other);
             }
-            Ok(match self.stream.poll(after).await? {
+            let polled = match quiet_since {
+                Some(since) => self.stream.poll_thoroughly(after, since).await?,
+                None => self.stream.poll(after).await?,
+            };
+            Ok(match polled {
                 Poll::Reply(reply) => {
                     if let Some(image) = &self.image {
                         image.note(after, &reply);

@@ -10,7 +10,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use whimbrel_core::budget::Paced;
 use whimbrel_core::entry::{FileNode, Node, Page};
 use whimbrel_core::input::Input;
-use whimbrel_core::number::TxId;
+use whimbrel_core::number::{Time, TxId};
 use whimbrel_core::path::{Namespace, RelPath};
 use whimbrel_store::error::StoreError;
 use whimbrel_store::source::{Answer, ByteStream, ChangeStream, Memory, Poll, Source};
@@ -181,6 +181,11 @@ impl ChangeStream for LimitedStream {
     fn poll(&self, after: TxId) -> Answer<'_, Poll> {
         self.toll.counts.source_calls.add(1);
         self.inner.poll(after)
+    }
+
+    fn poll_thoroughly(&self, after: TxId, quiet_since: Time) -> Answer<'_, Poll> {
+        self.toll.counts.source_calls.add(1);
+        self.inner.poll_thoroughly(after, quiet_since)
     }
 
     fn digest(&self, txid: TxId) -> Answer<'_, Option<u64>> {

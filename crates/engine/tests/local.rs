@@ -10,7 +10,7 @@
 mod ground;
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ground::{Ground, content, finished, tree};
 use whimbrel_core::config::Config;
@@ -289,6 +289,36 @@ async fn sparse_files_stay_sparse() {
         let taken = allocated(ground.target().join(name));
         assert!(taken < 2 << 20, "{name} takes {taken} bytes");
     }
+}
+
+/// What a program stored through a mapping without pause was missing: it was taken for quiet
+/// between two walks.
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_10_3_stores_without_pause_are_not_quiet() {
+    // A file system in memory moves no times for it.
+    let ground = Ground { root: tempfile::tempdir_in("/var/tmp").unwrap() };
+    fs::create_dir(ground.source()).unwrap();
+    ground.write("mapped", &content(1, 100_000));
+    let file = ground.source().join("mapped");
+    let mut writer = whimbrel_testbed::Mapped::open(&file).unwrap();
+    let storing = std::thread::spawn(move || {
+        let began = Instant::now();
+        for number in 0.. {
+            writer.store(&format!("{number:08}")).unwrap();
+            fs::File::open(&file).and_then(|file| file.sync_all()).unwrap();
+            if began.elapsed() > Duration::from_secs(7) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        writer
+    });
+    let live = Config { live: true, until_quiet_millis: Some(3_000), ..Config::default() };
+    let result = ground.migrate(live).await;
+    assert!(storing.is_finished(), "{result:?}");
+    assert_eq!(result.outcome(), Outcome::Equal, "{result:?}");
+    ground.assert_equal();
+    drop(storing.join().unwrap());
 }
 
 async fn until(control: &mut Control, fits: impl Fn(&Progress) -> bool) {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 use whimbrel_core::entry::{FileNode, Node, Page};
 use whimbrel_core::event::StreamReply;
-use whimbrel_core::number::TxId;
+use whimbrel_core::number::{Time, TxId};
 use whimbrel_core::path::{Namespace, RelPath};
 
 use crate::error::StoreError;
@@ -104,6 +104,13 @@ pub trait ChangeStream: Send + Sync {
     /// What happened after `after`; waits for news at most as long as the store finds polite.
     /// Answers of an older epoch of the active NameNode never get here (rule 1.4).
     fn poll(&self, after: TxId) -> Answer<'_, Poll>;
+
+    /// The same, to decide whether the source was quiet since `quiet_since`: the end is reached
+    /// only once the source was gone through for what no event tells of, by a walk that began
+    /// after the first question with that moment.
+    fn poll_thoroughly(&self, after: TxId, _quiet_since: Time) -> Answer<'_, Poll> {
+        self.poll(after)
+    }
 
     /// Digest over the whole transaction `txid`, as `StreamReply::digest` had it (rule 1.7);
     /// `None` if it is gone from the log.

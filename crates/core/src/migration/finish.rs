@@ -14,6 +14,7 @@ impl Migration {
         if self.phase == Phase::Finished {
             return;
         }
+        self.stream.quiet_wanted = false;
         if !self.claims.held.is_empty() || !self.passes.is_empty() {
             self.stream.still = false;
             self.stream.caught_up_still = false;
@@ -44,6 +45,7 @@ impl Migration {
         if self.summary.attempts > 0 && !planted(Planted::AttemptsNotAwaited) {
             return;
         }
+        self.stream.quiet_wanted = true;
         if !self.config.live || self.is_quiet() {
             match self.wanted_word() {
                 Some(failure) => self.finish(Finish::Guard(failure)),
@@ -80,15 +82,16 @@ impl Migration {
     /// The source answers, is followed to its end, and no change in scope was seen for long
     /// enough; a dead source is not quiet. What the last work saw at the source may be younger
     /// than the stream's last answer: one end of a rename seen, the other not heard of. So the
-    /// stream is asked once more after it.
+    /// stream is asked once more after it; and when the time is over, for what no event tells of.
     fn is_quiet(&self) -> bool {
-        let (Some(millis), Some(caught_up)) =
-            (self.config.until_quiet_millis, self.stream.caught_up)
-        else {
-            return false;
-        };
-        let long_enough = caught_up >= self.stream.last_change.plus_millis(millis);
-        long_enough && self.stream.caught_up_still
+        let looked_for = self.stream.quiet_since == Some(self.stream.last_change);
+        looked_for && self.stream.caught_up_still
+    }
+
+    /// By then no change in scope had been seen for as long as was asked for.
+    pub(super) fn is_quiet_at(&self, at: Time) -> bool {
+        let millis = self.config.until_quiet_millis;
+        millis.is_some_and(|millis| at >= self.stream.last_change.plus_millis(millis))
     }
 
     /// No effect is waited for that could still write.

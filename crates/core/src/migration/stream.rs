@@ -37,6 +37,13 @@ pub(super) struct Stream {
     pub(super) still: bool,
     /// Nothing was worked on since the look that `caught_up` is of was asked for.
     pub(super) caught_up_still: bool,
+    /// All is done, and the time of quiet is over.
+    pub(super) quiet_wanted: bool,
+    /// What the look that is under way is to decide.
+    pub(super) quiet_asked: Option<Time>,
+    /// No event told of a change since then, and what none tells of was looked for when the time
+    /// was over.
+    pub(super) quiet_since: Option<Time>,
     /// When the last change in scope was seen, or the run began.
     pub(super) last_change: Time,
     /// When the source made the newest change seen.
@@ -101,8 +108,11 @@ impl Migration {
         }
         self.stream.polling = Some(self.now);
         self.stream.still = true;
+        let decides = self.stream.quiet_wanted && self.is_quiet_at(self.now);
+        let quiet_since = decides.then_some(self.stream.last_change);
+        self.stream.quiet_asked = quiet_since;
         let ticket = self.ask(Asked::Poll);
-        self.outbox.send_after(Effect::Poll { ticket, after });
+        self.outbox.send_after(Effect::Poll { ticket, after, quiet_since });
     }
 
     pub(super) fn streamed(&mut self, ticket: Ticket, outcome: Streamed) {
@@ -158,6 +168,7 @@ impl Migration {
                 self.stream.followed = std::mem::replace(&mut self.stream.end_asked, asked);
             }
             self.stream.caught_up_still = self.stream.still;
+            self.stream.quiet_since = self.stream.quiet_asked.or(self.stream.quiet_since);
         }
         self.pass_barriers();
     }

@@ -411,7 +411,7 @@ impl Run {
                 return None;
             };
             let Streamed::Reply(reply) = outcome else { return None };
-            let poll = Effect::Poll { ticket: *ticket, after: reply.applied };
+            let poll = Effect::Poll { ticket: *ticket, after: reply.applied, quiet_since: None };
             reply.batches.is_empty().then_some((*key, poll))
         });
         if let Some((key, poll)) = waiting {

@@ -64,7 +64,7 @@ impl Run {
                 let difference = since.and_then(|since| self.base_tells(since));
                 self.soon(Happening::Tell(Input::Position { ticket, outcome, difference }));
             }
-            Effect::Poll { ticket, after } => self.carry_poll(ticket, after, fails),
+            Effect::Poll { ticket, after, .. } => self.carry_poll(ticket, after, fails),
             Effect::Persist { .. }
             | Effect::Take { .. }
             | Effect::Rows { .. }

@@ -205,6 +205,23 @@ fn rule_10_3_dead_source_is_not_quiet() {
     ends_equal(run);
 }
 
+/// What no event tells of is looked for when the time is over: the look that decides is asked for
+/// then, and what it tells begins the time anew.
+#[test]
+fn rule_10_3_what_decides_is_asked_for_when_the_time_is_over() {
+    let mut run = still(Options { quiet_millis: 3_000, ..Options::still() });
+    file(&mut run, "a", 5);
+    let decides = |effect: &Effect| matches!(effect, Effect::Poll { quiet_since: Some(_), .. });
+    for name in ["b", "c"] {
+        let changed = run.now();
+        let poll = held(&mut run, decides);
+        assert!(run.now().millis_since(changed) >= 3_000, "{name}");
+        file(&mut run, name, 5);
+        run.release(poll, Way::Heard(1));
+    }
+    ends_equal(run);
+}
+
 /// A write without a known end keeps the run from ending.
 #[test]
 fn rule_10_3_waits_for_doubtful_attempts() {

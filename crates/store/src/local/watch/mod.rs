@@ -22,7 +22,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use whimbrel_core::number::TxId;
+use whimbrel_core::number::{Time, TxId};
 
 use self::follower::{Follower, MEND_FIRST};
 pub(super) use self::links::Links;
@@ -49,6 +49,7 @@ struct Shared {
     history: String,
     state: Mutex<State>,
     news: Condvar,
+    walk_wanted: Condvar,
 }
 
 #[derive(Debug)]
@@ -70,7 +71,8 @@ impl LocalWatch {
         let follower = Follower::new(root.clone(), shallow, links.clone(), start)?;
         let handle = follower.handle().map_err(|error| thread_failed(&error))?;
         let state = Mutex::new(State { follower, broken: None });
-        let shared = Arc::new(Shared { history, state, news: Condvar::new() });
+        let shared =
+            Arc::new(Shared { history, state, news: Condvar::new(), walk_wanted: Condvar::new() });
         let weak = Arc::downgrade(&shared);
         std::thread::Builder::new()
             .name("inotify".to_owned())
@@ -106,7 +108,12 @@ impl ChangeStream for LocalWatch {
 
     fn poll(&self, after: TxId) -> Answer<'_, Poll> {
         let shared = self.shared.clone();
-        Box::pin(blocking(move || shared.poll(after)))
+        Box::pin(blocking(move || shared.poll(after, None)))
+    }
+
+    fn poll_thoroughly(&self, after: TxId, quiet_since: Time) -> Answer<'_, Poll> {
+        let shared = self.shared.clone();
+        Box::pin(blocking(move || shared.poll(after, Some(quiet_since))))
     }
 
     fn digest(&self, txid: TxId) -> Answer<'_, Option<u64>> {
@@ -128,14 +135,20 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn poll(&self, after: TxId) -> Result<Poll, StoreError> {
+    fn poll(&self, after: TxId, quiet_since: Option<Time>) -> Result<Poll, StoreError> {
         let until = Instant::now() + NEWS_WAIT;
         let mut state = self.lock();
+        let waits = quiet_since.is_some_and(|since| state.follower.walks.want(since));
+        if waits {
+            self.walk_wanted.notify_all();
+        }
         state.follow()?;
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            if state.follower.journal.has_news(after) || left.is_zero() {
-                let unsettled = state.follower.is_unsettled();
+            let unwalked = waits && state.follower.walks.is_wanted();
+            let unsettled = unwalked || state.follower.is_unsettled();
+            let decided = waits && !unsettled;
+            if state.follower.journal.has_news(after) || left.is_zero() || decided {
                 return Ok(state.follower.journal.poll(after, unsettled));
             }
             let waited = self.news.wait_timeout(state, left);

@@ -172,6 +172,36 @@ async fn a_store_through_a_mapping_is_told() {
     assert_eq!(events(&watch, &mut after).await, vec![Event::Closed(path("d/mapped"))]);
 }
 
+/// The end was reached between two walks, however many stores were told of by none yet.
+#[tokio::test]
+async fn rule_10_3_a_thorough_answer_knows_of_each_store() {
+    // A file system in memory moves no times for it.
+    let folder = tempfile::tempdir_in("/var/tmp").expect("a folder");
+    let mapped = folder.path().join("mapped");
+    fs::write(&mapped, "old").expect("written");
+    let watch = open(folder.path());
+    let mut after = watch.position().await.expect("a position");
+    let mut writer = whimbrel_testbed::Mapped::open(&mapped).expect("maps");
+    events(&watch, &mut after).await;
+    for (number, text) in [(1, "new"), (2, "odd"), (3, "end")] {
+        writer.store(text).expect("stored");
+        let mut told = Vec::new();
+        loop {
+            let poll = watch.poll_thoroughly(after, Time(number)).await.expect("an answer");
+            let Poll::Reply(reply) = poll else { panic!("{poll:?}") };
+            after = reply.applied;
+            told.extend(reply.batches.into_iter().flat_map(|batch| batch.events));
+            if reply.applied == reply.synced {
+                break;
+            }
+        }
+        assert_eq!(told, [Event::Truncated(path("mapped"))], "{text}");
+        File::open(&mapped).and_then(|file| file.sync_all()).expect("written back");
+        // Into the next tick of the clock of file times.
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// Nothing is told of a name outside, and no look had found that the file has one.
 #[tokio::test]
 async fn a_write_through_a_name_made_outside_is_told() {

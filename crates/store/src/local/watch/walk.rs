@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{FileType, OFlags, RawDir};
 use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
+use whimbrel_core::number::Time;
 use whimbrel_core::path::RelPath;
 
 use super::super::failure::is_absent;
@@ -58,6 +59,12 @@ pub(super) struct Walks {
     owed: bool,
     /// One that was owed is under way.
     paying: bool,
+    /// The last one told of something.
+    found: bool,
+    /// When the last one that ended had begun.
+    gone_through: Instant,
+    /// To decide whether it was quiet since a moment, one is waited for that begins after this.
+    wanted: Option<(Time, Instant)>,
 }
 
 impl Walks {
@@ -74,6 +81,9 @@ impl Walks {
             last_news: now,
             owed: true,
             paying: false,
+            found: false,
+            gone_through: now,
+            wanted: None,
         }
     }
 
@@ -91,6 +101,21 @@ impl Walks {
     /// Somebody looks at the file as it was modified then.
     pub(super) fn told_as_of(&mut self, path: &RelPath, modified_ns: i64) {
         self.told.note(path, modified_ns.min(now_ns()));
+        self.found = true;
+    }
+
+    /// Somebody is about to take the source for quiet since that moment. True until a walk ended
+    /// that began after the first time that this was said.
+    pub(super) fn want(&mut self, quiet_since: Time) -> bool {
+        if self.wanted.is_none_or(|(since, _)| since != quiet_since) {
+            self.wanted = Some((quiet_since, Instant::now()));
+        }
+        self.is_wanted()
+    }
+
+    /// One is waited for.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.wanted.is_some_and(|(_, asked)| self.gone_through < asked)
     }
 
     /// Nothing was told of the file since it was modified.
@@ -98,20 +123,24 @@ impl Walks {
         self.told.last(path).is_none_or(|told_ns| told_ns < modified_ns)
     }
 
-    /// The source has come to rest, and was not gone through since. While it does not rest nobody
-    /// takes it for quiet, and what was followed is told all the same: it may never rest.
+    /// The source has come to rest, and was not gone through since. While it does not rest what
+    /// was followed is told all the same: it may never rest.
     pub(super) fn is_unsettled(&self) -> bool {
         (self.owed || self.paying) && self.last_news.elapsed() >= REST
     }
 
     /// Begins a walk if one is due; answers since when it is to find what was modified. One that is
-    /// owed waits for a rest as long as itself, so that changes now and then do not keep the
-    /// source's disks busy.
+    /// owed waits for a rest as long as itself, and one that is wanted for a pause as long, if
+    /// anything happened since the last one began: so changes now and then do not keep the source's
+    /// disks busy.
     fn begin(&mut self) -> Option<i64> {
         let now = Instant::now();
         let rested = now.duration_since(self.last_news) >= REST.max(self.length);
-        let paused = now.duration_since(self.ended) >= PAUSE.max(self.length * PAUSE_FACTOR);
-        if !(paused || self.owed && rested) {
+        let pause = now.duration_since(self.ended);
+        let paused = pause >= PAUSE.max(self.length * PAUSE_FACTOR);
+        let idle = !(self.owed || self.found);
+        let wanted = self.is_wanted() && (idle || pause >= self.length);
+        if !(paused || wanted || self.owed && rested) {
             return None;
         }
         let passed = now.duration_since(self.began).as_nanos();
@@ -123,6 +152,7 @@ impl Walks {
             self.since_ns = self.since_ns.min(now_ns.saturating_sub(passed_ns));
         }
         self.paying = std::mem::take(&mut self.owed);
+        self.found = false;
         (self.began, self.began_ns) = (now, now_ns);
         Some(self.since_ns)
     }
@@ -135,6 +165,7 @@ impl Walks {
         }
         self.ended = Instant::now();
         self.length = self.ended.duration_since(self.began).saturating_sub(waited);
+        self.gone_through = self.began;
         self.paying = false;
     }
 }
@@ -169,15 +200,18 @@ impl Told {
 /// Goes through the tree whenever it is due, for as long as anybody follows.
 pub(super) fn walk_on(shared: &Weak<Shared>, root: &Root, shallow: bool) {
     while let Some(owner) = shared.upgrade() {
-        let since = owner.lock().follower.walks.begin();
+        let mut state = owner.lock();
+        let Some(since_ns) = state.follower.walks.begin() else {
+            drop(owner.walk_wanted.wait_timeout(state, WAIT));
+            continue;
+        };
+        drop(state);
         drop(owner);
-        if let Some(since_ns) = since {
-            let mut walk = Walk { shared, root, since_ns, waited: Duration::ZERO };
-            let whole = walk.go(shallow);
-            let Some(owner) = shared.upgrade() else { return };
-            owner.lock().follower.walks.end(whole, walk.waited);
-        }
-        std::thread::sleep(WAIT);
+        let mut walk = Walk { shared, root, since_ns, waited: Duration::ZERO };
+        let whole = walk.go(shallow);
+        let Some(owner) = shared.upgrade() else { return };
+        owner.lock().follower.walks.end(whole, walk.waited);
+        owner.news.notify_all();
     }
 }
 
@@ -309,6 +343,48 @@ mod tests {
         assert!(!walks.is_unsettled() && walks.begin().is_none(), "all was paid");
         walks.ended -= PAUSE;
         assert!(walks.begin().is_some() && !walks.is_unsettled(), "nothing holds back for this");
+    }
+
+    /// Before anybody takes it for quiet, whether it rests or not; a walk that began before that
+    /// was wanted may have missed something.
+    #[test]
+    fn a_walk_that_is_wanted_begins_at_once() {
+        let mut walks = Walks::new();
+        assert!(walks.want(Time(1)) && walks.begin().is_some(), "it need not rest");
+        assert!(walks.want(Time(1)), "under way");
+        walks.end(true, Duration::ZERO);
+        assert!(!walks.want(Time(1)) && walks.begin().is_none(), "that is decided");
+        walks.ended -= PAUSE;
+        assert!(walks.begin().is_some());
+        assert!(walks.want(Time(2)));
+        walks.end(true, Duration::ZERO);
+        assert!(walks.want(Time(2)), "that one began before");
+        assert!(walks.begin().is_some());
+        walks.end(false, Duration::ZERO);
+        assert!(!walks.want(Time(2)), "what it could not read is told by others");
+    }
+
+    /// While something happens, or is found, walks that are wanted take half of the time; if
+    /// nothing does, nobody waits for longer than a walk takes.
+    #[test]
+    fn wanted_walks_pause_as_long_as_they_take() {
+        let mut walks = Walks::new();
+        let long_walk = |walks: &mut Walks, number: u64| {
+            assert!(walks.want(Time(number)) && walks.begin().is_some());
+            walks.began -= PAUSE;
+        };
+        let found: fn(&mut Walks) = |walks| walks.told_as_of(&RelPath::from("a"), 0);
+        for (number, happens) in [(1, Walks::news as fn(&mut Walks)), (2, found)] {
+            long_walk(&mut walks, number);
+            happens(&mut walks);
+            walks.end(true, Duration::ZERO);
+            assert!(walks.want(Time(number + 10)) && walks.begin().is_none());
+            walks.ended -= walks.length;
+        }
+        for number in [3, 4] {
+            long_walk(&mut walks, number);
+            walks.end(true, Duration::ZERO);
+        }
     }
 
     /// Going through a large tree takes a part of the time, whatever comes.
