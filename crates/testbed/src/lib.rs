@@ -24,7 +24,7 @@ pub use install::{
     HadoopInstallation, install_duckdb, install_garage, install_hadoop, install_s3mock,
     install_strace, install_versitygw,
 };
-pub use mapped::Mapped;
+pub use mapped::{Mapped, Mapper};
 pub use network::{DelayProxy, Fault, FaultProxy, HttpProxy, LongLine, TlsFront};
 pub use s3::{Garage, GarageEngine, S3Endpoint, S3Mock, S3Server, VersityGateway, VersityOptions};
 pub use sink::{NullSink, Sunk};
