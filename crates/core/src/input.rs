@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::budget::{Ceilings, Paced};
-use crate::effect::Ticket;
+use crate::effect::{Report, Ticket};
 use crate::entry::{Entry, Node, Page};
 use crate::event::StreamReply;
 use crate::failure::Failure;
@@ -212,6 +212,8 @@ pub enum Input {
     Pause(bool),
     /// A person confirmed what a guard holds.
     Confirm,
+    /// Listings of the scan were wrong, as the report says: everything is listed again.
+    ListAgain(Report),
 }
 
 /// What the source says to have changed since a moment at or before the last transaction that was

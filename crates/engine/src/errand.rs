@@ -6,6 +6,8 @@ use whimbrel_core::effect::Effect;
 use whimbrel_core::failure::Side;
 use whimbrel_core::input::{Input, Streamed, Written};
 
+use crate::followed::Followed;
+use crate::imaged;
 use crate::unknown_outcome::Writes;
 use crate::world::{World, no_stream};
 
@@ -35,6 +37,7 @@ impl World {
                 if let (Streamed::OtherHistory { .. }, Some(bases)) = (&outcome, &self.bases) {
                     bases.forget().await;
                 }
+                self.give_image_up();
                 self.tell(Input::Streamed { ticket, outcome });
             }
             Effect::Position { ticket, since } => {
@@ -70,6 +73,16 @@ impl World {
             | Effect::Pace(_)
             | Effect::Report(_)
             | Effect::Finish(_) => {}
+        }
+    }
+
+    /// Nothing of an image that the source contradicts is believed. The core hears of it before
+    /// anybody acts on what the source shows in its place.
+    fn give_image_up(&self) {
+        let Some(image) = self.stream.as_ref().and_then(Followed::image) else { return };
+        if let Some(path) = image.contradicted() {
+            self.tell(Input::ListAgain(imaged::contradicted(path)));
+            image.forget();
         }
     }
 

@@ -44,6 +44,11 @@ impl Followed {
         Self { stream, image, proof: Mutex::new(Proof { history, last, proven: false }) }
     }
 
+    /// The image that is told of it.
+    pub(crate) fn image(&self) -> Option<&Image> {
+        self.image.as_deref()
+    }
+
     /// The newest transaction of the source.
     pub(crate) async fn position(&self) -> Result<TxId, StoreError> {
         self.stream.position().await

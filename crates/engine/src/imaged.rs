@@ -1,14 +1,17 @@
 //! A source of which an image was saved: directories in which nothing happened since are not listed
-//! (rule 8.1). Whatever is read is asked for anew first.
+//! (rule 8.1). Whatever is read or written is asked for anew first, and what the source shows then
+//! holds against the image.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::{TryStreamExt, stream};
 use whimbrel_core::effect::{Report, ReportKind};
 use whimbrel_core::entry::{FileNode, Node, Page};
 use whimbrel_core::failure::{Failure, FailureKind, Side};
+use whimbrel_core::metadata::Metadata;
 use whimbrel_core::path::{Namespace, RelPath};
 use whimbrel_core::record::{Change, Meta};
 use whimbrel_ledger::Ledger;
@@ -22,6 +25,10 @@ use crate::problems::Problems;
 
 /// Files whose pins are remembered: a large one is read in many parts.
 const PINS_MAX: usize = 64;
+/// How often it is looked again at what contradicts the image, until the stream tells why or
+/// nothing of the image is believed any more; then it is left for later.
+const DOUBT_PAUSE: Duration = Duration::from_millis(100);
+const DOUBT_LOOKS: u32 = 50;
 
 /// Answers listings from an image where that is still true.
 pub(crate) struct ImagedSource {
@@ -43,7 +50,8 @@ impl ImagedSource {
 
 impl Pins {
     /// The pinned file: an image knows no DataNodes, so the source is asked, and has to show the
-    /// very file that the image shows (rule 3.1).
+    /// very file that the image shows (rule 3.1), and what travels with it. (Extended attributes
+    /// are asked for when it is written.)
     async fn find(
         &self,
         source: &dyn Source,
@@ -56,7 +64,7 @@ impl Pins {
             return Ok(found);
         }
         match source.stat(path).await? {
-            Some(Node::File(file)) if file.identity == node.identity && !file.open => {
+            Some(Node::File(file)) if !file.open && is_as_shown(&file, node) => {
                 let mut known = known();
                 if known.len() == PINS_MAX {
                     known.pop_front();
@@ -96,8 +104,14 @@ impl Source for ImagedSource {
             let behind = after.map(<[u8]>::to_vec);
             let told = tokio::task::spawn_blocking(move || image.page(&of, behind.as_deref()));
             // What broke tells nothing: then the source is asked as well.
-            if let Ok(Some(page)) = told.await {
+            if let Ok(Some(mut page)) = told.await {
                 self.counts.image_listings.add(1);
+                // Nothing is read of an empty file, and what is open is looked at by itself.
+                for entry in &mut page.entries {
+                    if let Node::File(file) = &mut entry.node {
+                        file.open |= file.identity.length() == 0;
+                    }
+                }
                 return Ok(Some(page));
             }
             self.inner.list(directory, after).await
@@ -105,7 +119,18 @@ impl Source for ImagedSource {
     }
 
     fn stat<'a>(&'a self, path: &'a RelPath) -> Answer<'a, Option<Node>> {
-        self.inner.stat(path)
+        Box::pin(async move {
+            for _ in 0..DOUBT_LOOKS {
+                let shown = self.inner.stat(path).await?;
+                let (image, at, seen) = (self.image.clone(), path.clone(), shown.clone());
+                let doubted = move || image.doubts(&at, seen.as_ref());
+                if !tokio::task::spawn_blocking(doubted).await.unwrap_or(true) {
+                    return Ok(shown);
+                }
+                tokio::time::sleep(DOUBT_PAUSE).await;
+            }
+            Err(StoreError::Moved { message: format!("{path} is not what the image shows") })
+        })
     }
 
     fn read(&self, path: &RelPath, node: &FileNode, range: Range<u64>) -> ByteStream {
@@ -219,6 +244,33 @@ async fn caught_up(
                 });
             }
         }
+    }
+}
+
+/// Bytes and metadata.
+fn is_as_shown(file: &FileNode, shown: &FileNode) -> bool {
+    let without = |file: &FileNode| Metadata { xattrs: BTreeMap::new(), ..file.metadata.clone() };
+    file.identity == shown.identity && without(file) == without(shown)
+}
+
+/// The source shows something else at the path, and the stream does not tell why.
+pub(crate) fn contradicted(path: RelPath) -> Report {
+    let message = format!(
+        "the image does not show what stands at {path}, and nothing happened there since: nothing \
+         of it is believed any more, and everything is listed"
+    );
+    Report {
+        path: Some(path),
+        kind: ReportKind::Image,
+        failure: Failure {
+            side: Side::Source,
+            kind: FailureKind::Corrupt,
+            message,
+            remedy: "nothing now; the file of the image is damaged: keep its sum beside it \
+                     (FILE.md5, as the NameNode does), or have it fetched (--fsimage \
+                     http://HOST:PORT)"
+                .to_owned(),
+        },
     }
 }
 

@@ -191,8 +191,42 @@ async fn rule_3_1_what_is_read_is_the_file_that_the_image_shows() {
     };
     let imaged = file(9, false, b"");
     assert_eq!(read(Some(file(9, false, b"pin")), &imaged).await.unwrap(), b"pin");
-    for shown in [Some(file(10, false, b"pin")), Some(file(9, true, b"pin")), None] {
+    let mut of_another = file(9, false, b"pin");
+    of_another.metadata.owner = "another".into();
+    let others = [file(10, false, b"pin"), file(9, true, b"pin"), of_another];
+    for shown in others.map(Some).into_iter().chain([None]) {
         assert!(matches!(read(shown, &imaged).await, Err(StoreError::Moved { .. })));
     }
     assert_eq!(read(None, &file(9, false, b"own")).await.unwrap(), b"own", "a look pinned it");
+}
+
+/// Nobody acts on what contradicts an image before its reason is known; then the source is right.
+#[tokio::test(start_paused = true)]
+async fn rule_8_1_what_contradicts_an_image_is_told_later() {
+    let shown = Some(file(9, false, b"pin"));
+    let world = Arc::new(World { shown, ..World::default() });
+    let source = ImagedSource::new(world, Arc::new(image()), Arc::default());
+    let path = RelPath::from("x");
+    assert!(source.stat(&path).await.unwrap().is_some(), "nobody was told of it");
+    source.list(&RelPath::root(), None).await.unwrap().unwrap();
+    assert!(matches!(source.stat(&path).await, Err(StoreError::Moved { .. })));
+    source.image.forget();
+    assert!(source.stat(&path).await.unwrap().is_some());
+}
+
+/// No byte of an empty file is read, so nothing would ever ask for it.
+#[tokio::test]
+async fn an_empty_file_of_an_image_is_looked_at() {
+    let told = |length| {
+        let mut writer = ImageWriter::new(tempfile::tempfile().unwrap());
+        let node = Node::File(file(length, false, b""));
+        let entries = vec![whimbrel_core::entry::Entry { path: "x".into(), node }];
+        writer.add(&RelPath::root(), &Page { entries, more: false }).unwrap();
+        Arc::new(writer.finish(OF).unwrap())
+    };
+    for (length, open) in [(0, true), (1, false)] {
+        let source = ImagedSource::new(Arc::new(World::default()), told(length), Arc::default());
+        let page = source.list(&RelPath::root(), None).await.unwrap().unwrap();
+        assert!(matches!(&page.entries[0].node, Node::File(file) if file.open == open));
+    }
 }

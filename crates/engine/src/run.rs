@@ -154,7 +154,9 @@ pub async fn run(setup: Setup, orders: Orders) -> Result<RunResult, EngineError>
     if let Some(image) = &image {
         meta = imaged::join(image, stream.as_deref(), &mut ledger, &problems).await?;
     }
-    let config = Config { new_coverage: coverage::new(&ledger, &scope, &config)?, ..config };
+    let told_from = image.as_ref().and_then(|image| image.mark());
+    let new_coverage = coverage::new(&ledger, &scope, &config, told_from, meta.scanned)?;
+    let config = Config { new_coverage, ..config };
     let known_mounts = mounts::known(&mut ledger, &setup.forgotten_mounts)?;
     let options = TransferOptions {
         metadata: config.metadata,

@@ -210,9 +210,9 @@ pub fn blocks_digest(blocks: &[Block]) -> u64 {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    File,
-    Directory,
-    Symlink,
+    File = 1,
+    Directory = 2,
+    Symlink = 4,
 }
 
 /// What is needed of an inode to find its place.
@@ -227,7 +227,7 @@ pub(crate) struct Head {
 
 impl Head {
     pub(crate) fn decode(message: &[u8]) -> Result<Self, Malformed> {
-        let (mut kind, mut file_id, mut name) = (0, None, 0..0);
+        let (mut kind, mut file_id, mut name, mut bodies_found) = (0, None, 0..0, 0);
         let mut bodies = [0..0, 0..0, 0..0];
         let mut fields = Fields::new(message);
         while let Some((field, value)) = fields.next()? {
@@ -235,7 +235,10 @@ impl Head {
                 1 => kind = value.number()?,
                 2 => file_id = Some(value.number()?),
                 3 => name = fields.range(value.bytes()?),
-                4..=6 => bodies[field as usize - 4] = fields.range(value.bytes()?),
+                4..=6 => {
+                    bodies_found |= 1 << (field - 4);
+                    bodies[field as usize - 4] = fields.range(value.bytes()?);
+                }
                 _ => {}
             }
         }
@@ -246,6 +249,9 @@ impl Head {
             3 => (Kind::Symlink, symlink),
             _ => return Err(Malformed("an inode of no known type")),
         };
+        if bodies_found != kind as u8 {
+            return Err(Malformed("an inode with the body of another type"));
+        }
         let file_id = file_id.ok_or(Malformed("an inode without an id"))?;
         Ok(Self { file_id, kind, name, body })
     }

@@ -1,6 +1,7 @@
 //! What stands below a root, directory by directory, in the order of a listing.
 
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 use std::io::{Read, Seek};
 use std::path::PathBuf;
 
@@ -91,12 +92,14 @@ impl<R: Read + Seek> Image<R> {
     /// [`Error::NoRoot`]; as reading fails; [`Error::Spill`] when the disk does.
     pub fn inventory(&mut self, root: &Root, settings: &Settings) -> Result<Inventory, Error> {
         let references = self.references()?;
-        let mut tree = self.directories()?;
+        let mut balance = Balance::default();
+        let mut tree = self.directories(&mut balance)?;
         let mut children = 0_u64;
         self.each_directory(|message| {
             let parent = tree.place(tree::parent_of(message)?)?;
             tree::each_child(message, &references, |child| {
                 children += 1;
+                balance.child(child);
                 tree.set_parent(child, parent)
             })
         })?;
@@ -106,6 +109,11 @@ impl<R: Read + Seek> Image<R> {
         let Some(root) = placed else {
             return Err(Error::damaged(INODE, "the root was there before"));
         };
+        // What only snapshots hold is the child of no directory any more.
+        if self.snapshots()?.snapshots.is_empty() {
+            balance.check()?;
+            tree.check_whole()?;
+        }
         tree.forget_ids();
         Ok(Inventory {
             root: Entry::decode(&root, &self.strings).map_err(|error| error.within(INODE))?,
@@ -120,12 +128,13 @@ impl<R: Read + Seek> Image<R> {
         })
     }
 
-    fn directories(&mut self) -> Result<Tree, Error> {
+    fn directories(&mut self, balance: &mut Balance) -> Result<Tree, Error> {
         let mut tree = Tree::default();
         let mut messages = InodeMessages::open(&mut self.input, &self.summary)?;
         while let Some(message) = messages.next()? {
             let mut add = || {
                 let head = Head::decode(message)?;
+                balance.inode(head.file_id);
                 if head.kind != Kind::Directory {
                     return Ok(());
                 }
@@ -147,6 +156,34 @@ impl<R: Read + Seek> Image<R> {
             take(message).map_err(tree::damaged)?;
         }
         Ok(())
+    }
+}
+
+/// Whether every inode but the root is the child of exactly one directory, without holding them:
+/// sums over hashes that nobody can choose ids for.
+#[derive(Default)]
+struct Balance {
+    hash: RandomState,
+    inodes: u64,
+    children: u64,
+}
+
+impl Balance {
+    fn inode(&mut self, id: u64) {
+        if id != tree::ROOT_ID {
+            self.inodes = self.inodes.wrapping_add(self.hash.hash_one(id));
+        }
+    }
+
+    fn child(&mut self, id: u64) {
+        self.children = self.children.wrapping_add(self.hash.hash_one(id));
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        if self.inodes == self.children {
+            return Ok(());
+        }
+        Err(Error::damaged(INODE_DIR, "not every inode is the child of exactly one directory"))
     }
 }
 

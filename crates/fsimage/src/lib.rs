@@ -18,7 +18,8 @@
 //! It reads the protobuf layout (Hadoop 2.4 to 3.5), not compressed or by zlib, gzip, LZ4, Snappy
 //! or Zstandard. Nothing that an image says is believed before its bytes are there, and what
 //! contradicts itself is an error, not half an inventory: a child without an inode, an inode in two
-//! places, a count that does not fit, two children of one name.
+//! places or (unless the NameNode keeps snapshots, which hold such) in none, a count that does not
+//! fit, a body of another type, two children of one name.
 //!
 //! # The order of an inventory, and what it takes
 //!

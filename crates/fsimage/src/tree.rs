@@ -9,7 +9,7 @@ use crate::inventory::Root;
 use crate::wire::Fields;
 
 /// The root of the file system.
-const ROOT_ID: u64 = 16_385;
+pub(crate) const ROOT_ID: u64 = 16_385;
 /// No directory, or none of the subtree.
 const NONE: u32 = u32::MAX;
 
@@ -88,6 +88,29 @@ impl Tree {
             ahead.extend(children.iter().rev().filter(|child| **child != top));
         }
         Ok(())
+    }
+
+    /// Every directory stands below the root of the file system.
+    pub(crate) fn check_whole(&self) -> Result<(), Error> {
+        let whole = || {
+            let mut below = vec![false; self.ids.len()];
+            *below.get_mut(*self.by_id.get(&ROOT_ID)? as usize)? = true;
+            let mut climbed = Vec::new();
+            for mut place in 0..self.ids.len() as u32 {
+                while !*below.get(place as usize)? {
+                    climbed.push(place);
+                    place = self.parent(place);
+                    if climbed.len() > self.ids.len() {
+                        return None;
+                    }
+                }
+                for place in climbed.drain(..) {
+                    *below.get_mut(place as usize)? = true;
+                }
+            }
+            Some(())
+        };
+        whole().ok_or_else(|| damaged(Malformed("a directory below no other")))
     }
 
     /// What is only needed to find places by ids.

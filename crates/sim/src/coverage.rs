@@ -383,7 +383,8 @@ fn answered(input: &Input) -> Option<Tie> {
         | Input::Tick
         | Input::Stop
         | Input::Pause(_)
-        | Input::Confirm => None,
+        | Input::Confirm
+        | Input::ListAgain(_) => None,
     }
 }
 

@@ -124,3 +124,73 @@ fn a_turned_bit_is_no_page() {
     assert!(told(&image).len() < 5);
     assert!(image.state().places.len() < before, "and nothing else is believed");
 }
+
+fn directory(file_key: u64) -> Node {
+    Node::Directory(DirectoryNode { file_key, empty: None, metadata: Metadata::default() })
+}
+
+/// Three ends of the stream, the last of which may tell something.
+fn followed(image: &Image, event: Option<Event>) {
+    image.note(OF, &reply(101, Vec::new()));
+    image.note(TxId(101), &reply(102, Vec::new()));
+    image.note(TxId(102), &reply(103, event.into_iter().collect()));
+}
+
+/// What nothing explains contradicts it, once the stream was followed beyond the look.
+#[test]
+fn rule_8_1_an_image_is_contradicted_by_what_no_event_explains() {
+    for (path, shown, contradicts) in [
+        ("a/x", Some(directory(1)), false),
+        ("a/none", None, false),
+        ("a/x", None, true),
+        ("a/x", Some(directory(2)), true),
+        ("a/x", Some(Node::Special("a link".into())), true),
+        ("a/none", Some(directory(1)), true),
+        ("b/3", None, true),
+        ("a/x/deep", None, false),
+    ] {
+        let image = image();
+        for told in ["", "a", "b"] {
+            image.page(&told.into(), None).unwrap();
+        }
+        assert_eq!(image.doubts(&path.into(), shown.as_ref()), contradicts, "{path} {shown:?}");
+        image.note(OF, &reply(101, Vec::new()));
+        image.note(TxId(101), &reply(102, Vec::new()));
+        assert_eq!(image.contradicted(), None, "its reason may be on its way");
+        let behind = StreamReply { synced: TxId(104), ..reply(103, Vec::new()) };
+        image.note(TxId(102), &behind);
+        assert_eq!(image.contradicted(), None, "that was not the end");
+        image.note(TxId(103), &reply(104, Vec::new()));
+        assert_eq!(image.contradicted(), contradicts.then(|| path.into()), "{shown:?}");
+        assert!(image.mark().is_some());
+        image.forget();
+        assert_eq!((image.contradicted(), image.mark()), (None, None));
+        assert!(!image.doubts(&path.into(), shown.as_ref()), "nothing is told any more");
+    }
+}
+
+/// Whatever happened to the path or above it since explains it, before the look and after it.
+#[test]
+fn rule_8_1_an_event_explains_what_the_source_shows() {
+    let path = || RelPath::from("a/x");
+    for (event, explains) in [
+        (Event::Removed(path()), true),
+        (Event::Removed("a".into()), true),
+        (Event::Renamed { from: Some("a".into()), to: None }, true),
+        (Event::Renamed { from: None, to: Some(path()) }, true),
+        (Event::Created(path()), true),
+        (Event::Removed("a/y".into()), false),
+        (Event::Closed("a/x/deep".into()), false),
+        (Event::MetadataChanged("a".into()), false),
+    ] {
+        let before = image();
+        before.page(&"a".into(), None).unwrap();
+        before.note(OF, &reply(101, vec![event.clone()]));
+        assert_eq!(before.doubts(&path(), None), !explains, "{event:?}");
+        let after = image();
+        after.page(&"a".into(), None).unwrap();
+        assert!(after.doubts(&path(), None));
+        followed(&after, Some(event.clone()));
+        assert_eq!(after.contradicted().is_none(), explains, "{event:?}");
+    }
+}

@@ -611,10 +611,21 @@ fn image_from(given: &Path) -> Result<ImageFrom, CommandError> {
             "fetch it by hdfs dfsadmin -fetchImage DIR, and give the file",
         ));
     }
-    Ok(match text.strip_prefix("http://") {
-        Some(address) => ImageFrom::NameNode(address.trim_end_matches('/').to_owned()),
-        None => ImageFrom::File(given.to_owned()),
-    })
+    let Some(address) = text.strip_prefix("http://") else {
+        return Ok(ImageFrom::File(given.to_owned()));
+    };
+    let address = address.trim_end_matches('/');
+    let is_address = address.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok()
+    });
+    if !is_address {
+        return Err(CommandError::usage(
+            format!("--fsimage: {text} is not http://HOST:PORT"),
+            "name the NameNode's web interface alone (dfs.namenode.http-address): the path of \
+             its image is known",
+        ));
+    }
+    Ok(ImageFrom::NameNode(address.to_owned()))
 }
 
 async fn refuse_without_stream(source: &dyn Source) -> Result<(), CommandError> {

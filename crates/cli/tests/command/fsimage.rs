@@ -28,6 +28,7 @@ fn from_an_image() {
     world.hadoop.operations(&before()).unwrap();
     nothing_is_listed(&world, &place);
     what_happens_after_it(&world, &place);
+    one_that_is_damaged(&world, &place);
     a_run_that_died_goes_on_with_it(&world, &place);
     one_that_is_too_old(&world, &place);
     what_is_refused(&world, &place);
@@ -170,6 +171,38 @@ fn what_happens_after_it(world: &World, place: &Place) {
     assert_eq!(again["run_source_listings"], 0, "{again}");
 }
 
+/// Of what a damaged one says nothing comes to the target, and nothing that it hides is missing.
+fn one_that_is_damaged(world: &World, place: &Place) {
+    let whole = std::fs::read(fetched(&world.hadoop, place, "whole")).unwrap();
+    let named = |name: &[u8]| {
+        let at = whole.windows(name.len()).rposition(|window| window == name).unwrap();
+        (at + name.len() - 1, 6)
+    };
+    // Names of a directory, an empty one, an empty file and a file; then an owner.
+    let told: [&[u8]; 4] = [b"d00030", b"hollow", b"empty", b"grows"];
+    let own: [&[u8]; 1] = [b"zoe"];
+    let spread = (1..40).map(|part| (whole.len() / 40 * part, part % 8));
+    let mut accepted = 0;
+    for (number, (at, bit)) in told.into_iter().chain(own).map(named).chain(spread).enumerate() {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 1 << bit;
+        place.write("damaged", &damaged);
+        let name = format!("damaged-{number}");
+        let ended = migrate(world, place, &name, &["--fsimage", "damaged"]);
+        if number >= told.len() && ended.code == 2 {
+            continue;
+        }
+        accepted += 1;
+        let ended = ended.expect(0);
+        let result = ended.result();
+        assert_eq!((&result["outcome"], &result["gaps"]), (&json!("equal"), &json!(0)), "{result}");
+        assert_equal(world, &name);
+        let problems = ended.lines().into_iter().filter(|line| line["kind"] == "fsimage").count();
+        assert!(number >= told.len() || problems == 1, "{at}: {}", ended.stdout);
+    }
+    assert!(accepted < 20, "{accepted} are refused by nobody");
+}
+
 /// What happened between the image and the death is found out anew.
 fn a_run_that_died_goes_on_with_it(world: &World, place: &Place) {
     let image = fetched(&world.hadoop, place, "second");
@@ -229,6 +262,9 @@ fn what_is_refused(world: &World, place: &Place) {
         ("turned", "MD5"),
         ("no-such-file", "No such file"),
         ("https://localhost:1", "http:// alone"),
+        ("http://localhost:1/jmx", "http://HOST:PORT"),
+        ("http://localhost", "http://HOST:PORT"),
+        ("/dev/null", "no regular file"),
     ] {
         let result = migrate(world, place, "refused", &["--fsimage", given]).expect(2).result();
         let message = result["message"].as_str().unwrap();
@@ -238,6 +274,10 @@ fn what_is_refused(world: &World, place: &Place) {
     let nobody = ["--fsimage", "http://127.0.0.1:1"];
     migrate(world, place, "refused", &nobody).expect(3).result();
     let (source, image) = (world.source(), "second");
+    let one = format!("{source}/own/plain");
+    let call = ["migrate", &one, "s3://bucket/one", "--live", "--fsimage", image, "--json"];
+    let result = place.run(&call).expect(2).result();
+    assert!(result["message"].as_str().unwrap().contains("SOURCE is no directory"), "{result}");
     place.run(&["migrate", &source, "s3://bucket/refused", "--fsimage", image]).expect(2);
     place.write("local/x", "x");
     place.run(&["migrate", "local", "to", "--live", "--fsimage", image]).expect(2);

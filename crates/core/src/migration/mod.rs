@@ -223,6 +223,7 @@ impl Migration {
             Input::Stop => self.stopping = true,
             Input::Pause(paused) => self.paused = paused,
             Input::Confirm => self.confirm_guard(),
+            Input::ListAgain(report) => self.list_again(report),
             Input::Busy { what, in_use } => self.asked_for_less(what, in_use),
             Input::Limit(ceilings) => self.limited(ceilings),
             Input::Timetable(timetable) => self.limited_by_timetable(timetable),
@@ -377,7 +378,8 @@ impl Migration {
             | Input::Tick
             | Input::Stop
             | Input::Pause(_)
-            | Input::Confirm => {}
+            | Input::Confirm
+            | Input::ListAgain(_) => {}
         }
     }
 

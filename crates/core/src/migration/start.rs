@@ -3,7 +3,7 @@
 
 use super::claim::Asked;
 use super::{Migration, Phase};
-use crate::effect::Effect;
+use crate::effect::{Effect, Report};
 use crate::failure::{Failure, Side};
 use crate::number::{Time, TxId};
 use crate::path::RelPath;
@@ -96,6 +96,15 @@ impl Migration {
             self.mark(&root, Reach::Subtree, Lane::Backlog, TxId(0), position);
         }
         self.run();
+    }
+
+    /// Listings of the scan were wrong: none of it is believed, not those under way either.
+    pub(super) fn list_again(&mut self, report: Report) {
+        self.outbox.send(Effect::Report(report));
+        if self.phase == Phase::Running {
+            self.touch(&RelPath::root(), true);
+            self.begin_scan(self.applied());
+        }
     }
 
     fn run(&mut self) {

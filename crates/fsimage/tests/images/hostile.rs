@@ -24,7 +24,7 @@ fn refused(builder: &Builder) -> String {
 #[test]
 fn an_image_that_contradicts_itself_is_refused() {
     type Spoil = fn(&mut Builder);
-    let cases: [(Spoil, &str); 14] = [
+    let cases: [(Spoil, &str); 18] = [
         (|b| b.count += 1, "1 inodes are missing"),
         (|b| b.count -= 1, "more inodes than it says"),
         (|b| _ = b.children(20, &[77]), "1 children of directories are lost"),
@@ -38,6 +38,10 @@ fn an_image_that_contradicts_itself_is_refused() {
         (|b| _ = b.file(50, b"x/y").children(20, &[50]), "a name that is none"),
         (|b| _ = b.file(50, b"..").children(20, &[50]), "a name that is none"),
         (|b| _ = b.strings.remove(0), "an owner or group without a name"),
+        (|b| _ = b.file(50, b"lost"), "the child of exactly one directory"),
+        (|b| _ = b.directory(50, b"lost"), "the child of exactly one directory"),
+        (|b| _ = b.directory(50, b"self").children(50, &[50]), "a directory below no other"),
+        (of_two_types, "an inode with the body of another type"),
         (|b| _ = b.inode(9, 50, b"x", &Message::default()), "an inode of no known type"),
     ];
     for (spoil, words) in cases {
@@ -48,19 +52,26 @@ fn an_image_that_contradicts_itself_is_refused() {
     }
 }
 
+/// One bit makes a link of a file.
+fn of_two_types(builder: &mut Builder) {
+    let link = Message::default().number(1, 3).number(2, 50).bytes(3, b"x");
+    builder.inodes.delimited(&link.message(4, &file_body(&[])));
+    builder.count += 1;
+    builder.children(20, &[50]);
+}
+
 /// A directory that is its own ancestor stands nowhere; above the root it goes round for ever.
 #[test]
 fn directories_in_a_circle_end() {
     let mut builder = Builder::new();
     builder.directory(20, b"a").directory(30, b"b").children(20, &[30]).children(30, &[20]);
     let bytes = builder.build();
-    let pages = listed(&bytes, &root("/"), &Settings::default()).unwrap();
-    assert_eq!(pages.len(), 1);
+    assert!(refused(&builder).contains("a directory below no other"));
     let circle = listed(&bytes, &whimbrel_fsimage::Root::FileId(30), &Settings::default());
     assert!(matches!(circle, Err(Error::NoRoot(_))));
     let mut builder = tree();
     builder.children(20, &[ROOT]);
-    assert!(refused(&builder).contains("a name that is none"));
+    assert!(refused(&builder).contains("the child of exactly one directory"));
 }
 
 #[test]

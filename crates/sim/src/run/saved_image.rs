@@ -54,7 +54,11 @@ impl SavedImage {
         let mut page = self.tree.list(directory, after, limit)?;
         for entry in &mut page.entries {
             match &mut entry.node {
-                Node::File(file) => file.pin.clear(),
+                // Nothing is read of an empty file: it is looked at by itself, as an open one.
+                Node::File(file) => {
+                    file.pin.clear();
+                    file.open |= file.identity.length() == 0;
+                }
                 Node::Directory(child) => child.empty = None,
                 Node::Special(_) => {}
             }

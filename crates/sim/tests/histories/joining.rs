@@ -4,8 +4,9 @@ use std::cell::Cell;
 
 use bytes::Bytes;
 use whimbrel_core::budget::{Ceilings, Paced};
-use whimbrel_core::effect::{Effect, Finish, ReportKind};
-use whimbrel_core::failure::{FailureKind, Side};
+use whimbrel_core::effect::{Effect, Finish, Report, ReportKind};
+use whimbrel_core::failure::{Failure, FailureKind, Side};
+use whimbrel_core::input::Input;
 use whimbrel_core::number::{Time, TxId};
 use whimbrel_core::path::RelPath;
 use whimbrel_core::record::Parked;
@@ -447,6 +448,31 @@ fn rule_8_1_gap_reads_no_unchanged_file() {
         1,
         "only the new file is read; the renamed one is copied there"
     );
+    ends_equal(run);
+}
+
+/// A listing of the scan hid a file, and the engine came to know that it was wrong.
+#[test]
+fn rule_8_1_everything_is_listed_again_once_a_listing_was_wrong() {
+    let mut run = run();
+    file(&mut run, "d/a", 5);
+    let wrong = run.source().clone();
+    file(&mut run, "d/b", 5);
+    let listing = held(&mut run, lists("d"));
+    run.answered_by(&wrong, listing, 1);
+    until_settled(&mut run);
+    assert!(!run.stands(&path("d/b")), "nobody knows of it");
+    let failure = Failure {
+        side: Side::Source,
+        kind: FailureKind::Corrupt,
+        message: "a listing was wrong".to_owned(),
+        remedy: String::new(),
+    };
+    let report = Report { path: Some(path("d/x")), kind: ReportKind::Image, failure };
+    run.say(Input::ListAgain(report));
+    until_settled(&mut run);
+    assert_eq!((run.told(ReportKind::Image), counters(&run).gaps), (1, 0));
+    assert_eq!(counters(&run).files_copied, 2, "what stands is not read again");
     ends_equal(run);
 }
 

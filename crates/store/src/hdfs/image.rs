@@ -59,9 +59,15 @@ impl HdfsSource {
         folder: &Path,
         xattrs: bool,
     ) -> Result<Image, Failure> {
+        let no_use =
+            |message: &str, remedy: &str| Failure { remedy: remedy.to_owned(), ..refused(message) };
+        if self.kind != RootKind::Directory {
+            let remedy = "leave it out, or name the directory of the file as SOURCE";
+            return Err(no_use("SOURCE is no directory, and there is nothing to list", remedy));
+        }
         // What lies in a snapshot has the inode numbers of the live tree.
-        if self.kind != RootKind::Directory || self.frozen.is_some() {
-            return Err(refused("an image is read for a directory that no snapshot keeps"));
+        if self.frozen.is_some() {
+            return Err(no_use("SOURCE is kept by a snapshot", "leave it out"));
         }
         let identity = self.client.namespace_identity().await;
         let identity = identity
@@ -98,6 +104,11 @@ fn read(path: &Path, folder: &Path, wanted: &Wanted) -> Result<Image, Failure> {
         message: format!("{}: {}", path.display(), failure.message),
         ..failure
     };
+    let about =
+        std::fs::metadata(path).map_err(|error| named(told(fsimage::Error::Read(error))))?;
+    if !about.is_file() {
+        return Err(named(refused("it is no regular file, which is needed: it is read twice")));
+    }
     let mut image = open(path).map_err(|error| named(told(error)))?;
     let header = image.header().clone();
     if header.namespace_id != wanted.namespace_id {
@@ -106,9 +117,7 @@ fn read(path: &Path, folder: &Path, wanted: &Wanted) -> Result<Image, Failure> {
             header.namespace_id, wanted.namespace_id
         ))));
     }
-    let length =
-        std::fs::metadata(path).map_err(|error| named(told(fsimage::Error::Read(error))))?;
-    let (free, needed) = (free_bytes(folder)?, length.len().saturating_mul(ROOM_FACTOR));
+    let (free, needed) = (free_bytes(folder)?, about.len().saturating_mul(ROOM_FACTOR));
     if free < needed {
         return Err(full(format!(
             "{} has {free} bytes of room, and to read the image takes up to {needed}",
