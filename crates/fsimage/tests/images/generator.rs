@@ -65,6 +65,7 @@ pub struct Builder {
     pub count: u64,
     pub directories: Message,
     pub references: Message,
+    pub snapshots: Message,
     pub strings: Vec<(u32, &'static str)>,
     pub mask_bits: u64,
     pub layout: i32,
@@ -99,6 +100,7 @@ impl Default for Builder {
             count: 0,
             directories: Message::default(),
             references: Message::default(),
+            snapshots: Message::default(),
             strings: vec![(1, "alice"), (2, "analysts"), (3, "hdfs.crypto.encryption.zone")],
             mask_bits: 0,
             layout: -67,
@@ -156,6 +158,14 @@ impl Builder {
         self
     }
 
+    /// One of the file system's root.
+    pub fn snapshot(&mut self) -> &mut Self {
+        self.snapshots.delimited(&Message::default().number(1, 1).number(2, ROOT).number(3, 1));
+        let root = Message::default().number(1, 2).number(2, ROOT).bytes(3, b"s");
+        self.snapshots.delimited(&Message::default().number(1, 1).message(2, &root));
+        self
+    }
+
     pub fn build(&self) -> Vec<u8> {
         let mut info = Message::default();
         info.delimited(&Message::default().number(1, 4711).number(6, 12_345));
@@ -174,6 +184,7 @@ impl Builder {
             ("STRING_TABLE", &strings),
             ("INODE", &inodes),
             ("INODE_REFERENCE", &self.references),
+            ("SNAPSHOT", &self.snapshots),
             ("INODE_DIR", &self.directories),
         ];
         let mut image = b"HDFSIMG1".to_vec();

@@ -48,6 +48,7 @@ fn a_subtree_is_found_by_its_path_and_by_its_id() {
 fn what_only_snapshots_hold_stands_nowhere() {
     let mut builder = small();
     builder.directory(70, b"deleted").file(80, b"inside").file(90, b"alone").children(70, &[80]);
+    builder.snapshot();
     let bytes = builder.build();
     let pages = listed(&bytes, &root("/"), &Settings::default()).unwrap();
     assert_eq!(told(&pages), [": a b z", "a: sub x", "a/sub: y", "b: "]);
