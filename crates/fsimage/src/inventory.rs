@@ -255,7 +255,9 @@ impl Inventory {
             let told = format!("{what} {:?}", String::from_utf8_lossy(name));
             Err(Error::damaged(INODE, told))
         };
-        if matches!(name, b"" | b"." | b"..") || name.contains(&b'/') {
+        // Names come from strings of Java.
+        let is_text = std::str::from_utf8(name).is_ok();
+        if matches!(name, b"" | b"." | b"..") || name.contains(&b'/') || !is_text {
             return refuse("a name that is none:");
         }
         if self.last_name.as_slice() >= name {

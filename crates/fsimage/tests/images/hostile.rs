@@ -24,7 +24,7 @@ fn refused(builder: &Builder) -> String {
 #[test]
 fn an_image_that_contradicts_itself_is_refused() {
     type Spoil = fn(&mut Builder);
-    let cases: [(Spoil, &str); 18] = [
+    let cases: [(Spoil, &str); 19] = [
         (|b| b.count += 1, "1 inodes are missing"),
         (|b| b.count -= 1, "more inodes than it says"),
         (|b| _ = b.children(20, &[77]), "1 children of directories are lost"),
@@ -37,6 +37,7 @@ fn an_image_that_contradicts_itself_is_refused() {
         (|b| _ = b.file(50, b"f").children(20, &[50]), "two children of one name"),
         (|b| _ = b.file(50, b"x/y").children(20, &[50]), "a name that is none"),
         (|b| _ = b.file(50, b"..").children(20, &[50]), "a name that is none"),
+        (|b| _ = b.file(50, b"\xe6").children(20, &[50]), "a name that is none"),
         (|b| _ = b.strings.remove(0), "an owner or group without a name"),
         (|b| _ = b.file(50, b"lost"), "the child of exactly one directory"),
         (|b| _ = b.directory(50, b"lost"), "the child of exactly one directory"),
