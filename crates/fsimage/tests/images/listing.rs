@@ -79,8 +79,12 @@ fn what_was_moved_below_a_snapshot_is_found_through_its_reference() {
 #[test]
 fn names_ascend_by_unsigned_bytes() {
     let mut builder = Builder::new();
-    builder.file(1, &[0xff]).file(2, b"A").file(3, &[0xc3, 0xa4]).file(4, b"longer-than-eight-b");
-    builder.file(5, b"longer-than-eight-a").directory(6, &[0xc3]).directory(7, b"B");
+    builder
+        .file(1, "\u{ffff}".as_bytes())
+        .file(2, b"A")
+        .file(3, &[0xc3, 0xa4])
+        .file(4, b"longer-than-eight-b");
+    builder.file(5, b"longer-than-eight-a").directory(6, &[0xc3, 0x80]).directory(7, b"B");
     builder.children(ROOT, &[3, 6, 1, 2, 7, 5, 4]);
     let pages = listed(&builder.build(), &root("/"), &Settings::default()).unwrap();
     let ids: Vec<u64> = pages[0].entries.iter().map(|entry| entry.file_id).collect();

@@ -470,6 +470,7 @@ fn rule_8_1_everything_is_listed_again_once_a_listing_was_wrong() {
     };
     let report = Report { path: Some(path("d/x")), kind: ReportKind::Image, failure };
     run.say(Input::ListAgain(report));
+    assert!(run.until(|run| run.stands(&path("d/b"))), "it is listed now");
     until_settled(&mut run);
     assert_eq!((run.told(ReportKind::Image), counters(&run).gaps), (1, 0));
     assert_eq!(counters(&run).files_copied, 2, "what stands is not read again");
