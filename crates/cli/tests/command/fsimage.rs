@@ -159,8 +159,9 @@ fn what_happens_after_it(world: &World, place: &Place) {
     let more = ["--metadata", "full", "--fsimage", image.to_str().unwrap()];
     let result = migrate(world, place, "after", &more).expect(0).result();
     assert_eq!((&result["outcome"], &result["gaps"]), (&json!("equal"), &json!(0)), "{result}");
+    // Those in which much happens are met more than once; the others are not listed.
     let listed = result["run_source_listings"].as_u64().unwrap();
-    assert!((5..30).contains(&listed), "{result}");
+    assert!((5..45).contains(&listed), "{result}");
     assert!(result["run_image_listings"].as_u64() > Some(DIRECTORIES - 10), "{result}");
     assert_equal(world, "after");
     let verified = place.run(&["verify", "after", "--json"]).expect(0).result();
