@@ -757,7 +757,11 @@ impl Run {
                 let ledger = self.ledger.as_ref();
                 oracle::differences(&self.source, &self.target, kept)
                     .or_else(|| oracle::directory_differences(&self.source, ledger?))
-                    .or_else(|| self.tally.miscounted(&self.target, &ledger?.meta().ok()?.counters))
+                    .or_else(|| {
+                        let (counted, intruders) =
+                            (ledger?.meta().ok()?.counters, self.options.intrusions > 0);
+                        self.tally.miscounted(&self.target, &counted, intruders)
+                    })
             }
             Some(other) => Some(format!("ended by {other:?}")),
             None => Some("never ended".to_owned()),

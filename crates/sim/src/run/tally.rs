@@ -120,7 +120,7 @@ impl Tally {
     }
 
     /// O3: a file that the source has had for long stands on the target, unless people were told
-    /// why it does not.
+    /// why it does not. A commit marker waits for its group (rule 7.1), however long that changes.
     pub(super) fn stale(
         &self,
         source: &Source,
@@ -135,7 +135,8 @@ impl Tally {
         source.files().into_iter().find_map(|(path, file)| {
             let (content, ..) = file?;
             let stands = target.objects.get(&path).is_some_and(|it| it.content == content);
-            let excused = target.disturbed.contains(&path) || aside(&path);
+            let waits = commit_marker::is_commit_marker(&path);
+            let excused = waits || target.disturbed.contains(&path) || aside(&path);
             let stale = !stands && !excused && source.last_touch(&path) <= head;
             stale.then(|| format!("{path} has been behind for {STALE_MILLIS_MAX} ms"))
         })
@@ -162,8 +163,14 @@ impl Tally {
         (stands && long).then(|| format!("{path} goes, which the source has had for a minute"))
     }
 
-    /// O8: what is counted took effect; each copy that stands at the end was counted.
-    pub(super) fn miscounted(&self, target: &Target, counted: &Counters) -> Option<String> {
+    /// O8: what is counted took effect; each copy that stands at the end was counted. What
+    /// `intruders` take away may count as removed, when it was to go.
+    pub(super) fn miscounted(
+        &self,
+        target: &Target,
+        counted: &Counters,
+        intruders: bool,
+    ) -> Option<String> {
         let of = |purpose| {
             let these = self.landed.values().filter(move |(it, _)| *it == purpose);
             these.fold((0, 0), |(count, bytes), (_, length)| (count + 1, bytes + length))
@@ -175,7 +182,11 @@ impl Tally {
             ("files relocated", counted.files_relocated, of(Purpose::Relocation).0),
             ("metadata updated", counted.metadata_updated, of(Purpose::Metadata).0),
             ("markers written", counted.markers_written, of(Purpose::Marker).0),
-            ("files removed", counted.files_removed, self.removals),
+            (
+                "files removed",
+                counted.files_removed,
+                if intruders { u64::MAX } else { self.removals },
+            ),
         ];
         let more = most.into_iter().find(|(_, counted, landed)| counted > landed);
         if let Some((what, counted, landed)) = more {
