@@ -248,7 +248,7 @@ fn a_sample_never_says_equal_for_what_it_left_out() {
         assert_eq!(result["outcome"], "equal", "{result}");
         assert_eq!(result["sample"]["files_looked_at"], 40, "{result}");
     }
-    let none = place.run(&["verify", "m", "--sample-for", "0s", "--json"]).expect(0).result();
+    let none = place.run(&["verify", "m", "--sample", "0.0001%", "--json"]).expect(0).result();
     assert_eq!(none["outcome"], "no_difference_found");
     assert_eq!(none["sample"]["missed"][0]["miss_probability"], 1.0, "{none}");
 
