@@ -101,7 +101,8 @@ fn whatever_is_killed(place: &Place, told: &mut Told) {
     told.run(place, "status l --json", 0);
     told.run(place, "limit l --bandwidth 1MB/s", 0);
     place.write("source/later", vec![7; 9 << 20]);
-    std::thread::sleep(Duration::from_millis(300));
+    // In the midst of that file.
+    until("a request under way", || place.run(&["status", "l", "--json"]).result()["copies"] != 0);
     drop(running);
     told.run(place, "status l", 0);
     let again = place.spawn(&call.split(' ').collect::<Vec<_>>());
