@@ -9,7 +9,7 @@ use whimbrel_core::identity::Identity;
 use whimbrel_core::migration::Progress;
 use whimbrel_core::number::Time;
 use whimbrel_core::path::RelPath;
-use whimbrel_core::record::{Change, DirectoryRecord, Parked, Part, Upload};
+use whimbrel_core::record::{Attempt, Change, DirectoryRecord, Parked, Part, Upload};
 use whimbrel_ledger::Ledger;
 
 use crate::coverage::Coverage;
@@ -191,19 +191,28 @@ pub fn claim_of_pending(ledger: &Ledger, progress: &Progress) -> Option<String> 
 }
 
 /// Rule 7.1: a commit marker that becomes visible speaks for files that are there, and the versions
-/// of a log before it are there too, as far as the source did not touch them since.
+/// of a log before it are there too, as far as the source did not touch them since. One that was on
+/// its way when another history was told of was looked at in the older one: what was read for it
+/// may have stood in the newer one, under the same numbers.
 pub fn early_commit_marker(
     source: &Source,
     target: &Target,
     ledger: &Ledger,
     marker: &RelPath,
+    history_told_at: Time,
 ) -> Option<String> {
     let group = commit_marker::group(marker)?;
+    let object = target.objects.get(marker)?;
+    let older =
+        |it: &Attempt| Writer::Ours(it.number) == object.writer && it.started <= history_told_at;
+    if ledger.attempts().ok()?.iter().any(older) {
+        return None;
+    }
     let counts = |path: &RelPath| {
         let file = path.parent().as_ref() == Some(&group) && !commit_marker::is_commit_marker(path);
         file || commit_marker::comes_after(marker, path)
     };
-    let content = target.objects.get(marker)?.content;
+    let content = object.content;
     let alone = source.spoken_for(marker, content)?.iter().find(|path| {
         let moving = doubtful(ledger, path) || target.disturbed.contains(path);
         !moving && !target.objects.contains_key(path)

@@ -134,6 +134,8 @@ pub struct Run {
     steps: u64,
     /// Everything is examined after each step before this one.
     examined_to: u64,
+    /// When another history of the source was told of, the last time.
+    history_told_at: Time,
     problem: Option<String>,
     /// How often people were told of what.
     told: BTreeMap<ReportKind, u64>,
@@ -220,6 +222,7 @@ impl Run {
             trace: 0,
             steps: 0,
             examined_to: 0,
+            history_told_at: Time(0),
             problem: None,
             told: BTreeMap::new(),
             verbose,
@@ -619,6 +622,7 @@ impl Run {
                     if report.kind == ReportKind::HistoryChanged {
                         // What is claimed of an older history is so for a few steps only.
                         self.examined_to = self.steps + oracle::PERIOD_STEPS;
+                        self.history_told_at = self.now;
                     }
                     if self.verbose {
                         println!("report {report:?}");

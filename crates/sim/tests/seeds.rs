@@ -42,6 +42,21 @@ fn mended_seeds_stay_mended() {
     }
 }
 
+/// The same, since more is drawn.
+#[test]
+fn mended_seeds_of_the_wider_world_stay_mended() {
+    for (seed, what) in [
+        (
+            35466,
+            "files of a commit marker went before somebody looked whether its late write stands",
+        ),
+        (35855, "a commit marker of another history was taken for the one that stands"),
+    ] {
+        let verdict = whimbrel_sim::run(seed, false);
+        assert_eq!(verdict.problem, None, "seed {seed}: {what}");
+    }
+}
+
 /// These never ended where no more than two entries might be pending: commit markers that waited left
 /// no room to what they waited for, so that it was coarsened and met again for ever; and a file that a
 /// page had begun to copy was looked at by a pass over its path, too, which ended that claim (1661).

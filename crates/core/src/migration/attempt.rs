@@ -80,13 +80,17 @@ impl Migration {
         self.note_doubtful(attempt, until);
     }
 
-    /// A commit marker that a write may make visible until then: what it speaks for stays as it is,
-    /// and a little longer, so that what came of it is seen first.
+    /// A commit marker that a write may make visible until then, or has: what it speaks for stays as
+    /// it is until somebody looked what came of it. An upload that may be gone on with is not
+    /// looked at before its marker's group is complete: of that it is a little longer.
     pub(super) fn note_doubtful(&mut self, attempt: &Attempt, until: Time) {
         let writes = attempt.kind != AttemptKind::Remove;
         if writes && self.is_commit_marker(&attempt.path) && !planted(Planted::LateMarkerForgotten)
         {
-            let until = until.plus_millis(DOUBT_PAUSE_MILLIS);
+            let until = match attempt.upload {
+                Some(_) => until.plus_millis(DOUBT_PAUSE_MILLIS),
+                None => Time(u64::MAX),
+            };
             self.claims.doubtful_markers.insert(attempt.number, (attempt.path.clone(), until));
         }
     }

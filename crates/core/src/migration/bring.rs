@@ -76,7 +76,7 @@ impl Migration {
 
     /// How a remembered state compares with a fresh one; an older history is not believed
     /// (rule 1.7).
-    fn sameness(&self, row: &Row, file: &FileNode) -> Sameness {
+    pub(super) fn sameness(&self, row: &Row, file: &FileNode) -> Sameness {
         if row.length != file.identity.length() {
             return Sameness::Different;
         }

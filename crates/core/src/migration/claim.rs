@@ -171,7 +171,7 @@ pub(super) struct Claims {
     /// Commit markers that are being copied, or are about to be: they may become visible at any
     /// moment.
     pub(super) arriving_markers: BTreeSet<RelPath>,
-    /// Commit markers whose writes were not heard of, and until when they may become visible.
+    /// Commit markers whose writes were not heard of, and until when others wait for them.
     pub(super) doubtful_markers: BTreeMap<AttemptNumber, (RelPath, Time)>,
     /// Commit markers for which others wait: stale ones go although the guard holds removals.
     pub(super) hastened_markers: BTreeSet<RelPath>,
@@ -350,6 +350,10 @@ impl Migration {
         message: String,
     ) {
         self.hot.remove(&path);
+        if reason == Parked::Failed {
+            // Nobody could look at it, and will not for a while: nothing waits for that.
+            self.claims.doubtful_markers.retain(|_, (marker, _)| *marker != path);
+        }
         self.abandon_uploads(&claim);
         let up_to = match &claim.origin {
             Origin::Work => claim.up_to,

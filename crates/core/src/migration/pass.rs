@@ -10,7 +10,6 @@ use super::Migration;
 use super::claim::{Asked, Claim, Origin, Step};
 use super::directory::is_of;
 use super::group::speaks_for;
-use super::stale::stands_as;
 use crate::commit_marker;
 use crate::config::{DirectoryMarkers, Extras};
 use crate::effect::Effect;
@@ -227,6 +226,7 @@ impl Migration {
         let Some(pass) = self.passes.get_mut(&directory) else { return };
         let Some(waiting) = pass.waits.take() else { return };
         pass.listing = false;
+        let tainted = pass.tainted;
         let WaitingPage { page, join, marker } = *waiting;
         match outcome {
             Examined::Failed(failure) => {
@@ -234,10 +234,10 @@ impl Migration {
                     self.fail(directory, pass.claim, failure);
                 }
             }
-            outcome if !stands_as(&marker.identity, &outcome) => {
+            outcome if !self.stands_at_source(&marker, &outcome) => {
                 self.hold_pass_back(directory, &[marker.path]);
             }
-            Examined::Present(_) | Examined::Absent { .. } if pass.tainted => {
+            Examined::Present(_) | Examined::Absent { .. } if tainted => {
                 self.list_next(&directory);
             }
             Examined::Present(_) | Examined::Absent { .. } => {
@@ -299,7 +299,7 @@ impl Migration {
                 && !page.entries.iter().any(|entry| {
                     entry.path == row.path
                         && matches!(&entry.node, Node::File(file)
-                            if row.identity.compare(&file.identity) == Sameness::Same)
+                            if self.sameness(row, file) == Sameness::Same)
                 })
         });
         stale.map(|row| row.path.clone())

@@ -62,16 +62,23 @@ impl Migration {
     ) {
         match outcome {
             Examined::Failed(failure) => self.fail(path, claim, failure.clone()),
-            outcome if stands_as(&marker.identity, outcome) => self.look_at(path, claim, seen),
+            outcome if self.stands_at_source(marker, outcome) => self.look_at(path, claim, seen),
             Examined::Present(_) | Examined::Absent { .. } => {
                 self.hasten(&marker.path, &claim);
                 self.wait_for_marked(path, claim, MARKER_PAUSE_MILLIS);
             }
         }
     }
+
+    /// The source has the marker as its row says. Of another history nothing is known to be the
+    /// same: numbers are given a second time (rule 1.7).
+    pub(super) fn stands_at_source(&self, marker: &Row, outcome: &Examined) -> bool {
+        matches!(outcome, Examined::Present(Node::File(file))
+            if self.sameness(marker, file) == Sameness::Same)
+    }
 }
 
-/// The source has the marker as it is known.
+/// The source has the file as it was looked at.
 pub(super) fn stands_as(known: &Identity, outcome: &Examined) -> bool {
     matches!(outcome, Examined::Present(Node::File(file))
         if known.compare(&file.identity) == Sameness::Same)

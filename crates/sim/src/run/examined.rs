@@ -38,7 +38,9 @@ impl Run {
         let trampled = self.target.trampled.take();
         self.problem = self.problem.take().or(trampled);
         if let (Some(path), Some(ledger), true) = (key, &self.ledger, self.history_is_told()) {
-            let early = oracle::early_commit_marker(&self.source, &self.target, ledger, &path);
+            let told_at = self.history_told_at;
+            let early =
+                oracle::early_commit_marker(&self.source, &self.target, ledger, &path, told_at);
             self.problem = self.problem.take().or(early);
         }
         if let (Some(path), Applied::Done) = (gone, applied) {

@@ -552,3 +552,39 @@ fn rule_7_1_late_success_of_another_history_stands_beside_its_files() {
     assert_eq!(target_content(&mut run, "out/part-0"), again);
     ends_equal(run);
 }
+
+/// After the source went back a sign is written under the numbers of the one that stands: it is
+/// another one, and goes before what the older one spoke for is changed (the simulator's seed 35855).
+#[test]
+fn rule_7_1_success_of_another_history_is_stale_though_its_numbers_are_the_same() {
+    let mut run = run();
+    file(&mut run, "out/part-0", 5);
+    until_settled(&mut run);
+    let kept = run.source().clone();
+    file(&mut run, "out/_SUCCESS", 1);
+    until_settled(&mut run);
+    run.source().restore(&kept);
+    file(&mut run, "out/_SUCCESS", 1);
+    let list = held(&mut run, lists("out"));
+    file(&mut run, "out/part-0", 6);
+    let copy = run.catch_while_holding(list, 10_000, copies("out/part-0"));
+    assert_eq!(target_content(&mut run, "out/_SUCCESS"), None);
+    answered_late(&mut run, copy.expect("the event tells of it"), 1);
+    ends_equal(run);
+}
+
+/// What came of a sign's write that nobody heard of is looked at late: until then its files stay
+/// (the simulator's seed 35466).
+#[test]
+fn rule_7_1_files_stay_until_somebody_looked_whether_their_success_landed() {
+    let mut run = run();
+    job(&mut run);
+    let put = held(&mut run, copies("out/_SUCCESS"));
+    run.release(put, Way::Unheard(4_900));
+    delete(&mut run, "out");
+    file(&mut run, "out/part-0/deep", 5);
+    let look = held(&mut run, inspects("out/_SUCCESS"));
+    let early = run.catch_while_holding(look, 20_000, removes("out/part-0"));
+    assert!(early.is_none(), "the sign stands");
+    ends_equal(run);
+}

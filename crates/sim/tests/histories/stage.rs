@@ -109,6 +109,10 @@ pub fn removes(at: &'static str) -> impl Fn(&Effect) -> bool {
     }
 }
 
+pub fn inspects(at: &'static str) -> impl Fn(&Effect) -> bool {
+    move |effect| matches!(effect, Effect::Inspect { path: of, .. } if *of == path(at))
+}
+
 pub fn relocates(to: &'static str) -> impl Fn(&Effect) -> bool {
     move |effect| matches!(effect, Effect::Relocate { path: of, .. } if *of == path(to))
 }
