@@ -293,8 +293,8 @@ impl PendingSet {
 
     /// The entry above a path that a mark on it joins: one that waits for a free hand and reaches
     /// it. A change of content does not join one of metadata alone, which goes last; a commit
-    /// marker that comes to the target does not join the backlog: readers wait for it, and its own
-    /// entry is what has the backlog of its group hastened (rule 7.1).
+    /// marker that comes to the target joins none: readers wait for it, its own entry is what has
+    /// the backlog of its group hastened, and what is above it may wait for it (rule 7.1).
     pub(crate) fn absorber(
         &self,
         sql: &Connection,
@@ -325,8 +325,7 @@ impl PendingSet {
                 Reach::Subtree => true,
             };
             let late = match entry.pending.lane {
-                Lane::Live => false,
-                Lane::Backlog => lane == Lane::Live && is_commit_marker(path),
+                Lane::Live | Lane::Backlog => lane == Lane::Live && is_commit_marker(path),
                 Lane::Metadata => lane != Lane::Metadata,
             };
             if reaches && !late && entry.absorbs() && !self.claimed.contains(&key) {

@@ -232,6 +232,21 @@ fn a_change_of_content_does_not_join_one_of_metadata() {
     assert_eq!(entry(&ledger, "d/y"), None);
 }
 
+/// What it would join may wait for it: the simulator's seed 9313 never ended.
+#[test]
+fn a_commit_marker_joins_no_entry_above() {
+    let ledger = ledger(&[
+        mark("d", Reach::Subtree, Lane::Live, 1),
+        mark("e", Reach::Subtree, Lane::Backlog, 2),
+        live("d/_SUCCESS", 3),
+        live("e/_SUCCESS", 4),
+        live("d/x", 5),
+    ]);
+    assert!(entry(&ledger, "d/_SUCCESS").is_some());
+    assert!(entry(&ledger, "e/_SUCCESS").is_some());
+    assert_eq!(entry(&ledger, "d/x"), None);
+}
+
 #[test]
 fn coarsening_collapses_what_is_free() {
     let mut ledger = ledger(&[
