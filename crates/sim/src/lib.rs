@@ -9,4 +9,4 @@ mod run;
 pub mod scope;
 pub mod world;
 
-pub use run::{ENDLESS, Run, Way, run, run_with};
+pub use run::{ENDLESS, Run, Way, judge, run, run_with};

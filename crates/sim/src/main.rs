@@ -167,7 +167,7 @@ fn history(seed: u64, call: &Call) -> Verdict {
         true => Options { images: true, live: true, ..drawn },
         false => drawn,
     };
-    whimbrel_sim::run_with(seed, call.verbose, given)
+    whimbrel_sim::judge(seed, call.verbose, given)
 }
 
 fn number(text: Option<String>) -> u64 {

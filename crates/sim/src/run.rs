@@ -160,6 +160,15 @@ pub fn run(seed: u64, verbose: bool) -> Verdict {
 
 /// The same with something that is not drawn.
 pub fn run_with(seed: u64, verbose: bool, given: impl FnOnce(Options) -> Options) -> Verdict {
+    tell(seed, verbose, true, given)
+}
+
+/// The same without a digest of what happens (the trace is 0), which is a fifth of the time.
+pub fn judge(seed: u64, verbose: bool, given: impl FnOnce(Options) -> Options) -> Verdict {
+    tell(seed, verbose, false, given)
+}
+
+fn tell(seed: u64, verbose: bool, traced: bool, given: impl FnOnce(Options) -> Options) -> Verdict {
     let mut rng = Rng::with_seed(seed);
     let drawn = given(Options::draw(&mut rng));
     let aimed = seed >= AIMED_FROM;
@@ -174,6 +183,7 @@ pub fn run_with(seed: u64, verbose: bool, given: impl FnOnce(Options) -> Options
     if aimed {
         run.coverage = Coverage::aim(&mut run.rng);
     }
+    run.traced = traced;
     run.go();
     run.verdict(seed)
 }
