@@ -336,6 +336,9 @@ impl Migration {
             },
         };
         self.outbox.change(Change::PutRow(standing_row.clone()));
+        if self.is_commit_marker(at) {
+            self.note_arrived(at);
+        }
         Some(standing_row)
     }
 

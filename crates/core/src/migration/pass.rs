@@ -395,7 +395,8 @@ impl Migration {
         if stale && !pending {
             // Its own entry may have joined the directory's while it was worked on (rule 9.1).
             self.mark(&path, Reach::Path, Lane::Live, context.first, context.last);
-        } else if pending && !stale && !file.open {
+        } else if pending && !file.open {
+            // Its own entry may be of another history, whose transactions are none of this one's.
             self.mark(&path, Reach::Path, Lane::Live, context.first, context.last);
         }
         if stale || pending {

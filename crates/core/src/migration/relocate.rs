@@ -82,9 +82,6 @@ impl Migration {
             }
             Written::Failed(failure) if reads_instead(&failure) => {
                 self.close_attempt(attempt.number);
-                if from.path == path {
-                    self.outbox.change(Change::Distrust(path.clone()));
-                }
                 claim.renamed = None;
                 self.queue_copy(path, claim);
             }
