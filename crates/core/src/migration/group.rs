@@ -271,10 +271,16 @@ impl Migration {
     /// the path's work was joined with what stands.
     pub(super) fn commit_marker_arrives_for(&self, path: &RelPath) -> bool {
         let arriving = self.claims.arriving_markers.iter();
-        let arriving = arriving.chain(&self.claims.arrived_while_taking);
-        // Markers do not wait for those that are in doubt: two would wait for each other.
-        let doubtful = self.doubtful_markers().filter(|_| !self.is_commit_marker(path));
-        arriving.chain(doubtful).any(|marker| speaks_for(marker, path))
+        let mut arriving = arriving.chain(&self.claims.arrived_while_taking);
+        arriving.any(|marker| speaks_for(marker, path))
+            || self.commit_marker_may_have_landed_for(path)
+    }
+
+    /// A write of such a commit marker was not heard of. Markers do not wait for those that are in
+    /// doubt: two would wait for each other.
+    pub(super) fn commit_marker_may_have_landed_for(&self, path: &RelPath) -> bool {
+        let mut doubtful = self.doubtful_markers();
+        !self.is_commit_marker(path) && doubtful.any(|marker| speaks_for(marker, path))
     }
 
     /// The same for all that stands below a path.

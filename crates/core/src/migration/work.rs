@@ -17,6 +17,8 @@ use crate::record::{Lane, Parked, Reach, Row};
 
 /// Pause of what waits for a stale commit marker to go.
 pub(super) const MARKER_PAUSE_MILLIS: RangeInclusive<u64> = 50..=1_000;
+/// Pause of what waits until somebody looked whether a commit marker landed.
+const LOOK_PAUSE_MILLIS: RangeInclusive<u64> = 50..=10_000;
 /// Pause of what waits for a file to go where the source has a directory.
 const ANCESTOR_PAUSE_MILLIS: RangeInclusive<u64> = 100..=10_000;
 
@@ -49,6 +51,10 @@ impl Migration {
                 self.hasten(marker, &claim);
             }
             self.wait_for_marked(path, claim, MARKER_PAUSE_MILLIS);
+            return;
+        }
+        if self.commit_marker_may_have_landed_for(&path) {
+            self.wait_for_marked(path, claim, LOOK_PAUSE_MILLIS);
             return;
         }
         if self.commit_marker_arrives_for(&path) {
