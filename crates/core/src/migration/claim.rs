@@ -173,6 +173,8 @@ pub(super) struct Claims {
     pub(super) arriving_markers: BTreeSet<RelPath>,
     /// Commit markers whose writes were not heard of, and until when others wait for them.
     pub(super) doubtful_markers: BTreeMap<AttemptNumber, (RelPath, Time)>,
+    /// Claimed commit markers that waited for their group before.
+    pub(super) waiting_markers: BTreeSet<RelPath>,
     /// Commit markers for which others wait: stale ones go although the guard holds removals.
     pub(super) hastened_markers: BTreeSet<RelPath>,
     /// Entries handed out while their path was claimed: what is known of each.
@@ -375,6 +377,7 @@ impl Migration {
             self.note_arrived(&path);
         }
         self.claims.hastened_markers.remove(&path);
+        self.claims.waiting_markers.remove(&path);
         self.freed(&path);
         self.note_row_changed(&path);
         match claim.origin {

@@ -309,10 +309,16 @@ impl Migration {
 
     /// A commit marker that waited before leaves half of the room to what it waits for: they come
     /// first again and again, and others, marked later, would never be handed out.
-    pub(super) fn gives_way(&self, work: &Work) -> bool {
-        work.pending.waiting
-            && self.is_commit_marker(&work.pending.path)
-            && self.incomplete_groups.len() >= self.config.claims_max / 2
+    pub(super) fn gives_way(&mut self, work: &Work) -> bool {
+        let path = &work.pending.path;
+        if !work.pending.waiting || !self.is_commit_marker(path) {
+            return false;
+        }
+        let gives_way = self.claims.waiting_markers.len() >= self.config.claims_max / 2;
+        if !gives_way {
+            self.claims.waiting_markers.insert(path.clone());
+        }
+        gives_way
     }
 
     /// For so long; the longer, the more of them there may be.

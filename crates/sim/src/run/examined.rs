@@ -66,9 +66,10 @@ impl Run {
         let wrong = wrong.or_else(|| {
             let parked = ledger.parked(None, 10_000).ok()?;
             let aside = |path: &RelPath| parked.iter().any(|(entry, _)| entry.path.contains(path));
+            let slowest = self.options.latency_max + self.options.ledger_latency_max;
             self.options
                 .live
-                .then(|| self.tally.stale(&self.source, &self.target, aside, self.now))?
+                .then(|| self.tally.stale(&self.source, &self.target, aside, (self.now, slowest)))?
         });
         self.problem = self.problem.take().or(wrong);
         self.tally.at(self.now, &self.source);

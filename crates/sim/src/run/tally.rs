@@ -14,8 +14,14 @@ use crate::world::target::{Object, Target, Write, Writer};
 
 /// A removal goes by a look that is younger, however late it takes effect.
 const LOOK_MILLIS_MAX: u64 = 60_000;
-/// Nothing is behind for longer that is not set aside, while nothing but requests fails.
+/// Nothing is behind for longer that is not set aside, while nothing but requests fails; and what it
+/// takes to look at everything, one after the other, since all of it may have to be looked at.
 const STALE_MILLIS_MAX: u64 = 60_000;
+/// So many answers are waited for at most for each thing that stands there: half of the hands may be
+/// held by commit markers, and what changes meanwhile is looked at again.
+const LOOKS: u64 = 6;
+/// How far the source was is known for so long: few worlds are that large and slow.
+const HEADS_MILLIS_MAX: u64 = 600_000;
 
 /// What a write is sent for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +108,7 @@ impl Tally {
             self.heads.push_back((now, head));
         }
         // The last one of those that are old is how far it was then.
-        while self.heads.get(1).is_some_and(|(at, _)| now.millis_since(*at) >= STALE_MILLIS_MAX) {
+        while self.heads.get(1).is_some_and(|(at, _)| now.millis_since(*at) >= HEADS_MILLIS_MAX) {
             self.heads.pop_front();
         }
         self.healthy_since.get_or_insert(now);
@@ -126,19 +132,20 @@ impl Tally {
         source: &Source,
         target: &Target,
         aside: impl Fn(&RelPath) -> bool,
-        now: Time,
+        (now, answer_millis): (Time, u64),
     ) -> Option<String> {
+        let stale_millis = STALE_MILLIS_MAX + source.nodes() * answer_millis * LOOKS;
         let healthy = self
             .healthy_since
-            .is_some_and(|since| now.millis_since(since) >= STALE_MILLIS_MAX && !source.root_away);
-        let head = self.head_before(now, STALE_MILLIS_MAX).filter(|_| healthy)?;
+            .is_some_and(|since| now.millis_since(since) >= stale_millis && !source.root_away);
+        let head = self.head_before(now, stale_millis).filter(|_| healthy)?;
         source.files().into_iter().find_map(|(path, file)| {
             let (content, ..) = file?;
             let stands = target.objects.get(&path).is_some_and(|it| it.content == content);
             let waits = commit_marker::is_commit_marker(&path);
             let excused = waits || target.disturbed.contains(&path) || aside(&path);
             let stale = !stands && !excused && source.last_touch(&path) <= head;
-            stale.then(|| format!("{path} has been behind for {STALE_MILLIS_MAX} ms"))
+            stale.then(|| format!("{path} has been behind for {stale_millis} ms"))
         })
     }
 

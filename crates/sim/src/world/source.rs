@@ -205,6 +205,11 @@ impl Source {
         *self = Self { history, next_content, past, active, ..told };
     }
 
+    /// How many files and directories there are.
+    pub fn nodes(&self) -> u64 {
+        self.nodes.len() as u64
+    }
+
     /// The newest transaction that touched a path or an ancestor of it.
     pub fn last_touch(&self, path: &RelPath) -> TxId {
         let at = |path: &RelPath| self.touched.get(path).copied().unwrap_or_default();
