@@ -311,7 +311,8 @@ impl Migration {
     /// first again and again, and others, marked later, would never be handed out.
     pub(super) fn gives_way(&mut self, work: &Work) -> bool {
         let path = &work.pending.path;
-        if !work.pending.waiting || !self.is_commit_marker(path) {
+        let waited_for = self.claims.hastened_markers.contains(path);
+        if !work.pending.waiting || waited_for || !self.is_commit_marker(path) {
             return false;
         }
         let gives_way = self.claims.waiting_markers.len() >= self.config.claims_max / 2;

@@ -17,9 +17,10 @@ const LOOK_MILLIS_MAX: u64 = 60_000;
 /// Nothing is behind for longer that is not set aside, while nothing but requests fails; and what it
 /// takes to look at everything, one after the other, since all of it may have to be looked at.
 const STALE_MILLIS_MAX: u64 = 60_000;
-/// So many answers are waited for at most for each thing that stands there: half of the hands may be
+/// So many answers are waited for at most for each thing that stands there: a slow ledger is asked
+/// for the groups of commit markers again and again meanwhile, half of the hands may be
 /// held by commit markers, and what changes meanwhile is looked at again.
-const LOOKS: u64 = 6;
+const LOOKS: u64 = 10;
 /// How far the source was is known for so long: few worlds are that large and slow.
 const HEADS_MILLIS_MAX: u64 = 600_000;
 
