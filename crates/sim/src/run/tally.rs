@@ -186,7 +186,8 @@ impl Tally {
         let (copies, bytes) = of(Purpose::Copy);
         let most = [
             ("files copied", counted.files_copied, copies),
-            ("bytes copied", counted.bytes_copied, bytes),
+            // What imitates a write of which nothing was heard is taken for it, with its length.
+            ("bytes copied", counted.bytes_copied, if intruders { u64::MAX } else { bytes }),
             ("files relocated", counted.files_relocated, of(Purpose::Relocation).0),
             ("metadata updated", counted.metadata_updated, of(Purpose::Metadata).0),
             ("markers written", counted.markers_written, of(Purpose::Marker).0),
