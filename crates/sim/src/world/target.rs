@@ -219,17 +219,19 @@ impl Target {
     /// Somebody else writes there, with the user metadata of what stands at `like`.
     pub fn imitate(&mut self, path: RelPath, like: &RelPath, content: Content) {
         let of_ours = self.objects.get(like).and_then(|object| match object.writer {
-            Writer::Ours(attempt) | Writer::Imitation(attempt) => Some((attempt, &object.carried)),
+            Writer::Ours(attempt) | Writer::Imitation(attempt) => Some((attempt, object)),
             Writer::OtherMigration | Writer::Foreign => None,
         });
-        let Some((attempt, carried)) = of_ours else {
+        let Some((attempt, imitated)) = of_ours else {
             self.intrude(path, content);
             return;
         };
-        let (writer, carried) = (Writer::Imitation(attempt), carried.clone());
+        let (writer, carried) = (Writer::Imitation(attempt), imitated.carried.clone());
+        // As long as one whose removal has no known end, nobody can tell it from that.
+        let length = if imitated.length == 7 { 8 } else { 7 };
         self.disturbed.insert(path.clone());
         self.owed.remove(&path);
-        self.put(path, Object { content, length: 7, writer, carried });
+        self.put(path, Object { content, length, writer, carried });
     }
 
     /// Somebody else removes what stands there.
