@@ -12,6 +12,7 @@ mod failure;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod hands;
 mod known_root;
 mod listing;
 mod mounts;
@@ -47,9 +48,13 @@ where
 {
     match tokio::task::spawn_blocking(work).await {
         Ok(outcome) => outcome,
-        Err(ended) => Err(crate::error::StoreError::Unavailable {
-            message: format!("a task at the local file system ended early: {ended}"),
-            remedy: "start again; report it if it comes again".to_owned(),
-        }),
+        Err(ended) => Err(ended_early(&ended)),
+    }
+}
+
+fn ended_early(ended: &dyn std::error::Error) -> crate::error::StoreError {
+    crate::error::StoreError::Unavailable {
+        message: format!("a task at the local file system ended early: {ended}"),
+        remedy: "start again; report it if it comes again".to_owned(),
     }
 }

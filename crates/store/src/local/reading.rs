@@ -1,13 +1,17 @@
-//! Sends the bytes of an open file, read on a thread that may block.
+//! Hands out the bytes of an open file, read on a thread that may block.
 
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
+use futures_util::TryStreamExt;
+use rustix::buffer::spare_capacity;
+use rustix::io::{pread, retry_on_intr};
 use tokio::sync::mpsc;
 
 use super::failure::{failure, shown};
+use super::hands::lend;
 use crate::error::StoreError;
 use crate::source::ByteStream;
 
@@ -48,17 +52,40 @@ impl Drop for Piece {
     }
 }
 
-/// Where the bytes go.
-pub(super) type Pieces = mpsc::Sender<Result<Bytes, StoreError>>;
+/// Where the bytes go; false once nobody wants more of them.
+pub(super) type Pieces<'a> = dyn FnMut(Bytes) -> bool + 'a;
 
-/// A stream of what `work` sends; its error ends the stream.
-pub(super) fn stream<F>(work: F) -> ByteStream
+/// A stream of the `length` bytes that `work` hands out; its error ends the stream.
+pub(super) fn stream<F>(length: u64, work: F) -> ByteStream
 where
-    F: FnOnce(&Pieces) -> Result<(), StoreError> + Send + 'static,
+    F: FnOnce(&mut Pieces<'_>) -> Result<(), StoreError> + Send + 'static,
+{
+    if length > PIECE_BYTES as u64 { by_and_by(work) } else { at_once(work) }
+}
+
+/// One piece needs nobody who waits until it is taken.
+fn at_once<F>(work: F) -> ByteStream
+where
+    F: FnOnce(&mut Pieces<'_>) -> Result<(), StoreError> + Send + 'static,
+{
+    let read = lend(move || {
+        let mut pieces = Vec::new();
+        work(&mut |piece| {
+            pieces.push(Ok(piece));
+            true
+        })?;
+        Ok(futures_util::stream::iter(pieces))
+    });
+    Box::pin(futures_util::stream::once(read).try_flatten())
+}
+
+fn by_and_by<F>(work: F) -> ByteStream
+where
+    F: FnOnce(&mut Pieces<'_>) -> Result<(), StoreError> + Send + 'static,
 {
     let (sender, mut receiver) = mpsc::channel(PIECES_AHEAD);
     tokio::task::spawn_blocking(move || {
-        if let Err(error) = work(&sender) {
+        if let Err(error) = work(&mut |piece| sender.blocking_send(Ok(piece)).is_ok()) {
             // Where nobody listens any more, nobody misses it.
             let _ = sender.blocking_send(Err(error));
         }
@@ -66,32 +93,29 @@ where
     Box::pin(futures_util::stream::poll_fn(move |context| receiver.poll_recv(context)))
 }
 
-/// Sends a range of a file that must be there. The last piece is held back until `still` has
+/// Hands out a range of a file that must be there. The last piece is held back until `still` has
 /// looked whether the file stood still.
-pub(super) fn send(
+pub(super) fn hand_out(
     file: &OwnedFd,
     path: &[u8],
     range: Range<u64>,
-    sender: &Pieces,
+    pieces: &mut Pieces<'_>,
     still: impl Fn() -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let mut position = range.start;
     while position < range.end {
         let left = usize::try_from(range.end - position).unwrap_or(PIECE_BYTES);
-        let read_into = |memory: &mut [u8]| {
-            let read =
-                rustix::io::retry_on_intr(|| rustix::io::pread(file, &mut *memory, position));
-            read.map_err(|errno| failure("read", path, errno))
-        };
+        let failed = |errno| failure("read", path, errno);
         // Less than a whole piece would hold more memory than it has bytes.
         let (piece, read) = if left < PIECE_BYTES {
-            let mut memory = vec![0; left];
-            let read = read_into(&mut memory)?;
-            memory.truncate(read);
+            let mut memory = Vec::with_capacity(left);
+            let read = retry_on_intr(|| pread(file, spare_capacity(&mut memory), position));
+            let read = read.map_err(failed)?;
             (Bytes::from(memory), read)
         } else {
             let mut piece = Piece::new();
-            piece.length = read_into(&mut piece.memory)?;
+            let read = retry_on_intr(|| pread(file, &mut piece.memory[..], position));
+            piece.length = read.map_err(failed)?;
             let read = piece.length;
             (Bytes::from_owner(piece), read)
         };
@@ -103,7 +127,7 @@ pub(super) fn send(
         if position == range.end {
             still()?;
         }
-        if sender.blocking_send(Ok(piece)).is_err() {
+        if !pieces(piece) {
             return Ok(());
         }
     }
@@ -129,7 +153,9 @@ mod tests {
         for _ in 0..3 {
             let file = OwnedFd::from(std::fs::File::open(folder.path().join("file")).unwrap());
             let range = 0..content.len() as u64;
-            let stream = stream(move |sender| send(&file, b"file", range, sender, || Ok(())));
+            let length = range.end;
+            let stream =
+                stream(length, move |pieces| hand_out(&file, b"file", range, pieces, || Ok(())));
             let pieces: Vec<Bytes> = stream.map(Result::unwrap).collect().await;
             let sizes: Vec<usize> = pieces.iter().map(Bytes::len).collect();
             assert_eq!(sizes, [[PIECE_BYTES; 5].as_slice(), &[100]].concat());

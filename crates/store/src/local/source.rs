@@ -16,8 +16,9 @@ use whimbrel_core::path::{Namespace, RelPath};
 
 use super::account::Accounts;
 use super::failure::{failure, io_failure, is_absent};
+use super::hands::lend;
 use super::listing::Listings;
-use super::reading::{Pieces, send, stream};
+use super::reading::{Pieces, hand_out, stream};
 use super::root::{
     ANOTHER_ROOT, Root, UNMOUNTED, handle_path_of, is_mounted_in, just_after, open_quietly,
 };
@@ -113,24 +114,28 @@ impl Source for LocalSource {
     ) -> Answer<'a, Option<Page>> {
         let inner = self.inner.clone();
         let (directory, after) = (directory.clone(), after.map(<[u8]>::to_vec));
-        Box::pin(blocking(move || inner.list(&directory, after.as_deref())))
+        Box::pin(lend(move || inner.list(&directory, after.as_deref())))
     }
 
     fn stat<'a>(&'a self, path: &'a RelPath) -> Answer<'a, Option<Node>> {
         let (inner, path) = (self.inner.clone(), path.clone());
-        Box::pin(blocking(move || inner.stat(&path)))
+        Box::pin(lend(move || inner.stat(&path)))
     }
 
     fn read(&self, path: &RelPath, node: &FileNode, range: Range<u64>) -> ByteStream {
         let (inner, path) = (self.inner.clone(), path.clone());
         let identity = node.identity.clone();
-        stream(move |sender| inner.read(&path, |now| *now == identity, range, sender))
+        stream(range.end - range.start, move |pieces| {
+            inner.read(&path, |now| *now == identity, range, pieces)
+        })
     }
 
     fn read_beginning(&self, path: &RelPath, node: &FileNode, range: Range<u64>) -> ByteStream {
         let (inner, path) = (self.inner.clone(), path.clone());
         let identity = node.identity.clone();
-        stream(move |sender| inner.read(&path, |now| may_have_grown(&identity, now), range, sender))
+        stream(range.end - range.start, move |pieces| {
+            inner.read(&path, |now| may_have_grown(&identity, now), range, pieces)
+        })
     }
 
     fn stored_checksum<'a>(
@@ -144,7 +149,7 @@ impl Source for LocalSource {
 
     fn xattrs<'a>(&'a self, path: &'a RelPath) -> Answer<'a, BTreeMap<String, Vec<u8>>> {
         let (inner, path) = (self.inner.clone(), path.clone());
-        Box::pin(blocking(move || inner.xattrs(&path)))
+        Box::pin(lend(move || inner.xattrs(&path)))
     }
 
     fn keep_mounts(&self, known: Vec<RelPath>, memory: MountMemory) {
@@ -300,7 +305,7 @@ impl Inner {
         path: &RelPath,
         is_pinned: impl Fn(&Identity) -> bool,
         range: Range<u64>,
-        sender: &Pieces,
+        pieces: &mut Pieces<'_>,
     ) -> Result<(), StoreError> {
         let file = self.open_file(path)?;
         let described = |file: &OwnedFd| {
@@ -317,7 +322,7 @@ impl Inner {
             if is_pinned(&now) { Ok(()) } else { Err(self.moved(path)) }
         };
         let whole = self.root.shown(path.as_bytes());
-        send(&file, &whole, range, sender, still)
+        hand_out(&file, &whole, range, pieces, still)
     }
 
     fn open_file(&self, path: &RelPath) -> Result<OwnedFd, StoreError> {

@@ -18,7 +18,7 @@ use super::account::Accounts;
 use super::failure::{failure, failure_below, io_failure, is_absent, shown};
 use super::listing::Listings;
 use super::place::Place;
-use super::reading::{Pieces, send, stream};
+use super::reading::{Pieces, hand_out, stream};
 use super::root::{Root, open_quietly};
 use super::seal::Owned;
 use super::stage::{Draft, Stage};
@@ -339,7 +339,7 @@ impl Target for LocalTarget {
 
     fn read(&self, key: &[u8]) -> ByteStream {
         let (inner, key) = (self.inner.clone(), key.to_vec());
-        stream(move |sender| inner.read(&key, sender))
+        stream(u64::MAX, move |pieces| inner.read(&key, pieces))
     }
 }
 
@@ -637,7 +637,7 @@ impl Inner {
         }
     }
 
-    fn read(&self, key: &[u8], sender: &Pieces) -> Result<(), StoreError> {
+    fn read(&self, key: &[u8], pieces: &mut Pieces<'_>) -> Result<(), StoreError> {
         self.check_root()?;
         place::check(key)?;
         if key.ends_with(b"/") {
@@ -650,7 +650,7 @@ impl Inner {
         if node::file_type(&look) != FileType::RegularFile {
             return Err(failed(Errno::NOENT));
         }
-        send(&file, key, 0..look.stx_size, sender, || Ok(()))
+        hand_out(&file, key, 0..look.stx_size, pieces, || Ok(()))
     }
 }
 
