@@ -2,7 +2,7 @@
 //! batches that wait behind each other made durable in one transaction.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -25,6 +25,8 @@ use crate::removable::{any_found, covers_path, covers_row, removable};
 
 /// How long a batch waits for others to become durable with.
 const COMMIT_WAIT: Duration = Duration::from_millis(2);
+/// How often it is looked for others meanwhile: to be woken for each would cost more than they do.
+const LOOK_EVERY: Duration = Duration::from_micros(500);
 /// Changes that are not kept waiting any longer.
 const COMMIT_CHANGES_MAX: usize = 2_000;
 /// How often hints that serve nobody any more are looked for.
@@ -219,14 +221,16 @@ impl Clerk {
         let until = Instant::now() + COMMIT_WAIT;
         let mut gathered: usize = self.waiting.iter().map(|(_, changes)| changes.len()).sum();
         while gathered < COMMIT_CHANGES_MAX {
-            let rest = until.saturating_duration_since(Instant::now());
-            match asked.recv_timeout(rest) {
+            match asked.try_recv() {
                 Ok(Question::Persist { batch, changes }) => {
                     gathered += changes.len();
                     self.waiting.push((batch, changes));
                 }
                 Ok(other) => return Some(other),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
+                Err(TryRecvError::Empty) if Instant::now() < until => {
+                    std::thread::sleep(LOOK_EVERY);
+                }
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return None,
             }
         }
         None
