@@ -136,12 +136,18 @@ impl Glob {
         active[0] = true;
         self.close(&mut active, true);
         let mut run = Run { active, covered: false };
+        let mut next = vec![false; run.active.len()];
         for unit in path {
             if *unit == SLASH && self.subtree && run.accepted() {
                 run.covered = true;
                 return run;
             }
-            run.active = self.stepped(&run, *unit);
+            self.step(&run.active, *unit, &mut next);
+            std::mem::swap(&mut run.active, &mut next);
+            // From no state none is reached.
+            if !run.active.contains(&true) {
+                return run;
+            }
         }
         run
     }
@@ -149,8 +155,14 @@ impl Glob {
     /// The states after one more unit.
     fn stepped(&self, run: &Run, unit: Unit) -> Vec<bool> {
         let mut next = vec![false; run.active.len()];
+        self.step(&run.active, unit, &mut next);
+        next
+    }
+
+    fn step(&self, active: &[bool], unit: Unit, next: &mut [bool]) {
+        next.fill(false);
         for (index, token) in self.tokens.iter().enumerate() {
-            if !run.active[index] {
+            if !active[index] {
                 continue;
             }
             match token {
@@ -164,8 +176,7 @@ impl Glob {
                 Token::DoubleStar | Token::Directories => next[index] = true,
             }
         }
-        self.close(&mut next, unit == SLASH);
-        next
+        self.close(next, unit == SLASH);
     }
 
     /// Adds the states that are reached without a unit; directories are left at their `/` only.
