@@ -7,13 +7,18 @@ mod naming;
 mod upload;
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
+use futures_util::future::{BoxFuture, join_all};
+use tokio::join;
+use tokio::sync::Semaphore;
 use whimbrel_core::failure::FailureKind;
 use whimbrel_core::metadata::Metadata;
 use whimbrel_s3::{Body, Condition, Crc32c, Deletion, Error, Kind, Stored, Versioning, fits_xml};
 
 use super::failure::{Effect, told};
+use super::names::Names;
 use super::target::{Facts, S3Target, name};
 use crate::error::StoreError;
 use crate::target::{Finding, Object, Stamp};
@@ -22,17 +27,31 @@ use crate::target::{Finding, Object, Stamp};
 const CONTENT: &str = "Written by whimbrel to try out this bucket; it can be removed.";
 const SKEW_SECONDS_MAX: i64 = 60;
 
-/// A probe under way.
+/// A probe under way. What does not rest on anything else is tried side by side: a server may be
+/// far away.
 struct Probe<'a> {
     target: &'a S3Target,
     /// Without a slash at its end.
     folder: String,
-    made: Vec<Deletion>,
-    facts: Facts,
-    findings: Vec<Finding>,
+    made: Mutex<Vec<Deletion>>,
+    /// Names that are tried at the same time.
+    at_once: usize,
+    /// So many trials go side by side.
+    turns: Semaphore,
 }
 
 type Problem = (FailureKind, String, String);
+
+/// How a server is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Haste {
+    /// As many requests at a time as a run sends.
+    SideBySide,
+    /// For a server that asked for less.
+    OneByOne,
+}
+
+const NAMES_AT_ONCE: usize = 16;
 
 /// What the names of all probes under a prefix begin with.
 pub(super) fn place(prefix: &str) -> String {
@@ -40,19 +59,28 @@ pub(super) fn place(prefix: &str) -> String {
     format!("{prefix}{slash}.whimbrel-probe-")
 }
 
-/// Everything, in the order in which one thing rests on another.
-pub(super) async fn run(target: &S3Target) -> Result<(Facts, Vec<Finding>), StoreError> {
+/// Everything, and what it shows.
+pub(super) async fn run(
+    target: &S3Target,
+    haste: Haste,
+) -> Result<(Facts, Vec<Finding>), StoreError> {
     let all = place(&target.prefix);
     let own = target.migration.as_ref().map(|migration| format!("{all}{migration}."));
-    leftovers::sweep(target, all.as_bytes(), own.as_deref().map(str::as_bytes)).await?;
     let folder = format!("{}{}", own.as_deref().unwrap_or(&all), uuid::Uuid::new_v4());
-    let mut probe =
-        Probe { target, folder, made: Vec::new(), facts: Facts::default(), findings: Vec::new() };
-    let tried = probe.all().await;
-    let cleaned = probe.clean().await;
-    tried?;
+    let (at_once, turns) = match haste {
+        Haste::SideBySide => (NAMES_AT_ONCE, Semaphore::MAX_PERMITS),
+        Haste::OneByOne => (1, 1),
+    };
+    let (made, turns) = (Mutex::default(), Semaphore::new(turns));
+    let probe = Probe { target, folder, made, at_once, turns };
+    let own = own.as_deref().map(str::as_bytes);
+    let sweep = leftovers::sweep(target, all.as_bytes(), own, &probe.folder);
+    let tried = probe.all(sweep).await;
+    let is_exact = tried.as_ref().is_ok_and(|(facts, _)| facts.names == Names::default());
+    let cleaned = probe.clean(is_exact).await;
+    let found = tried?;
     cleaned?;
-    Ok((probe.facts, probe.findings))
+    Ok(found)
 }
 
 fn problem(kind: FailureKind, message: impl Into<String>, remedy: &str) -> Option<Problem> {
@@ -76,36 +104,79 @@ fn is_silence(error: &Error) -> bool {
     matches!(error.kind(), Kind::Unreachable | Kind::Throttled | Kind::Expired)
 }
 
+fn finding(check: impl Into<String>, problem: Option<Problem>) -> Finding {
+    Finding { check: check.into(), problem }
+}
+
 impl Probe<'_> {
-    async fn all(&mut self) -> Result<(), StoreError> {
-        let plain = self.plain().await?;
-        self.wrong_checksum().await?;
-        self.conditions().await?;
-        self.copies(&plain).await?;
-        let large = self.multipart().await?;
-        self.wrong_whole_checksum().await?;
-        self.conditional_uploads().await?;
-        if let Some(large) = large {
-            self.part_copies(&large).await?;
+    async fn all(
+        &self,
+        sweep: impl Future<Output = Result<(), StoreError>> + Send,
+    ) -> Result<(Facts, Vec<Finding>), StoreError> {
+        // Where nothing can be written nothing else is tried.
+        let (plain, swept, versions) =
+            join!(self.in_turn(self.plain()), self.in_turn(sweep), self.in_turn(self.versions()));
+        let plain = plain?;
+        swept?;
+        // The longest first: it gets the connections that are open.
+        let (uploads, small, names, whole, conditions, bytes, removal) = join!(
+            self.in_turn(self.uploads()),
+            self.in_turn(self.copies(&plain)),
+            self.in_turn(self.names()),
+            self.in_turn(self.wrong_whole_checksum()),
+            self.in_turn(self.conditions()),
+            self.in_turn(self.wrong_checksum()),
+            self.in_turn(self.removal()),
+        );
+        let (uploads, small, (names, of_names)) = (uploads?, small?, names?);
+        let conditions = conditions?;
+        let conditional_writes = conditions.is_none();
+        let facts = Facts {
+            names,
+            copies: small.copies,
+            self_copies: small.self_copies,
+            part_copies: small.copies && uploads.ranges == Some(None),
+            takes_whole_length: uploads.takes_whole_length,
+            keeps_whole_checksum: uploads.keeps_whole_checksum,
+            conditional_writes,
+            conditional_uploads: conditional_writes && uploads.conditions.is_none(),
+        };
+        let mut findings = small.of_plain;
+        findings.push(finding("wrong bytes are refused", bytes?));
+        findings.push(finding("conditional writes", conditions));
+        findings.extend(small.of_copies);
+        findings.extend(uploads.findings);
+        findings.push(finding("wrong parts are refused", whole?));
+        if conditional_writes {
+            let check = match facts.conditional_uploads {
+                true => "conditional uploads in parts",
+                false => "uploads in parts mind no conditions: their keys are looked at before",
+            };
+            findings.push(finding(check, None));
         }
-        self.lengths().await?;
-        self.names().await?;
-        self.removal(&plain).await?;
-        self.versions().await;
-        self.clock();
-        Ok(())
+        findings.extend(uploads.ranges.map(|ranges| finding("copies of ranges", ranges)));
+        findings.extend(of_names);
+        findings.push(finding("removal", removal?));
+        findings.push(finding(versions, None));
+        findings.push(self.clock());
+        Ok((facts, findings))
+    }
+
+    /// On the heap: all of them together are more than a stack is for.
+    fn in_turn<'f, T>(&'f self, trial: impl Future<Output = T> + Send + 'f) -> BoxFuture<'f, T> {
+        Box::pin(async {
+            // It is never closed.
+            let _turn = self.turns.acquire().await;
+            trial.await
+        })
     }
 
     fn key(&self, name: &str) -> String {
         format!("{}/{name}", self.folder)
     }
 
-    fn note(&mut self, check: impl Into<String>, problem: Option<Problem>) {
-        self.findings.push(Finding { check: check.into(), problem });
-    }
-
     async fn put(
-        &mut self,
+        &self,
         key: &str,
         content: Bytes,
         crc: Crc32c,
@@ -122,50 +193,29 @@ impl Probe<'_> {
         stored
     }
 
-    fn remember(&mut self, key: &str, version: Option<String>) {
-        self.made.push(Deletion { key: key.as_bytes().to_vec(), version });
-    }
-
-    async fn plain(&mut self) -> Result<Object, StoreError> {
-        let key = self.key("plain");
+    /// The usual content under a condition.
+    async fn put_usual(&self, key: &str, condition: &Condition) -> Result<Stored, Error> {
         let crc = Crc32c::of(CONTENT.as_bytes());
-        let stored = self.put(&key, Bytes::from(CONTENT), crc, &Condition::Always).await;
-        stored.map_err(|error| told(&name(key.as_bytes()), Effect::Reads, &error))?;
-        self.note("writing with the options of this run", None);
-        let found = self.target.look(key.as_bytes()).await?.unwrap_or_default();
-        let metadata = if found.attempt == Some(1) && found.metadata == stamp(1).metadata {
-            None
-        } else {
-            problem(
-                FailureKind::Unsupported,
-                format!("user metadata came back as {:?}", found.user_metadata),
-                "Use a server that keeps user metadata: without it objects are not known again.",
-            )
-        };
-        self.note("user metadata", metadata);
-        let checksum = match found.crc32c {
-            Some(found) if found == crc.0 => None,
-            Some(found) => problem(
-                FailureKind::Corrupt,
-                format!("CRC32C {found:08x} instead of {crc}"),
-                "Do not use this server: what it says of its objects is wrong.",
-            ),
-            None => problem(
-                FailureKind::Unsupported,
-                "the server keeps no CRC32C of the whole object",
-                "Verification has to read objects on this server (`whimbrel verify --read`).",
-            ),
-        };
-        self.note("stored checksum", checksum);
-        Ok(found)
+        self.put(key, Bytes::from(CONTENT), crc, condition).await
     }
 
-    async fn wrong_checksum(&mut self) -> Result<(), StoreError> {
+    fn remember(&self, key: &str, version: Option<String>) {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.push(Deletion { key: key.as_bytes().to_vec(), version });
+    }
+
+    /// The object that copies are made of, as it was written.
+    async fn plain(&self) -> Result<Object, StoreError> {
+        let key = self.key("plain");
+        let stored = self.put_usual(&key, &Condition::Always).await;
+        let stored = stored.map_err(|error| told(&name(key.as_bytes()), Effect::Reads, &error))?;
+        Ok(Object { key: key.into_bytes(), etag: stored.etag, ..Object::default() })
+    }
+
+    async fn wrong_checksum(&self) -> Result<Option<Problem>, StoreError> {
         let key = self.key("wrong");
         let put = self.put(&key, Bytes::from("right"), Crc32c(1), &Condition::Always).await;
-        let found = self.refusal(put.map(drop), "a wrong CRC32C")?;
-        self.note("wrong bytes are refused", found);
-        Ok(())
+        self.refusal(put.map(drop), "a wrong CRC32C")
     }
 
     /// A problem if something that is wrong was taken.
@@ -182,12 +232,16 @@ impl Probe<'_> {
         }
     }
 
-    async fn removal(&mut self, plain: &Object) -> Result<(), StoreError> {
-        let keys = [plain.key.clone(), self.key("never").into_bytes()];
+    async fn removal(&self) -> Result<Option<Problem>, StoreError> {
+        let key = self.key("removed");
+        let put = self.put_usual(&key, &Condition::Always).await;
+        put.map_err(|error| told(&name(key.as_bytes()), Effect::Reads, &error))?;
+        let key = key.into_bytes();
+        let keys = [key.clone(), self.key("never").into_bytes()];
         let outcomes = self.target.remove_all(&keys).await;
         let failure = outcomes.into_iter().find_map(Result::err);
-        let left = self.target.look(&plain.key).await?.is_some();
-        let found = match failure {
+        let left = self.target.look(&key).await?.is_some();
+        Ok(match failure {
             Some(error) => Some((error.kind(), error.to_string(), error.remedy().to_owned())),
             None if left => problem(
                 FailureKind::Unsupported,
@@ -195,21 +249,18 @@ impl Probe<'_> {
                 "Use a server that is consistent.",
             ),
             None => None,
-        };
-        self.note("removal", found);
-        Ok(())
+        })
     }
 
-    async fn versions(&mut self) {
-        let check = match self.target.client.bucket_versioning().await {
+    async fn versions(&self) -> &'static str {
+        match self.target.client.bucket_versioning().await {
             Ok(Versioning::Enabled) => "the bucket keeps versions: replaced objects cost on",
             Ok(Versioning::Suspended) => "the bucket kept versions; they are suspended",
             Ok(Versioning::Off) | Err(_) => "the bucket keeps no versions",
-        };
-        self.note(check, None);
+        }
     }
 
-    fn clock(&mut self) {
+    fn clock(&self) -> Finding {
         let ahead = self.target.client.clock_ahead_seconds().unwrap_or_default();
         let found = (ahead.abs() > SKEW_SECONDS_MAX).then(|| {
             let remedy = "Set this machine's clock by the network (NTP).".to_owned();
@@ -217,20 +268,25 @@ impl Probe<'_> {
             let message = format!("this clock is {} s {way} the server's", ahead.abs());
             (FailureKind::Denied, message, remedy)
         });
-        self.note("clock", found);
+        finding("clock", found)
     }
 
-    /// Removes what was written, and what a server may have made of it.
-    async fn clean(&mut self) -> Result<(), StoreError> {
+    /// Removes what was written, and what a server may have made of it: one that holds every name
+    /// as it is, and has removed all of them, made nothing else.
+    async fn clean(&self, is_exact: bool) -> Result<(), StoreError> {
         let client = &self.target.client;
-        let (batch, single): (Vec<Deletion>, Vec<Deletion>) = std::mem::take(&mut self.made)
-            .into_iter()
-            .partition(|made| std::str::from_utf8(&made.key).is_ok_and(fits_xml));
-        let removed = client.delete_objects(&batch).await;
-        for each in single {
-            let version = each.version.as_deref();
-            // A name that cannot be held cannot be removed either.
-            let _ = client.delete_object(&each.key, version, &Condition::Always).await;
+        let made = std::mem::take(&mut *self.made.lock().unwrap_or_else(PoisonError::into_inner));
+        let (batch, single): (Vec<Deletion>, Vec<Deletion>) =
+            made.into_iter().partition(|made| std::str::from_utf8(&made.key).is_ok_and(fits_xml));
+        let always = Condition::Always;
+        // A name that cannot be held cannot be removed either.
+        let one_by_one = single
+            .iter()
+            .map(|made| client.delete_object(&made.key, made.version.as_deref(), &always));
+        let (removed, singly) = join!(client.delete_objects(&batch), join_all(one_by_one));
+        let of_batch = removed.as_ref().is_ok_and(|answers| answers.iter().all(Result::is_ok));
+        if is_exact && of_batch && singly.iter().all(Result::is_ok) {
+            return Ok(());
         }
         // Whatever became of that: what can be removed is.
         let left: Vec<Vec<u8>> = self.listed().await?.into_iter().collect();

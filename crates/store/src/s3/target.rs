@@ -118,7 +118,11 @@ impl S3Target {
     /// # Errors
     /// Only if the server cannot be asked at all; whatever it cannot do is a finding.
     pub async fn probe(&self) -> Result<Vec<Finding>, StoreError> {
-        let (facts, findings) = super::probe::run(self).await?;
+        let found = match probe::run(self, probe::Haste::SideBySide).await {
+            Err(StoreError::Throttled { .. }) => probe::run(self, probe::Haste::OneByOne).await,
+            found => found,
+        };
+        let (facts, findings) = found?;
         *self.facts.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(facts);
         Ok(findings)
     }

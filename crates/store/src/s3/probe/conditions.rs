@@ -1,79 +1,120 @@
 //! Whether writes under a condition mind it (rule 4.4).
 
-use bytes::Bytes;
+use futures_util::future::join_all;
+use tokio::join;
 use whimbrel_core::failure::FailureKind;
-use whimbrel_s3::{Condition, Crc32c, Error, Stored, Whole};
+use whimbrel_s3::{Condition, Error, Stored, Whole};
 
-use super::{CONTENT, Probe, Problem, is_silence, problem, stamp};
+use super::upload::Begun;
+use super::{Probe, Problem, is_silence, problem};
 use crate::error::StoreError;
 use crate::s3::failure::{Effect, told};
 
 const REMEDY: &str = "Nobody else may write under the target during the migration: what comes at a \
                       key of the source is written over, or removed with its file, without notice.";
 
-/// What was found where something else was expected, and what has to become of it.
+/// What is expected where something stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Absent,
+    Another,
+    Own,
+}
+
+const KINDS: [Kind; 3] = [Kind::Absent, Kind::Another, Kind::Own];
+
+/// The same as a condition, and what has to become of a write under it.
 struct Case {
     what: &'static str,
     condition: Condition,
     taken: bool,
 }
 
+/// An upload that only has to be completed, at a key where something stands.
+pub(super) struct Ready {
+    key: String,
+    case: Case,
+    upload: Result<Begun, Error>,
+}
+
 impl Probe<'_> {
-    pub(super) async fn conditions(&mut self) -> Result<(), StoreError> {
-        let key = self.key("conditions");
-        let crc = Crc32c::of(CONTENT.as_bytes());
-        let first = self.put(&key, Bytes::from(CONTENT), crc, &Condition::Absent).await;
-        let mut found = self.minded(&first, true, "If-None-Match on a new key")?;
-        let etag = first.ok().and_then(|stored| stored.etag);
-        for case in cases(etag) {
-            if found.is_none() {
-                let tried = self.put(&key, Bytes::from(CONTENT), crc, &case.condition).await;
-                found = self.minded(&tried, case.taken, case.what)?;
-            }
+    /// A problem if writes do not mind conditions. Each is tried at a key of its own: writes to one
+    /// key at the same time may be refused for that.
+    pub(super) async fn conditions(&self) -> Result<Option<Problem>, StoreError> {
+        let (new, cases) = join!(self.put_new(), join_all(KINDS.map(|kind| self.put_over(kind))));
+        let mut found = self.minded(&new, true, "If-None-Match on a new key")?;
+        for (case, tried) in cases {
+            let minded = self.minded(&tried, case.taken, case.what)?;
+            found = found.or(minded);
         }
-        self.facts.conditional_writes = found.is_none();
-        self.note("conditional writes", found);
-        Ok(())
+        Ok(found)
     }
 
-    /// The same for uploads in parts. Where they mind nothing, keys are looked at before.
-    pub(super) async fn conditional_uploads(&mut self) -> Result<(), StoreError> {
-        if !self.facts.conditional_writes {
-            return Ok(());
-        }
-        let key = self.key("conditions");
-        let etag = self.target.look(key.as_bytes()).await?.and_then(|object| object.etag);
-        let mut found = None;
-        for case in cases(etag) {
-            if found.is_none() {
-                let tried = self.complete_under(&key, &case.condition).await;
-                found = self.minded(&tried, case.taken, case.what)?;
-            }
-        }
-        self.facts.conditional_uploads = found.is_none();
-        let check = match found {
-            None => "conditional uploads in parts",
-            Some(_) => "uploads in parts mind no conditions: their keys are looked at before",
+    async fn put_new(&self) -> Result<Stored, Error> {
+        self.put_usual(&self.key("conditions"), &Condition::Absent).await
+    }
+
+    /// Writes over something that was written.
+    async fn put_over(&self, kind: Kind) -> (Case, Result<Stored, Error>) {
+        let key = self.key(&format!("conditions-{kind:?}"));
+        let first = self.put_usual(&key, &Condition::Always).await;
+        let case = kind.case(&first);
+        let tried = match first {
+            Ok(_) => self.put_usual(&key, &case.condition).await,
+            Err(error) => Err(error),
         };
-        self.note(check, None);
-        Ok(())
+        (case, tried)
     }
 
-    async fn complete_under(&mut self, key: &str, condition: &Condition) -> Result<Stored, Error> {
-        let client = &self.target.client;
-        let options = self.target.options(key.as_bytes(), &stamp(1));
-        let upload = client.create_multipart(key.as_bytes(), &options).await?;
-        let piece = Bytes::from(CONTENT);
-        let crc = Crc32c::of(&piece);
-        let part = client.upload_part(key.as_bytes(), &upload, 1, piece.into(), crc).await?;
-        let whole = Whole { crc32c: self.facts.keeps_whole_checksum.then_some(crc), bytes: None };
-        let done =
-            client.complete_multipart(key.as_bytes(), &upload, &[part], &whole, condition).await;
-        self.remember(key, done.as_ref().ok().and_then(|stored| stored.version.clone()));
-        if done.is_err() {
-            self.abort(key, &upload).await;
+    /// Uploads of one part, at keys where something stands, that only have to be completed.
+    pub(super) async fn begin_conditional(&self) -> Vec<Ready> {
+        join_all(KINDS.map(|kind| self.begin_over(kind))).await
+    }
+
+    async fn begin_over(&self, kind: Kind) -> Ready {
+        let key = self.key(&format!("uploads-{kind:?}"));
+        let (first, upload) = join!(self.put_usual(&key, &Condition::Always), self.begin(&key));
+        let case = kind.case(&first);
+        let upload = match (first, upload) {
+            (Err(error), Ok(begun)) => {
+                self.abort(&key, &begun.upload).await;
+                Err(error)
+            }
+            (_, upload) => upload,
+        };
+        Ready { key, case, upload }
+    }
+
+    /// A problem if the completion of uploads minds no conditions. Where that is so, keys are looked
+    /// at before.
+    pub(super) async fn complete_conditional(
+        &self,
+        ready: Vec<Ready>,
+        with_checksum: bool,
+    ) -> Result<Option<Problem>, StoreError> {
+        let complete = |ready| self.complete_under(ready, with_checksum);
+        let mut found = None;
+        for (case, tried) in join_all(ready.into_iter().map(complete)).await {
+            let minded = self.minded(&tried, case.taken, case.what)?;
+            found = found.or(minded);
         }
-        done
+        Ok(found)
+    }
+
+    async fn complete_under(
+        &self,
+        ready: Ready,
+        with_checksum: bool,
+    ) -> (Case, Result<Stored, Error>) {
+        let Ready { key, case, upload } = ready;
+        let done = match upload {
+            Ok(Begun { upload, part, crc }) => {
+                let whole = Whole { crc32c: with_checksum.then_some(crc), bytes: None };
+                self.put_together(&key, &upload, &[part], &whole, &case.condition).await
+            }
+            Err(error) => Err(error),
+        };
+        (case, done)
     }
 
     /// A problem if a write was taken that should not have been, or the other way round.
@@ -96,13 +137,20 @@ impl Probe<'_> {
     }
 }
 
-/// In order: the last one replaces what stands there.
-fn cases(etag: Option<String>) -> [Case; 3] {
-    let other = "\"00000000000000000000000000000000\"".to_owned();
-    let own = etag.map_or(Condition::Absent, Condition::Matches);
-    [
-        Case { what: "If-None-Match", condition: Condition::Absent, taken: false },
-        Case { what: "If-Match", condition: Condition::Matches(other), taken: false },
-        Case { what: "If-Match of what stands there", condition: own, taken: true },
-    ]
+impl Kind {
+    fn case(self, stands: &Result<Stored, Error>) -> Case {
+        let etag = stands.as_ref().ok().and_then(|stored| stored.etag.clone());
+        let (what, condition) = match self {
+            Self::Absent => ("If-None-Match", Condition::Absent),
+            Self::Another => {
+                let other = "\"00000000000000000000000000000000\"".to_owned();
+                ("If-Match", Condition::Matches(other))
+            }
+            Self::Own => {
+                let own = etag.map_or(Condition::Absent, Condition::Matches);
+                ("If-Match of what stands there", own)
+            }
+        };
+        Case { what, condition, taken: self == Self::Own }
+    }
 }

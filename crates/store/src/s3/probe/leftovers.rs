@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
+use tokio::join;
 use whimbrel_s3::{Error, ListRequest};
 
 use crate::error::StoreError;
@@ -13,6 +14,8 @@ use crate::s3::target::{S3Target, name};
 /// A probe that wrote nothing for so long is dead.
 const SILENCE_MAX: Duration = Duration::from_secs(600);
 const UUID_BYTES: usize = 36;
+
+type InFolder = (String, bool, (Vec<u8>, String));
 
 /// What one probe wrote.
 #[derive(Default)]
@@ -26,16 +29,23 @@ struct Left {
 }
 
 /// Removes what stands under `own`, as one migration probes once at a time, and what the dead
-/// probes under `all` left. The rest may be another's that is under way, or nobody's probe. What
-/// cannot be removed stays: it hurts nobody.
+/// probes under `all` left. The rest may be another's that is under way, or nobody's probe; `now` is
+/// the folder of the one that asks. What cannot be removed stays: it hurts nobody.
 pub(super) async fn sweep(
     target: &S3Target,
     all: &[u8],
     own: Option<&[u8]>,
+    now: &str,
 ) -> Result<(), StoreError> {
-    let mut folders = folders(target, all).await?;
     // Not every server lists uploads, nor lets everybody.
-    let _ = add_uploads(target, all, &mut folders).await;
+    let (folders, begun) = join!(folders(target, all), uploads(target, all));
+    let mut folders = folders?;
+    for (folder, alive, upload) in begun.unwrap_or_default() {
+        let left = folders.entry(folder).or_default();
+        left.alive |= alive;
+        left.uploads.push(upload);
+    }
+    folders.remove(now);
     let (mut keys, mut uploads) = (Vec::new(), Vec::new());
     for (folder, left) in folders {
         let is_own = own.is_some_and(|own| folder.as_bytes().starts_with(own));
@@ -79,12 +89,10 @@ async fn folders(target: &S3Target, all: &[u8]) -> Result<BTreeMap<String, Left>
     }
 }
 
-/// An upload is seen in no listing of objects, and may be all that a probe left.
-async fn add_uploads(
-    target: &S3Target,
-    all: &[u8],
-    folders: &mut BTreeMap<String, Left>,
-) -> Result<(), Error> {
+/// An upload is seen in no listing of objects, and may be all that a probe left: its folder, whether
+/// it is young, its key and id.
+async fn uploads(target: &S3Target, all: &[u8]) -> Result<Vec<InFolder>, Error> {
+    let mut begun = Vec::new();
     let mut after = None;
     loop {
         let page = target.client.list_multipart_uploads(all, after.as_ref()).await?;
@@ -94,12 +102,11 @@ async fn add_uploads(
             let is_below = !upload.key.altered && upload.key.bytes.starts_with(all);
             let folder = folder(&upload.key.bytes, all.len()).filter(|_| is_below);
             let Some(folder) = folder else { continue };
-            let left = folders.entry(folder).or_default();
-            left.alive |= !is_old(upload.initiated, now);
-            left.uploads.push((upload.key.bytes, upload.id));
+            let alive = !is_old(upload.initiated, now);
+            begun.push((folder, alive, (upload.key.bytes, upload.id)));
         }
         if page.continuation.is_none() || page.continuation == after {
-            return Ok(());
+            return Ok(begun);
         }
         after = page.continuation;
     }
