@@ -54,6 +54,7 @@ Examples:
   whimbrel migrate hdfs:///warehouse s3://new-home/warehouse --live --bandwidth 200Mbit/s
   whimbrel migrate /data s3://backup/data --live --until-quiet 5m
   whimbrel migrate /data /mnt/new/data --exclude 'tmp/**' --exclude '**/*.bak'
+  whimbrel migrate hdfs:///warehouse s3://new-home/warehouse s3://copy/warehouse --live --name move
   whimbrel migrate s3://old/p s3://new/p --source-profile old --target-profile new
 
 What it does is kept in a state folder. The same call again goes on where the last one ended,
@@ -209,6 +210,10 @@ pub struct MigrateArguments {
     pub source: OsString,
     /// Where to
     pub target: OsString,
+    /// Where to as well: one scan of SOURCE for all targets, each a migration of its own with its own
+    /// name and state. --name NAME calls them NAME-1, NAME-2 and so on, --state DIR keeps them in DIR
+    #[arg(value_name = "TARGET", conflicts_with = "dry_run")]
+    pub more_targets: Vec<OsString>,
     /// Join the scan with the stream of changes and go on until stopped
     #[arg(long)]
     pub live: bool,

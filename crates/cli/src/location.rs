@@ -103,6 +103,7 @@ pub fn overlap(one: &Path, other: &Path) -> bool {
 
 /// The path with the links of its existing part followed, and `.` and `..` taken away.
 pub fn resolved(path: &Path) -> PathBuf {
+    let path = &std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     for ancestor in path.ancestors() {
         if let Ok(real) = ancestor.canonicalize() {
             let rest = path.strip_prefix(ancestor).unwrap_or(Path::new(""));

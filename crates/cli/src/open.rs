@@ -27,6 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const DEADLINE: Duration = Duration::from_secs(27);
 
 /// A source that answers.
+#[derive(Clone)]
 pub struct OpenSource {
     /// To read from.
     pub source: Arc<dyn Source>,

@@ -5,6 +5,7 @@
 pub mod problem;
 pub mod progress;
 pub mod result;
+pub mod view;
 
 use std::io::{ErrorKind, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -62,6 +63,11 @@ pub fn standard_error(line: &str) {
 /// What went wrong, for people.
 pub fn error(error: &CommandError) {
     standard_error(&format!("whimbrel: {}", error.message));
+    what_to_do(error);
+}
+
+/// What to do about it, if anything can be done.
+fn what_to_do(error: &CommandError) {
     if !error.remedy.is_empty() {
         standard_error(&format!("  what to do: {}", error.remedy));
     }

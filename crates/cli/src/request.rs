@@ -69,29 +69,31 @@ impl Pair {
     }
 
     fn refuse_overlap(&self, connection: &ConnectionArguments) -> Result<(), CommandError> {
-        let overlaps = match (&self.source, &self.target) {
-            (Location::Local { path: source }, Location::Local { path: target }) => {
-                // What cannot be found here is told when it is opened.
-                overlap(source, target) || matches!(nested(source, target), Ok(Some(_)))
-            }
-            (
-                Location::Bucket { bucket: source, prefix: from },
-                Location::Bucket { bucket: target, prefix: to },
-            ) => {
-                let one_server = connection.source_endpoint == connection.target_endpoint
-                    && connection.source_profile == connection.target_profile
-                    && connection.source_region == connection.target_region;
-                let (from, to) = (RelPath::from(from.as_str()), RelPath::from(to.as_str()));
-                one_server && source == target && (from.contains(&to) || to.contains(&from))
-            }
-            (Location::Local { .. } | Location::Bucket { .. } | Location::Hdfs { .. }, _) => false,
-        };
-        if !overlaps {
+        let one_server = connection.source_endpoint == connection.target_endpoint
+            && connection.source_profile == connection.target_profile
+            && connection.source_region == connection.target_region;
+        if !overlaps(&self.source, &self.target, one_server) {
             return Ok(());
         }
         Err(CommandError::usage(
             format!("{} and {} are the same or one lies in the other", self.source, self.target),
             "choose a TARGET outside of SOURCE, and a SOURCE outside of TARGET",
+        ))
+    }
+
+    /// Refuses two targets of one source that are one place: each would take what the other wrote
+    /// for somebody else's.
+    ///
+    /// # Errors
+    /// Wrong use.
+    pub fn refuse_target_overlap(&self, other: &Self) -> Result<(), CommandError> {
+        let (one, other) = (&self.target, &other.target);
+        if !overlaps(one, other, true) && !overlaps(other, one, true) {
+            return Ok(());
+        }
+        Err(CommandError::usage(
+            format!("the targets {one} and {other} are the same or one lies in the other"),
+            "name targets that lie apart",
         ))
     }
 
@@ -129,6 +131,24 @@ impl Pair {
             }
         }
         Ok(())
+    }
+}
+
+/// True if one is the other or lies in it. `one_server`: buckets of the same name are the same.
+fn overlaps(one: &Location, other: &Location, one_server: bool) -> bool {
+    match (one, other) {
+        (Location::Local { path: one }, Location::Local { path: other }) => {
+            // What cannot be found here is told when it is opened.
+            overlap(one, other) || matches!(nested(one, other), Ok(Some(_)))
+        }
+        (
+            Location::Bucket { bucket: one, prefix: from },
+            Location::Bucket { bucket: other, prefix: to },
+        ) => {
+            let (from, to) = (RelPath::from(from.as_str()), RelPath::from(to.as_str()));
+            one_server && one == other && (from.contains(&to) || to.contains(&from))
+        }
+        (Location::Local { .. } | Location::Bucket { .. } | Location::Hdfs { .. }, _) => false,
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::future::Future;
 
 use tokio::signal::unix::{Signal as Listener, SignalKind, signal};
+use tokio::sync::mpsc;
 
 use crate::exit::{self, CommandError, Condition, Signal};
 use crate::output;
@@ -11,6 +12,10 @@ use crate::output::result::{MigrationResult, Outcome};
 
 /// Listens from its making on: nothing that comes later is missed.
 pub struct Signals {
+    heard: mpsc::UnboundedReceiver<Signal>,
+}
+
+struct Listeners {
     interrupt: Listener,
     terminate: Listener,
     /// A terminal that is closed; none where whoever called said that it does not matter (`nohup`).
@@ -23,6 +28,34 @@ impl Signals {
     /// # Errors
     /// The system gives no listener.
     pub fn listen() -> Result<Self, CommandError> {
+        let (teller, heard) = mpsc::unbounded_channel();
+        Listeners::new()?.tell(vec![teller]);
+        Ok(Self { heard })
+    }
+
+    /// The same for so many who each hear all of it.
+    ///
+    /// # Errors
+    /// The system gives no listener.
+    pub fn listen_for(count: usize) -> Result<Vec<Self>, CommandError> {
+        let listeners = Listeners::new()?;
+        let channels = (0..count).map(|_| mpsc::unbounded_channel());
+        let (tellers, heard): (Vec<_>, Vec<_>) = channels.unzip();
+        listeners.tell(tellers);
+        Ok(heard.into_iter().map(|heard| Self { heard }).collect())
+    }
+
+    /// The next one.
+    pub async fn next(&mut self) -> Signal {
+        match self.heard.recv().await {
+            Some(signal) => signal,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Listeners {
+    fn new() -> Result<Self, CommandError> {
         let listen = |kind| {
             signal(kind).map_err(|error| {
                 let told = format!("signals cannot be listened to: {error}");
@@ -42,8 +75,17 @@ impl Signals {
         })
     }
 
-    /// The next one.
-    pub async fn next(&mut self) -> Signal {
+    /// As long as anybody hears it.
+    fn tell(mut self, mut tellers: Vec<mpsc::UnboundedSender<Signal>>) {
+        tokio::spawn(async move {
+            while !tellers.is_empty() {
+                let signal = self.next().await;
+                tellers.retain(|teller| teller.send(signal).is_ok());
+            }
+        });
+    }
+
+    async fn next(&mut self) -> Signal {
         let hang_up = async {
             match &mut self.hang_up {
                 Some(listener) => listener.recv().await,

@@ -45,8 +45,9 @@ pub(crate) enum Order {
     Pause(bool),
     /// A person confirms what a guard holds.
     Confirm,
-    /// A person allows another pace; answered with all that is allowed then.
-    Limit { limits: NewLimits, answer: oneshot::Sender<Allowed> },
+    /// A person allows another pace; answered with all that is allowed then. Nobody waits for the
+    /// answer where another migration passed it on.
+    Limit { limits: NewLimits, answer: Option<oneshot::Sender<Allowed>> },
 }
 
 /// An order, and who waits until it is obeyed and progress tells of it.
@@ -80,6 +81,11 @@ impl NewLimits {
         changed.then(|| self.bandwidth_timetable.clone())
     }
 
+    /// What concerns others that read the same source too.
+    pub(crate) fn of_source(&self) -> Self {
+        Self { target_requests: None, ..self.clone() }
+    }
+
     /// With what is left as it is.
     pub(crate) fn over(&self, now: Ceilings) -> Ceilings {
         let chosen = |asked: Option<u64>, before| match asked {
@@ -106,7 +112,7 @@ pub struct Control {
 pub struct Orders {
     pub(crate) orders: mpsc::UnboundedReceiver<Given>,
     pub(crate) progress: Arc<watch::Sender<Progress>>,
-    control: Control,
+    pub(crate) control: Control,
 }
 
 impl Control {
@@ -142,6 +148,16 @@ impl Control {
     /// Waits for the next view; `false` once the run is over.
     pub async fn changed(&mut self) -> bool {
         self.progress.changed().await.is_ok()
+    }
+
+    /// What another migration of the same source was told.
+    pub(crate) fn limit_with_others(&self, limits: NewLimits) {
+        self.give(Order::Limit { limits, answer: None });
+    }
+
+    /// Both give orders to the same run.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.orders.same_channel(&other.orders)
     }
 
     /// A run that is over takes no orders.
@@ -390,7 +406,7 @@ impl Desk {
             }
         }
         let (answer, told) = oneshot::channel();
-        self.control.give(Order::Limit { limits, answer });
+        self.control.give(Order::Limit { limits, answer: Some(answer) });
         match told.await {
             Ok(Allowed { now, next }) => json!({
                 "ok": true,

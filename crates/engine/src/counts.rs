@@ -11,6 +11,8 @@ pub struct Counts {
     pub source_listings: Count,
     /// Pages that an image gave in place of a listing.
     pub image_listings: Count,
+    /// Pages that another migration of the same scan had listed.
+    pub shared_listings: Count,
     /// Bytes read from the source.
     pub source_bytes: Count,
     /// Those of them that were read to be sent.

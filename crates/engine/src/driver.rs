@@ -14,13 +14,14 @@ use whimbrel_core::timetable::Turn;
 
 use crate::bare_directory::Directories;
 use crate::clock::Clock;
-use crate::control::{Allowed, Given, NewLimits, Order};
+use crate::control::{Allowed, Control, Given, NewLimits, Order};
 use crate::error::EngineError;
 use crate::ledger_thread::{LedgerDesk, Question, RowsQuestion};
 use crate::limit::Limits;
 use crate::local_clock::LocalClock;
 use crate::problems::Problems;
 use crate::progress::{Meter, Progress};
+use crate::shared_scan::Seat;
 use crate::world::World;
 
 /// How long what is in flight may go on after the first stop.
@@ -42,12 +43,16 @@ pub(crate) struct Driver {
     pub(crate) inputs: UnboundedReceiver<Input>,
     pub(crate) failed: UnboundedReceiver<EngineError>,
     pub(crate) orders: UnboundedReceiver<Given>,
+    pub(crate) control: Control,
     pub(crate) problems: Problems,
     pub(crate) limits: Arc<Limits>,
     pub(crate) meter: Meter,
     pub(crate) told: Arc<watch::Sender<Progress>>,
     pub(crate) tasks: JoinSet<()>,
     pub(crate) stop_by: Option<Instant>,
+    /// Shared for as long as the first scan goes on.
+    pub(crate) seat: Option<Arc<Seat>>,
+    pub(crate) scanning: bool,
 }
 
 impl Driver {
@@ -122,8 +127,13 @@ impl Driver {
             Order::Limit { limits, answer } => {
                 self.limit(&limits);
                 self.tell_of_orders();
-                // Nobody need wait for the answer any more.
-                let _ = answer.send(self.allowed());
+                if let Some(answer) = answer {
+                    if let Some(common) = &self.limits.common {
+                        common.pass_on(&self.control, &limits);
+                    }
+                    // Nobody need wait for the answer any more.
+                    let _ = answer.send(self.allowed());
+                }
                 return false;
             }
         };
@@ -166,6 +176,13 @@ impl Driver {
     pub(crate) fn tell(&mut self) {
         let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
         let progress = self.meter.read(&self.core, now, elapsed, self.allowed());
+        if self.scanning
+            && progress.scanned
+            && let Some(seat) = &self.seat
+        {
+            seat.leave();
+        }
+        self.scanning = !progress.scanned;
         self.told.send_replace(progress);
     }
 
@@ -208,7 +225,10 @@ impl Driver {
             Effect::Densest { ticket, excess } => {
                 self.desk.ask(Question::Densest { ticket, excess });
             }
-            Effect::Pace(pace) => self.limits.pace(pace),
+            Effect::Pace(pace) => {
+                self.limits.pace(pace);
+                self.limits.share(self.core.budget().ceilings());
+            }
             Effect::Report(report) => self.problems.tell(report),
             outside @ (Effect::List { .. }
             | Effect::Examine { .. }

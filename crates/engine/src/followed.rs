@@ -13,12 +13,15 @@ use whimbrel_store::image::Image;
 use whimbrel_store::source::{ChangeStream, Memory, Poll};
 
 use crate::covered::cut_batches;
+use crate::shared_scan::Seat;
 
 /// A stream of which one poll at a time is under way.
 pub(crate) struct Followed {
     stream: Arc<dyn ChangeStream>,
     /// Told of everything before the core is.
     image: Option<Arc<Image>>,
+    /// The same.
+    seat: Option<Arc<Seat>>,
     proof: Mutex<Proof>,
 }
 
@@ -36,12 +39,12 @@ impl Followed {
     /// position was taken without looking at its transaction.
     pub(crate) fn new(
         stream: Arc<dyn ChangeStream>,
-        image: Option<Arc<Image>>,
+        (image, seat): (Option<Arc<Image>>, Option<Arc<Seat>>),
         history: Option<String>,
         last: Option<(TxId, u64)>,
     ) -> Self {
         let last = last.filter(|(_, digest)| *digest != 0);
-        Self { stream, image, proof: Mutex::new(Proof { history, last, proven: false }) }
+        Self { stream, image, seat, proof: Mutex::new(Proof { history, last, proven: false }) }
     }
 
     /// The image that is told of it.
@@ -51,7 +54,11 @@ impl Followed {
 
     /// The newest transaction of the source.
     pub(crate) async fn position(&self) -> Result<TxId, StoreError> {
-        self.stream.position().await
+        let position = self.stream.position().await?;
+        if let Some(seat) = &self.seat {
+            seat.join();
+        }
+        Ok(position)
     }
 
     /// Seconds of edit history left after `position`.
@@ -80,6 +87,9 @@ impl Followed {
                     if let Some(image) = &self.image {
                         image.note(after, &reply);
                     }
+                    if let Some(seat) = &self.seat {
+                        seat.note(&reply);
+                    }
                     Streamed::Reply(proof.followed(reply, after, scope))
                 }
                 Poll::Gap => Streamed::Gap { remedy: Some(self.remedy().to_owned()) },
@@ -87,11 +97,10 @@ impl Followed {
             })
         };
         let answer: Result<Streamed, StoreError> = answer.await;
-        if let (Some(image), Ok(Streamed::Gap { .. } | Streamed::OtherHistory { .. })) =
-            (&self.image, &answer)
-        {
+        if let Ok(Streamed::Gap { .. } | Streamed::OtherHistory { .. }) = &answer {
             // Only a listing that begins after it counts (rule 8.1).
-            image.forget();
+            self.image.iter().for_each(|image| image.forget());
+            self.seat.iter().for_each(|seat| seat.leave());
         }
         answer.unwrap_or_else(|error| {
             proof.proven = false;

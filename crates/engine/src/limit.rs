@@ -10,6 +10,8 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use whimbrel_core::budget::{Ceilings, Pace, Paced};
 
+use crate::control::{Control, NewLimits};
+
 /// Tokens are handed out in portions of a tenth of a second, so that the flow is smooth.
 const QUANTUM: Duration = Duration::from_millis(100);
 const QUANTA_PER_SECOND: f64 = 10.0;
@@ -28,6 +30,55 @@ pub struct Limits {
     pub target_requests: Rate,
     /// Of these, those that concern a prefix where the target asked for less.
     pub prefixes: Prefixes,
+    /// What is spent on the source along with other migrations.
+    pub common: Option<Arc<CommonLimits>>,
+}
+
+/// What several migrations of one source may spend on it together, as a person set it. What each
+/// does less than that, because the source asked it for less, is its own.
+#[derive(Debug, Default)]
+pub struct CommonLimits {
+    bandwidth_bytes: Rate,
+    source_calls: Rate,
+    told: std::sync::Mutex<Told>,
+}
+
+/// Who is to be told of new limits, and what was told since the beginning.
+#[derive(Debug, Default)]
+struct Told {
+    controls: Vec<Control>,
+    limits: Vec<NewLimits>,
+}
+
+impl CommonLimits {
+    /// Beginning with what a person allows each.
+    pub fn new(limits: &Limits) -> Self {
+        let common = Self::default();
+        common.follow(limits.ceilings());
+        common
+    }
+
+    fn follow(&self, ceilings: Ceilings) {
+        self.bandwidth_bytes.set(ceilings.bandwidth_bytes.unwrap_or_default());
+        self.source_calls.set(ceilings.source_calls.unwrap_or_default());
+    }
+
+    /// A migration begins: what was told to the others holds for it too.
+    pub(crate) fn join(&self, control: &Control) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.limits.iter().for_each(|limits| control.limit_with_others(limits.clone()));
+        told.controls.push(control.clone());
+    }
+
+    /// What one was told of the source holds for all.
+    pub(crate) fn pass_on(&self, own: &Control, limits: &NewLimits) {
+        let limits = limits.of_source();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        for control in told.controls.iter().filter(|control| !control.is_same(own)) {
+            control.limit_with_others(limits.clone());
+        }
+        told.limits.push(limits);
+    }
 }
 
 impl Limits {
@@ -49,6 +100,29 @@ impl Limits {
             Paced::SourceCalls => self.source_calls.set(per_second),
             Paced::TargetRequests => self.target_requests.set(per_second),
             Paced::Prefix(prefix) => self.prefixes.set(prefix, per_second),
+        }
+    }
+
+    /// What a person allows, to all who share it.
+    pub(crate) fn share(&self, ceilings: Ceilings) {
+        if let Some(common) = &self.common {
+            common.follow(ceilings);
+        }
+    }
+
+    /// Waits until one call to the source's metadata service may pass.
+    pub(crate) async fn take_source_call(&self) {
+        self.source_calls.take(1).await;
+        if let Some(common) = &self.common {
+            common.source_calls.take(1).await;
+        }
+    }
+
+    /// Waits until so many bytes of the source may pass.
+    pub(crate) async fn take_bandwidth(&self, bytes: u64) {
+        self.bandwidth_bytes.take(bytes).await;
+        if let Some(common) = &self.common {
+            common.bandwidth_bytes.take(bytes).await;
         }
     }
 }

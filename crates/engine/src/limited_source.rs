@@ -17,12 +17,15 @@ use whimbrel_store::source::{Answer, ByteStream, ChangeStream, Memory, Poll, Sou
 
 use crate::counts::Counts;
 use crate::limit::Limits;
+use crate::shared_scan::Seat;
 
 /// Passes everything on to `inner`, counted and slowed down, and tells the core when the source asks
 /// for less.
 pub(crate) struct LimitedSource {
     inner: Arc<dyn Source>,
     toll: Toll,
+    /// What it listed and looked at itself, others are told of there.
+    seat: Option<Arc<Seat>>,
 }
 
 struct LimitedStream {
@@ -43,7 +46,7 @@ struct Toll {
 
 impl Toll {
     async fn call(&self) {
-        self.limits.source_calls.take(1).await;
+        self.limits.take_source_call().await;
         self.counts.source_calls.add(1);
     }
 
@@ -66,9 +69,18 @@ impl LimitedSource {
         limits: Arc<Limits>,
         counts: Arc<Counts>,
         inputs: UnboundedSender<Input>,
+        seat: Option<Arc<Seat>>,
     ) -> Self {
         let busy_answers = Arc::default();
-        Self { inner, toll: Toll { limits, counts, copies: false, inputs, busy_answers } }
+        let toll = Toll { limits, counts, copies: false, inputs, busy_answers };
+        Self { inner, toll, seat }
+    }
+
+    /// A page that another migration listed.
+    async fn shared(&self, directory: &RelPath, after: Option<&[u8]>) -> Option<Page> {
+        let page = self.seat.as_ref()?.find(directory, after).await?;
+        self.toll.counts.shared_listings.add(1);
+        Some(page)
     }
 
     fn heard<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
@@ -78,7 +90,7 @@ impl LimitedSource {
     /// The same source for whoever sends what is read.
     pub(crate) fn for_copies(&self) -> Self {
         let toll = Toll { copies: true, ..self.toll.clone() };
-        Self { inner: self.inner.clone(), toll }
+        Self { inner: self.inner.clone(), toll, seat: self.seat.clone() }
     }
 
     fn counted(&self, pieces: ByteStream) -> ByteStream {
@@ -88,7 +100,7 @@ impl LimitedSource {
             async move {
                 if let Ok(bytes) = &piece {
                     let length = bytes.len() as u64;
-                    toll.limits.bandwidth_bytes.take(length).await;
+                    toll.limits.take_bandwidth(length).await;
                     toll.counts.source_bytes.add(length);
                     if toll.copies {
                         toll.counts.copied_bytes.add(length);
@@ -119,16 +131,32 @@ impl Source for LimitedSource {
         after: Option<&'a [u8]>,
     ) -> Answer<'a, Option<Page>> {
         Box::pin(async move {
+            if let Some(page) = self.shared(directory, after).await {
+                return Ok(Some(page));
+            }
             self.toll.call().await;
+            // Others need not wait for the turn of this one, so they may have come first.
+            if let Some(page) = self.shared(directory, after).await {
+                return Ok(Some(page));
+            }
             self.toll.counts.source_listings.add(1);
-            self.heard(self.inner.list(directory, after).await)
+            let listing = self.seat.as_ref().and_then(|seat| seat.begin(directory, after));
+            let answer = self.heard(self.inner.list(directory, after).await);
+            if let (Some(listing), Ok(Some(page))) = (listing, &answer) {
+                listing.done(page);
+            }
+            answer
         })
     }
 
     fn stat<'a>(&'a self, path: &'a RelPath) -> Answer<'a, Option<Node>> {
         Box::pin(async move {
             self.toll.call().await;
-            self.heard(self.inner.stat(path).await)
+            let answer = self.heard(self.inner.stat(path).await);
+            if let Some(seat) = &self.seat {
+                seat.saw(path);
+            }
+            answer
         })
     }
 

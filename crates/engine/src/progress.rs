@@ -113,6 +113,8 @@ pub struct Progress {
     pub source_listings: u64,
     /// Pages of directories that an image gave in place of a listing in this run.
     pub image_listings: u64,
+    /// Pages of directories that another migration to another target listed in this run.
+    pub shared_listings: u64,
     /// Bytes read from the source in this run.
     pub source_bytes: u64,
     /// Requests to the target in this run.
@@ -269,6 +271,7 @@ impl Meter {
             source_calls: self.counts.source_calls.get(),
             source_listings: self.counts.source_listings.get(),
             image_listings: self.counts.image_listings.get(),
+            shared_listings: self.counts.shared_listings.get(),
             source_bytes: self.counts.source_bytes.get(),
             target_requests: self.counts.target_requests.get(),
             target_bytes: self.bytes_sent(),

@@ -45,6 +45,7 @@ use crate::problems::Problems;
 use crate::progress::{Meter, Progress};
 use crate::root_look::RootLook;
 use crate::setup::{Setup, Sides, hot_entries_max};
+use crate::shared_scan::Seat;
 use crate::unknown_outcome;
 use crate::world::{Lanes, World};
 
@@ -132,8 +133,13 @@ pub async fn run(setup: Setup, orders: Orders) -> Result<RunResult, EngineError>
     let (transfers, part_bytes, memory_bytes) =
         (setup.transfers, setup.part_bytes, setup.memory_bytes);
     let counts = Arc::<Counts>::default();
+    let seat = setup.seat.map(Arc::new);
+    if let Some(seat) = seat.as_ref().filter(|_| !config.live) {
+        seat.join();
+    }
     let (told, inputs) = mpsc::unbounded_channel();
-    let source = LimitedSource::new(source, limits.clone(), counts.clone(), told.clone());
+    let (limited, heard) = (limits.clone(), told.clone());
+    let source = LimitedSource::new(source, limited, counts.clone(), heard, seat.clone());
     let [source, copied_source] = asked_and_copied(source, config.metadata, &image, &counts);
     let target: Arc<dyn Target> = Arc::new(LimitedTarget {
         inner: target,
@@ -156,6 +162,12 @@ pub async fn run(setup: Setup, orders: Orders) -> Result<RunResult, EngineError>
     }
     let told_from = image.as_ref().and_then(|image| image.mark());
     let new_coverage = coverage::new(&ledger, &scope, &config, told_from, meta.scanned)?;
+    if let Some(seat) = seat.as_ref().filter(|_| config.live && meta.scanned)
+        && new_coverage.is_none()
+    {
+        // What it lists are looks at what changed.
+        seat.leave();
+    }
     let config = Config { new_coverage, ..config };
     let known_mounts = mounts::known(&mut ledger, &setup.forgotten_mounts)?;
     let options = TransferOptions {
@@ -166,7 +178,7 @@ pub async fn run(setup: Setup, orders: Orders) -> Result<RunResult, EngineError>
     };
     let last = meta.position.map(|txid| (txid, meta.digest));
     let history = meta.history.clone();
-    let stream = stream.map(|stream| Followed::new(stream, image, history, last));
+    let stream = stream.map(|stream| Followed::new(stream, (image, seat.clone()), history, last));
     let carrier = Carrier::new(copied_source, target.clone(), keys.clone(), options);
     let parts = Parts {
         reads_found: config.existing == Existing::Check,
@@ -184,6 +196,7 @@ pub async fn run(setup: Setup, orders: Orders) -> Result<RunResult, EngineError>
         problems,
         counts,
         base_snapshots,
+        seat,
     };
     parts.run(ledger, meta, config, orders, (told, inputs)).await
 }
@@ -245,6 +258,7 @@ struct Parts {
     problems: Problems,
     counts: Arc<Counts>,
     base_snapshots: Option<BaseSnapshots>,
+    seat: Option<Arc<Seat>>,
 }
 
 impl Parts {
@@ -279,7 +293,10 @@ impl Parts {
         let local_clock = LocalClock::start(clock.now());
         let config = Config { local_time: local_clock.told().clone(), ..config };
         let core = Migration::new(config, &meta, attempts, clock.now());
-        let limits = self.limits.clone();
+        let (limits, seat) = (self.limits.clone(), self.seat.clone());
+        if let Some(common) = &limits.common {
+            common.join(&orders.control);
+        }
         let meter = Meter::new(sums, self.counts.clone(), self.target.clone());
         let problems = self.problems.clone();
         let socket = Socket::open(&self.folder, &orders, thread.desk.clone());
@@ -304,12 +321,15 @@ impl Parts {
             inputs,
             failed,
             orders: orders.orders,
+            control: orders.control,
             problems: problems.clone(),
             limits,
             meter,
             told: told.clone(),
             tasks,
             stop_by: None,
+            seat,
+            scanning: false,
         };
         let ending = driven(driver, beside).await;
         put_bases_away(bases, &ending).await;

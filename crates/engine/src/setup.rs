@@ -21,6 +21,7 @@ use crate::base_snapshot::BaseSnapshots;
 use crate::error::EngineError;
 use crate::limit::Limits;
 use crate::problems::Problems;
+use crate::shared_scan::Seat;
 use crate::state::State;
 
 /// How long a side may take for its first answer.
@@ -62,6 +63,8 @@ pub struct Setup {
     /// What stood below the source's root at an earlier transaction: with a stream, directories in
     /// which nothing happened since are not listed.
     pub image: Option<Image>,
+    /// Its place in a scan that it shares with migrations of the same source to other targets.
+    pub seat: Option<Seat>,
 }
 
 impl Setup {
@@ -84,6 +87,7 @@ impl Setup {
             problems: Problems::channel().0,
             base_snapshots: None,
             image: None,
+            seat: None,
         }
     }
 

@@ -1,18 +1,21 @@
 //! `whimbrel migrate SOURCE TARGET`.
 
+mod attend;
+mod several;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use whimbrel_core::config::Config;
 use whimbrel_core::effect::Report;
 use whimbrel_core::failure::{Failure, FailureKind, Side};
 use whimbrel_core::metadata::MetadataLevel;
 use whimbrel_core::path::Namespace;
-use whimbrel_engine::{BaseSnapshots, Control, Ending, Limits, Rate, RunResult, Setup, State};
+use whimbrel_engine::{BaseSnapshots, Ending, Limits, Rate, RunResult, Setup, State};
 use whimbrel_report::Facts;
 use whimbrel_store::error::StoreError;
 use whimbrel_store::hdfs::ImageFrom;
@@ -22,14 +25,14 @@ use whimbrel_store::s3::{Named, WriteOptions};
 use whimbrel_store::source::Source;
 use whimbrel_store::target::Finding;
 
-use crate::arguments::{MigrateArguments, WriteArguments};
+use crate::arguments::{MigrateArguments, StateArguments, WriteArguments};
 use crate::exit::{self, CommandError, Condition, Signal};
 use crate::location::Location;
 use crate::open::{self, OpenSource, OpenTarget, Writer};
 use crate::output;
 use crate::output::problem::{Problems, with_name};
-use crate::output::progress::Display;
 use crate::output::result::{MigrationResult, Outcome};
+use crate::output::view::View;
 use crate::record::{self, Call, LastResult};
 use crate::report::{self, SignedReport};
 use crate::request::{Coverage, Pair};
@@ -37,71 +40,49 @@ use crate::signal::{Signals, interruptible};
 use crate::state::{self, StatePlace};
 use crate::timetable::Bandwidth;
 use crate::unit::Limit;
-
-/// How long a second signal leaves the run to put its state away.
-const LAST_GRACE: Duration = Duration::from_secs(3);
+use attend::attend;
+use several::Together;
 
 /// What a state remembers: whether a URL of an object store was taken for a prefix or for an object.
 const SOURCE_NAMED: &str = "source_named";
 /// And which directory of this machine was written to.
 const TARGET_DIRECTORY: &str = "target_directory";
 
-/// A call that was looked through before anything is touched.
+/// A call that was looked through before anything is touched, as far as it concerns one target.
 struct Request {
     arguments: MigrateArguments,
     pair: Pair,
     coverage: Coverage,
     place: StatePlace,
+    /// Where other targets are named too.
+    together: Option<Together>,
 }
 
-/// Runs a migration to its end.
+/// Runs a migration to its end, or one for each target.
 ///
 /// # Errors
 /// What keeps it from beginning. What ends it later is its result.
 pub async fn run(arguments: MigrateArguments, json: bool) -> Result<u8, CommandError> {
-    let request = Request::parse(arguments)?;
+    if !arguments.more_targets.is_empty() {
+        return several::run(arguments, json).await;
+    }
+    let StateArguments { name, state } = arguments.state.clone();
+    let place =
+        |pair: &Pair| state::place(&pair.source, &pair.target, name.as_deref(), state.as_deref());
+    let request = Request::parse(arguments, place)?;
     if request.arguments.dry_run {
         let Request { pair, coverage, arguments, .. } = &request;
         return interruptible(super::dry_run::run(pair, coverage, arguments, json), json).await;
     }
     let mut signals = Signals::listen()?;
-    let begun = tokio::select! {
-        begun = request.begin() => begun?,
-        signal = signals.next() => return Ok(stopped_early(&request.place, signal, json)),
-    };
-    let started = output::now();
-    request.announce(json);
-    let Begun { setup, reports, findings, aside, seconds_before } = begun;
-    let mut problems = Problems::new(json, &request.place.name);
-    for finding in findings {
-        problems.finding(finding);
+    let result = request.migrate(&mut signals, &View::of_one(&request.place.name, json)).await?;
+    if let Some(error) = &result.error {
+        output::error(error);
     }
-    aside.tell_left_out(&mut problems, &request.pair.source);
-    let attended = attend(setup, reports, &mut signals, &mut problems, &request.place.name, &aside);
-    let (result, signal) = attended.await;
-    let mut result = match result {
-        Ok(result) => MigrationResult {
-            run_owners_not_set: aside.owners_not_set(),
-            elapsed_seconds: seconds_before + result.progress.elapsed_seconds,
-            ..request.result(&result, signal)
-        },
-        Err(error) => {
-            let error = CommandError::from(error);
-            let code = exit::code(&BTreeSet::from([error.condition]));
-            MigrationResult {
-                name: request.place.name.clone(),
-                ..MigrationResult::of_error(error, code)
-            }
-        }
-    };
-    if let Some(error) = &mut result.error {
-        error.remedy = with_name(&error.remedy, &request.place.name);
+    match json {
+        true => output::json_line("result", &result.fields()),
+        false => output::standard_output(&result.text()),
     }
-    // A disk that is full for the one may be full for the other: the first is what is told.
-    let kept = record::write_result(&request.place.folder, &result.fields());
-    kept.or_else(|error| if result.error.is_some() { Ok(()) } else { Err(error) })?;
-    request.write_report(&mut result, started, &mut signals).await;
-    tell(&result, json);
     Ok(result.exit_code)
 }
 
@@ -148,23 +129,6 @@ impl Aside {
     }
 }
 
-/// Said once, as soon as it is known.
-fn tell_of_owners(problems: &mut Problems) {
-    problems.note(
-        "owner",
-        &Failure {
-            side: Side::Target,
-            kind: FailureKind::Denied,
-            message: "owner or group of what is written to the target cannot be set".to_owned(),
-            remedy:
-                "run as root, with the users and groups of the source known to this machine; each \
-                 file keeps the names in its attribute user.whimbrel.stamp. How many they are \
-                 stands in the result (run_owners_not_set)"
-                    .to_owned(),
-        },
-    );
-}
-
 fn word(named: Named) -> &'static str {
     match named {
         Named::Prefix => "prefix",
@@ -177,7 +141,10 @@ fn named(word: &str) -> Option<Named> {
 }
 
 impl Request {
-    fn parse(arguments: MigrateArguments) -> Result<Self, CommandError> {
+    fn parse(
+        arguments: MigrateArguments,
+        place: impl FnOnce(&Pair) -> Result<StatePlace, CommandError>,
+    ) -> Result<Self, CommandError> {
         let pair = Pair::parse(&arguments.source, &arguments.target, &arguments.connection)?;
         let coverage = Coverage::parse(&arguments.scope)?;
         if arguments.live && matches!(pair.source, Location::Bucket { .. }) {
@@ -196,11 +163,57 @@ impl Request {
                 ));
             }
         }
-        let (name, folder) = (arguments.state.name.as_deref(), arguments.state.state.as_deref());
-        let place = state::place(&pair.source, &pair.target, name, folder)?;
+        let place = place(&pair)?;
         pair.refuse_state_inside(&place.folder)?;
         report::refuse(arguments.report.as_deref(), &pair)?;
-        Ok(Self { arguments, pair, coverage, place })
+        Ok(Self { arguments, pair, coverage, place, together: None })
+    }
+
+    /// From the first look at both sides to its end.
+    ///
+    /// # Errors
+    /// What keeps it from beginning, or its result from being kept.
+    async fn migrate(
+        &self,
+        signals: &mut Signals,
+        view: &View,
+    ) -> Result<MigrationResult, CommandError> {
+        let begun = tokio::select! {
+            begun = self.begin() => begun?,
+            signal = signals.next() => return Ok(stopped_early(&self.place, signal)),
+        };
+        let started = output::now();
+        self.announce(view);
+        let Begun { setup, reports, findings, aside, seconds_before } = begun;
+        let mut problems = view.problems(&self.place.name);
+        view.quietly(|| {
+            findings.into_iter().for_each(|finding| problems.finding(finding));
+            aside.tell_left_out(&mut problems, &self.pair.source);
+        });
+        let (result, signal) = attend(setup, reports, signals, &mut problems, view, &aside).await;
+        let mut result = match result {
+            Ok(result) => MigrationResult {
+                run_owners_not_set: aside.owners_not_set(),
+                elapsed_seconds: seconds_before + result.progress.elapsed_seconds,
+                ..self.result(&result, signal)
+            },
+            Err(error) => self.failed(error.into()),
+        };
+        if let Some(error) = &mut result.error {
+            error.remedy = with_name(&error.remedy, &self.place.name);
+        }
+        // A disk that is full for the one may be full for the other: the first is what is told.
+        let kept = record::write_result(&self.place.folder, &result.fields());
+        kept.or_else(|error| if result.error.is_some() { Ok(()) } else { Err(error) })?;
+        self.write_report(&mut result, started, signals).await;
+        Ok(result)
+    }
+
+    /// The result of a migration that came to nothing.
+    fn failed(&self, error: CommandError) -> MigrationResult {
+        let code = exit::code(&BTreeSet::from([error.condition]));
+        let name = self.place.name.clone();
+        MigrationResult { name, ..MigrationResult::of_error(error, code) }
     }
 
     /// Opens state and sides. The state comes first: where it is in use, nothing else is touched.
@@ -210,6 +223,9 @@ impl Request {
         if begun.is_err() && new {
             // Nothing but an empty ledger is in there.
             let _ = std::fs::remove_dir_all(&self.place.folder);
+        }
+        if let Some(together) = &self.together {
+            together.gather(begun.is_err()).await;
         }
         begun
     }
@@ -224,7 +240,7 @@ impl Request {
         let of_keys = matches!(self.pair.source, Location::Bucket { .. });
         let writer = Writer { migration: state.migration(), uploads: &uploads, directory, of_keys };
         let before = state.remembered(SOURCE_NAMED)?.and_then(|word| named(&word));
-        let source = self.open_source(before);
+        let source = self.source(before);
         let target = open::target(&self.pair.target, &arguments.connection, write, writer);
         let (source, target) = match self.pair.target {
             // Both have to have answered within half a minute.
@@ -235,7 +251,7 @@ impl Request {
             // A directory is made by opening it: not before the source has answered.
             Location::Local { .. } | Location::Hdfs { .. } => (source.await?, target.await?),
         };
-        let image = self.image(&source, &state).await?;
+        let image = self.image(&source, state.scanned()?).await?;
         // It can be written, or this is where it ends; what else it cannot do is worked around.
         let findings = target.probe().await?;
         let taken = self.take(&target, &mut state)?;
@@ -266,11 +282,20 @@ impl Request {
             problems,
             base_snapshots,
             image,
+            seat: self.together.as_ref().and_then(Together::take_seat),
             ..usual
         };
         let seconds_before = self.remember()?;
         let aside = Aside { local, left_out, _taken: taken };
         Ok(Begun { setup, reports, findings, aside, seconds_before })
+    }
+
+    /// The source: one of its own, or that of all.
+    async fn source(&self, before: Option<Named>) -> Result<OpenSource, CommandError> {
+        match &self.together {
+            Some(together) => together.source(before, self.open_source(before)).await,
+            None => self.open_source(before).await,
+        }
     }
 
     async fn open_source(&self, before: Option<Named>) -> Result<OpenSource, CommandError> {
@@ -295,12 +320,12 @@ impl Request {
     async fn image(
         &self,
         source: &OpenSource,
-        state: &State,
+        scanned: bool,
     ) -> Result<Option<Image>, CommandError> {
         let (Some(given), Some(hdfs)) = (&self.arguments.fsimage, &source.hdfs) else {
             return Ok(None);
         };
-        if state.scanned()? {
+        if scanned {
             return Ok(None);
         }
         output::standard_error(&format!("reading the image {}", given.display()));
@@ -336,6 +361,7 @@ impl Request {
             bandwidth_bytes: Rate::new(always),
             source_calls: Rate::new(calls),
             target_requests: Rate::new(requests),
+            common: self.together.as_ref().map(Together::limits),
             ..Limits::default()
         }
     }
@@ -409,25 +435,26 @@ impl Request {
     }
 
     /// Says that it runs, and where it can be found.
-    fn announce(&self, json: bool) {
+    fn announce(&self, view: &View) {
         let (source, target) = (self.pair.source.to_string(), self.pair.target.to_string());
         let state = self.place.folder.display().to_string();
-        if json {
-            output::json_line(
-                "started",
-                &json!({
-                    "name": self.place.name,
-                    "state": state,
-                    "source": source,
-                    "target": target,
-                    "live": self.arguments.live,
-                    "version": env!("CARGO_PKG_VERSION"),
-                }),
-            );
-        } else {
-            output::standard_error(&format!("{}: {source} -> {target}", self.place.name));
-        }
         tracing::info!(name = self.place.name, state, source, target, "started");
+        if !view.json {
+            let text = format!("{}: {source} -> {target}", self.place.name);
+            return view.quietly(|| output::standard_error(&text));
+        }
+        let mut fields = Map::new();
+        for (name, value) in [
+            ("name", &self.place.name),
+            ("state", &state),
+            ("source", &source),
+            ("target", &target),
+        ] {
+            fields.insert(name.to_owned(), value.as_str().into());
+        }
+        fields.insert("live".to_owned(), self.arguments.live.into());
+        fields.insert("version".to_owned(), env!("CARGO_PKG_VERSION").into());
+        view.line("started", fields);
     }
 
     /// Leaves a signed report where one was asked for. One that cannot be written, or is not
@@ -508,6 +535,7 @@ impl Request {
             metadata_ledger_only: progress.metadata_ledger_only,
             run_source_listings: progress.source_listings,
             run_image_listings: progress.image_listings,
+            run_shared_listings: progress.shared_listings,
             as_of_txid: progress.as_of_txid,
             lag_seconds: progress.lag_seconds,
             run_elapsed_seconds: progress.elapsed_seconds,
@@ -519,86 +547,16 @@ impl Request {
     }
 }
 
-/// Runs the engine, shows what it says, and passes signals on.
-async fn attend(
-    setup: Setup,
-    mut reports: mpsc::Receiver<Report>,
-    signals: &mut Signals,
-    problems: &mut Problems,
-    name: &str,
-    aside: &Aside,
-) -> (Result<RunResult, whimbrel_engine::EngineError>, Option<Signal>) {
-    let (mut control, orders) = Control::channel();
-    let mut display = Display::new(name, problems.json());
-    let mut stopped_by = None;
-    let mut engine = std::pin::pin!(whimbrel_engine::run(setup, orders));
-    let mut watching = true;
-    let mut owners_told = false;
-    let mut look_at_owners = |problems: &mut Problems| {
-        if !owners_told && aside.owners_not_set() > 0 {
-            owners_told = true;
-            tell_of_owners(problems);
-        }
-    };
-    let result = loop {
-        tokio::select! {
-            biased;
-            ended = &mut engine => break ended,
-            signal = signals.next() => {
-                control.stop();
-                if stopped_by.replace(signal).is_some() {
-                    match tokio::time::timeout(LAST_GRACE, &mut engine).await {
-                        Ok(ended) => break ended,
-                        // The state is durable at every moment: nothing is lost by going now.
-                        Err(_) => std::process::exit(i32::from(signal_code(signal))),
-                    }
-                }
-            }
-            Some(report) = reports.recv() => {
-                display.clear();
-                problems.report(&report);
-            }
-            more = control.changed(), if watching => {
-                watching = more;
-                look_at_owners(problems);
-                display.show(&control.progress());
-            }
-        }
-    };
-    display.clear();
-    while let Ok(report) = reports.try_recv() {
-        problems.report(&report);
-    }
-    look_at_owners(problems);
-    for parked in result.iter().flat_map(|result| &result.parked) {
-        problems.parked(parked);
-    }
-    (result, stopped_by)
-}
-
 fn signal_code(signal: Signal) -> u8 {
     exit::code(&BTreeSet::from([Condition::Signal(signal)]))
 }
 
-fn stopped_early(place: &StatePlace, signal: Signal, json: bool) -> u8 {
-    let result = MigrationResult {
+fn stopped_early(place: &StatePlace, signal: Signal) -> MigrationResult {
+    MigrationResult {
         outcome: Outcome::Stopped,
         name: place.name.clone(),
         exit_code: signal_code(signal),
         ..MigrationResult::default()
-    };
-    tell(&result, json);
-    result.exit_code
-}
-
-fn tell(result: &MigrationResult, json: bool) {
-    if let Some(error) = &result.error {
-        output::error(error);
-    }
-    if json {
-        output::json_line("result", &result.fields());
-    } else {
-        output::standard_output(&result.text());
     }
 }
 

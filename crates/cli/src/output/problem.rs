@@ -22,18 +22,20 @@ pub struct Problems {
     json: bool,
     /// Of the migration.
     name: String,
+    /// Others tell problems too.
+    several: bool,
     told: HashSet<RelPath>,
 }
 
 impl Problems {
     /// Tells them as JSON on standard output, or as text on standard error.
     pub fn new(json: bool, name: &str) -> Self {
-        Self { json, name: name.to_owned(), told: HashSet::new() }
+        Self { json, name: name.to_owned(), several: false, told: HashSet::new() }
     }
 
-    /// Whether they go to programs.
-    pub fn json(&self) -> bool {
-        self.json
+    /// Each says of which migration it is.
+    pub fn among_others(self) -> Self {
+        Self { several: true, ..self }
     }
 
     /// Tells what the target's server cannot do, where somebody can mend it; the rest is for the
@@ -103,6 +105,9 @@ impl Problems {
     fn tell(&self, path: Option<&RelPath>, kind: &str, count: Option<u64>, failure: &Failure) {
         if self.json {
             let mut fields = path.map(path_fields).unwrap_or_default();
+            if self.several {
+                add(&mut fields, "migration", &self.name);
+            }
             add(&mut fields, "kind", kind);
             fields.extend(count.map(|count| ("count".to_owned(), count.into())));
             add(&mut fields, "message", &failure.message);
@@ -112,7 +117,9 @@ impl Problems {
         // Many messages begin with the path.
         let named = path.map(RelPath::to_string).filter(|path| !failure.message.contains(path));
         let named = named.map(|path| format!("{path}: ")).unwrap_or_default();
-        standard_error(&format!("{kind}: {}", printable(&format!("{named}{}", failure.message))));
+        let whose = if self.several { format!("{}: ", self.name) } else { String::new() };
+        let told = printable(&format!("{named}{}", failure.message));
+        standard_error(&format!("{whose}{kind}: {told}"));
         if !failure.remedy.is_empty() {
             let remedy = with_name(&failure.remedy, &self.name);
             standard_error(&format!("  what to do: {remedy}"));

@@ -16,41 +16,69 @@ const LIVE_EVERY: Duration = Duration::from_millis(500);
 const LINE_EVERY: Duration = Duration::from_secs(10);
 const JSON_EVERY: Duration = Duration::from_secs(2);
 const WIDTH_USUAL: usize = 80;
+const ROWS_USUAL: usize = 24;
 
 /// Shows progress until it is dropped.
 pub struct Display {
-    name: String,
     json: bool,
     live: bool,
-    shown: Option<Instant>,
-    told: Option<Instant>,
+    shown: Vec<Shown>,
+    drawn: Option<Instant>,
     /// Lines of the live display that stand on the terminal.
     lines: usize,
 }
 
+/// What is shown of one migration.
+struct Shown {
+    name: String,
+    /// When its last line was written.
+    told: Option<Instant>,
+    newest: Option<Progress>,
+}
+
 impl Display {
-    /// A display for the migration of that name.
-    pub fn new(name: &str, json: bool) -> Self {
+    /// A display for the migrations of these names.
+    pub fn new(names: &[String], json: bool) -> Self {
         let live = std::io::stderr().is_terminal();
-        Self { name: name.to_owned(), json, live, shown: None, told: None, lines: 0 }
+        let shown = |name: &String| Shown { name: name.clone(), told: None, newest: None };
+        let shown = names.iter().map(shown).collect();
+        Self { json, live, shown, drawn: None, lines: 0 }
     }
 
-    /// Shows where the run stands, as often as is fit.
-    pub fn show(&mut self, progress: &Progress) {
+    /// Shows where the run of that number stands, as often as is fit.
+    pub fn show(&mut self, number: usize, progress: &Progress) {
         let now = Instant::now();
         let due = |last: Option<Instant>, every| last.is_none_or(|at| now - at >= every);
-        if self.json && due(self.told, JSON_EVERY) {
-            self.told = Some(now);
-            output::json_line("progress", &fields(progress));
-        }
-        if self.live && due(self.shown, LIVE_EVERY) {
-            self.shown = Some(now);
-            self.draw(&block(&self.name, progress));
-        } else if !self.live && !self.json && due(self.shown, LINE_EVERY) {
-            if self.shown.is_some() {
-                output::standard_error(&line(progress));
+        let several = self.shown.len() > 1;
+        let Some(shown) = self.shown.get_mut(number) else { return };
+        if self.json && due(shown.told, JSON_EVERY) {
+            shown.told = Some(now);
+            let mut fields = fields(progress);
+            if several {
+                fields.insert("migration".to_owned(), shown.name.as_str().into());
             }
-            self.shown = Some(now);
+            output::json_line("progress", &fields);
+        }
+        if self.live {
+            shown.newest = Some(progress.clone());
+            if due(self.drawn, LIVE_EVERY) {
+                self.drawn = Some(now);
+                self.draw();
+            }
+        } else if !self.json && due(shown.told, LINE_EVERY) {
+            if shown.told.is_some() {
+                let whose = if several { format!("{}: ", shown.name) } else { String::new() };
+                output::standard_error(&format!("{} {whose}{}", output::now(), brief(progress)));
+            }
+            shown.told = Some(now);
+        }
+    }
+
+    /// Shows nothing of that run any more.
+    pub fn remove(&mut self, number: usize) {
+        self.clear();
+        if let Some(shown) = self.shown.get_mut(number) {
+            shown.newest = None;
         }
     }
 
@@ -63,20 +91,34 @@ impl Display {
         }
     }
 
-    fn draw(&mut self, block: &[String]) {
-        let size = rustix::termios::tcgetwinsize(std::io::stderr());
-        let known = size.map(|size| usize::from(size.ws_col)).ok().filter(|columns| *columns > 1);
+    fn draw(&mut self) {
+        let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok();
+        let known = size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 1);
         let width = known.unwrap_or(WIDTH_USUAL);
+        let rows = size.map(|size| usize::from(size.ws_row)).filter(|rows| *rows > 1);
+        let lines = self.block(rows.unwrap_or(ROWS_USUAL) - 1);
         let mut text = String::new();
         if self.lines > 0 {
             text.push_str(&format!("\x1b[{}A\x1b[J", self.lines));
         }
-        for line in block {
+        for line in &lines {
             text.extend(line.chars().take(width - 1));
             text.push('\n');
         }
-        self.lines = block.len();
+        self.lines = lines.len();
         write(&text);
+    }
+
+    /// Some lines of each, or one where there is no room for more.
+    fn block(&self, rows_max: usize) -> Vec<String> {
+        let all =
+            || self.shown.iter().filter_map(|shown| Some((&shown.name, shown.newest.as_ref()?)));
+        let whole: Vec<String> = all().flat_map(|(name, progress)| block(name, progress)).collect();
+        if whole.len() <= rows_max || self.shown.len() == 1 {
+            return whole;
+        }
+        let brief = all().map(|(name, progress)| format!("{name}: {}", brief(progress)));
+        brief.take(rows_max).collect()
     }
 }
 
@@ -148,7 +190,8 @@ fn block(name: &str, progress: &Progress) -> Vec<String> {
     lines
 }
 
-fn line(progress: &Progress) -> String {
+/// In one line.
+fn brief(progress: &Progress) -> String {
     let run = &progress.run;
     let mut parts = vec![
         progress.phase.to_owned(),
@@ -168,7 +211,7 @@ fn line(progress: &Progress) -> String {
         parts.push(format!("time left {}", clock(seconds as f64)));
     }
     parts.extend(troubles(progress));
-    format!("{} {}", output::now(), parts.join(", "))
+    parts.join(", ")
 }
 
 fn troubles(progress: &Progress) -> impl Iterator<Item = String> {
@@ -363,7 +406,7 @@ mod tests {
             unknown_outcomes_seconds_max: Some(61.2),
             ..Progress::default()
         };
-        let line = line(&progress);
+        let line = brief(&progress);
         assert!(line.contains("2 failed, the target has not answered for 1 min 10 s"), "{line}");
         let slower = "the source asks for less: 1,200 calls/s, \
                       the target asks for less: 9 requests/s below a/ and 1 more";

@@ -63,6 +63,8 @@ pub struct MigrationResult {
     pub run_source_listings: u64,
     /// Those that an image gave in their place.
     pub run_image_listings: u64,
+    /// Those that migrations to other targets asked for.
+    pub run_shared_listings: u64,
     /// Every change up to it is on the target, parked paths aside; `None` without a stream.
     pub as_of_txid: Option<u64>,
     /// How far the target is behind; 0 without a stream.
@@ -108,6 +110,7 @@ impl MigrationResult {
         fields.insert("run_owners_not_set".into(), self.run_owners_not_set.into());
         fields.insert("run_source_listings".into(), self.run_source_listings.into());
         fields.insert("run_image_listings".into(), self.run_image_listings.into());
+        fields.insert("run_shared_listings".into(), self.run_shared_listings.into());
         fields.insert("as_of_txid".into(), self.as_of_txid.into());
         fields.insert("lag_seconds".into(), self.lag_seconds.into());
         fields.insert("elapsed_seconds".into(), self.elapsed_seconds.into());

@@ -16,5 +16,6 @@ mod mounts;
 mod object_store;
 mod secrets;
 mod snapshots;
+mod targets;
 mod unreachable;
 mod wrong_use;

@@ -4,12 +4,26 @@ use std::process::Command;
 
 use crate::call::Place;
 
-const CALLS: [&str; 93] = [
+const CALLS: [&str; 107] = [
     "",
     "nothing",
     "migrate",
     "migrate source",
-    "migrate source target more",
+    "migrate source target target",
+    "migrate source target ./target/",
+    "migrate source target target/inside",
+    "migrate source target/inside target",
+    "migrate source target other other/inside",
+    "migrate source target source/inside",
+    "migrate source target more --dry-run",
+    "migrate source target more --name -a",
+    "migrate source target more --state target",
+    "migrate source target more --state more/state",
+    "migrate source target more --report more/report",
+    "migrate source s3://bucket/p s3://bucket/p/q",
+    "migrate source target s3://bucket/p s3a://bucket/p/",
+    "migrate source target hdfs://namenode:8020/target",
+    "migrate s3://bucket/source target more --live",
     "migrate source target --no-such-flag",
     "migrate source target --bandwidth 200",
     "migrate source target --bandwidth 200Mbit",
