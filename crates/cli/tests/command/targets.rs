@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use whimbrel_testbed::{CreateFiles, FileSizes, Hadoop, HadoopOptions, S3Server, VersityGateway};
+use whimbrel_testbed::{
+    ChurnOptions, CreateFiles, FileSizes, Hadoop, HadoopOptions, S3Server, VersityGateway,
+};
 
 use crate::call::{Ended, Place, Running, until};
 
@@ -94,7 +96,11 @@ fn from_hdfs() {
     the_stream_is_joined_once_listed(&world);
     one_that_cannot_begin_holds_back_no_other(&mut world);
     one_that_is_held_holds_back_no_other(&mut world);
-    killed_runs_go_on(&world);
+}
+
+#[test]
+fn from_hdfs_under_churn() {
+    killed_runs_go_on(&World::start());
 }
 
 fn the_source_is_listed_once(world: &World) {
@@ -205,19 +211,24 @@ fn interrupt(place: &Place, running: &Running) {
     assert!(sent.success());
 }
 
+/// To two directories: on an object store the last run would wait for what the killed ones left.
 fn killed_runs_go_on(world: &World) {
-    for round in 0..3 {
-        let running = world.place.spawn(&world.call("killed", &["--live"]));
-        let some = (round + 1) * FILES / 4;
-        until("some copies", || {
-            status(&world.place, "killed-2")["files_copied"].as_u64() >= Some(some)
-        });
+    let churn = ChurnOptions { seconds: 20, ..ChurnOptions::new("/data", 7) };
+    world.hadoop.start_churn(&churn).unwrap();
+    let source = world.source();
+    let call = ["migrate", &source, "killed", "other", "--name", "killed", "--json", "--live"];
+    for quarter in 1..=3 {
+        let running = world.place.spawn(&call);
+        // A look at a state that nobody uses would keep a run from beginning.
+        let some = quarter * FILES as usize / 4;
+        until("some copies", || world.place.tree("other").len() >= some);
         drop(running);
-        world.write(&format!("killed/{round}"), "between two runs");
     }
-    let call = world.call("killed", &["--live", "--until-quiet", "2s"]);
-    world.place.run(&call).expect(0);
-    world.assert_equal("killed");
+    let ended = world.place.run(&[&call[..], &["--until-quiet", "3s"]].concat()).expect(0);
+    let changes = ended.result()["changes_seen"].as_u64();
+    assert!(changes > Some(1_000), "{changes:?} changes are no churn");
+    assert_verified(&world.place, "killed");
+    assert_eq!(world.place.tree("killed"), world.place.tree("other"));
 }
 
 #[test]
