@@ -21,7 +21,6 @@ use crate::limit::Limits;
 use crate::local_clock::LocalClock;
 use crate::problems::Problems;
 use crate::progress::{Meter, Progress};
-use crate::shared_scan::Seat;
 use crate::world::World;
 
 /// How long what is in flight may go on after the first stop.
@@ -50,9 +49,6 @@ pub(crate) struct Driver {
     pub(crate) told: Arc<watch::Sender<Progress>>,
     pub(crate) tasks: JoinSet<()>,
     pub(crate) stop_by: Option<Instant>,
-    /// Shared for as long as the first scan goes on.
-    pub(crate) seat: Option<Arc<Seat>>,
-    pub(crate) scanning: bool,
 }
 
 impl Driver {
@@ -176,13 +172,9 @@ impl Driver {
     pub(crate) fn tell(&mut self) {
         let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
         let progress = self.meter.read(&self.core, now, elapsed, self.allowed());
-        if self.scanning
-            && progress.scanned
-            && let Some(seat) = &self.seat
-        {
-            seat.leave();
+        if let Some(seat) = &self.world.seat {
+            seat.heed(progress.scanned);
         }
-        self.scanning = !progress.scanned;
         self.told.send_replace(progress);
     }
 

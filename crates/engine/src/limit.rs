@@ -103,6 +103,13 @@ impl Limits {
         }
     }
 
+    /// A run begins that obeys this.
+    pub(crate) fn join(&self, control: &Control) {
+        if let Some(common) = &self.common {
+            common.join(control);
+        }
+    }
+
     /// What a person allows, to all who share it.
     pub(crate) fn share(&self, ceilings: Ceilings) {
         if let Some(common) = &self.common {

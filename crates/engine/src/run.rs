@@ -133,10 +133,7 @@ pub async fn run(setup: Setup, orders: Orders) -> Result<RunResult, EngineError>
     let (transfers, part_bytes, memory_bytes) =
         (setup.transfers, setup.part_bytes, setup.memory_bytes);
     let counts = Arc::<Counts>::default();
-    let seat = setup.seat.map(Arc::new);
-    if let Some(seat) = seat.as_ref().filter(|_| !config.live) {
-        seat.join();
-    }
+    let seat = seated(setup.seat, config.live);
     let (told, inputs) = mpsc::unbounded_channel();
     let (limited, heard) = (limits.clone(), told.clone());
     let source = LimitedSource::new(source, limited, counts.clone(), heard, seat.clone());
@@ -162,11 +159,9 @@ pub async fn run(setup: Setup, orders: Orders) -> Result<RunResult, EngineError>
     }
     let told_from = image.as_ref().and_then(|image| image.mark());
     let new_coverage = coverage::new(&ledger, &scope, &config, told_from, meta.scanned)?;
-    if let Some(seat) = seat.as_ref().filter(|_| config.live && meta.scanned)
-        && new_coverage.is_none()
-    {
+    if config.live && meta.scanned && new_coverage.is_none() {
         // What it lists are looks at what changed.
-        seat.leave();
+        seat.iter().for_each(|seat| seat.leave());
     }
     let config = Config { new_coverage, ..config };
     let known_mounts = mounts::known(&mut ledger, &setup.forgotten_mounts)?;
@@ -199,6 +194,13 @@ pub async fn run(setup: Setup, orders: Orders) -> Result<RunResult, EngineError>
         seat,
     };
     parts.run(ledger, meta, config, orders, (told, inputs)).await
+}
+
+/// Without a stream nothing is going to be told: the place in a shared scan is taken at once.
+fn seated(seat: Option<Seat>, live: bool) -> Option<Arc<Seat>> {
+    let seat = seat.map(Arc::new);
+    seat.iter().filter(|_| !live).for_each(|seat| seat.join());
+    seat
 }
 
 /// The source as it is asked, and as its files are read to be sent.
@@ -293,10 +295,8 @@ impl Parts {
         let local_clock = LocalClock::start(clock.now());
         let config = Config { local_time: local_clock.told().clone(), ..config };
         let core = Migration::new(config, &meta, attempts, clock.now());
-        let (limits, seat) = (self.limits.clone(), self.seat.clone());
-        if let Some(common) = &limits.common {
-            common.join(&orders.control);
-        }
+        let limits = self.limits.clone();
+        limits.join(&orders.control);
         let meter = Meter::new(sums, self.counts.clone(), self.target.clone());
         let problems = self.problems.clone();
         let socket = Socket::open(&self.folder, &orders, thread.desk.clone());
@@ -328,8 +328,6 @@ impl Parts {
             told: told.clone(),
             tasks,
             stop_by: None,
-            seat,
-            scanning: false,
         };
         let ending = driven(driver, beside).await;
         put_bases_away(bases, &ending).await;
@@ -370,6 +368,7 @@ impl Parts {
             desk,
             inputs,
             root_look: RootLook::default(),
+            seat: self.seat,
             lanes: Lanes {
                 transfers: Semaphore::new(self.transfers.max(1)),
                 listings: Semaphore::new(LISTINGS),

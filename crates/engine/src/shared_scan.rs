@@ -6,6 +6,7 @@
 //! that is too slow for what is kept asks by itself, and holds back nobody.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ pub struct Seat {
     scan: Arc<Mutex<Scan>>,
     /// One bit.
     own: u64,
+    /// Its first scan goes on.
+    scanning: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -84,7 +87,11 @@ impl Seat {
             gone: 0,
             epochs: BTreeMap::new(),
         }));
-        let seat = |number| Self { scan: scan.clone(), own: 1_u64 << number };
+        let seat = |number| Self {
+            scan: scan.clone(),
+            own: 1_u64 << number,
+            scanning: AtomicBool::default(),
+        };
         (0..count.min(SEATS_MAX)).map(seat).collect()
     }
 
@@ -97,6 +104,13 @@ impl Seat {
     /// Asks for itself alone from now on.
     pub(crate) fn leave(&self) {
         lock(&self.scan).leave(self.own);
+    }
+
+    /// Whether its scan has come to an end: what it lists from then on are looks at what changed.
+    pub(crate) fn heed(&self, scanned: bool) {
+        if self.scanning.swap(!scanned, Ordering::Relaxed) && scanned {
+            self.leave();
+        }
     }
 
     /// The page after the name `after`, if another one listed it or is about to.

@@ -26,6 +26,7 @@ use crate::covered::{covers, cut_entries};
 use crate::followed::Followed;
 use crate::ledger_thread::{LedgerDesk, Question};
 use crate::root_look::RootLook;
+use crate::shared_scan::Seat;
 
 /// Objects of an inventory that are looked at at the same time.
 const INSPECTIONS: usize = 64;
@@ -44,6 +45,8 @@ pub(crate) struct World {
     pub(crate) inputs: UnboundedSender<Input>,
     pub(crate) lanes: Lanes,
     pub(crate) root_look: RootLook,
+    /// Its place in a scan that others share.
+    pub(crate) seat: Option<Arc<Seat>>,
     /// Where directories are real.
     pub(crate) directories: Option<Directories>,
     /// Objects found without a stored checksum are read, so that equal ones can be adopted.

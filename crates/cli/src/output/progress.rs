@@ -392,6 +392,25 @@ mod tests {
     }
 
     #[test]
+    fn several_share_the_terminal() {
+        let names: Vec<String> = ["a", "b", "c"].map(str::to_owned).into();
+        let mut display = Display::new(&names, false);
+        for shown in display.shown.iter_mut().take(2) {
+            shown.newest = Some(Progress { phase: "running", ..Progress::default() });
+        }
+        let whole = display.block(ROWS_USUAL);
+        assert!(whole.len() > 4 && whole[0].starts_with("a: running"), "{whole:?}");
+        assert!(whole.iter().any(|line| line.starts_with("b: running")), "{whole:?}");
+        for (rows, expected) in [(4, 2), (1, 1)] {
+            let brief = display.block(rows);
+            assert_eq!(brief.len(), expected, "{brief:?}");
+            assert!(brief[0].starts_with("a: running, scanned 0"), "{brief:?}");
+        }
+        display.remove(0);
+        assert!(display.block(4)[0].starts_with("b: running"));
+    }
+
+    #[test]
     fn troubles_are_named() {
         let progress = Progress {
             phase: "running",
