@@ -159,10 +159,8 @@ pub async fn run(setup: Setup, orders: Orders) -> Result<RunResult, EngineError>
     }
     let told_from = image.as_ref().and_then(|image| image.mark());
     let new_coverage = coverage::new(&ledger, &scope, &config, told_from, meta.scanned)?;
-    if config.live && meta.scanned && new_coverage.is_none() {
-        // What it lists are looks at what changed.
-        seat.iter().for_each(|seat| seat.leave());
-    }
+    // After its scan it lists what changed, and never joins the scan of others.
+    let seat = seat.filter(|_| !(config.live && meta.scanned && new_coverage.is_none()));
     let config = Config { new_coverage, ..config };
     let known_mounts = mounts::known(&mut ledger, &setup.forgotten_mounts)?;
     let options = TransferOptions {
