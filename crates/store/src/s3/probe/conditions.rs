@@ -85,8 +85,8 @@ impl Probe<'_> {
         Ready { key, case, upload }
     }
 
-    /// A problem if the completion of uploads minds no conditions. Where that is so, keys are looked
-    /// at before.
+    /// A problem if the completion of uploads minds no conditions. Where that is so, keys are
+    /// looked at before.
     pub(super) async fn complete_conditional(
         &self,
         ready: Vec<Ready>,

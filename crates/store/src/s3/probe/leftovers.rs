@@ -29,8 +29,8 @@ struct Left {
 }
 
 /// Removes what stands under `own`, as one migration probes once at a time, and what the dead
-/// probes under `all` left. The rest may be another's that is under way, or nobody's probe; `now` is
-/// the folder of the one that asks. What cannot be removed stays: it hurts nobody.
+/// probes under `all` left. The rest may be another's that is under way, or nobody's probe; `now`
+/// is the folder of the one that asks. What cannot be removed stays: it hurts nobody.
 pub(super) async fn sweep(
     target: &S3Target,
     all: &[u8],
@@ -89,8 +89,8 @@ async fn folders(target: &S3Target, all: &[u8]) -> Result<BTreeMap<String, Left>
     }
 }
 
-/// An upload is seen in no listing of objects, and may be all that a probe left: its folder, whether
-/// it is young, its key and id.
+/// An upload is seen in no listing of objects, and may be all that a probe left: its folder,
+/// whether it is young, its key and id.
 async fn uploads(target: &S3Target, all: &[u8]) -> Result<Vec<InFolder>, Error> {
     let mut begun = Vec::new();
     let mut after = None;
