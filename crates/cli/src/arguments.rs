@@ -88,6 +88,11 @@ Examples:
 
 Where both sides keep checksums no data is read. Exit code 0: equal; 5: different.
 
+Killed, stopped, or after a lost side, the same call goes on where it was, in the last hour
+(--resume-within). What was equal by then is not looked at again: each part of the result is as of its
+own time, and says so. What was not equal is looked at again. --restart begins anew, and so does every
+call with --report or --sample-for.
+
 A sample finds every file whose name is missing or whose length differs, and looks at the bytes and
 metadata of the share that is asked for. If nothing differs it ends with exit code 0, says how much
 was looked at and what it may have missed, and never says equal unless nothing was left out. Another
@@ -284,6 +289,12 @@ pub struct VerifyArguments {
     /// The state folder of the migration that is named
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
+    /// Begin anew, though an earlier call of this kind did not come to its end
+    #[arg(long)]
+    pub restart: bool,
+    /// Go on where such a call was only if that is not longer ago
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = unit::duration)]
+    pub resume_within: Duration,
     #[command(flatten)]
     pub sample: SampleArguments,
     #[command(flatten)]

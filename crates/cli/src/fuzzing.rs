@@ -11,6 +11,7 @@ use whimbrel_core::timetable::LocalTime;
 use whimbrel_hdfs::Configuration;
 
 use crate::arguments::Cli;
+use crate::commands::verify::notes;
 use crate::config;
 use crate::cutover::record;
 use crate::location::Location;
@@ -57,6 +58,14 @@ pub fn cutover(bytes: &[u8]) {
     let written = record::encode(&record);
     assert_eq!(record::decode(written.as_bytes()).as_ref(), Ok(&record));
     damaged(&written, |text| record::decode(text).is_ok());
+}
+
+/// The notes of a comparison: the same.
+pub fn notes(bytes: &[u8]) {
+    let Ok(text) = notes::decode(bytes) else { return };
+    let written = notes::encode(&text);
+    assert_eq!(notes::decode(written.as_bytes()).as_ref(), Ok(&text));
+    damaged(&written, |text| notes::decode(text).is_ok());
 }
 
 /// The file of the last run's result: the same.

@@ -175,6 +175,18 @@ pub fn report_key() -> Result<PathBuf, CommandError> {
     Ok(root()?.join(".report-key.pk8"))
 }
 
+/// The folder and the name of the file that tells how far a comparison of these two locations is:
+/// with the state of their migration, or where it would be. No migration can have that name.
+///
+/// # Errors
+/// No home folder.
+pub fn notes(place: &StatePlace) -> Result<(PathBuf, String), CommandError> {
+    if place.folder.is_dir() {
+        return Ok((place.folder.clone(), "verify.json".to_owned()));
+    }
+    Ok((root()?, format!(".verify-{}.json", place.name)))
+}
+
 fn root() -> Result<PathBuf, CommandError> {
     let absolute = |path: PathBuf| path.is_absolute().then_some(path);
     let given = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).and_then(absolute);

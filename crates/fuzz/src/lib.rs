@@ -58,6 +58,7 @@ pub const TARGETS: [Target; 22] = [
     Target::new("stamps", 1024, stamps::stamps),
     Target::new("state_call", 1024, whimbrel_cli::fuzzing::call),
     Target::new("state_cutover", 1024, whimbrel_cli::fuzzing::cutover),
+    Target::new("state_notes", 1024, whimbrel_cli::fuzzing::notes),
     Target::new("state_record", 1024, whimbrel_ledger::fuzzing::record),
     Target::new("state_result", 1024, whimbrel_cli::fuzzing::result),
 ];

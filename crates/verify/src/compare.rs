@@ -70,8 +70,7 @@ impl Comparison {
             }
             Node::Special(what) => {
                 add(&self.meter.files_compared, 1);
-                let message = format!("{what}: not followed, so it is not on the target");
-                Some(Difference { path, kind: DifferenceKind::Unverifiable, length: 0, message })
+                Some(special(path, &what))
             }
             Node::Directory(_) => None,
         }
@@ -157,8 +156,46 @@ impl Comparison {
         }
         match attempt::ask(|| source.stat(&path)).await {
             Ok(Some(Node::File(node))) => self.file(path, node).await,
-            Ok(Some(special @ Node::Special(_))) => self.node(path, special).await,
+            Ok(Some(Node::Special(what))) => Some(special(path, &what)),
             Ok(Some(Node::Directory(_)) | None) => self.extra(path, key).await,
+            Err(error) => Some(unverifiable(path, Side::Source, &error)),
+        }
+    }
+
+    /// What stands now at a path that was not equal.
+    pub async fn noted(&self, path: RelPath) -> Option<Difference> {
+        let source = &self.verification.source;
+        let of_directory = path.is_marker() && source.namespace() == Namespace::Tree;
+        let Err(refused) = self.verification.keys.key(&path) else {
+            let difference = self.again(&path).await;
+            if difference.is_some() || of_directory {
+                return difference;
+            }
+            return self.became_a_directory(path).await;
+        };
+        let place = path.parent().filter(|_| of_directory).unwrap_or_else(|| path.clone());
+        match attempt::ask(|| source.stat(&place)).await {
+            Ok(None) => None,
+            Ok(Some(_)) => {
+                let (kind, message) = (DifferenceKind::Missing, refused.to_string());
+                Some(Difference { path, kind, length: 0, message })
+            }
+            Err(error) => Some(unverifiable(path, Side::Source, &error)),
+        }
+    }
+
+    /// Something else was listed in its place when all else there was gone through: a link, or a
+    /// directory that nothing was mounted on.
+    async fn became_a_directory(&self, path: RelPath) -> Option<Difference> {
+        let source = &self.verification.source;
+        match attempt::ask(|| source.stat(&path)).await {
+            Ok(Some(Node::Directory(_))) => {
+                let message = "it is a directory now, and was none when it was compared: nothing \
+                     is known of what lies below it; compare again with --restart";
+                let (kind, message) = (DifferenceKind::Unverifiable, message.to_owned());
+                Some(Difference { path, kind, length: 0, message })
+            }
+            Ok(Some(Node::File(_) | Node::Special(_)) | None) => None,
             Err(error) => Some(unverifiable(path, Side::Source, &error)),
         }
     }
@@ -419,6 +456,11 @@ async fn read_once(
         });
     }
     Ok(checksum)
+}
+
+fn special(path: RelPath, what: &str) -> Difference {
+    let message = format!("{what}: not followed, so it is not on the target");
+    Difference { path, kind: DifferenceKind::Unverifiable, length: 0, message }
 }
 
 fn unverifiable(path: RelPath, side: Side, error: &StoreError) -> Difference {

@@ -15,10 +15,13 @@ use whimbrel_store::target::Object;
 
 use crate::compare::Comparison;
 use crate::keys::Keys;
+use crate::note::Notebook;
 use crate::sample::{Choice, Sampler};
 use crate::settle::{Seen, settled};
 use crate::walk::{Item, Walk, What};
-use crate::{Difference, DifferenceKind, Equal, Meter, Verification, add, attempt};
+use crate::{
+    Continuation, Difference, DifferenceKind, Equal, Meter, Note, Verification, add, attempt,
+};
 
 /// Differences that are kept to be looked at again together.
 const OPEN_MAX: usize = 10_000;
@@ -30,8 +33,13 @@ pub(crate) async fn run(
     meter: &Arc<Meter>,
     differences: &mpsc::Sender<Difference>,
     equals: Option<mpsc::Sender<Equal>>,
+    continuation: Continuation,
 ) -> Result<(), Failure> {
     let comparison = Comparison::new(verification.clone(), meter.clone(), equals);
+    let sampler = verification.options.sample.as_ref().map(Sampler::new);
+    // By time, everything is listed again and again.
+    let by_time = sampler.as_ref().is_some_and(|sampler| sampler.time().is_some());
+    let Continuation { from, notes, every } = continuation;
     let mut join = Join {
         comparison: Arc::new(comparison),
         meter,
@@ -40,9 +48,10 @@ pub(crate) async fn run(
         open: Vec::new(),
         unreadable: None,
         root: RelPath::root(),
-        sampler: verification.options.sample.as_ref().map(Sampler::new),
+        sampler,
+        notebook: Notebook::new(notes.filter(|_| !by_time), every),
     };
-    join.run_all().await?;
+    join.run_all(from.filter(|_| !by_time).unwrap_or_default()).await?;
     join.by_time().await
 }
 
@@ -58,17 +67,44 @@ struct Join<'a> {
     root: RelPath,
     /// Says which files are looked at; `None`: all.
     sampler: Option<Sampler>,
+    notebook: Notebook,
 }
 
 impl Join<'_> {
-    async fn run_all(&mut self) -> Result<(), Failure> {
+    async fn run_all(&mut self, from: Note) -> Result<(), Failure> {
         let mapped = self.comparison.verification.mapped.iter().filter(|from| !from.is_root());
         let roots: Vec<RelPath> = [RelPath::root()].into_iter().chain(mapped.cloned()).collect();
-        for root in roots {
+        let Note { roots_done, mut behind, unequal, .. } = from;
+        self.look_again(&roots, roots_done, behind.as_ref(), unequal).await?;
+        for (number, root) in roots.into_iter().enumerate().skip(roots_done) {
             (self.root, self.unreadable) = (root, None);
-            self.run().await?;
+            self.notebook.begin(number);
+            self.run(behind.take()).await?;
             self.settle().await;
         }
+        Ok(())
+    }
+
+    /// Looks at what an earlier process found unequal. What lies behind its note comes anyway.
+    async fn look_again(
+        &mut self,
+        roots: &[RelPath],
+        roots_done: usize,
+        behind: Option<&RelPath>,
+        unequal: Vec<RelPath>,
+    ) -> Result<(), Failure> {
+        for path in unequal {
+            let root = self.root_of(&path);
+            let number = roots.iter().position(|each| *each == root).unwrap_or_default();
+            let in_part = behind.is_some_and(|behind| path <= *behind);
+            if number < roots_done || number == roots_done && in_part {
+                self.make_room().await?;
+                let comparison = self.comparison.clone();
+                self.spawn(async move { comparison.noted(path).await });
+            }
+        }
+        self.finish_all().await?;
+        self.settle().await;
         Ok(())
     }
 
@@ -93,7 +129,7 @@ impl Join<'_> {
                 break;
             }
             // Nothing is begun meanwhile that could be cut off.
-            match tokio::time::timeout(left, self.run_all()).await {
+            match tokio::time::timeout(left, self.run_all(Note::default())).await {
                 Ok(listed) => listed?,
                 Err(_) => break,
             }
@@ -121,14 +157,16 @@ impl Join<'_> {
         }
     }
 
-    async fn run(&mut self) -> Result<(), Failure> {
+    async fn run(&mut self, behind: Option<RelPath>) -> Result<(), Failure> {
         let verification = self.comparison.verification.clone();
         let target_side = |error: StoreError| error.into_failure(Side::Target);
         let source_side = |error: StoreError| error.into_failure(Side::Source);
-        let Some(mut walk) = self.begin().await.map_err(source_side)? else {
+        let after = behind.as_ref().and_then(|path| verification.keys.key(path).ok());
+        let Some(walk) = self.begin().await.map_err(source_side)? else {
             return self.finish_all().await;
         };
-        let mut keys = Keys::new(verification.target.clone(), self.prefix());
+        let mut walk = walk.behind(behind);
+        let mut keys = Keys::new(verification.target.clone(), self.prefix(), after);
         let flat = verification.source.namespace() == Namespace::Flat;
         let mut item = walk.next().await.map_err(source_side)?;
         let mut object = keys.next().await.map_err(target_side)?;
@@ -150,6 +188,7 @@ impl Join<'_> {
                 (None, Some(_)) => Ordering::Greater,
                 (Some(key), Some(object)) => key.as_slice().cmp(object.key.as_slice()),
             };
+            let done = self.done(order, item.as_ref(), key.as_deref(), object.as_ref(), flat);
             if order != Ordering::Greater {
                 let here = object.as_ref().filter(|_| order == Ordering::Equal);
                 let listed = here.map(|object| object.length);
@@ -163,8 +202,44 @@ impl Join<'_> {
             if order != Ordering::Less {
                 object = keys.next().await.map_err(target_side)?;
             }
+            if let Some(done) = done.filter(|_| self.notebook.is_due()) {
+                self.note(&done).await?;
+            }
         }
         self.finish_all().await
+    }
+
+    /// The path up to which all is done once this step is: of whatever of both sides comes first.
+    fn done(
+        &mut self,
+        order: Ordering,
+        item: Option<&Item>,
+        key: Option<&[u8]>,
+        object: Option<&Object>,
+        flat: bool,
+    ) -> Option<RelPath> {
+        if order == Ordering::Greater {
+            let object = object?;
+            if object.altered {
+                self.notebook.close();
+            }
+            let path = self.comparison.verification.keys.path(&object.key)?;
+            return Some(path).filter(|path| self.root_of(path) == self.root);
+        }
+        let item = item?;
+        if item.is_without_key(flat) || matches!(item.what, What::Unreadable(_)) {
+            self.notebook.close();
+        }
+        // Without a key it comes before its turn.
+        key.filter(|key| !key.is_empty()).map(|_| item.path.clone())
+    }
+
+    async fn note(&mut self, behind: &RelPath) -> Result<(), Failure> {
+        let begun = Instant::now();
+        self.finish_all().await?;
+        let open = self.open.iter().map(|seen| &seen.difference.path);
+        self.notebook.note(behind, self.meter, open, begun).await;
+        Ok(())
     }
 
     /// The walk over this subtree; `None` if nothing, or only a file, stands at its root.
@@ -336,7 +411,8 @@ impl Join<'_> {
         Vec::new()
     }
 
-    async fn tell(&self, difference: Difference) {
+    async fn tell(&mut self, difference: Difference) {
+        self.notebook.unequal(&difference.path);
         self.meter.count(difference.kind);
         let ignored = self.comparison.verification.options.ignore_extras;
         if difference.kind == DifferenceKind::Extra && ignored {

@@ -18,9 +18,10 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    pub fn new(target: Arc<dyn Target>, prefix: Vec<u8>) -> Self {
+    /// Those that come after a key.
+    pub fn new(target: Arc<dyn Target>, prefix: Vec<u8>, after: Option<Vec<u8>>) -> Self {
         let mut keys = Self { target, prefix, ready: VecDeque::new(), next: None };
-        keys.ask(None);
+        keys.ask(after);
         keys
     }
 

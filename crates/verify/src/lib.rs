@@ -1,8 +1,8 @@
 //! Compares a source with a target as they are now: two streams of names in the same order, joined.
 //!
-//! Nothing is remembered between runs and memory does not grow with the trees: a directory's page
-//! for each level of the source, a page of keys of the target, and a bounded number of comparisons
-//! in flight, and of paths that a sample holds. A difference on a tree that moves is looked at again
+//! Memory does not grow with the trees: a directory's page for each level of the source, a page of
+//! keys of the target, and a bounded number of comparisons in flight, and of paths that a sample
+//! holds. Whoever wants to go on from where it was is told now and then how far it is. A difference on a tree that moves is looked at again
 //! before it is told: it counts only if the source stood still around it, and whoever works on the
 //! target is done with it (rule 10.2).
 
@@ -10,6 +10,7 @@ mod attempt;
 mod compare;
 mod join;
 mod keys;
+mod note;
 mod sample;
 mod settle;
 mod sides;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use whimbrel_core::config::DirectoryMarkers;
 use whimbrel_core::entry::Node;
@@ -35,6 +36,7 @@ use whimbrel_store::key::KeyMap;
 use whimbrel_store::source::Source;
 use whimbrel_store::target::Target;
 
+pub use note::{Continuation, Note};
 pub use sample::{Extent, SHARE_WHOLE, Sample, SampleSums};
 
 /// What is compared, and how closely.
@@ -159,7 +161,7 @@ pub enum Method {
 }
 
 /// Sums of one comparison.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sums {
     /// Files of the source that were compared.
     pub files_compared: u64,
@@ -265,10 +267,11 @@ impl Verification {
         meter: &Arc<Meter>,
         differences: &mpsc::Sender<Difference>,
     ) -> Result<Sums, Failure> {
-        self.run_and_prove(meter, differences, None).await
+        self.run_and_prove(meter, differences, None, Continuation::default()).await
     }
 
-    /// The same, and hands out what is equal too, where somebody asks for it.
+    /// The same, and hands out what is equal too, where somebody asks for it. Going on from a note,
+    /// `meter` is [`Meter::of`] it, and what was equal before is not handed out again.
     ///
     /// # Errors
     /// A side that could not be listed, after it was asked for a while; a source whose root is gone.
@@ -277,15 +280,16 @@ impl Verification {
         meter: &Arc<Meter>,
         differences: &mpsc::Sender<Difference>,
         equals: Option<mpsc::Sender<Equal>>,
+        continuation: Continuation,
     ) -> Result<Sums, Failure> {
         match self.options.metadata {
             MetadataLevel::Full => {
                 let source = Arc::new(WithAttributes::new(self.source.clone()));
                 let all = Self { source, ..self.clone() };
-                join::run(&all, meter, differences, equals).await?;
+                join::run(&all, meter, differences, equals, continuation).await?;
             }
             MetadataLevel::None | MetadataLevel::Basic => {
-                join::run(self, meter, differences, equals).await?;
+                join::run(self, meter, differences, equals, continuation).await?;
             }
         }
         self.root_stands().await.map_err(|error| error.into_failure(Side::Source))?;

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ring::hmac::{HMAC_SHA256, Key, sign};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use whimbrel_core::path::RelPath;
 
 use crate::{Meter, add};
@@ -43,7 +43,7 @@ pub enum Extent {
 }
 
 /// How much was looked at.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SampleSums {
     /// Files that the source listed.
     pub files_listed: u64,

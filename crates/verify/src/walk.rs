@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 use whimbrel_core::config::DirectoryMarkers;
 use whimbrel_core::entry::{DirectoryNode, Entry, Node, Page};
-use whimbrel_core::path::RelPath;
+use whimbrel_core::path::{Namespace, RelPath};
 use whimbrel_core::scope::Scope;
 use whimbrel_store::error::StoreError;
 use whimbrel_store::source::Source;
@@ -51,6 +51,8 @@ pub(crate) struct Walk {
     markers: DirectoryMarkers,
     /// Subtrees that are gone through on their own.
     cut: Vec<RelPath>,
+    /// Everything up to it is left out.
+    behind: Option<RelPath>,
     levels: Vec<Level>,
     ready: VecDeque<Item>,
 }
@@ -76,8 +78,32 @@ impl Walk {
         root: RelPath,
         cut: Vec<RelPath>,
     ) -> Self {
-        let level = Level::new(root);
-        Self { source, scope, markers, cut, levels: vec![level], ready: VecDeque::new() }
+        let (levels, ready) = (vec![Level::new(root)], VecDeque::new());
+        Self { source, scope, markers, cut, behind: None, levels, ready }
+    }
+
+    /// Goes on behind a path. Only the directories above it are listed once more; where keys are
+    /// opaque not even that.
+    pub fn behind(mut self, path: Option<RelPath>) -> Self {
+        if let (Some(level), Some(path)) = (self.levels.first_mut(), &path)
+            && self.source.namespace() == Namespace::Flat
+        {
+            level.last = path.as_bytes().get(level.prefix_bytes()..).map(<[u8]>::to_vec);
+        }
+        self.behind = path;
+        self
+    }
+
+    fn is_done(&self, path: &RelPath) -> bool {
+        self.behind.as_ref().is_some_and(|behind| path <= behind)
+    }
+
+    /// True if nothing of a directory is left to do.
+    fn is_all_done(&self, directory: &RelPath) -> bool {
+        self.behind.as_ref().is_some_and(|behind| {
+            let marker = directory.marker();
+            marker <= *behind && !behind.as_bytes().starts_with(marker.as_bytes())
+        })
     }
 
     /// The next thing in the order of keys; `None` at the end. A directory that went away in the
@@ -104,18 +130,22 @@ impl Walk {
     }
 
     fn take(&mut self, entry: Entry) {
-        let Some(level) = self.levels.last_mut() else { return };
         if self.cut.contains(&entry.path) {
             return;
         }
         match entry.node {
             Node::Directory(node) => {
-                if self.scope.enters(&entry.path) || self.scope.covers_directory(&entry.path) {
+                let covers =
+                    self.scope.enters(&entry.path) || self.scope.covers_directory(&entry.path);
+                if !covers || self.is_all_done(&entry.path) {
+                    return;
+                }
+                if let Some(level) = self.levels.last_mut() {
                     level.waiting.push((entry.path, node));
                 }
             }
             Node::File(_) | Node::Special(_) => {
-                if self.scope.covers_file(&entry.path) {
+                if self.scope.covers_file(&entry.path) && !self.is_done(&entry.path) {
                     let (path, what) = (entry.path, What::Node(entry.node));
                     self.ready.push_back(Item { path, what });
                 }
@@ -147,8 +177,10 @@ impl Walk {
             self.scope.covers_directory(&path) && (empty || self.markers == DirectoryMarkers::All);
         let mut level = Level::new(path.clone());
         level.fill(page);
-        let what = What::Directory { marker_expected };
-        self.ready.push_back(Item { path: path.marker(), what });
+        if !self.is_done(&path.marker()) {
+            let what = What::Directory { marker_expected };
+            self.ready.push_back(Item { path: path.marker(), what });
+        }
         self.levels.push(level);
         self.run_ahead();
         Ok(())
@@ -177,7 +209,7 @@ impl Walk {
     /// Lists the next child directories before their turn: one call after the other would make the
     /// walk as slow as the way to the source is long.
     fn run_ahead(&mut self) {
-        let Some(level) = self.levels.last_mut() else { return };
+        let Some(level) = self.levels.last() else { return };
         let under_way = level.ahead.len();
         let directories = level.entries.iter().filter_map(|entry| match &entry.node {
             Node::Directory(node) if node.empty != Some(true) => Some(&entry.path),
@@ -187,6 +219,7 @@ impl Walk {
         let fresh: Vec<RelPath> = directories
             .filter(|path| begun.as_ref().is_none_or(|begun| *path > begun))
             .filter(|path| self.scope.enters(path) && !self.cut.contains(path))
+            .filter(|path| !self.is_all_done(path))
             .take(AHEAD.saturating_sub(under_way))
             .cloned()
             .collect();
@@ -194,7 +227,9 @@ impl Walk {
             let (source, directory) = (self.source.clone(), path.clone());
             let listing =
                 tokio::spawn(async move { attempt::ask(|| source.list(&directory, None)).await });
-            level.ahead.push_back((path, listing));
+            if let Some(level) = self.levels.last_mut() {
+                level.ahead.push_back((path, listing));
+            }
         }
     }
 }
@@ -211,8 +246,13 @@ impl Level {
         }
     }
 
+    /// Bytes before the names of its children in their paths.
+    fn prefix_bytes(&self) -> usize {
+        if self.directory.is_root() { 0 } else { self.directory.as_bytes().len() + 1 }
+    }
+
     fn fill(&mut self, page: Page) {
-        let skip = if self.directory.is_root() { 0 } else { self.directory.as_bytes().len() + 1 };
+        let skip = self.prefix_bytes();
         if let Some(last) = page.entries.last() {
             self.last = last.path.as_bytes().get(skip..).map(<[u8]>::to_vec);
         }

@@ -1,5 +1,7 @@
 //! `whimbrel verify SOURCE TARGET` and `whimbrel verify NAME`.
 
+mod history;
+pub mod notes;
 mod sampled;
 
 use std::io::IsTerminal;
@@ -9,9 +11,11 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
+use whimbrel_engine::status_at_rest;
 use whimbrel_report::Facts;
 use whimbrel_verify::{
-    Content, Difference, DifferenceKind, Equal, Meter, Options, Sums, Verification, Worker,
+    Content, Continuation, Difference, DifferenceKind, Equal, Meter, Note, Options, Sample, Sums,
+    Verification, Worker,
 };
 
 use crate::arguments::VerifyArguments;
@@ -24,6 +28,8 @@ use crate::report::{self, SignedReport};
 use crate::request::{Coverage, Pair};
 use crate::running::Running;
 use crate::state::{self, StatePlace};
+use history::History;
+use notes::{Earlier, Notes};
 use sampled::Sampled;
 
 /// Comparisons in flight.
@@ -46,42 +52,36 @@ pub async fn run(arguments: VerifyArguments, json: bool) -> Result<u8, CommandEr
     let coverage = Coverage::parse(&arguments.scope)?;
     report::refuse(arguments.report.as_deref(), &pair)?;
     let place = place.or_else(|| {
-        let place = state::place(&pair.source, &pair.target, None, arguments.state.as_deref());
-        place.ok().filter(|place| place.folder.is_dir())
+        state::place(&pair.source, &pair.target, None, arguments.state.as_deref()).ok()
     });
-    let running = match place {
+    let migration = place.clone().filter(|place| place.folder.is_dir());
+    let running = match migration.clone() {
         Some(place) => Running::at(place).await.map(Arc::new),
         None => None,
     };
     let source = open::source(&pair.source, &arguments.connection, true).await?;
     let connection = &arguments.connection;
     let target = open::target_to_look_at(&pair.target, connection, Absent::Refused).await?;
-    let options = Options {
-        content: if arguments.read { Content::Read } else { Content::Checksum },
-        ignore_extras: arguments.ignore_extras,
-        metadata: arguments.metadata.unwrap_or_default(),
-        directory_markers: arguments.directory_markers.unwrap_or_default(),
-        parallel: PARALLEL,
-        patience: PATIENCE,
-        sample: sampled::sample(&arguments.sample),
+    let (notes, earlier) = match goes_on(&arguments) {
+        true => Notes::open(&arguments, &pair, source.source.as_ref(), place.as_ref()),
+        false => (None, Earlier::default()),
     };
+    let mut options = options(&arguments);
+    if let (Some(sample), Some(seed)) = (&mut options.sample, earlier.seed.clone()) {
+        sample.seed = seed;
+    }
     let sample = options.sample.clone();
     let worker = running.clone().map(|running| running as Arc<dyn Worker>);
     let mut comparing = Comparing::new(source, target, coverage, options, worker)?;
+    let history = History::of(&earlier, running.as_deref()).await;
+    let seed = sample.as_ref().map(|sample| sample.seed.clone());
+    comparing.notes = notes.map(|notes| notes.with(seed, history.as_of_txid));
+    comparing.files_expected = files_expected(running.as_deref(), migration.as_ref()).await;
     let mut report = arguments.report.as_deref().map(SignedReport::of_comparison).transpose()?;
     comparing.tell_equal = report.is_some();
-    if json {
-        let mut fields = Map::new();
-        fields.insert("source".into(), pair.source.to_string().into());
-        fields.insert("target".into(), pair.target.to_string().into());
-        if let Some(sample) = &sample {
-            fields.insert("sample".into(), sampled::asked(sample).into());
-        }
-        output::json_line("started", &fields);
-    } else if let Some(sample) = &sample {
-        output::standard_error(&format!("sample: {}", sampled::flags(sample)));
-    }
-    let meter = Arc::new(Meter::default());
+    announce(&pair, sample.as_ref(), &history, json);
+    let meter = Arc::new(earlier.note.as_ref().map(Meter::of).unwrap_or_default());
+    comparing.from = earlier.note;
     let sums = compare(comparing, json, meter.clone(), |told| {
         if let Some(report) = &mut report {
             report.compared(&told);
@@ -93,12 +93,59 @@ pub async fn run(arguments: VerifyArguments, json: bool) -> Result<u8, CommandEr
     .await?;
     let sampled = sample.map(|sample| Sampled { sample, sums: meter.sample_sums() });
     let mut answer = Answer::of(&sums, arguments.ignore_extras, started, sampled.as_ref());
+    history.add_to(&mut answer, &sums);
     answer.add_migration(running.as_deref()).await;
     if let Some(report) = report {
         answer.add_report(report, &pair, &arguments);
     }
     answer.tell(json);
     Ok(answer.code)
+}
+
+/// What a report signs was compared by one process; a sample that goes by time ends soon.
+fn goes_on(arguments: &VerifyArguments) -> bool {
+    arguments.report.is_none() && arguments.sample.sample_for.is_none()
+}
+
+fn options(arguments: &VerifyArguments) -> Options {
+    Options {
+        content: if arguments.read { Content::Read } else { Content::Checksum },
+        ignore_extras: arguments.ignore_extras,
+        metadata: arguments.metadata.unwrap_or_default(),
+        directory_markers: arguments.directory_markers.unwrap_or_default(),
+        parallel: PARALLEL,
+        patience: PATIENCE,
+        sample: sampled::sample(&arguments.sample),
+    }
+}
+
+/// How many objects the migration of these two has, where there is one and it can be asked.
+async fn files_expected(running: Option<&Running>, migration: Option<&StatePlace>) -> Option<u64> {
+    let status = match (running, migration) {
+        (Some(running), _) => running.progress().await.map(Value::Object),
+        (None, Some(place)) => status_at_rest(&place.folder).ok(),
+        (None, None) => None,
+    };
+    status?.get("objects").and_then(Value::as_u64)
+}
+
+fn announce(pair: &Pair, sample: Option<&Sample>, history: &History, json: bool) {
+    if json {
+        let mut fields = Map::new();
+        fields.insert("source".into(), pair.source.to_string().into());
+        fields.insert("target".into(), pair.target.to_string().into());
+        if let Some(sample) = sample {
+            fields.insert("sample".into(), sampled::asked(sample).into());
+        }
+        fields.extend(history.begun());
+        return output::json_line("started", &fields);
+    }
+    if let Some(sample) = sample {
+        output::standard_error(&format!("sample: {}", sampled::flags(sample)));
+    }
+    if let Some(line) = history.line() {
+        output::standard_error(&line);
+    }
 }
 
 /// What is said at the end.
@@ -203,6 +250,12 @@ pub struct Comparing {
     verification: Verification,
     /// What is equal is told too.
     pub tell_equal: bool,
+    /// Keeps how far it is.
+    pub notes: Option<Notes>,
+    /// Where an earlier one was.
+    pub from: Option<Note>,
+    /// How many files there are, where that is known.
+    pub files_expected: Option<u64>,
 }
 
 /// What a comparison says of one path.
@@ -233,7 +286,8 @@ impl Comparing {
         let mapped = coverage.moves.iter().map(|(from, _)| from.clone()).collect();
         let (source, target, scope) = (source.source, target.into_target(), coverage.scope);
         let verification = Verification { source, target, keys, mapped, scope, options, worker };
-        Ok(Self { verification, tell_equal: false })
+        let (notes, from, files_expected) = (None, None, None);
+        Ok(Self { verification, tell_equal: false, notes, from, files_expected })
     }
 }
 
@@ -248,12 +302,17 @@ pub async fn compare(
     meter: Arc<Meter>,
     mut tell: impl FnMut(Told<'_>),
 ) -> Result<Sums, CommandError> {
+    let Comparing { verification, tell_equal, mut notes, from, files_expected } = comparing;
     let (sender, mut differences) = mpsc::channel(DIFFERENCES_WAITING_MAX);
     let (equal, mut equals) = mpsc::channel(DIFFERENCES_WAITING_MAX);
-    let equal = Some(equal).filter(|_| comparing.tell_equal);
-    let (running, sampled) = (meter.clone(), comparing.verification.options.sample.is_some());
+    let (note, mut noted) = mpsc::channel(1);
+    let equal = Some(equal).filter(|_| tell_equal);
+    let sampled = verification.options.sample.is_some();
+    let shown = Shown { meter: meter.clone(), sampled, files_expected };
+    let kept = Some(note).filter(|_| notes.is_some());
+    let continuation = Continuation { from, notes: kept, ..Continuation::default() };
     let mut run = tokio::spawn(async move {
-        comparing.verification.run_and_prove(&running, &sender, equal).await
+        verification.run_and_prove(&meter, &sender, equal, continuation).await
     });
     let every = if json { PROGRESS_EVERY } else { PROGRESS_LINE_EVERY };
     let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
@@ -262,8 +321,9 @@ pub async fn compare(
             biased;
             Some(difference) = differences.recv() => tell(Told::Difference(&difference)),
             Some(equal) = equals.recv() => tell(Told::Equal(&equal)),
+            Some(note) = noted.recv() => if let Some(notes) = &mut notes { notes.keep(&note) },
             outcome = &mut run => break outcome,
-            _ = tick.tick() => show(&meter, sampled, json),
+            _ = tick.tick() => shown.show(json),
         }
     };
     while let Some(difference) = differences.recv().await {
@@ -273,7 +333,13 @@ pub async fn compare(
         tell(Told::Equal(&equal));
     }
     match outcome {
-        Ok(sums) => Ok(sums?),
+        Ok(sums) => {
+            let sums = sums?;
+            if let Some(notes) = notes {
+                notes.forget();
+            }
+            Ok(sums)
+        }
         Err(error) => Err(CommandError {
             condition: Condition::Defect,
             message: format!("the comparison broke: {error}"),
@@ -347,29 +413,42 @@ pub fn kind(kind: DifferenceKind) -> &'static str {
     }
 }
 
-fn show(meter: &Meter, sampled: bool, json: bool) {
-    let (sums, sample) = (meter.sums(), meter.sample_sums());
-    if json {
-        let mut fields = counts(&sums);
-        if sampled {
-            fields.insert("sample".into(), counts(&sample).into());
+/// What is shown while it goes on.
+struct Shown {
+    meter: Arc<Meter>,
+    sampled: bool,
+    files_expected: Option<u64>,
+}
+
+impl Shown {
+    fn show(&self, json: bool) {
+        let (sums, sample) = (self.meter.sums(), self.meter.sample_sums());
+        if json {
+            let mut fields = counts(&sums);
+            fields.insert("files_expected".into(), self.files_expected.into());
+            if self.sampled {
+                fields.insert("sample".into(), counts(&sample).into());
+            }
+            return output::json_line("progress", &fields);
         }
-        output::json_line("progress", &fields);
-        return;
-    }
-    let compared = match sampled {
-        true => format!("looked at {}", sampled::looked_at(&sample)),
-        false => format!("compared {} files", grouped(sums.files_compared)),
-    };
-    let line = format!(
-        "{compared}, {} differences, read {}",
-        grouped(sums.differences() + sums.extra),
-        bytes(sums.bytes_read_source + sums.bytes_read_target)
-    );
-    if std::io::stderr().is_terminal() {
-        output::standard_error(&format!("\x1b[2m{line}\x1b[0m"));
-    } else {
-        output::standard_error(&format!("{} {line}", output::now()));
+        let compared = match (self.sampled, self.files_expected) {
+            (true, _) => format!("looked at {}", sampled::looked_at(&sample)),
+            (false, None) => format!("compared {} files", grouped(sums.files_compared)),
+            (false, Some(expected)) => {
+                let (compared, expected) = (grouped(sums.files_compared), grouped(expected));
+                format!("compared {compared} of about {expected} files")
+            }
+        };
+        let line = format!(
+            "{compared}, {} differences, read {}",
+            grouped(sums.differences() + sums.extra),
+            bytes(sums.bytes_read_source + sums.bytes_read_target)
+        );
+        if std::io::stderr().is_terminal() {
+            output::standard_error(&format!("\x1b[2m{line}\x1b[0m"));
+        } else {
+            output::standard_error(&format!("{} {line}", output::now()));
+        }
     }
 }
 

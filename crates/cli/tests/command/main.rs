@@ -14,6 +14,7 @@ mod hdfs;
 mod local;
 mod mounts;
 mod object_store;
+mod resume;
 mod secrets;
 mod snapshots;
 mod targets;

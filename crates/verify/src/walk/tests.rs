@@ -5,9 +5,19 @@ use super::*;
 
 /// Paths of a walk, in its order.
 async fn walked(root: &std::path::Path, scope: Scope, cut: &[&str]) -> Vec<String> {
+    walked_behind(root, scope, cut, None).await
+}
+
+async fn walked_behind(
+    root: &std::path::Path,
+    scope: Scope,
+    cut: &[&str],
+    behind: Option<&str>,
+) -> Vec<String> {
     let source: Arc<dyn Source> = Arc::new(LocalSource::open(root).unwrap());
     let cut = cut.iter().map(|path| RelPath::from(*path)).collect();
-    let mut walk = Walk::new(source, scope, DirectoryMarkers::Empty, RelPath::root(), cut);
+    let walk = Walk::new(source, scope, DirectoryMarkers::Empty, RelPath::root(), cut);
+    let mut walk = walk.behind(behind.map(RelPath::from));
     let mut paths = Vec::new();
     while let Some(item) = walk.next().await.unwrap() {
         let expected = match item.what {
@@ -68,4 +78,19 @@ async fn keeps_to_the_scope_and_leaves_mapped_subtrees_out() {
     };
     let paths = walked(folder.path(), Scope::new(&rules).unwrap(), &["c/d"]).await;
     assert_eq!(paths, ["a/", "a/x", "c/", "c/v"]);
+}
+
+/// Behind every single path, and behind some that do not stand there, it is the rest.
+#[tokio::test]
+async fn goes_on_behind_any_path() {
+    let files = ["a/x", "a-b", "a.txt", "a!/y", "a0", "a-/z", "b/c/d", "b-", "b/c!", "b/c/e/f/g"];
+    let folder = tree(&files, &["a-b-empty", "b/c/e/h", "b/0"]);
+    let all = walked(folder.path(), Scope::everything(), &[]).await;
+    let bare = |path: &String| path.replace(" (empty)", "");
+    let others = ["", "a", "a-", "b", "b/c", "b/c/", "b/c/e/f", "c", "a/xy"].map(str::to_owned);
+    for behind in all.iter().map(bare).chain(others) {
+        let rest = walked_behind(folder.path(), Scope::everything(), &[], Some(&behind)).await;
+        let expected: Vec<String> = all.iter().filter(|p| bare(p) > behind).cloned().collect();
+        assert_eq!(rest, expected, "behind {behind:?}");
+    }
 }
