@@ -4,6 +4,7 @@
 
 pub(crate) mod book;
 mod churn;
+mod cutover;
 mod equal;
 mod faults;
 mod ground;
@@ -30,6 +31,8 @@ pub enum Acceptance {
     Outage(outage::Outage),
     /// Damage of ten kinds, made by chance: `verify` finds all of it, and nothing else.
     Faults(faults::Faults),
+    /// A cut-over under load behind each fence, every step killed and taken again.
+    Cutover(cutover::Cutover),
     /// Everything at once: SIGKILL, broken networks, lost DataNodes and fail-overs under churn.
     Storm(storm::Storm),
 }
@@ -42,6 +45,7 @@ pub fn run(command: &Acceptance) -> Result<(), Box<dyn Error>> {
         Acceptance::Rename(options) => rename::run(options),
         Acceptance::Outage(options) => outage::run(options),
         Acceptance::Faults(options) => faults::run(options),
+        Acceptance::Cutover(options) => cutover::run(options),
         Acceptance::Storm(options) => storm::run(options),
     }
 }

@@ -110,14 +110,25 @@ impl Whimbrel {
         Ok(Migration { child, seen, reader })
     }
 
-    /// Runs `verify ARGUMENTS --json` to its end; gives the exit code and what it said.
-    pub fn verify(&self, arguments: &[String]) -> Result<(i32, Vec<Value>), Box<dyn Error>> {
+    /// Runs `COMMAND ARGUMENTS --json` to its end; gives the exit code and what it said.
+    pub fn answer(
+        &self,
+        name: &str,
+        arguments: &[String],
+    ) -> Result<(i32, Vec<Value>), Box<dyn Error>> {
         let mut command = self.command();
-        command.arg("verify").args(arguments).arg("--json").stderr(Stdio::inherit());
+        command.args(name.split(' ')).args(arguments).arg("--json").stderr(Stdio::inherit());
         let output = command.output()?;
         let code = output.status.code().ok_or("it was ended by a signal")?;
         let lines = std::str::from_utf8(&output.stdout)?.lines().map(serde_json::from_str);
         Ok((code, lines.collect::<Result<_, _>>()?))
+    }
+
+    /// Begins `COMMAND ARGUMENTS --json`, of which nobody hears what it says.
+    pub fn begin(&self, name: &str, arguments: &[String]) -> Result<Child, Box<dyn Error>> {
+        let mut command = self.command();
+        command.arg(name).args(arguments).arg("--json").stdout(Stdio::null()).stderr(Stdio::null());
+        Ok(command.spawn()?)
     }
 
     /// What `status` says of a state folder.

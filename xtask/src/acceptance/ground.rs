@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
+use std::process::Child;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -147,10 +148,34 @@ impl Ground {
 
     /// Runs `verify` of the migration to its end; gives the exit code and what it said.
     pub fn verify(&self, more: &[&str]) -> Result<(i32, Vec<Value>), Box<dyn Error>> {
+        self.answer("verify", more)
+    }
+
+    /// Runs a command on the migration to its end; gives the exit code and what it said.
+    pub fn answer(&self, name: &str, more: &[&str]) -> Result<(i32, Vec<Value>), Box<dyn Error>> {
+        self.whimbrel.answer(name, &self.of_the_migration(more))
+    }
+
+    /// Begins a command on the migration.
+    pub fn begin(&self, name: &str, more: &[&str]) -> Result<Child, Box<dyn Error>> {
+        self.whimbrel.begin(name, &self.of_the_migration(more))
+    }
+
+    fn of_the_migration(&self, more: &[&str]) -> Vec<String> {
         let (state, log) = (self.state(), self.log().display().to_string());
         let fixed = [NAME, "--state", &state, "--log", &log];
-        let arguments = fixed.iter().chain(more).map(|argument| (*argument).to_owned());
-        self.whimbrel.verify(&arguments.collect::<Vec<_>>())
+        fixed.iter().chain(more).map(|argument| (*argument).to_owned()).collect()
+    }
+
+    /// Runs `report check`.
+    pub fn check_report(&self, folder: &str) -> Result<(i32, Vec<Value>), Box<dyn Error>> {
+        self.whimbrel.answer("report check", &[folder.to_owned()])
+    }
+
+    /// What a cut-over has durably noted; null before the first.
+    pub fn cutover_record(&self) -> Value {
+        let text = std::fs::read(Path::new(&self.state()).join("cutover.json")).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
     }
 
     /// How often the S3 server was asked for the bytes of an object, by its own account.
