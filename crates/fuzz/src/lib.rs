@@ -32,7 +32,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 22] = [
+pub const TARGETS: [Target; 23] = [
     Target::new("cli_arguments", 256, whimbrel_cli::fuzzing::arguments),
     Target::new("cli_configuration", 1024, whimbrel_cli::fuzzing::configuration),
     Target::new("control_request", 512, control::request),

@@ -39,9 +39,13 @@ fn begun(place: &Place, more: &[&str]) -> Running {
     running
 }
 
-fn killed(running: Running, signal: &str) -> Ended {
-    let sent = std::process::Command::new("kill").args([signal, &running.id()]).status().unwrap();
+fn signal(running: &Running, name: &str) {
+    let sent = std::process::Command::new("kill").args([name, &running.id()]).status().unwrap();
     assert!(sent.success());
+}
+
+fn killed(running: Running, name: &str) -> Ended {
+    signal(&running, name);
     running.ended_within(SOON)
 }
 
@@ -120,6 +124,8 @@ fn two_locations_without_a_migration() {
         names.filter(|name| name.starts_with(".verify-") && name.ends_with(".json")).collect()
     };
     until("a note", || !notes().is_empty());
+    // It holds its notes, and comes to no end.
+    signal(&first, "-STOP");
     let beside = place.run(&call).expect(5).result();
     let told = beside["begun_anew_because"].as_str().unwrap();
     assert!(told.contains("under way"), "{told}");
