@@ -189,7 +189,9 @@ impl Round<'_> {
                 let at = STEPS.iter().position(|each| **each == *step);
                 if record != before && at >= Some(number) {
                     call.kill()?;
+                    call.wait()?;
                     killed.push(json!({"wanted": wanted, "at": step}));
+                    break;
                 }
                 // One that came to its end first has taken all steps.
                 if call.try_wait()?.is_some() {
