@@ -7,6 +7,7 @@ mod demo;
 mod fuzz;
 mod interrupt;
 mod local_tree;
+mod mutants;
 mod planted;
 mod process;
 mod scopes;
@@ -44,6 +45,8 @@ enum Chore {
     Sim(sim::Sim),
     /// Mutated bytes against everything that parses, guided by coverage; needs a C++ compiler.
     Fuzz(fuzz::Fuzz),
+    /// Changes one thing at a time in what decides and what remembers; the tests have to notice.
+    Mutants(mutants::Mutants),
     /// Breaks each rule in turn; the random histories have to see it.
     Planted(planted::PlantedBugs),
     /// Real systems to try things on: a Hadoop cluster and S3 servers.
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Chore::Scopes(options) => scopes::scopes(&options),
         Chore::Sim(options) => sim::sim(&options),
         Chore::Fuzz(options) => fuzz::fuzz(&options),
+        Chore::Mutants(options) => mutants::mutants(&options),
         Chore::Planted(options) => planted::planted(&options),
         Chore::Testbed(command) => testbed::run(&command),
     };

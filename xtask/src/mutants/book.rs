@@ -1,0 +1,103 @@
+//! What became of each mutant, appended as it is found: the next call goes on from there.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::Write;
+
+use serde_json::{Value, json};
+
+use crate::process::target;
+
+/// What became of a mutant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// By what.
+    Caught(String),
+    /// It took too long there.
+    Endless(String),
+    Missed,
+    /// It cannot be built.
+    Unviable,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Caught(by) => write!(formatter, "caught ({by})"),
+            Self::Endless(by) => write!(formatter, "endless ({by})"),
+            Self::Missed => write!(formatter, "MISSED"),
+            Self::Unviable => write!(formatter, "unviable"),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct Book {
+    file: File,
+    /// By the mutant's name and what its file was.
+    known: BTreeMap<(String, String), Noted>,
+}
+
+#[derive(Clone, Debug)]
+struct Noted {
+    verdict: Verdict,
+    /// What everything was that decided about it.
+    sources: String,
+}
+
+impl Book {
+    pub fn open() -> Result<Self, Box<dyn Error>> {
+        let path = target().join("mutants/notes.jsonl");
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let file = File::options().create(true).append(true).read(true).open(&path)?;
+        let mut known = BTreeMap::new();
+        // A line that was cut off is looked at again.
+        for line in fs::read_to_string(&path)?.lines() {
+            let line: Value = serde_json::from_str(line).unwrap_or_default();
+            let text = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
+            let verdict = match line["verdict"].as_str() {
+                Some("caught") => Verdict::Caught(text("by")),
+                Some("endless") => Verdict::Endless(text("by")),
+                Some("missed") => Verdict::Missed,
+                Some("unviable") => Verdict::Unviable,
+                _ => continue,
+            };
+            let noted = Noted { verdict, sources: text("sources") };
+            known.insert((text("mutant"), text("file")), noted);
+        }
+        Ok(Self { file, known })
+    }
+
+    /// What became of it. Missed ones count for the sources that they were missed with: a new
+    /// test may catch them.
+    pub fn verdict(&self, mutant: &str, file: &str, sources: &str) -> Option<Verdict> {
+        let noted = self.known.get(&(mutant.to_owned(), file.to_owned()))?;
+        let holds = noted.verdict != Verdict::Missed || noted.sources == sources;
+        holds.then(|| noted.verdict.clone())
+    }
+
+    pub fn add(
+        &mut self,
+        mutant: &str,
+        file: &str,
+        sources: &str,
+        verdict: Verdict,
+    ) -> Result<(), Box<dyn Error>> {
+        let (name, by) = match &verdict {
+            Verdict::Caught(by) => ("caught", by.as_str()),
+            Verdict::Endless(by) => ("endless", by.as_str()),
+            Verdict::Missed => ("missed", ""),
+            Verdict::Unviable => ("unviable", ""),
+        };
+        let line = json!({"mutant": mutant, "file": file, "sources": sources, "verdict": name,
+            "by": by});
+        writeln!(self.file, "{line}")?;
+        let noted = Noted { verdict, sources: sources.to_owned() };
+        self.known.insert((mutant.to_owned(), file.to_owned()), noted);
+        Ok(())
+    }
+}

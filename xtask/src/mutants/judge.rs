@@ -1,0 +1,231 @@
+//! Runs what may notice a mutant: tests and random histories, cheapest first.
+
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
+use super::book::Verdict;
+use super::tree::{Built, Tree};
+
+/// The variable that says which mutant is on.
+const CHOSEN: &str = "WHIMBREL_MUTANT";
+/// The variable that says where to note what is reached.
+const REACHED: &str = "WHIMBREL_MUTANTS_REACHED";
+/// A mutant that keeps what it should let go is ended before the machine suffers.
+const MEMORY_BYTES_MAX: u64 = 3 << 30;
+/// Where nothing waits for a disk.
+const MEMORY_FOLDER: &str = "/dev/shm";
+/// By name: the package, the target, arguments, and seconds of the processor; without a mutant they
+/// take a tenth of these.
+const PROGRAMS: [(&str, &str, &str, &[&str], u64); 12] = [
+    ("core", "whimbrel-core", "whimbrel_core", &[], 5),
+    ("histories", "whimbrel-sim", "histories", &[], 15),
+    ("known", "whimbrel-ledger", "known", &[], 5),
+    ("pending", "whimbrel-ledger", "pending", &[], 5),
+    ("model", "whimbrel-ledger", "model", &[], 20),
+    ("disk", "whimbrel-ledger", "disk", &[], 20),
+    ("ledger", "whimbrel-ledger", "whimbrel_ledger", &[], 20),
+    ("mended seeds", "whimbrel-sim", "seeds", &[], 30),
+    ("300 seeds", "whimbrel-sim", "seeds", &["--seeds", "300"], 40),
+    ("power", "whimbrel-crash", "ledger", &[], 80),
+    ("300 seeds from an image", "whimbrel-sim", "seeds", &["--images", "--seeds", "300"], 40),
+    ("3,000 seeds", "whimbrel-sim", "seeds", &["--first", "301", "--seeds", "2700"], 300),
+];
+/// Without a processor to itself it takes longer.
+const PATIENCE: u32 = 10;
+
+/// One that may notice.
+#[derive(Debug)]
+struct Program {
+    name: &'static str,
+    path: PathBuf,
+    folder: PathBuf,
+    arguments: &'static [&'static str],
+    limit: Duration,
+    /// The mutants that it comes by; all of them where that is not known.
+    reached: Option<BTreeSet<usize>>,
+}
+
+#[derive(Debug)]
+pub struct Judge {
+    programs: Vec<Program>,
+}
+
+/// How a program ended.
+enum Ended {
+    Well,
+    /// It said so.
+    Noticed(String),
+    Late,
+}
+
+impl Judge {
+    pub fn of(tree: &Tree, built: &Built) -> Result<Self, Box<dyn Error>> {
+        let mut programs = Vec::new();
+        for (name, package, target, arguments, seconds) in PROGRAMS {
+            let simulator = !arguments.is_empty();
+            let found = built.programs.iter().find(|(of, is, path)| {
+                of == package && is == target && path.ends_with("whimbrel-sim") == simulator
+            });
+            let (_, _, path) = found.ok_or_else(|| format!("{package} has no {target}"))?;
+            let (path, folder) = (path.clone(), tree.folder_of(package));
+            let limit = Duration::from_secs(seconds);
+            programs.push(Program { name, path, folder, arguments, limit, reached: None });
+        }
+        Ok(Self { programs })
+    }
+
+    /// Runs all without a mutant: they have to succeed, and note what they come by.
+    pub fn note_reached(&mut self) -> Result<(), Box<dyn Error>> {
+        for program in &mut self.programs {
+            let begun = Instant::now();
+            let notes = tempfile::NamedTempFile::new()?;
+            match program.run(&[(REACHED, &notes.path().display().to_string())])? {
+                Ended::Well => {}
+                Ended::Noticed(what) => return Err(format!("without a mutant: {what}").into()),
+                Ended::Late => return Err(format!("{} takes too long", program.name).into()),
+            }
+            let text = fs::read_to_string(notes.path())?;
+            let reached: BTreeSet<usize> = text.lines().filter_map(|it| it.parse().ok()).collect();
+            let seconds = begun.elapsed().as_secs_f64();
+            println!("{}: comes by {} mutants, {seconds:.1} s", program.name, reached.len());
+            program.reached = Some(reached);
+        }
+        Ok(())
+    }
+
+    /// What becomes of a mutant that is built in; of one with a switch, if it has a number.
+    pub fn verdict(&self, number: Option<usize>) -> Result<Verdict, Box<dyn Error>> {
+        let chosen = number.map_or(String::new(), |number| number.to_string());
+        for program in &self.programs {
+            let comes_by = match (&program.reached, number) {
+                (Some(reached), Some(number)) => reached.contains(&number),
+                (None, _) | (_, None) => true,
+            };
+            if !comes_by {
+                continue;
+            }
+            match program.run(&[(CHOSEN, &chosen)])? {
+                Ended::Well => {}
+                Ended::Noticed(what) => return Ok(Verdict::Caught(what)),
+                Ended::Late => return Ok(Verdict::Endless(program.name.to_owned())),
+            }
+        }
+        Ok(Verdict::Missed)
+    }
+}
+
+impl Program {
+    fn run(&self, variables: &[(&str, &str)]) -> Result<Ended, Box<dyn Error>> {
+        let memory = Path::new(MEMORY_FOLDER);
+        let parent = if memory.exists() { memory.to_owned() } else { std::env::temp_dir() };
+        let folder = tempfile::tempdir_in(parent)?;
+        let mut command = Command::new(&self.path);
+        command.args(self.arguments).current_dir(&self.folder).env("TMPDIR", folder.path());
+        command.envs(variables.iter().copied()).env("RUST_BACKTRACE", "0");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn()?;
+        let ended = self.watch(&mut child);
+        // It may have ended; what was asked for is known by then.
+        let _ = child.kill();
+        let status = child.wait()?;
+        match ended? {
+            Some(ended) => Ok(ended),
+            None if status.success() => Ok(Ended::Well),
+            None => Ok(Ended::Noticed(format!("{}: {status}", self.name))),
+        }
+    }
+
+    /// Until it ends by itself, says that something is wrong, or takes too long.
+    fn watch(&self, child: &mut Child) -> Result<Option<Ended>, Box<dyn Error>> {
+        let pid = Pid::from_child(child);
+        let limit = |maximum: u64| Rlimit { current: Some(maximum), maximum: Some(maximum) };
+        prlimit(Some(pid), Resource::As, limit(MEMORY_BYTES_MAX))?;
+        prlimit(Some(pid), Resource::Cpu, limit(self.limit.as_secs()))?;
+        let (say, said) = mpsc::channel();
+        let out = BufReader::new(child.stdout.take().ok_or("no output")?);
+        std::thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                if say.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let end = Instant::now() + self.limit * PATIENCE;
+        loop {
+            match said.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(line) => {
+                    if let Some(what) = noticed(&line) {
+                        return Ok(Some(Ended::Noticed(format!("{}: {what}", self.name))));
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => return Ok(Some(Ended::Late)),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        use std::os::unix::process::ExitStatusExt;
+        let status = child.wait()?;
+        let late = status.signal() == Some(rustix::process::Signal::KILL.as_raw());
+        Ok(late.then_some(Ended::Late))
+    }
+}
+
+/// What a line says of a test or a history that failed.
+fn noticed(line: &str) -> Option<&str> {
+    if let Some(name) = line.strip_prefix("test ").and_then(|it| it.strip_suffix(" ... FAILED")) {
+        return Some(name);
+    }
+    line.starts_with("seed ").then_some(line)
+}
+
+/// What the core gets so that there are switches: which one is on, and which were come by.
+pub fn write_switch(tree: &Tree, mutants: usize) -> Result<(), Box<dyn Error>> {
+    let library = "crates/core/src/lib.rs";
+    let text = fs::read_to_string(tree.folder.join(library))?;
+    tree.write(library, &format!("{text}\n#[allow(missing_docs)]\npub mod mutant;\n"))?;
+    let switch = SWITCH.replace("COUNT", &mutants.to_string());
+    tree.write("crates/core/src/mutant.rs", &switch)?;
+    Ok(())
+}
+
+const SWITCH: &str = r#"
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+
+static CHOSEN: AtomicU32 = AtomicU32::new(UNKNOWN);
+static REACHED: [AtomicBool; COUNT] = [const { AtomicBool::new(false) }; COUNT];
+const UNKNOWN: u32 = u32::MAX;
+const NOTED: u32 = u32::MAX - 1;
+const NONE: u32 = u32::MAX - 2;
+
+#[inline]
+pub fn on(number: u32) -> bool {
+    let chosen = CHOSEN.load(Relaxed);
+    if chosen < NONE { chosen == number } else { chosen != NONE && asked(number) }
+}
+
+#[cold]
+fn asked(number: u32) -> bool {
+    if CHOSEN.load(Relaxed) == UNKNOWN {
+        let chosen = match std::env::var_os("WHIMBREL_MUTANTS_REACHED") {
+            Some(_) => NOTED,
+            None => std::env::var("WHIMBREL_MUTANT").map_or(NONE, |it| it.parse().unwrap_or(NONE)),
+        };
+        CHOSEN.store(chosen, Relaxed);
+        return on(number);
+    }
+    let Some(path) = std::env::var_os("WHIMBREL_MUTANTS_REACHED") else { return false };
+    if !REACHED[number as usize].swap(true, Relaxed) {
+        let mut notes = std::fs::File::options().append(true).open(path).expect("notes");
+        notes.write_all(format!("{number}\n").as_bytes()).expect("notes");
+    }
+    false
+}
+"#;

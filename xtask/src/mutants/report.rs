@@ -1,0 +1,161 @@
+//! What is written of the mutants: `docs/mutants.md`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::fmt::Write as _;
+use std::fs;
+
+use super::book::Verdict;
+use super::{Mutant, Run};
+use crate::process::workspace;
+
+/// Why mutants that no test notices change nothing, or too little to matter.
+const REASONS: &str = "docs/mutants-reasons.txt";
+
+/// How many ended how.
+#[derive(Debug, Default, Clone, Copy)]
+struct Counts {
+    caught: usize,
+    endless: usize,
+    missed: usize,
+    unviable: usize,
+}
+
+/// Counts, writes the document if all were looked at, and fails if one is missed without a reason.
+pub fn report(run: &Run, all: bool) -> Result<(), Box<dyn Error>> {
+    let reasons = Reasons::read()?;
+    let (mut files, mut missed) = (BTreeMap::<&str, Counts>::new(), Vec::new());
+    for (number, mutant) in run.mutants.iter().enumerate() {
+        let counts = files.entry(&mutant.file).or_default();
+        match run.verdict(number) {
+            Some(Verdict::Caught(_)) => counts.caught += 1,
+            Some(Verdict::Endless(_)) => counts.endless += 1,
+            Some(Verdict::Unviable) => counts.unviable += 1,
+            Some(Verdict::Missed) => {
+                counts.missed += 1;
+                missed.push(mutant);
+            }
+            None => return Err(format!("{} was not looked at", mutant.name).into()),
+        }
+    }
+    let silent: Vec<_> = missed.iter().filter(|it| reasons.of(it).is_none()).collect();
+    for mutant in &silent {
+        println!(
+            "no test notices, and nobody said why: {}\n    {}",
+            mutant.name,
+            Reasons::key(mutant)
+        );
+    }
+    if all {
+        for unused in reasons.unused(&missed) {
+            println!("a reason for what is noticed, or no more there: {unused}");
+        }
+        let text = document(&files, &missed, &reasons)?;
+        fs::write(workspace().join("docs/mutants.md"), text)?;
+    }
+    let sum = files.values().fold(Counts::default(), Counts::plus);
+    println!("{}", sum.told());
+    match silent.is_empty() {
+        true => Ok(()),
+        false => Err(format!("{} mutants want a test or a reason", silent.len()).into()),
+    }
+}
+
+fn document(
+    files: &BTreeMap<&str, Counts>,
+    missed: &[&Mutant],
+    reasons: &Reasons,
+) -> Result<String, Box<dyn Error>> {
+    let sum = files.values().fold(Counts::default(), Counts::plus);
+    let mut text = format!(
+        "# Mutants\n\n\
+         Written by `cargo xtask mutants` (see [testing.md](testing.md)): one thing at a time is \
+         changed in what decides and what\n\
+         remembers, and the tests are asked whether they notice. {}\n\n\
+         | file | caught | endless | missed | not to be built | noticed |\n\
+         |---|---|---|---|---|---|\n",
+        sum.told()
+    );
+    for (file, counts) in files {
+        let Counts { caught, endless, missed, unviable } = counts;
+        let percent = counts.percent();
+        writeln!(text, "| {file} | {caught} | {endless} | {missed} | {unviable} | {percent} |")?;
+    }
+    text.push_str("\n## Not noticed\n");
+    let mut by_reason = BTreeMap::<&str, Vec<String>>::new();
+    for mutant in missed {
+        let reason = reasons.of(mutant).unwrap_or("NOBODY SAID WHY");
+        let Mutant { file, what, line, .. } = mutant;
+        by_reason.entry(reason).or_default().push(format!("- {file}: {what}: `{line}`\n"));
+    }
+    for (reason, mutants) in by_reason {
+        write!(text, "\n{reason}:\n{}", mutants.concat())?;
+    }
+    Ok(text)
+}
+
+impl Counts {
+    fn plus(self, other: &Self) -> Self {
+        Self {
+            caught: self.caught + other.caught,
+            endless: self.endless + other.endless,
+            missed: self.missed + other.missed,
+            unviable: self.unviable + other.unviable,
+        }
+    }
+
+    /// Tests that never end are noticed too.
+    fn percent(&self) -> String {
+        let noticed = self.caught + self.endless;
+        match noticed + self.missed {
+            0 => "-".to_owned(),
+            viable => format!("{}.{} %", noticed * 100 / viable, noticed * 1000 / viable % 10),
+        }
+    }
+
+    fn told(&self) -> String {
+        let Self { caught, endless, missed, unviable } = self;
+        let viable = caught + endless + missed;
+        format!(
+            "Of {viable} mutants {caught} were caught, {endless} ran without an end, and {missed} \
+             were missed: {} noticed. {unviable} more cannot be built.",
+            self.percent()
+        )
+    }
+}
+
+/// By what is changed and the line that it is changed in: they move with their line, and have to be
+/// thought over when it becomes another one.
+#[derive(Debug)]
+struct Reasons(BTreeMap<String, String>);
+
+impl Reasons {
+    /// A line `= reason` speaks for the lines below it.
+    fn read() -> Result<Self, Box<dyn Error>> {
+        let text = fs::read_to_string(workspace().join(REASONS))?;
+        let (mut reasons, mut reason) = (BTreeMap::new(), None);
+        for line in text.lines().filter(|line| !line.is_empty()) {
+            match line.strip_prefix("= ") {
+                Some(new) => reason = Some(new.to_owned()),
+                None => {
+                    let reason = reason.clone().ok_or_else(|| format!("no reason: {line}"))?;
+                    reasons.insert(line.to_owned(), reason);
+                }
+            }
+        }
+        Ok(Self(reasons))
+    }
+
+    fn key(mutant: &Mutant) -> String {
+        format!("{}: {} @ {}", mutant.file, mutant.what, mutant.line)
+    }
+
+    fn of(&self, mutant: &Mutant) -> Option<&str> {
+        self.0.get(&Self::key(mutant)).map(String::as_str)
+    }
+
+    fn unused(&self, missed: &[&Mutant]) -> Vec<String> {
+        let used: BTreeSet<String> = missed.iter().map(|mutant| Self::key(mutant)).collect();
+        self.0.keys().filter(|key| !used.contains(*key)).cloned().collect()
+    }
+}
