@@ -221,8 +221,9 @@ fn asked(number: u32) -> bool {
         CHOSEN.store(chosen, Relaxed);
         return on(number);
     }
-    let Some(path) = std::env::var_os("WHIMBREL_MUTANTS_REACHED") else { return false };
-    if !REACHED[number as usize].swap(true, Relaxed) {
+    let reached = &REACHED[number as usize];
+    if !reached.load(Relaxed) && !reached.swap(true, Relaxed) {
+        let path = std::env::var_os("WHIMBREL_MUTANTS_REACHED").expect("a path");
         let mut notes = std::fs::File::options().append(true).open(path).expect("notes");
         notes.write_all(format!("{number}\n").as_bytes()).expect("notes");
     }

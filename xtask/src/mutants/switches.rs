@@ -309,3 +309,88 @@ fn needs_planted(condition: &syn::Expr) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(number: usize, genre: &str, text: &str, what: &str, by: &str) -> Change {
+        let start = text.find(what).expect("it stands there");
+        let (genre, by) = (genre.to_owned(), by.to_owned());
+        Change { number, genre, replaced: start..start + what.len(), by }
+    }
+
+    fn written(text: &str, changes: &[Change]) -> Switched {
+        switched(text, &Syntax::of(text).expect("Rust"), changes, "on")
+    }
+
+    #[test]
+    fn operators_change_with_the_precedence_of_the_whole() {
+        let text = "fn f() -> bool { a && b || !c }";
+        let changes = [
+            change(1, "BinaryOperator", text, "&&", "||"),
+            change(2, "BinaryOperator", text, "||", "&&"),
+            change(3, "UnaryOperator", text, "!", ""),
+        ];
+        assert_eq!(
+            written(text, &changes).text,
+            "fn f() -> bool { (if on(1) { a || b || !c } else if on(2) { a && b && !c } else \
+             { a && b || (if on(3) { c } else { !c }) }) }"
+        );
+    }
+
+    #[test]
+    fn a_body_is_left_early() {
+        let text = "fn f() -> u64 { a + 1 }";
+        let changes =
+            [change(1, "FnValue", text, "a + 1", "0"), change(2, "BinaryOperator", text, "+", "-")];
+        assert_eq!(
+            written(text, &changes).text,
+            "fn f() -> u64 { if on(1) { return 0; }\n(if on(2) { a - 1 } else { a + 1 }) }"
+        );
+    }
+
+    #[test]
+    fn an_arm_goes_by_its_guard() {
+        let text = "fn f() { match a { 1 => b(), 2 if c => d(), _ => e() } }";
+        let changes = [
+            change(1, "MatchArm", text, "1 => b(),", ""),
+            change(2, "MatchArm", text, "2 if c => d(),", ""),
+            change(3, "MatchArmGuard", text, "c =>", "true"),
+        ];
+        let changes =
+            changes.map(|it| Change { replaced: it.replaced.start..it.replaced.end, ..it });
+        let mut changes = changes.to_vec();
+        changes[2].replaced.end -= " =>".len();
+        assert_eq!(
+            written(text, &changes).text,
+            "fn f() { match a { 1 if !on(1) => b(), 2 if (if on(2) { false } else if on(3) \
+             { true } else { c }) => d(), _ => e() } }"
+        );
+    }
+
+    #[test]
+    fn a_pattern_is_not_taken_into_an_expression() {
+        let text = "fn f() { if let Some(a) = b && a > 1 { c() } }";
+        let changes = [
+            change(1, "BinaryOperator", text, "&&", "||"),
+            change(2, "BinaryOperator", text, ">", ">="),
+        ];
+        let written = written(text, &changes);
+        let expected =
+            "fn f() { if let Some(a) = b && (if on(2) { a >= 1 } else { a > 1 }) { c() } }";
+        assert_eq!(written.text, expected);
+        let at = expected.find("a >= 1").expect("it stands there");
+        assert_eq!(written.at(&(at..at + 1)), [2]);
+    }
+
+    #[test]
+    fn what_only_a_planted_bug_reaches_is_known() {
+        let text = "fn f() { if planted(X) && a == b { c += 1 } else { d -= 1 } }";
+        let syntax = Syntax::of(text).expect("Rust");
+        let is_planted =
+            |what: &str| syntax.is_planted(&change(1, "BinaryOperator", text, what, ""));
+        assert!(is_planted("==") && is_planted("+="));
+        assert!(!is_planted("&&") && !is_planted("-="));
+    }
+}
