@@ -42,6 +42,9 @@ pub struct Mutants {
     /// Those alone whose name holds this text; nothing is written then.
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
+    /// Looks at nothing, and writes what is known so far.
+    #[arg(long, conflicts_with = "only")]
+    report: bool,
 }
 
 /// One thing that is changed.
@@ -62,7 +65,7 @@ pub struct Mutant {
 struct Source {
     text: String,
     syntax: Syntax,
-    /// Of its text.
+    /// Of its text above its tests.
     hash: String,
 }
 
@@ -78,13 +81,14 @@ struct Run {
 /// Looks for tests that notice; fails where a mutant is not noticed, and nobody said why.
 pub fn mutants(options: &Mutants) -> Result<(), Box<dyn Error>> {
     let mut run = Run::begin(options.only.as_deref())?;
-    let open: BTreeSet<usize> =
-        (0..run.mutants.len()).filter(|number| run.verdict(*number).is_none()).collect();
-    println!("{} mutants, {} of them not looked at yet", run.mutants.len(), open.len());
-    if !open.is_empty() {
-        let tree = Tree::copy()?;
-        let single = run.judge_switched(&tree, &open)?;
-        run.judge_single(&tree, &single)?;
+    let open = (0..run.mutants.len()).filter(|number| run.is_open(*number)).count();
+    println!("{} mutants, {open} of them open", run.mutants.len());
+    if open > 0 && !options.report {
+        let mut except: BTreeSet<String> = run.sources.keys().cloned().collect();
+        except.insert(judge::LIBRARY.to_owned());
+        let tree = Tree::copy(&except)?;
+        run.judge_switched(&tree)?;
+        run.judge_single(&tree)?;
     }
     report::report(&run, options.only.is_none())
 }
@@ -119,51 +123,74 @@ impl Run {
         self.book.add(&mutant.name, hash, &self.everything, verdict)
     }
 
-    /// Builds these behind switches; what cannot be built so is left.
-    fn judge_switched(
-        &mut self,
-        tree: &Tree,
-        open: &BTreeSet<usize>,
-    ) -> Result<BTreeSet<usize>, Box<dyn Error>> {
-        judge::write_switch(tree, self.mutants.len())?;
-        let mut inside = open.clone();
-        let switched = loop {
-            let switched = self.write_switches(tree, &inside)?;
-            let built = tree.check()?;
-            if built.well {
-                break switched;
-            }
-            let wrong = wrong(&switched, &built);
-            if wrong.is_empty() {
-                return Err(built.told.join("\n").into());
-            }
-            println!("{} cannot be built behind switches", wrong.len());
-            inside.retain(|number| !wrong.contains(number));
-        };
-        let built = switched.values().flat_map(|file| &file.mutants);
-        let inside: BTreeSet<usize> = built.map(|(number, _)| *number).collect();
-        let mut judge = judge(tree)?;
-        judge.note_reached()?;
-        for number in &inside {
-            let verdict = judge.verdict(Some(*number))?;
-            self.note(*number, verdict)?;
-        }
-        for (file, source) in &self.sources {
-            tree.write(file, &source.text)?;
-        }
-        Ok(open.difference(&inside).copied().collect())
+    /// What became of it when it was looked at last, whatever other tests there are since.
+    fn last(&self, number: usize) -> Option<&Verdict> {
+        let mutant = &self.mutants[number];
+        self.book.last(&mutant.name, &self.sources[&mutant.file].hash)
     }
 
-    fn write_switches(
-        &self,
-        tree: &Tree,
-        numbers: &BTreeSet<usize>,
-    ) -> Result<BTreeMap<String, Switched>, Box<dyn Error>> {
+    fn is_open(&self, number: usize) -> bool {
+        matches!(self.verdict(number), None | Some(Verdict::Left))
+    }
+
+    fn is_single(&self, number: usize) -> bool {
+        let mutant = &self.mutants[number];
+        self.book.is_single(&mutant.name, &self.sources[&mutant.file].hash)
+    }
+
+    /// Looks at all that can be built behind switches.
+    fn judge_switched(&mut self, tree: &Tree) -> Result<(), Box<dyn Error>> {
+        let judge = self.build_switched(tree)?;
+        let open = |run: &Self| -> Vec<usize> {
+            let all = 0..run.mutants.len();
+            all.filter(|number| run.is_open(*number) && !run.is_single(*number)).collect()
+        };
+        for number in open(self) {
+            if self.verdict(number).is_none() {
+                let verdict = judge.verdict(Some(number), false)?;
+                self.note(number, verdict)?;
+            }
+        }
+        for number in open(self) {
+            let verdict = judge.verdict(Some(number), true)?;
+            self.note(number, verdict)?;
+        }
+        Ok(())
+    }
+
+    /// Builds all behind switches; what cannot be built so is noted as to be built by itself.
+    fn build_switched(&mut self, tree: &Tree) -> Result<Judge, Box<dyn Error>> {
+        judge::write_switch(tree, self.mutants.len())?;
+        loop {
+            let switched = self.write_switches(tree)?;
+            let written = switched.values().flat_map(|file| &file.mutants);
+            let written: BTreeSet<usize> = written.map(|(number, _)| *number).collect();
+            let built = tree.check()?;
+            let mut single = wrong(&switched, &built);
+            if !built.well && single.is_empty() {
+                return Err(built.told.join("\n").into());
+            }
+            single.extend((0..self.mutants.len()).filter(|number| !written.contains(number)));
+            single.retain(|number| !self.is_single(*number));
+            for number in single {
+                let mutant = &self.mutants[number];
+                self.book.add_single(&mutant.name, &self.sources[&mutant.file].hash)?;
+            }
+            if built.well {
+                break;
+            }
+        }
+        let mut judge = judge(tree)?;
+        judge.note_reached()?;
+        Ok(judge)
+    }
+
+    fn write_switches(&self, tree: &Tree) -> Result<BTreeMap<String, Switched>, Box<dyn Error>> {
         let mut written = BTreeMap::new();
         for (file, source) in &self.sources {
-            let of_file = numbers.iter().map(|number| &self.mutants[*number]);
-            let of_file = of_file.filter(|mutant| mutant.file == *file);
-            let changes: Vec<Change> = of_file.map(|mutant| mutant.change.clone()).collect();
+            let of_file = self.mutants.iter().filter(|mutant| mutant.file == *file);
+            let together = of_file.filter(|mutant| !self.is_single(mutant.change.number));
+            let changes: Vec<Change> = together.map(|mutant| mutant.change.clone()).collect();
             let on = match file.starts_with("crates/core/") {
                 true => "crate::mutant::on",
                 false => "whimbrel_core::mutant::on",
@@ -175,23 +202,28 @@ impl Run {
         Ok(written)
     }
 
-    /// Builds each of these by itself.
-    fn judge_single(
-        &mut self,
-        tree: &Tree,
-        numbers: &BTreeSet<usize>,
-    ) -> Result<(), Box<dyn Error>> {
-        for number in numbers {
-            let Mutant { file, change, .. } = &self.mutants[*number];
+    /// Looks at the others, each built by itself.
+    fn judge_single(&mut self, tree: &Tree) -> Result<(), Box<dyn Error>> {
+        for (file, source) in &self.sources {
+            tree.write(file, &source.text)?;
+        }
+        let all = 0..self.mutants.len();
+        let open: Vec<usize> = all.filter(|number| self.is_open(*number)).collect();
+        for number in open {
+            let Mutant { file, change, .. } = &self.mutants[number];
             let text = &self.sources[file].text;
             let (before, after) = (&text[..change.replaced.start], &text[change.replaced.end..]);
             tree.write(file, &format!("{before}{}{after}", change.by))?;
-            let verdict = match tree.check()?.well {
-                true => judge(tree)?.verdict(None)?,
-                false => Verdict::Unviable,
-            };
+            let mut verdict = Verdict::Unviable;
+            if tree.check()?.well {
+                let judge = judge(tree)?;
+                verdict = judge.verdict(None, false)?;
+                if verdict == Verdict::Left {
+                    verdict = judge.verdict(None, true)?;
+                }
+            }
             tree.write(file, text)?;
-            self.note(*number, verdict)?;
+            self.note(number, verdict)?;
         }
         Ok(())
     }
@@ -201,7 +233,9 @@ impl Source {
     fn read(file: &str) -> Result<Self, Box<dyn Error>> {
         let text = fs::read_to_string(workspace().join(file))?;
         let syntax = Syntax::of(&text).map_err(|error| format!("{file}: {error}"))?;
-        Ok(Self { hash: hash(&text), syntax, text })
+        // Its own tests are tests as others are.
+        let code = text.split("\n#[cfg(test)]\n").next().unwrap_or_default();
+        Ok(Self { hash: hash(code), syntax, text })
     }
 }
 

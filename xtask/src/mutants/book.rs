@@ -1,6 +1,6 @@
 //! What became of each mutant, appended as it is found: the next call goes on from there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt;
 use std::fs::{self, File};
@@ -18,6 +18,8 @@ pub enum Verdict {
     /// It took too long there.
     Endless(String),
     Missed,
+    /// By what is quick.
+    Left,
     /// It cannot be built.
     Unviable,
 }
@@ -28,6 +30,7 @@ impl fmt::Display for Verdict {
             Self::Caught(by) => write!(formatter, "caught ({by})"),
             Self::Endless(by) => write!(formatter, "endless ({by})"),
             Self::Missed => write!(formatter, "MISSED"),
+            Self::Left => write!(formatter, "left for later"),
             Self::Unviable => write!(formatter, "unviable"),
         }
     }
@@ -38,6 +41,8 @@ pub struct Book {
     file: File,
     /// By the mutant's name and what its file was.
     known: BTreeMap<(String, String), Noted>,
+    /// What cannot be built together with others.
+    singles: BTreeSet<(String, String)>,
 }
 
 #[derive(Clone, Debug)]
@@ -54,7 +59,7 @@ impl Book {
             fs::create_dir_all(folder)?;
         }
         let file = File::options().create(true).append(true).read(true).open(&path)?;
-        let mut known = BTreeMap::new();
+        let (mut known, mut singles) = (BTreeMap::new(), BTreeSet::new());
         // A line that was cut off is looked at again.
         for line in fs::read_to_string(&path)?.lines() {
             let line: Value = serde_json::from_str(line).unwrap_or_default();
@@ -63,21 +68,45 @@ impl Book {
                 Some("caught") => Verdict::Caught(text("by")),
                 Some("endless") => Verdict::Endless(text("by")),
                 Some("missed") => Verdict::Missed,
+                Some("left") => Verdict::Left,
+                Some("single") => {
+                    singles.insert((text("mutant"), text("file")));
+                    continue;
+                }
                 Some("unviable") => Verdict::Unviable,
                 _ => continue,
             };
             let noted = Noted { verdict, sources: text("sources") };
             known.insert((text("mutant"), text("file")), noted);
         }
-        Ok(Self { file, known })
+        Ok(Self { file, known, singles })
     }
 
     /// What became of it. Missed ones count for the sources that they were missed with: a new
     /// test may catch them.
     pub fn verdict(&self, mutant: &str, file: &str, sources: &str) -> Option<Verdict> {
         let noted = self.known.get(&(mutant.to_owned(), file.to_owned()))?;
-        let holds = noted.verdict != Verdict::Missed || noted.sources == sources;
+        let holds = match noted.verdict {
+            Verdict::Missed | Verdict::Left => noted.sources == sources,
+            Verdict::Caught(_) | Verdict::Endless(_) | Verdict::Unviable => true,
+        };
         holds.then(|| noted.verdict.clone())
+    }
+
+    /// The same, whatever was changed beside it since.
+    pub fn last(&self, mutant: &str, file: &str) -> Option<&Verdict> {
+        let noted = self.known.get(&(mutant.to_owned(), file.to_owned()))?;
+        Some(&noted.verdict)
+    }
+
+    pub fn is_single(&self, mutant: &str, file: &str) -> bool {
+        self.singles.contains(&(mutant.to_owned(), file.to_owned()))
+    }
+
+    pub fn add_single(&mut self, mutant: &str, file: &str) -> Result<(), Box<dyn Error>> {
+        writeln!(self.file, "{}", json!({"mutant": mutant, "file": file, "verdict": "single"}))?;
+        self.singles.insert((mutant.to_owned(), file.to_owned()));
+        Ok(())
     }
 
     pub fn add(
@@ -91,6 +120,7 @@ impl Book {
             Verdict::Caught(by) => ("caught", by.as_str()),
             Verdict::Endless(by) => ("endless", by.as_str()),
             Verdict::Missed => ("missed", ""),
+            Verdict::Left => ("left", ""),
             Verdict::Unviable => ("unviable", ""),
         };
         let line = json!({"mutant": mutant, "file": file, "sources": sources, "verdict": name,

@@ -13,6 +13,7 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use super::book::Verdict;
 use super::tree::{Built, Tree};
+use crate::process::workspace;
 
 /// The variable that says which mutant is on.
 const CHOSEN: &str = "WHIMBREL_MUTANT";
@@ -35,9 +36,11 @@ const PROGRAMS: [(&str, &str, &str, &[&str], u64); 12] = [
     ("mended seeds", "whimbrel-sim", "seeds", &[], 30),
     ("300 seeds", "whimbrel-sim", "seeds", &["--seeds", "300"], 40),
     ("power", "whimbrel-crash", "ledger", &[], 80),
-    ("300 seeds from an image", "whimbrel-sim", "seeds", &["--images", "--seeds", "300"], 40),
-    ("3,000 seeds", "whimbrel-sim", "seeds", &["--first", "301", "--seeds", "2700"], 300),
+    ("200 seeds from an image", "whimbrel-sim", "seeds", &["--images", "--seeds", "200"], 40),
+    ("1,500 seeds", "whimbrel-sim", "seeds", &["--first", "301", "--seeds", "1200"], 300),
 ];
+/// Those from here on take long: they are asked about what all others leave.
+const LONG: usize = 9;
 /// Without a processor to itself it takes longer.
 const PATIENCE: u32 = 10;
 
@@ -102,9 +105,11 @@ impl Judge {
     }
 
     /// What becomes of a mutant that is built in; of one with a switch, if it has a number.
-    pub fn verdict(&self, number: Option<usize>) -> Result<Verdict, Box<dyn Error>> {
+    /// It is left for the long programs if the others do not notice it.
+    pub fn verdict(&self, number: Option<usize>, long: bool) -> Result<Verdict, Box<dyn Error>> {
         let chosen = number.map_or(String::new(), |number| number.to_string());
-        for program in &self.programs {
+        let (quick, slow) = self.programs.split_at(LONG);
+        for program in if long { slow } else { quick } {
             let comes_by = match (&program.reached, number) {
                 (Some(reached), Some(number)) => reached.contains(&number),
                 (None, _) | (_, None) => true,
@@ -118,7 +123,7 @@ impl Judge {
                 Ended::Late => return Ok(Verdict::Endless(program.name.to_owned())),
             }
         }
-        Ok(Verdict::Missed)
+        Ok(if long { Verdict::Missed } else { Verdict::Left })
     }
 }
 
@@ -185,14 +190,14 @@ fn noticed(line: &str) -> Option<&str> {
     line.starts_with("seed ").then_some(line)
 }
 
-/// What the core gets so that there are switches: which one is on, and which were come by.
+/// The core's root, which gets the switches.
+pub const LIBRARY: &str = "crates/core/src/lib.rs";
+
+/// Writes what the core gets so that there are switches: which one is on, and which were come by.
 pub fn write_switch(tree: &Tree, mutants: usize) -> Result<(), Box<dyn Error>> {
-    let library = "crates/core/src/lib.rs";
-    let text = fs::read_to_string(tree.folder.join(library))?;
-    tree.write(library, &format!("{text}\n#[allow(missing_docs)]\npub mod mutant;\n"))?;
+    let text = fs::read_to_string(workspace().join(LIBRARY))?;
     let switch = SWITCH.replace("COUNT", &mutants.to_string());
-    tree.write("crates/core/src/mutant.rs", &switch)?;
-    Ok(())
+    tree.write(LIBRARY, &format!("{text}\n#[allow(missing_docs)]\npub mod mutant {{{switch}}}\n"))
 }
 
 const SWITCH: &str = r#"

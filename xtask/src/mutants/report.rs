@@ -19,6 +19,8 @@ struct Counts {
     endless: usize,
     missed: usize,
     unviable: usize,
+    /// Not looked at yet, or not by all.
+    open: usize,
 }
 
 /// Counts, writes the document if all were looked at, and fails if one is missed without a reason.
@@ -27,7 +29,7 @@ pub fn report(run: &Run, all: bool) -> Result<(), Box<dyn Error>> {
     let (mut files, mut missed) = (BTreeMap::<&str, Counts>::new(), Vec::new());
     for (number, mutant) in run.mutants.iter().enumerate() {
         let counts = files.entry(&mutant.file).or_default();
-        match run.verdict(number) {
+        match run.last(number) {
             Some(Verdict::Caught(_)) => counts.caught += 1,
             Some(Verdict::Endless(_)) => counts.endless += 1,
             Some(Verdict::Unviable) => counts.unviable += 1,
@@ -35,7 +37,7 @@ pub fn report(run: &Run, all: bool) -> Result<(), Box<dyn Error>> {
                 counts.missed += 1;
                 missed.push(mutant);
             }
-            None => return Err(format!("{} was not looked at", mutant.name).into()),
+            Some(Verdict::Left) | None => counts.open += 1,
         }
     }
     let silent: Vec<_> = missed.iter().filter(|it| reasons.of(it).is_none()).collect();
@@ -55,9 +57,10 @@ pub fn report(run: &Run, all: bool) -> Result<(), Box<dyn Error>> {
     }
     let sum = files.values().fold(Counts::default(), Counts::plus);
     println!("{}", sum.told());
-    match silent.is_empty() {
-        true => Ok(()),
-        false => Err(format!("{} mutants want a test or a reason", silent.len()).into()),
+    match (silent.len(), sum.open) {
+        (0, 0) => Ok(()),
+        (0, open) => Err(format!("{open} mutants are to be looked at").into()),
+        (silent, _) => Err(format!("{silent} mutants want a test or a reason").into()),
     }
 }
 
@@ -72,14 +75,15 @@ fn document(
          Written by `cargo xtask mutants` (see [testing.md](testing.md)): one thing at a time is \
          changed in what decides and what\n\
          remembers, and the tests are asked whether they notice. {}\n\n\
-         | file | caught | endless | missed | not to be built | noticed |\n\
-         |---|---|---|---|---|---|\n",
+         | file | caught | endless | missed | not to be built | open | noticed |\n\
+         |---|---|---|---|---|---|---|\n",
         sum.told()
     );
     for (file, counts) in files {
-        let Counts { caught, endless, missed, unviable } = counts;
+        let Counts { caught, endless, missed, unviable, open } = counts;
         let percent = counts.percent();
-        writeln!(text, "| {file} | {caught} | {endless} | {missed} | {unviable} | {percent} |")?;
+        let counts = format!("{caught} | {endless} | {missed} | {unviable} | {open}");
+        writeln!(text, "| {file} | {counts} | {percent} |")?;
     }
     text.push_str("\n## Not noticed\n");
     let mut by_reason = BTreeMap::<&str, Vec<String>>::new();
@@ -101,6 +105,7 @@ impl Counts {
             endless: self.endless + other.endless,
             missed: self.missed + other.missed,
             unviable: self.unviable + other.unviable,
+            open: self.open + other.open,
         }
     }
 
@@ -114,13 +119,17 @@ impl Counts {
     }
 
     fn told(&self) -> String {
-        let Self { caught, endless, missed, unviable } = self;
+        let Self { caught, endless, missed, unviable, open } = self;
         let viable = caught + endless + missed;
-        format!(
+        let told = format!(
             "Of {viable} mutants {caught} were caught, {endless} ran without an end, and {missed} \
              were missed: {} noticed. {unviable} more cannot be built.",
             self.percent()
-        )
+        );
+        match open {
+            0 => told,
+            open => format!("{told} {open} are to be looked at."),
+        }
     }
 }
 

@@ -97,9 +97,17 @@ impl Syntax {
         }
     }
 
+    /// One side that decides alone as long as no bug is planted: the other may be anything.
     fn note_planted(&mut self, binary: &syn::ExprBinary) {
-        if matches!(binary.op, syn::BinOp::And(_)) && needs_planted(&binary.left) {
+        let decides = match binary.op {
+            syn::BinOp::And(_) => needs_planted,
+            syn::BinOp::Or(_) => is_without_planted,
+            _ => return,
+        };
+        if decides(&binary.left) {
             self.planted.push(bytes(binary.right.span()));
+        } else if decides(&binary.right) {
+            self.planted.push(bytes(binary.left.span()));
         }
     }
 
@@ -310,6 +318,17 @@ fn needs_planted(condition: &syn::Expr) -> bool {
     }
 }
 
+/// Whether a condition is true unless a bug is planted.
+fn is_without_planted(condition: &syn::Expr) -> bool {
+    match condition {
+        syn::Expr::Unary(unary) => {
+            matches!(unary.op, syn::UnOp::Not(_)) && needs_planted(&unary.expr)
+        }
+        syn::Expr::Paren(inner) => is_without_planted(&inner.expr),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -386,11 +405,12 @@ mod tests {
 
     #[test]
     fn what_only_a_planted_bug_reaches_is_known() {
-        let text = "fn f() { if planted(X) && a == b { c += 1 } else { d -= 1 } }";
+        let text = "fn f() { if planted(X) && a == b { c += 1 } else if e < f || !planted(Y) { \
+                    d -= 1 } }";
         let syntax = Syntax::of(text).expect("Rust");
         let is_planted =
             |what: &str| syntax.is_planted(&change(1, "BinaryOperator", text, what, ""));
-        assert!(is_planted("==") && is_planted("+="));
-        assert!(!is_planted("&&") && !is_planted("-="));
+        assert!(is_planted("==") && is_planted("+=") && is_planted("<"));
+        assert!(!is_planted("&&") && !is_planted("||") && !is_planted("-="));
     }
 }

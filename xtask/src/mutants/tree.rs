@@ -33,22 +33,20 @@ pub struct Built {
 }
 
 impl Tree {
-    /// Copies what is in the repository, with its times, so that a build begins where the last
-    /// one ended.
-    pub fn copy() -> Result<Self, Box<dyn Error>> {
+    /// Copies what is in the repository, but for some files, with its times: a build begins where
+    /// the last one ended.
+    pub fn copy(except: &BTreeSet<String>) -> Result<Self, Box<dyn Error>> {
         let folder = target().join("mutants");
         let tree = Self { folder: folder.join("tree"), build: folder.join("build") };
-        if tree.folder.exists() {
-            fs::remove_dir_all(&tree.folder)?;
-        }
         let mut files = Command::new("git");
         files.current_dir(workspace());
         files.args(["ls-files", "--cached", "--others", "--exclude-standard"]);
-        for file in output(&mut files)?.lines() {
+        let listed = output(&mut files)?;
+        let listed: BTreeSet<&str> =
+            listed.lines().filter(|file| workspace().join(file).exists()).collect();
+        tree.remove_others(&tree.folder, &listed)?;
+        for file in listed.into_iter().filter(|file| !except.contains(*file)) {
             let (from, to) = (workspace().join(file), tree.folder.join(file));
-            if !from.exists() {
-                continue;
-            }
             fs::create_dir_all(to.parent().ok_or("no folder")?)?;
             fs::copy(&from, &to)?;
             File::options()
@@ -59,8 +57,28 @@ impl Tree {
         Ok(tree)
     }
 
+    /// What was in the repository once.
+    fn remove_others(&self, folder: &Path, listed: &BTreeSet<&str>) -> Result<(), Box<dyn Error>> {
+        for entry in fs::read_dir(folder).into_iter().flatten() {
+            let path = entry?.path();
+            let name = path.strip_prefix(&self.folder)?.to_string_lossy().into_owned();
+            if path.is_dir() {
+                self.remove_others(&path, listed)?;
+            } else if !listed.contains(name.as_str()) {
+                fs::remove_file(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a file, unless it is so already.
     pub fn write(&self, file: &str, text: &str) -> Result<(), Box<dyn Error>> {
-        Ok(fs::write(self.folder.join(file), text)?)
+        let path = self.folder.join(file);
+        if !fs::read_to_string(&path).is_ok_and(|known| known == text) {
+            fs::create_dir_all(path.parent().ok_or("no folder")?)?;
+            fs::write(path, text)?;
+        }
+        Ok(())
     }
 
     /// Builds the product's part of it.

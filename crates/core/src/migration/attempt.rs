@@ -410,3 +410,164 @@ fn is_of_the_same_file(claim: &Claim, row: &Row, standing: &Standing) -> bool {
         && row.crc32c.is_some()
         && row.crc32c == standing.crc32c
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::effect::Effect;
+    use crate::input::Work;
+    use crate::number::{Epoch, Mark};
+    use crate::record::{LetGo, Pending};
+
+    fn file(length: u64) -> Identity {
+        let (block_pool, file_id, modified_ms, blocks) = (1, 2, 3, 4);
+        Identity::Hdfs { block_pool, file_id, length, modified_ms, blocks }
+    }
+
+    fn row() -> Row {
+        Row {
+            path: RelPath::from("a"),
+            identity: file(5),
+            length: 5,
+            crc32c: Some(7),
+            etag: Some("old".to_owned()),
+            version: Some("1".to_owned()),
+            attempt: Some(AttemptNumber(3)),
+            as_of: TxId(9),
+            epoch: Epoch(0),
+            metadata: Metadata::default(),
+            ledger_only: true,
+        }
+    }
+
+    fn standing() -> Standing {
+        Standing {
+            length: 5,
+            etag: Some("old".to_owned()),
+            version: Some("1".to_owned()),
+            crc32c: Some(7),
+            attempt: Some(AttemptNumber(3)),
+            migration: Some("ours".to_owned()),
+            metadata: None,
+        }
+    }
+
+    fn attempt(number: u64, at: &str, length: u64) -> Attempt {
+        Attempt {
+            number: AttemptNumber(number),
+            path: RelPath::from(at),
+            kind: AttemptKind::Copy,
+            started: Time(0),
+            doubtful_until: Some(Time(1)),
+            identity: file(length),
+            upload: None,
+        }
+    }
+
+    /// Of the path `a`, on which there are these attempts.
+    fn claim(attempts: Vec<Attempt>) -> Claim {
+        let pending = Pending {
+            path: RelPath::from("a"),
+            reach: Reach::Path,
+            lane: Lane::Live,
+            first_txid: TxId(1),
+            last_txid: TxId(2),
+            first_seen: Time(0),
+            last_seen: Time(0),
+            mark: Mark(1),
+            begun: None,
+            cursor: None,
+            tries: 0,
+            not_before: Time(0),
+            waiting: false,
+            parked: None,
+            let_go: None::<LetGo>,
+        };
+        let work = Work {
+            pending,
+            row: None,
+            marker: None,
+            rows_below: false,
+            file_above: None,
+            found: None,
+            found_below: false,
+            attempts,
+            stale_commit_markers: Vec::new(),
+            commit_markers: Vec::new(),
+        };
+        Claim::of_work(&work, Mark(1), Epoch(0))
+    }
+
+    #[test]
+    fn an_object_is_the_one_of_its_row_by_its_write_and_its_tag() {
+        let (row, adopted) = (row(), Row { attempt: None, ..row() });
+        let tagged = |tag: Option<&str>| Standing { etag: tag.map(str::to_owned), ..standing() };
+        let other = Standing { attempt: Some(AttemptNumber(4)), ..standing() };
+        assert!(stands_as_written(&row, &standing()));
+        assert!(!stands_as_written(&row, &other) && !stands_as_written(&row, &tagged(Some("new"))));
+        assert!(stands_as_written(&adopted, &standing()));
+        assert!(!stands_as_written(&adopted, &tagged(Some("new"))));
+        let untold = Row { etag: None, ..adopted };
+        assert!(!stands_as_written(&untold, &tagged(None)), "no tag proves nothing");
+    }
+
+    #[test]
+    fn a_write_is_the_same_by_its_number_length_and_checksum() {
+        let same = |row: Row, standing: Standing| {
+            let by_number = is_the_same_write(&row, &standing);
+            let of_the_file = Standing { attempt: Some(AttemptNumber(4)), ..standing };
+            let claim = claim(vec![attempt(4, "a", 5)]);
+            (by_number, is_of_the_same_file(&claim, &row, &of_the_file))
+        };
+        assert_eq!(same(row(), standing()), (true, true));
+        assert_eq!(same(row(), Standing { length: 6, ..standing() }), (false, false));
+        assert_eq!(same(row(), Standing { crc32c: Some(8), ..standing() }), (false, false));
+        let unproven = Row { crc32c: None, ..row() };
+        assert_eq!(same(unproven, Standing { crc32c: None, ..standing() }), (false, false));
+        let other = Standing { attempt: Some(AttemptNumber(2)), ..standing() };
+        assert!(!is_the_same_write(&row(), &other));
+        let nobody = Standing { attempt: None, ..standing() };
+        assert!(!is_the_same_write(&Row { attempt: None, ..row() }, &nobody));
+    }
+
+    #[test]
+    fn a_file_is_the_same_by_an_attempt_that_was_to_write_it() {
+        let of = |attempt: Attempt| {
+            let standing = Standing { attempt: Some(AttemptNumber(4)), ..standing() };
+            is_of_the_same_file(&claim(vec![attempt]), &row(), &standing)
+        };
+        assert!(of(attempt(4, "a", 5)));
+        assert!(!of(attempt(5, "a", 5)) && !of(attempt(4, "b", 5)) && !of(attempt(4, "a", 6)));
+    }
+
+    #[test]
+    fn rule_4_1_what_stands_decides_what_the_row_says() {
+        let config = Config { migration: "ours".to_owned(), ..Config::default() };
+        let mut migration = Migration::new(config, &Meta::default(), Vec::new(), Time(1_000));
+        while migration.poll().is_some() {}
+        let mut settled = |attempts: Vec<Attempt>, standing: Standing| {
+            let (mut claim, at) = (claim(attempts), RelPath::from("a"));
+            let row = migration.settle_doubt(&mut claim, &at, Some(row()), Some(standing));
+            let persisted = match migration.poll() {
+                Some(Effect::Persist { changes, .. }) => changes,
+                _ => Vec::new(),
+            };
+            (row.expect("a row"), persisted)
+        };
+        assert_eq!(settled(Vec::new(), standing()), (row(), Vec::new()), "nothing is new");
+        let moved =
+            Standing { etag: Some("new".to_owned()), version: Some("2".to_owned()), ..standing() };
+        let (etag, version) = (moved.etag.clone(), moved.version.clone());
+        let stands = Row { etag: etag.clone(), version: version.clone(), ..row() };
+        let expected = (stands.clone(), vec![Change::PutRow(stands)]);
+        assert_eq!(settled(Vec::new(), moved.clone()), expected, "our bytes in another class");
+        let unheard = Standing { attempt: Some(AttemptNumber(4)), ..moved };
+        let metadata = Metadata::unknown();
+        let attempt_number = unheard.attempt;
+        let ledger_only = false;
+        let stands = Row { etag, version, metadata, attempt: attempt_number, ledger_only, ..row() };
+        let expected = (stands.clone(), vec![Change::PutRow(stands)]);
+        assert_eq!(settled(vec![attempt(4, "a", 5)], unheard), expected, "another write of ours");
+    }
+}

@@ -296,6 +296,7 @@ impl Migration {
 }
 
 /// What happens to a foreign object at a key of the source.
+#[derive(Debug, PartialEq, Eq)]
 enum Adoption {
     /// The checksum decides.
     Ask,
@@ -305,4 +306,58 @@ enum Adoption {
     Replace,
     /// A person decides.
     Hold,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::metadata::Metadata;
+    use crate::number::Time;
+    use crate::record::Meta;
+
+    fn file(length: u64) -> FileNode {
+        let (block_pool, file_id, modified_ms, blocks) = (1, 2, 3, 4);
+        let identity = Identity::Hdfs { block_pool, file_id, length, modified_ms, blocks };
+        let (metadata, pin) = (Metadata::default(), bytes::Bytes::new());
+        FileNode { identity, open: false, metadata, pin }
+    }
+
+    /// As long as the file, five bytes.
+    fn found() -> Found {
+        Found {
+            path: RelPath::from("a"),
+            length: 5,
+            etag: None,
+            version: None,
+            crc32c: Some(7),
+            metadata: None,
+            migration: None,
+            late: false,
+        }
+    }
+
+    #[test]
+    fn what_stood_there_before_is_taken_only_as_far_as_it_may_be() {
+        let adoption = |existing: Existing, found: Found| {
+            let config = Config { existing, ..Config::default() };
+            let migration = Migration::new(config, &Meta::default(), Vec::new(), Time(0));
+            migration.adoption(&found, &file(5))
+        };
+        let (longer, unproven) =
+            (Found { length: 6, ..found() }, Found { crc32c: None, ..found() });
+        let late = |found: Found| Found { late: true, ..found };
+        assert_eq!(adoption(Existing::Check, found()), Adoption::Ask);
+        assert_eq!(adoption(Existing::Check, longer.clone()), Adoption::Replace);
+        assert_eq!(adoption(Existing::Check, unproven.clone()), Adoption::Replace);
+        assert_eq!(adoption(Existing::Check, late(longer.clone())), Adoption::Hold);
+        assert_eq!(adoption(Existing::Check, late(unproven.clone())), Adoption::Hold);
+        assert_eq!(adoption(Existing::Trust, unproven), Adoption::Take);
+        assert_eq!(adoption(Existing::Trust, longer.clone()), Adoption::Replace);
+        assert_eq!(adoption(Existing::Trust, late(longer.clone())), Adoption::Hold);
+        assert_eq!(adoption(Existing::Replace, late(longer.clone())), Adoption::Replace);
+        assert_eq!(adoption(Existing::Refuse, longer), Adoption::Hold);
+        let theirs = Found { migration: Some("theirs".to_owned()), ..found() };
+        assert_eq!(adoption(Existing::Check, theirs), Adoption::Hold);
+    }
 }

@@ -444,3 +444,24 @@ impl Migration {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rule_3_4_a_fifth_of_the_copies_is_the_backlogs() {
+        let mut queue = CopyQueue::default();
+        for number in 0..8 {
+            queue.push(RelPath::from(format!("live {number}").as_str()), true);
+        }
+        for path in ["old 0", "old 1"] {
+            queue.push(RelPath::from(path), false);
+        }
+        queue.push(RelPath::from("_SUCCESS"), false);
+        let popped = std::iter::from_fn(|| queue.pop());
+        let live: Vec<bool> = popped.map(|(_, live)| live).collect();
+        let (marker, five) = ([true], [true, true, true, true, false]);
+        assert_eq!(live, [&marker[..], &five, &five].concat(), "the marker first");
+    }
+}

@@ -499,3 +499,6 @@ impl Migration {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
