@@ -88,7 +88,7 @@ fn document(
     text.push_str("\n## Not noticed\n");
     let mut by_reason = BTreeMap::<&str, Vec<String>>::new();
     for mutant in missed {
-        let reason = reasons.of(mutant).unwrap_or("NOBODY SAID WHY");
+        let reason = reasons.of(mutant).unwrap_or("Nobody said why yet");
         let Mutant { file, what, line, .. } = mutant;
         by_reason.entry(reason).or_default().push(format!("- {file}: {what}: `{line}`\n"));
     }

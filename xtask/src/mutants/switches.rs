@@ -5,6 +5,8 @@
 //! a function returns early if its body is replaced. What holds another mutant inside is written
 //! out as it was in the mutants of its surroundings, since only one of them is ever on.
 
+#![allow(clippy::wildcard_enum_match_arm, reason = "syntax is syn's: most of it is let be")]
+
 use std::error::Error;
 use std::ops::Range;
 

@@ -549,9 +549,10 @@ mod tests {
         let mut settled = |attempts: Vec<Attempt>, standing: Standing| {
             let (mut claim, at) = (claim(attempts), RelPath::from("a"));
             let row = migration.settle_doubt(&mut claim, &at, Some(row()), Some(standing));
-            let persisted = match migration.poll() {
-                Some(Effect::Persist { changes, .. }) => changes,
-                _ => Vec::new(),
+            let persisted = if let Some(Effect::Persist { changes, .. }) = migration.poll() {
+                changes
+            } else {
+                Vec::new()
             };
             (row.expect("a row"), persisted)
         };

@@ -15,13 +15,12 @@ fn migration() -> Migration {
 /// The lane that is asked for entries, and for how many of them.
 fn asked(migration: &mut Migration) -> Option<(Lane, usize)> {
     migration.take_work();
-    match migration.poll() {
-        Some(Effect::Take { lane, limit, .. }) => Some((lane, limit)),
-        other => {
-            assert_eq!(other, None, "nothing else is asked for");
-            None
-        }
+    let asked = migration.poll();
+    if let Some(Effect::Take { lane, limit, .. }) = asked {
+        return Some((lane, limit));
     }
+    assert_eq!(asked, None, "nothing else is asked for");
+    None
 }
 
 #[test]
