@@ -312,6 +312,7 @@ enum Adoption {
 mod tests {
     use super::*;
     use crate::config::Config;
+    use crate::identity::Identity;
     use crate::metadata::Metadata;
     use crate::number::Time;
     use crate::record::Meta;
