@@ -113,6 +113,8 @@ impl Counts {
     fn percent(&self) -> String {
         let noticed = self.caught + self.endless;
         match noticed + self.missed {
+            // What is caught is known before what is missed: a share of these would flatter.
+            _ if self.open > 0 => "open".to_owned(),
             0 => "-".to_owned(),
             viable => format!("{}.{} %", noticed * 100 / viable, noticed * 1000 / viable % 10),
         }
@@ -123,12 +125,11 @@ impl Counts {
         let viable = caught + endless + missed;
         let told = format!(
             "Of {viable} mutants {caught} were caught, {endless} ran without an end, and {missed} \
-             were missed: {} noticed. {unviable} more cannot be built.",
-            self.percent()
+             were missed. {unviable} more cannot be built."
         );
         match open {
-            0 => told,
-            open => format!("{told} {open} are to be looked at."),
+            0 => format!("{told} Noticed: {}.", self.percent()),
+            open => format!("{told} {open} are to be looked at, or not by all programs yet."),
         }
     }
 }
