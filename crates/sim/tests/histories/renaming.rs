@@ -116,19 +116,6 @@ fn rule_6_4_larger_than_a_copy_may_be() {
     ends_equal(run);
 }
 
-/// It was written anew before it was renamed, as long as before: only its bytes tell.
-#[test]
-fn rule_6_1_renamed_file_with_other_bytes_is_read() {
-    let mut run = run();
-    file(&mut run, "a", 5);
-    until_settled(&mut run);
-    assert!(run.source().rewrite_same_size(&path("a")));
-    rename(&mut run, "a", "b");
-    until_equal(&mut run, "b");
-    assert_eq!(counters(&run).files_relocated, 0);
-    ends_equal(run);
-}
-
 /// The target does not do it after all: the bytes are read.
 #[test]
 fn rule_6_4_refused_copy_is_read_instead() {
