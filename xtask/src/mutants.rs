@@ -15,24 +15,33 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 
 use clap::Args;
 use serde_json::Value;
 
-use self::book::{Book, Verdict};
+use self::book::{Asked, Book, Noted, Verdict};
 use self::judge::Judge;
 use self::switches::{Change, Switched, Syntax};
 use self::tree::{Built, Tree};
 use crate::process::{cargo, output, run, target, workspace};
 
 const CARGO_MUTANTS_VERSION: &str = "27.1.0";
-/// What is changed, in this order: the reconciliation, what decides beside it, the ledger.
-const SCOPE: [&str; 4] = [
+/// The reconciliation, and what of the ledger writes, reads and judges its state around a crash.
+const RECONCILIATION: [&str; 3] = [
     "crates/core/src/migration/*.rs",
+    "crates/ledger/src/{attempt,check,codec,folder,header,lib,pending,row,schema,state}.rs",
+    "crates/ledger/src/{write_ahead_log,pending/*}.rs",
+];
+/// What else decides and remembers.
+const BESIDE: [&str; 3] = [
     "crates/core/src/{budget,commit_marker,config,identity,input,losses,metadata,record}.rs",
     "crates/core/src/{path,timetable}.rs",
     "crates/ledger/src/**/*.rs",
 ];
+/// How many are looked at at a time: most programs have one thread.
+const AT_ONCE: usize = 2;
 /// What is built for fuzz targets alone.
 const OUTSIDE: &str = "crates/ledger/src/fuzzing.rs";
 
@@ -53,6 +62,8 @@ pub struct Mutant {
     /// With its place.
     name: String,
     file: String,
+    /// Of the reconciliation or of the ledger's recovery: these come first.
+    first: bool,
     /// What is done, without its place.
     what: String,
     /// The line that it begins in.
@@ -73,8 +84,7 @@ struct Source {
 struct Run {
     mutants: Vec<Mutant>,
     sources: BTreeMap<String, Source>,
-    /// Of all that decides about a mutant.
-    everything: String,
+    tests: Asked,
     book: Book,
 }
 
@@ -95,42 +105,66 @@ pub fn mutants(options: &Mutants) -> Result<(), Box<dyn Error>> {
 
 impl Run {
     fn begin(only: Option<&str>) -> Result<Self, Box<dyn Error>> {
-        let (mut mutants, mut sources) = (Vec::new(), BTreeMap::new());
-        for value in listed()? {
-            let file = value["file"].as_str().ok_or("a mutant without a file")?.to_owned();
-            if !sources.contains_key(&file) {
-                sources.insert(file.clone(), Source::read(&file)?);
-            }
-            let mutant = Mutant::of(&value, file, &sources, mutants.len())?;
-            let planted = sources[&mutant.file].syntax.is_planted(&mutant.change);
-            let asked_for = only.is_none_or(|only| mutant.name.contains(only));
-            if asked_for && !planted {
-                mutants.push(mutant);
+        let (mut mutants, mut sources) = (Vec::<Mutant>::new(), BTreeMap::new());
+        let mut known = BTreeSet::new();
+        for (files, first) in [(RECONCILIATION, true), (BESIDE, false)] {
+            for value in listed(&files)? {
+                let file = value["file"].as_str().ok_or("a mutant without a file")?.to_owned();
+                if !sources.contains_key(&file) {
+                    sources.insert(file.clone(), Source::read(&file)?);
+                }
+                let mutant = Mutant::of(&value, file, first, &sources, mutants.len())?;
+                let planted = sources[&mutant.file].syntax.is_planted(&mutant.change);
+                let asked_for = only.is_none_or(|only| mutant.name.contains(only));
+                if asked_for && !planted && known.insert(mutant.name.clone()) {
+                    mutants.push(mutant);
+                }
             }
         }
-        Ok(Self { mutants, sources, everything: everything()?, book: Book::open()? })
+        Ok(Self { mutants, sources, tests: judge::tests()?, book: Book::open()? })
     }
 
-    fn verdict(&self, number: usize) -> Option<Verdict> {
+    fn noted(&self, number: usize) -> Option<&Noted> {
         let mutant = &self.mutants[number];
-        self.book.verdict(&mutant.name, &self.sources[&mutant.file].hash, &self.everything)
+        self.book.noted(&mutant.name, &self.sources[&mutant.file].hash)
     }
 
-    fn note(&mut self, number: usize, verdict: Verdict) -> Result<(), Box<dyn Error>> {
+    /// Nothing, if a tier of programs does not notice it.
+    fn note(
+        &mut self,
+        number: usize,
+        tier: &Range<usize>,
+        verdict: Option<Verdict>,
+    ) -> Result<(), Box<dyn Error>> {
+        let mut asked = Asked::new();
+        if verdict.is_none() {
+            asked = self.noted(number).map(|noted| noted.asked.clone()).unwrap_or_default();
+            asked.extend(judge::of_tier(&self.tests, tier));
+        }
+        let missed = judge::TIERS.iter().all(|it| !judge::is_unasked(&asked, &self.tests, it));
+        let verdict = verdict.unwrap_or(if missed { Verdict::Missed } else { Verdict::Left });
         let mutant = &self.mutants[number];
         println!("{verdict}: {}", mutant.name);
         let hash = &self.sources[&mutant.file].hash;
-        self.book.add(&mutant.name, hash, &self.everything, verdict)
+        self.book.add(&mutant.name, hash, Noted { verdict, asked })
     }
 
     /// What became of it when it was looked at last, whatever other tests there are since.
     fn last(&self, number: usize) -> Option<&Verdict> {
-        let mutant = &self.mutants[number];
-        self.book.last(&mutant.name, &self.sources[&mutant.file].hash)
+        self.noted(number).map(|noted| &noted.verdict)
+    }
+
+    /// Nobody noticed it yet, and somebody of the tier was not asked.
+    fn is_unasked(&self, number: usize, tier: &Range<usize>) -> bool {
+        let Some(Noted { verdict, asked }) = self.noted(number) else { return true };
+        match verdict {
+            Verdict::Caught(_) | Verdict::Endless(_) | Verdict::Unviable => false,
+            Verdict::Left | Verdict::Missed => judge::is_unasked(asked, &self.tests, tier),
+        }
     }
 
     fn is_open(&self, number: usize) -> bool {
-        matches!(self.verdict(number), None | Some(Verdict::Left))
+        judge::TIERS.iter().any(|tier| self.is_unasked(number, tier))
     }
 
     fn is_single(&self, number: usize) -> bool {
@@ -141,21 +175,54 @@ impl Run {
     /// Looks at all that can be built behind switches.
     fn judge_switched(&mut self, tree: &Tree) -> Result<(), Box<dyn Error>> {
         let judge = self.build_switched(tree)?;
-        let open = |run: &Self| -> Vec<usize> {
-            let all = 0..run.mutants.len();
-            all.filter(|number| run.is_open(*number) && !run.is_single(*number)).collect()
-        };
-        for number in open(self) {
-            if self.verdict(number).is_none() {
-                let verdict = judge.verdict(Some(number), false)?;
-                self.note(number, verdict)?;
+        for first in [true, false] {
+            for tier in &judge::TIERS {
+                let wanted = |number: &usize| {
+                    self.mutants[*number].first == first
+                        && self.is_unasked(*number, tier)
+                        && !self.is_single(*number)
+                };
+                let numbers: Vec<usize> = (0..self.mutants.len()).filter(wanted).collect();
+                self.judge_all(&judge, &numbers, tier)?;
             }
         }
-        for number in open(self) {
-            let verdict = judge.verdict(Some(number), true)?;
-            self.note(number, verdict)?;
-        }
         Ok(())
+    }
+
+    fn judge_all(
+        &mut self,
+        judge: &Judge,
+        numbers: &[usize],
+        tier: &Range<usize>,
+    ) -> Result<(), Box<dyn Error>> {
+        let (tests, next) = (self.tests.clone(), AtomicUsize::new(0));
+        let (say, said) = mpsc::channel();
+        let asked = |number: usize| self.noted(number).map(|it| it.asked.clone());
+        let asked: Vec<Asked> =
+            numbers.iter().map(|number| asked(*number).unwrap_or_default()).collect();
+        std::thread::scope(|scope| {
+            for _ in 0..AT_ONCE {
+                let (say, next, tests, asked) = (say.clone(), &next, &tests, &asked);
+                scope.spawn(move || {
+                    while let Some((number, asked)) = {
+                        let at = next.fetch_add(1, Ordering::Relaxed);
+                        numbers.get(at).zip(asked.get(at))
+                    } {
+                        let unasked = |name: &str| asked.get(name) != tests.get(name);
+                        let verdict = judge.verdict(Some(*number), tier, unasked);
+                        let verdict = verdict.map_err(|error| error.to_string());
+                        if say.send((*number, verdict)).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+            drop(say);
+            for (number, verdict) in said {
+                self.note(number, tier, verdict?)?;
+            }
+            Ok(())
+        })
     }
 
     /// Builds all behind switches; what cannot be built so is noted as to be built by itself.
@@ -214,16 +281,13 @@ impl Run {
             let text = &self.sources[file].text;
             let (before, after) = (&text[..change.replaced.start], &text[change.replaced.end..]);
             tree.write(file, &format!("{before}{}{after}", change.by))?;
-            let mut verdict = Verdict::Unviable;
-            if tree.check()?.well {
-                let judge = judge(tree)?;
-                verdict = judge.verdict(None, false)?;
-                if verdict == Verdict::Left {
-                    verdict = judge.verdict(None, true)?;
-                }
-            }
+            let all = 0..judge::TIERS.iter().map(|tier| tier.end).max().unwrap_or_default();
+            let verdict = match tree.check()?.well {
+                true => judge(tree)?.verdict(None, &all, |_| true)?,
+                false => Some(Verdict::Unviable),
+            };
             tree.write(file, text)?;
-            self.note(number, verdict)?;
+            self.note(number, &all, verdict)?;
         }
         Ok(())
     }
@@ -243,6 +307,7 @@ impl Mutant {
     fn of(
         value: &Value,
         file: String,
+        first: bool,
         sources: &BTreeMap<String, Source>,
         number: usize,
     ) -> Result<Self, Box<dyn Error>> {
@@ -255,7 +320,7 @@ impl Mutant {
         let line = text[..replaced.start].matches('\n').count();
         let line = text.lines().nth(line).unwrap_or_default().trim().to_owned();
         let change = Change { number, genre: field("genre"), replaced, by: field("replacement") };
-        Ok(Self { name, file, what, line, change })
+        Ok(Self { name, file, first, what, line, change })
     }
 }
 
@@ -275,10 +340,10 @@ fn wrong(switched: &BTreeMap<String, Switched>, built: &Built) -> BTreeSet<usize
     built.wrong.iter().flat_map(of_file).collect()
 }
 
-fn listed() -> Result<Vec<Value>, Box<dyn Error>> {
+fn listed(files: &[&str]) -> Result<Vec<Value>, Box<dyn Error>> {
     let cargo_mutants = cargo_mutants()?;
     let mut all = Vec::new();
-    for files in SCOPE {
+    for files in files {
         let mut list = Command::new(&cargo_mutants);
         list.current_dir(workspace()).args(["mutants", "--list", "--json", "--no-config"]);
         list.args(["--file", files, "--exclude", OUTSIDE]);
@@ -312,13 +377,13 @@ fn offset(text: &str, place: &Value) -> Result<usize, Box<dyn Error>> {
     Ok(before + column)
 }
 
-/// All sources and tests of the packages that are asked.
-fn everything() -> Result<String, Box<dyn Error>> {
+/// Of all that is in some folders or files.
+fn hash_of(sources: &[&str]) -> Result<String, Box<dyn Error>> {
     let mut files = Command::new("git");
     files.current_dir(workspace()).args(["ls-files", "--cached", "--others"]);
-    files.args(["--exclude-standard", "crates/core", "crates/ledger", "crates/sim"]);
+    files.arg("--exclude-standard").args(sources);
     let mut all = String::new();
-    for file in output(files.arg("crates/crash"))?.lines() {
+    for file in output(&mut files)?.lines() {
         let path = workspace().join(file);
         if path.exists() {
             all += &format!("{file} {}\n", hash(&String::from_utf8_lossy(&fs::read(path)?)));

@@ -352,4 +352,26 @@ mod tests {
             assert_eq!(prefix_of(below.as_bytes()), expected.as_bytes(), "{below}");
         }
     }
+
+    #[test]
+    fn rule_9_2_what_is_remembered_of_busy_sides_is_bounded() {
+        let mut budget = Budget::default();
+        let remembered = |budget: &mut Budget, number: usize| {
+            let what = Paced::Prefix(Bytes::from(number.to_string()));
+            budget.busy(Time(0), what, 1_000);
+            budget.heard.len()
+        };
+        for number in 1..=2 * PREFIXES_MAX + 1 {
+            assert_eq!(remembered(&mut budget, number), number);
+        }
+        assert_eq!(remembered(&mut budget, 0), 1);
+    }
+
+    #[test]
+    fn rule_9_2_the_next_rise_is_a_second_after_the_last_that_was_due() {
+        let (mut budget, hot) = (Budget::default(), prefix("hot"));
+        busy(&mut budget, 0, &hot, 100);
+        assert_eq!(budget.rise(Time(3_500)).len(), 1);
+        assert_eq!(budget.next_rise(), Some(Time(4_000)));
+    }
 }

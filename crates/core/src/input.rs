@@ -405,3 +405,16 @@ pub enum Streamed {
     /// It could not be read.
     Failed(Failure),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_at_a_path_is_an_entry_of_it() {
+        let (path, node) = (RelPath::from("a"), Node::Special("a socket".to_owned()));
+        let entry = Examined::Present(node.clone()).into_entry(path.clone());
+        assert_eq!(entry, Some(Entry { path: path.clone(), node }));
+        assert_eq!(Examined::Absent { root_key: Some(7) }.into_entry(path), None);
+    }
+}

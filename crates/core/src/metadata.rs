@@ -53,3 +53,26 @@ pub enum MetadataLevel {
     /// Extended attributes too.
     Full,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_and_the_largest_time_stand_for_all_beyond() {
+        let exact =
+            |modified_ns: i64| Metadata { modified_ns, ..Metadata::default() }.has_exact_time();
+        assert!(exact(0) && exact(i64::MIN + 1) && exact(i64::MAX - 1));
+        assert!(!exact(i64::MIN) && !exact(i64::MAX));
+    }
+
+    #[test]
+    fn rights_are_an_owner_a_group_a_mode_or_a_list() {
+        let none = Metadata::default;
+        assert!(!none().has_rights());
+        assert!(Metadata { owner: "ann".to_owned(), ..none() }.has_rights());
+        assert!(Metadata { group: "staff".to_owned(), ..none() }.has_rights());
+        assert!(Metadata { mode: 0o400, ..none() }.has_rights());
+        assert!(Metadata { acl: Some("user::rwx".to_owned()), ..none() }.has_rights());
+    }
+}

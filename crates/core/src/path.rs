@@ -174,4 +174,11 @@ mod tests {
         let found: Vec<RelPath> = RelPath::from("a/b/c").ancestors().collect();
         assert_eq!(found, vec!["a/b".into(), "a".into(), RelPath::root()]);
     }
+
+    #[test]
+    fn paths_are_text_where_they_can_be() {
+        let (text, bytes) = (RelPath::from("a/\u{e9}"), RelPath::new(&b"a/\xff"[..]));
+        assert_eq!((text.as_text(), bytes.as_text()), (Some("a/\u{e9}"), None));
+        assert_eq!(format!("{text} {text:?}"), "a/\u{e9} \"a/\u{e9}\"");
+    }
 }

@@ -53,3 +53,40 @@ fn refuse(header: &[u8], what: &str) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A header of that version and application.
+    fn header(version: u32, application: u32) -> Vec<u8> {
+        let mut header = vec![0; HEADER_BYTES];
+        header[..MAGIC.len()].copy_from_slice(MAGIC);
+        header[VERSION_AT..VERSION_AT + 4].copy_from_slice(&version.to_be_bytes());
+        header[APPLICATION_AT..APPLICATION_AT + 4].copy_from_slice(&application.to_be_bytes());
+        header
+    }
+
+    #[test]
+    fn a_state_is_refused_by_its_first_bytes() {
+        let (ours, newest) = (0x5768_696d, u32::try_from(schema::STEPS.len()).unwrap());
+        let refused = |header: &[u8]| refuse(header, "test").err();
+        assert!(refused(&[]).is_none(), "it is not begun");
+        assert!(refused(&header(0, 0)).is_none(), "its tables are in the log");
+        assert!(refused(&header(1, ours)).is_none() && refused(&header(newest, ours)).is_none());
+        let newer = refused(&header(newest + 1, ours));
+        let of = i64::from(newest);
+        assert!(
+            matches!(newer, Some(LedgerError::Newer { found, known, .. })
+                if found == of + 1 && known == of),
+            "{newer:?}"
+        );
+        assert!(matches!(refused(&header(1, 7)), Some(LedgerError::Foreign { .. })));
+        assert!(matches!(refused(&header(0, 7)), Some(LedgerError::Foreign { .. })));
+        let cut = &header(newest, ours)[..HEADER_BYTES - 1];
+        assert!(matches!(refused(cut), Some(LedgerError::Damaged { .. })));
+        let mut other = header(newest, ours);
+        other[0] = b'X';
+        assert!(matches!(refused(&other), Some(LedgerError::Damaged { .. })));
+    }
+}

@@ -89,3 +89,20 @@ impl Names {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_lies_below_the_root_alone() {
+        let (tree, flat) = (Names(Namespace::Tree), Names(Namespace::Flat));
+        let path = |text: &str| RelPath::from(text);
+        assert!(tree.contains(&path("d"), &path("d/a")) && tree.contains(&path(""), &path("a")));
+        assert!(!flat.contains(&path("d"), &path("d/a")) && flat.contains(&path(""), &path("a")));
+        assert!(flat.contains(&path("d"), &path("d")));
+        assert_eq!(tree.ancestors(&path("d/e/a")), [path("d/e"), path("d"), path("")]);
+        assert_eq!(flat.ancestors(&path("d/e/a")), [path("")]);
+        assert_eq!(flat.ancestors(&path("")), [], "nothing is above it");
+    }
+}

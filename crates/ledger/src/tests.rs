@@ -1,10 +1,11 @@
 use std::fmt::Write;
+use std::os::unix::fs::FileExt;
 
 use rusqlite::params;
 use whimbrel_core::identity::Identity;
 use whimbrel_core::metadata::Metadata;
 use whimbrel_core::number::{Epoch, Mark, TxId};
-use whimbrel_core::record::{Hint, Reach};
+use whimbrel_core::record::{Hint, Parked, Reach};
 
 use super::*;
 
@@ -197,4 +198,209 @@ fn an_older_state_is_upgraded_or_left_to_the_version_that_wrote_it() {
     assert!(error.remedy().contains("--adopt"), "{error}");
     let version: i64 = sql().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
     assert_eq!(version, 3, "left as it was");
+}
+
+#[test]
+fn a_root_is_known_again_unless_its_number_meant_something_else_then() {
+    let upgraded = |found: i64, pinned: u64| {
+        let ledger = Ledger::open_in_memory(Namespace::Tree).unwrap();
+        let mut kept = Kept::read(&ledger.sql).unwrap().unwrap();
+        kept.meta.root_key = Some(pinned);
+        kept.write(&ledger.sql).unwrap();
+        State::upgrade(&ledger.sql, found, 20).unwrap();
+        Kept::read(&ledger.sql).unwrap().unwrap().meta.root_key
+    };
+    let of_a_local_tree = 1 << 48;
+    assert_eq!(upgraded(3, of_a_local_tree - 1), Some(of_a_local_tree - 1));
+    assert_eq!(upgraded(3, of_a_local_tree), None);
+    assert_eq!(upgraded(4, of_a_local_tree), Some(of_a_local_tree), "it means the same");
+}
+
+/// One that is too large for every record to be read when it is opened.
+fn large(folder: &Path) -> Ledger {
+    let mut ledger = Ledger::open(folder, Options::default()).unwrap();
+    let found = Found {
+        path: "large".into(),
+        length: 0,
+        etag: Some("x".repeat(17 << 20)),
+        version: None,
+        crc32c: None,
+        metadata: None,
+        migration: None,
+        late: false,
+    };
+    ledger.apply(&[&[Change::FoundAdded(found)]]).unwrap();
+    ledger
+}
+
+/// Breaks the chain of the pages that hold the record, which nobody reads.
+fn break_large(folder: &Path) {
+    let file = std::fs::File::options().write(true).open(folder.join(DATABASE)).unwrap();
+    file.write_all_at(&u32::MAX.to_be_bytes(), 2_000 * 4_096).unwrap();
+}
+
+#[test]
+fn a_large_state_is_examined_if_it_was_not_closed_in_order() {
+    let opened = |in_order: bool| {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = large(folder.path());
+        if in_order {
+            ledger.close().unwrap();
+        } else {
+            drop(ledger);
+        }
+        break_large(folder.path());
+        match Ledger::open(folder.path(), Options::default()) {
+            Ok(ledger) => {
+                let error = ledger.check().unwrap_err();
+                assert!(matches!(error, LedgerError::Damaged { .. }), "{error}");
+                drop(ledger);
+                // Since then it is in use.
+                let error = Ledger::open(folder.path(), Options::default()).unwrap_err();
+                assert!(matches!(error, LedgerError::Damaged { .. }), "{error}");
+                true
+            }
+            Err(error) => {
+                assert!(matches!(error, LedgerError::Damaged { .. }), "{error}");
+                false
+            }
+        }
+    };
+    assert_eq!((opened(true), opened(false)), (true, false));
+}
+
+/// What a crash between the first tables and the first record leaves holds nothing.
+#[test]
+fn a_state_without_its_record_is_new_or_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let lose_record = || {
+        let sql = Connection::open(folder.path().join(DATABASE)).unwrap();
+        sql.execute("DELETE FROM state", []).unwrap();
+    };
+    Ledger::open(folder.path(), Options::default()).unwrap().close().unwrap();
+    lose_record();
+    let mut ledger = Ledger::open(folder.path(), Options::default()).unwrap();
+    ledger.set_setting("kept", "text").unwrap();
+    ledger.close().unwrap();
+    lose_record();
+    let error = Ledger::open(folder.path(), Options::default()).unwrap_err();
+    assert!(matches!(error, LedgerError::Damaged { .. }), "{error}");
+}
+
+#[test]
+fn a_ledger_in_memory_is_as_new_once_it_was_emptied() {
+    let mut ledger = Ledger::open_in_memory(Namespace::Flat).unwrap();
+    ledger.apply(&[&[mark("x", 1)]]).unwrap();
+    let ledger = ledger.emptied().unwrap();
+    assert_eq!(ledger.namespace(), Namespace::Flat);
+    assert_eq!(ledger.pending_entry(&"x".into()).unwrap(), None);
+    ledger.sql.execute_batch("BEGIN").unwrap();
+    assert!(matches!(ledger.emptied(), Err(LedgerError::Closed)), "in the middle of a batch");
+    let folder = tempfile::tempdir().unwrap();
+    let durable = Ledger::open(folder.path(), Options::default()).unwrap();
+    assert!(matches!(durable.emptied(), Err(LedgerError::Closed)), "somebody may need it");
+}
+
+#[test]
+fn a_ledger_that_starts_again_keeps_its_bound() {
+    let ledger = Ledger::open_in_memory(Namespace::Tree).unwrap();
+    let mut ledger = ledger.restart().unwrap();
+    ledger.keep_in_memory(20);
+    let mut ledger = ledger.restart().unwrap();
+    let marks: Vec<Change> = (1..=25).map(|number| mark(&format!("{number}"), number)).collect();
+    ledger.apply(&[&marks]).unwrap();
+    assert_eq!(ledger.spilled().unwrap(), 7);
+}
+
+/// In records of a bounded length, and all that is pending in them.
+#[test]
+fn a_log_that_starts_anew_holds_all_that_is_pending() {
+    let mut ledger = Ledger::open_in_memory(Namespace::Tree).unwrap();
+    let name = |number: u64| format!("{number:03}{}", "n".repeat(4_000));
+    let paths = 100;
+    let mut number = 0;
+    // As often as makes the log too long, and once more.
+    for _ in 0..86 {
+        let marks: Vec<Change> = (0..paths)
+            .map(|path| {
+                number += 1;
+                mark(&name(path), number)
+            })
+            .collect();
+        ledger.apply(&[&marks]).unwrap();
+    }
+    let (_, records) = ledger.state.pending.stored();
+    assert!(records < 10, "{records} records: two when it was begun anew, and those since");
+    let lengths: i64 = ledger
+        .sql
+        .query_row("SELECT max(length(record)) FROM pending_log WHERE sequence <= 2", [], |row| {
+            row.get(0)
+        })
+        .unwrap();
+    assert!((200 << 10..280 << 10).contains(&lengths), "{lengths}");
+    let mut ledger = ledger.restart().unwrap();
+    assert_eq!(ledger.take(Lane::Live, 512, Time(0)).unwrap().0.len() as u64, paths);
+}
+
+/// Written anew it would be as long.
+#[test]
+fn a_log_of_what_is_pending_once_is_left_alone() {
+    let mut ledger = Ledger::open_in_memory(Namespace::Tree).unwrap();
+    for batch in 0..17 {
+        let name = |number: u64| format!("{batch}.{number}.{}", "n".repeat(20_000));
+        let marks: Vec<Change> = (1..=100).map(|number| mark(&name(number), number)).collect();
+        ledger.apply(&[&marks]).unwrap();
+    }
+    assert_eq!(ledger.state.pending.stored(), (0, 17), "34 MB in one record for each batch");
+}
+
+/// Half of them in memory and half of them in the table.
+#[test]
+fn what_was_let_go_is_counted_wherever_it_stands() {
+    let mut ledger = Ledger::open_in_memory(Namespace::Tree).unwrap();
+    ledger.keep_in_memory(4);
+    for number in 1..=6 {
+        let (path, up_to) = (RelPath::from(format!("{number}").as_str()), Mark(number));
+        let (reason, retry_at, message) = (Parked::Removal, None, String::new());
+        let parked = Change::Park { path: path.clone(), up_to, reason, retry_at, message };
+        let row = Row { path, ..large_row() };
+        ledger
+            .apply(&[&[mark(&format!("{number}"), number), parked, Change::PutRow(row)]])
+            .unwrap();
+    }
+    let (in_table, _) = ledger.state.pending.stored();
+    assert!(in_table > 0 && in_table < 6, "{in_table}");
+    let removals = |ledger: &Ledger| ledger.removals(Time(0), &|_| true, &|_| true).unwrap();
+    assert_eq!(removals(&ledger).objects, 6);
+    ledger.apply(&[&[Change::Release(Parked::Removal)]]).unwrap();
+    let (in_table, _) = ledger.state.pending.stored();
+    assert!(in_table > 0 && in_table < 6, "{in_table}");
+    assert_eq!(removals(&ledger).leaving, 6);
+}
+
+/// A part belongs to the attempt and has the number that its columns say.
+#[test]
+fn a_part_under_another_number_is_damage() {
+    use whimbrel_core::number::AttemptNumber;
+    use whimbrel_core::record::{AttemptKind, Part, Upload};
+
+    let loaded = |columns: (i64, i64)| {
+        let mut ledger = Ledger::open_in_memory(Namespace::Tree).unwrap();
+        let part = |number: u32| Part { number, length: 1, crc32c: 2, etag: "e".into() };
+        let upload = Upload { id: "u".into(), part_bytes: 1, parts: vec![part(1), part(2)] };
+        let attempt = |number: u64| Attempt {
+            number: AttemptNumber(number),
+            path: "x".into(),
+            kind: AttemptKind::Copy,
+            started: Time(0),
+            doubtful_until: None,
+            identity: Identity::Unknown,
+            upload: Some(upload.clone()),
+        };
+        ledger.apply(&[&[Change::AttemptOpened(attempt(7))]]).unwrap();
+        let moved = "UPDATE part SET attempt = ?1, number = ?2 WHERE number = 2";
+        ledger.sql.execute(moved, params![columns.0, columns.1]).unwrap();
+        ledger.restart().is_ok()
+    };
+    assert!(loaded((7, 2)) && !loaded((7, 3)) && !loaded((8, 2)));
 }

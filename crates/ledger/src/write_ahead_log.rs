@@ -131,4 +131,66 @@ mod tests {
         let frames = [frame(0, salts), frame(9, salts), frame(9, [8; 8]), frame(9, salts)];
         assert_eq!(lost(&begun(512, salts, &frames.concat())[..]).unwrap(), 2);
     }
+
+    /// Two transactions that were ended, behind a frame that does not hold.
+    fn damaged(salts: [u8; 8]) -> Vec<u8> {
+        let frame = [&[0, 0, 0, 1, 0, 0, 0, 9][..], &salts, &[0; 8], &[5; 512]].concat();
+        frame.repeat(2)
+    }
+
+    #[test]
+    fn a_log_whose_header_does_not_hold_was_not_begun() {
+        let salts = [7; 8];
+        let log = begun(512, salts, &damaged(salts));
+        assert_eq!(lost(&log[..]).unwrap(), 2);
+        let turned = |place: usize| {
+            let mut log = log.clone();
+            log[place] ^= 1;
+            lost(&log[..]).unwrap()
+        };
+        assert_eq!((turned(0), turned(24), turned(31)), (0, 0, 0));
+        for page_bytes in [256, 131_072] {
+            let log = begun(page_bytes, salts, &damaged(salts).repeat(500));
+            assert_eq!(lost(&log[..]).unwrap(), 0, "no page is of {page_bytes} bytes");
+        }
+    }
+
+    /// As machines write it whose words begin with the most significant byte.
+    #[test]
+    fn a_log_summed_the_other_way_round_is_read_too() {
+        let salts = [7; 8];
+        let mut log = Vec::new();
+        for word in [MAGIC | 1, 3_007_000, 512, 0] {
+            log.extend(word.to_be_bytes());
+        }
+        log.extend(salts);
+        let sums = summed([0; 2], &log, true);
+        for sum in sums {
+            log.extend(sum.to_be_bytes());
+        }
+        log.extend(damaged(salts));
+        assert_eq!(lost(&log[..]).unwrap(), 2);
+        let frame = [0, 0, 0, 1, 0, 0, 0, 9];
+        let sums = summed(summed(sums, &frame, true), &[5; 512], true);
+        log.truncate(HEADER_BYTES);
+        log.extend(frame);
+        log.extend(salts);
+        for sum in sums {
+            log.extend(sum.to_be_bytes());
+        }
+        log.extend([5; 512]);
+        assert_eq!(lost(&log[..]).unwrap(), 0, "it holds");
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_read_is_not_taken_for_one_that_ends() {
+        struct Broken;
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::other("an I/O error"))
+            }
+        }
+        assert!(lost(Broken).is_err());
+        assert_eq!(lost(io::empty()).unwrap(), 0);
+    }
 }

@@ -692,3 +692,48 @@ fn a_scan_that_begins_anew_takes_over_what_an_earlier_one_left() {
     assert_eq!((root.first_txid, root.first_seen, root.mark), (TxId(3), Time(3), Mark(4)));
     assert_eq!((root.begun, root.cursor), (None, None));
 }
+
+/// What lies below a name comes after names that go on with a byte less than a slash, and so after
+/// the end of the page that has the name.
+#[test]
+fn rule_1_3_a_page_knows_of_directories_whose_name_begins_its_last_one() {
+    let known = |rows: &[&str], after: Option<&[u8]>, last: &str| {
+        let rows: Vec<Change> = rows.iter().zip(1..).map(|(at, number)| put(at, number)).collect();
+        let page = Page { entries: vec![file(last, 99)], more: true };
+        let join = ledger(&rows).join_page(&"d".into(), after, &page, false).unwrap();
+        join.directories
+    };
+    assert_eq!(known(&["d/a/x"], None, "d/a!b"), ["a"]);
+    assert_eq!(known(&["d/a/x"], None, "d/a!"), ["a"]);
+    assert!(known(&["d/a0/x"], None, "d/a!b").is_empty(), "that is another name");
+    assert!(known(&["d/a/x"], Some(b"a"), "d/a!b").is_empty(), "it was on an earlier page");
+    assert_eq!(known(&["d/a/x", "d/a!/x"], None, "d/a!b"), ["a", "a!"]);
+    assert!(known(&["d/a"], None, "d/a!b").is_empty(), "nothing stands below it");
+}
+
+/// The root and its marker share one path.
+#[test]
+fn what_stands_at_the_root_is_its_marker_or_a_file() {
+    let taken = |row: Row| {
+        let mut ledger = ledger(&[Change::PutRow(row), live("", 1)]);
+        let (work, _) = ledger.take(Lane::Live, 1, Time(0)).unwrap();
+        (work[0].row.is_some(), work[0].marker.is_some())
+    };
+    assert_eq!(taken(Row { path: RelPath::root(), ..marker("d") }), (false, true));
+    assert_eq!(taken(row("", 1)), (true, false));
+}
+
+/// Nobody knows how far that came when the base was asked for.
+#[test]
+fn rule_8_2_what_is_being_gone_through_when_a_base_is_asked_for_is_kept() {
+    let kept = |changes: &[Change]| {
+        let mut ledger = ledger(changes);
+        ledger.begin_worked_on(0).unwrap();
+        ledger.worked_on(0)
+    };
+    let of = |at: &str, reach: Reach| mark(at, reach, Lane::Backlog, 1);
+    assert_eq!(kept(&[of("d", Reach::Subtree)]), Some(1));
+    assert_eq!(kept(&[of("d", Reach::Directory)]), Some(1));
+    assert_eq!(kept(&[of("", Reach::Subtree)]), Some(1));
+    assert_eq!(kept(&[of("d", Reach::Path)]), Some(0), "it is looked at once");
+}

@@ -36,6 +36,9 @@ impl fmt::Display for Verdict {
     }
 }
 
+/// What the tests of each program were that was asked, by the program's name.
+pub type Asked = BTreeMap<String, String>;
+
 #[derive(Debug)]
 pub struct Book {
     file: File,
@@ -45,11 +48,12 @@ pub struct Book {
     singles: BTreeSet<(String, String)>,
 }
 
+/// What is known of a mutant.
 #[derive(Clone, Debug)]
-struct Noted {
-    verdict: Verdict,
-    /// What everything was that decided about it.
-    sources: String,
+pub struct Noted {
+    pub verdict: Verdict,
+    /// Who was asked, if nobody noticed it.
+    pub asked: Asked,
 }
 
 impl Book {
@@ -76,27 +80,16 @@ impl Book {
                 Some("unviable") => Verdict::Unviable,
                 _ => continue,
             };
-            let noted = Noted { verdict, sources: text("sources") };
+            let asked = serde_json::from_value(line["asked"].clone()).unwrap_or_default();
+            let noted = Noted { verdict, asked };
             known.insert((text("mutant"), text("file")), noted);
         }
         Ok(Self { file, known, singles })
     }
 
-    /// What became of it. Missed ones count for the sources that they were missed with: a new
-    /// test may catch them.
-    pub fn verdict(&self, mutant: &str, file: &str, sources: &str) -> Option<Verdict> {
-        let noted = self.known.get(&(mutant.to_owned(), file.to_owned()))?;
-        let holds = match noted.verdict {
-            Verdict::Missed | Verdict::Left => noted.sources == sources,
-            Verdict::Caught(_) | Verdict::Endless(_) | Verdict::Unviable => true,
-        };
-        holds.then(|| noted.verdict.clone())
-    }
-
-    /// The same, whatever was changed beside it since.
-    pub fn last(&self, mutant: &str, file: &str) -> Option<&Verdict> {
-        let noted = self.known.get(&(mutant.to_owned(), file.to_owned()))?;
-        Some(&noted.verdict)
+    /// What became of it, as long as its file is the same.
+    pub fn noted(&self, mutant: &str, file: &str) -> Option<&Noted> {
+        self.known.get(&(mutant.to_owned(), file.to_owned()))
     }
 
     pub fn is_single(&self, mutant: &str, file: &str) -> bool {
@@ -109,24 +102,18 @@ impl Book {
         Ok(())
     }
 
-    pub fn add(
-        &mut self,
-        mutant: &str,
-        file: &str,
-        sources: &str,
-        verdict: Verdict,
-    ) -> Result<(), Box<dyn Error>> {
-        let (name, by) = match &verdict {
+    pub fn add(&mut self, mutant: &str, file: &str, noted: Noted) -> Result<(), Box<dyn Error>> {
+        let Noted { verdict, asked } = &noted;
+        let (name, by) = match verdict {
             Verdict::Caught(by) => ("caught", by.as_str()),
             Verdict::Endless(by) => ("endless", by.as_str()),
             Verdict::Missed => ("missed", ""),
             Verdict::Left => ("left", ""),
             Verdict::Unviable => ("unviable", ""),
         };
-        let line = json!({"mutant": mutant, "file": file, "sources": sources, "verdict": name,
-            "by": by});
+        let line = json!({"mutant": mutant, "file": file, "verdict": name, "by": by,
+            "asked": asked});
         writeln!(self.file, "{line}")?;
-        let noted = Noted { verdict, sources: sources.to_owned() };
         self.known.insert((mutant.to_owned(), file.to_owned()), noted);
         Ok(())
     }

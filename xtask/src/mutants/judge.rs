@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::error::Error;
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
-use super::book::Verdict;
+use super::book::{Asked, Verdict};
 use super::tree::{Built, Tree};
 use crate::process::workspace;
 
@@ -23,26 +24,80 @@ const REACHED: &str = "WHIMBREL_MUTANTS_REACHED";
 const MEMORY_BYTES_MAX: u64 = 3 << 30;
 /// Where nothing waits for a disk.
 const MEMORY_FOLDER: &str = "/dev/shm";
-/// By name: the package, the target, arguments, and seconds of the processor; without a mutant they
-/// take a tenth of these.
-const PROGRAMS: [(&str, &str, &str, &[&str], u64); 12] = [
-    ("core", "whimbrel-core", "whimbrel_core", &[], 5),
-    ("histories", "whimbrel-sim", "histories", &[], 15),
-    ("known", "whimbrel-ledger", "known", &[], 5),
-    ("pending", "whimbrel-ledger", "pending", &[], 5),
-    ("model", "whimbrel-ledger", "model", &[], 20),
-    ("disk", "whimbrel-ledger", "disk", &[], 20),
-    ("ledger", "whimbrel-ledger", "whimbrel_ledger", &[], 20),
-    ("mended seeds", "whimbrel-sim", "seeds", &[], 30),
-    ("300 seeds", "whimbrel-sim", "seeds", &["--seeds", "300"], 40),
-    ("power", "whimbrel-crash", "ledger", &[], 80),
-    ("200 seeds from an image", "whimbrel-sim", "seeds", &["--images", "--seeds", "200"], 40),
-    ("1,500 seeds", "whimbrel-sim", "seeds", &["--first", "301", "--seeds", "1200"], 300),
+/// What may notice, cheapest first.
+const PROGRAMS: [Named; 12] = [
+    Named::of("core", "whimbrel-core", "whimbrel_core", &["crates/core"], 5),
+    Named::of("known", "whimbrel-ledger", "known", &["crates/ledger/tests"], 5),
+    Named::of("pending", "whimbrel-ledger", "pending", &["crates/ledger/tests"], 5),
+    Named::of("histories", "whimbrel-sim", "histories", &["crates/sim"], 15),
+    Named::of("model", "whimbrel-ledger", "model", &["crates/ledger/tests"], 20),
+    Named::of("disk", "whimbrel-ledger", "disk", &["crates/ledger/tests"], 20),
+    Named::of("ledger", "whimbrel-ledger", "whimbrel_ledger", &["crates/ledger/src"], 20),
+    Named::simulator("300 seeds", &["--seeds", "300"], 40),
+    Named::of("mended seeds", "whimbrel-sim", "seeds", &SIMULATOR, 30),
+    Named::of("power", "whimbrel-crash", "ledger", &["crates/crash"], 80),
+    Named::simulator("200 seeds from an image", &["--images", "--seeds", "200"], 40),
+    Named::simulator("1,500 seeds", &["--first", "301", "--seeds", "1200"], 300),
 ];
-/// Those from here on take long: they are asked about what all others leave.
-const LONG: usize = 9;
+const SIMULATOR: [&str; 2] = ["crates/sim/src", "crates/sim/tests/seeds.rs"];
+/// One after the other: each is asked about what all before it leave.
+pub const TIERS: [Range<usize>; 3] = [0..5, 5..9, 9..12];
 /// Without a processor to itself it takes longer.
 const PATIENCE: u32 = 10;
+
+/// A program as it is called.
+struct Named {
+    name: &'static str,
+    package: &'static str,
+    target: &'static str,
+    arguments: &'static [&'static str],
+    /// Where its tests are.
+    sources: &'static [&'static str],
+    /// Of the processor; without a mutant it takes a tenth of these.
+    seconds: u64,
+}
+
+impl Named {
+    const fn of(
+        name: &'static str,
+        package: &'static str,
+        target: &'static str,
+        sources: &'static [&'static str],
+        seconds: u64,
+    ) -> Self {
+        Self { name, package, target, arguments: &[], sources, seconds }
+    }
+
+    const fn simulator(
+        name: &'static str,
+        arguments: &'static [&'static str],
+        seconds: u64,
+    ) -> Self {
+        let (package, target) = ("whimbrel-sim", "seeds");
+        Self { name, package, target, arguments, sources: &["crates/sim/src"], seconds }
+    }
+}
+
+/// What each program's tests are now: their hashes, by the program's name.
+pub fn tests() -> Result<Asked, Box<dyn Error>> {
+    let mut all = Asked::new();
+    for Named { name, sources, .. } in PROGRAMS {
+        all.insert(name.to_owned(), super::hash_of(sources)?);
+    }
+    Ok(all)
+}
+
+/// Of these, those of a tier's programs.
+pub fn of_tier(tests: &Asked, tier: &Range<usize>) -> Asked {
+    let names: Vec<&str> = PROGRAMS[tier.clone()].iter().map(|it| it.name).collect();
+    let tests = tests.iter().filter(|(name, _)| names.contains(&name.as_str()));
+    tests.map(|(name, hash)| (name.clone(), hash.clone())).collect()
+}
+
+/// Whether somebody of a tier is yet to be asked.
+pub fn is_unasked(asked: &Asked, tests: &Asked, tier: &Range<usize>) -> bool {
+    of_tier(tests, tier).iter().any(|(name, hash)| asked.get(name) != Some(hash))
+}
 
 /// One that may notice.
 #[derive(Debug)]
@@ -72,10 +127,10 @@ enum Ended {
 impl Judge {
     pub fn of(tree: &Tree, built: &Built) -> Result<Self, Box<dyn Error>> {
         let mut programs = Vec::new();
-        for (name, package, target, arguments, seconds) in PROGRAMS {
+        for Named { name, package, target, arguments, seconds, .. } in PROGRAMS {
             let simulator = !arguments.is_empty();
             let found = built.programs.iter().find(|(of, is, path)| {
-                of == package && is == target && path.ends_with("whimbrel-sim") == simulator
+                *of == package && is == target && path.ends_with("whimbrel-sim") == simulator
             });
             let (_, _, path) = found.ok_or_else(|| format!("{package} has no {target}"))?;
             let (path, folder) = (path.clone(), tree.folder_of(package));
@@ -104,26 +159,30 @@ impl Judge {
         Ok(())
     }
 
-    /// What becomes of a mutant that is built in; of one with a switch, if it has a number.
-    /// It is left for the long programs if the others do not notice it.
-    pub fn verdict(&self, number: Option<usize>, long: bool) -> Result<Verdict, Box<dyn Error>> {
+    /// What becomes of a mutant that is built in; of one with a switch, if it has a number. Nothing
+    /// if this tier does not notice it. Whoever was asked of it with the same tests is left out.
+    pub fn verdict(
+        &self,
+        number: Option<usize>,
+        tier: &Range<usize>,
+        unasked: impl Fn(&str) -> bool,
+    ) -> Result<Option<Verdict>, Box<dyn Error>> {
         let chosen = number.map_or(String::new(), |number| number.to_string());
-        let (quick, slow) = self.programs.split_at(LONG);
-        for program in if long { slow } else { quick } {
+        for program in &self.programs[tier.clone()] {
             let comes_by = match (&program.reached, number) {
                 (Some(reached), Some(number)) => reached.contains(&number),
                 (None, _) | (_, None) => true,
             };
-            if !comes_by {
+            if !comes_by || !unasked(program.name) {
                 continue;
             }
             match program.run(&[(CHOSEN, &chosen)])? {
                 Ended::Well => {}
-                Ended::Noticed(what) => return Ok(Verdict::Caught(what)),
-                Ended::Late => return Ok(Verdict::Endless(program.name.to_owned())),
+                Ended::Noticed(what) => return Ok(Some(Verdict::Caught(what))),
+                Ended::Late => return Ok(Some(Verdict::Endless(program.name.to_owned()))),
             }
         }
-        Ok(if long { Verdict::Missed } else { Verdict::Left })
+        Ok(None)
     }
 }
 

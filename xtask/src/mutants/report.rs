@@ -12,6 +12,13 @@ use crate::process::workspace;
 /// Why mutants that no test notices change nothing, or too little to matter.
 const REASONS: &str = "docs/mutants-reasons.txt";
 
+/// What the goal is set for, and all else.
+const FIRST: &str = "The reconciliation, and the ledger's recovery";
+const BESIDE: &str = "What decides and remembers beside them";
+
+/// By whether they are of all else, and by name.
+type Files<'a> = BTreeMap<(bool, &'a str), Counts>;
+
 /// How many ended how.
 #[derive(Debug, Default, Clone, Copy)]
 struct Counts {
@@ -26,9 +33,9 @@ struct Counts {
 /// Counts, writes the document if all were looked at, and fails if one is missed without a reason.
 pub fn report(run: &Run, all: bool) -> Result<(), Box<dyn Error>> {
     let reasons = Reasons::read()?;
-    let (mut files, mut missed) = (BTreeMap::<&str, Counts>::new(), Vec::new());
+    let (mut files, mut missed) = (Files::new(), Vec::new());
     for (number, mutant) in run.mutants.iter().enumerate() {
-        let counts = files.entry(&mutant.file).or_default();
+        let counts = files.entry((!mutant.first, mutant.file.as_str())).or_default();
         match run.last(number) {
             Some(Verdict::Caught(_)) => counts.caught += 1,
             Some(Verdict::Endless(_)) => counts.endless += 1,
@@ -65,25 +72,31 @@ pub fn report(run: &Run, all: bool) -> Result<(), Box<dyn Error>> {
 }
 
 fn document(
-    files: &BTreeMap<&str, Counts>,
+    files: &Files<'_>,
     missed: &[&Mutant],
     reasons: &Reasons,
 ) -> Result<String, Box<dyn Error>> {
-    let sum = files.values().fold(Counts::default(), Counts::plus);
-    let mut text = format!(
-        "# Mutants\n\n\
+    let mut text = "# Mutants\n\n\
          Written by `cargo xtask mutants` (see [testing.md](testing.md)): one thing at a time is \
          changed in what decides and what\n\
-         remembers, and the tests are asked whether they notice. {}\n\n\
-         | file | caught | endless | missed | not to be built | open | noticed |\n\
-         |---|---|---|---|---|---|---|\n",
-        sum.told()
-    );
-    for (file, counts) in files {
-        let Counts { caught, endless, missed, unviable, open } = counts;
-        let percent = counts.percent();
-        let counts = format!("{caught} | {endless} | {missed} | {unviable} | {open}");
-        writeln!(text, "| {file} | {counts} | {percent} |")?;
+         remembers, and the tests are asked whether they notice.\n"
+        .to_owned();
+    for (beside, head) in [(false, FIRST), (true, BESIDE)] {
+        let files = || files.iter().filter(|((it, _), _)| *it == beside);
+        let sum = files().map(|(_, counts)| counts).fold(Counts::default(), Counts::plus);
+        write!(
+            text,
+            "\n## {head}\n{}\n\n\
+             | file | caught | endless | missed | not to be built | open | noticed |\n\
+             |---|---|---|---|---|---|---|\n",
+            sum.told()
+        )?;
+        for ((_, file), counts) in files() {
+            let Counts { caught, endless, missed, unviable, open } = counts;
+            let percent = counts.percent();
+            let counts = format!("{caught} | {endless} | {missed} | {unviable} | {open}");
+            writeln!(text, "| {file} | {counts} | {percent} |")?;
+        }
     }
     text.push_str("\n## Not noticed\n");
     let mut by_reason = BTreeMap::<&str, Vec<String>>::new();

@@ -413,90 +413,21 @@ fn is_of_the_same_file(claim: &Claim, row: &Row, standing: &Standing) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::{attempt, changed, marked, migration_of, standing, step};
     use super::*;
     use crate::config::Config;
-    use crate::effect::Effect;
-    use crate::input::Work;
-    use crate::number::{Epoch, Mark};
-    use crate::record::{LetGo, Pending};
-
-    fn file(length: u64) -> Identity {
-        let (block_pool, file_id, modified_ms, blocks) = (1, 2, 3, 4);
-        Identity::Hdfs { block_pool, file_id, length, modified_ms, blocks }
-    }
 
     fn row() -> Row {
-        Row {
-            path: RelPath::from("a"),
-            identity: file(5),
-            length: 5,
-            crc32c: Some(7),
-            etag: Some("old".to_owned()),
-            version: Some("1".to_owned()),
-            attempt: Some(AttemptNumber(3)),
-            as_of: TxId(9),
-            epoch: Epoch(0),
-            metadata: Metadata::default(),
-            ledger_only: true,
-        }
-    }
-
-    fn standing() -> Standing {
-        Standing {
-            length: 5,
-            etag: Some("old".to_owned()),
-            version: Some("1".to_owned()),
-            crc32c: Some(7),
-            attempt: Some(AttemptNumber(3)),
-            migration: Some("ours".to_owned()),
-            metadata: None,
-        }
-    }
-
-    fn attempt(number: u64, at: &str, length: u64) -> Attempt {
-        Attempt {
-            number: AttemptNumber(number),
-            path: RelPath::from(at),
-            kind: AttemptKind::Copy,
-            started: Time(0),
-            doubtful_until: Some(Time(1)),
-            identity: file(length),
-            upload: None,
-        }
+        Row { ledger_only: true, ..super::super::tests::row() }
     }
 
     /// Of the path `a`, on which there are these attempts.
     fn claim(attempts: Vec<Attempt>) -> Claim {
-        let pending = Pending {
-            path: RelPath::from("a"),
-            reach: Reach::Path,
-            lane: Lane::Live,
-            first_txid: TxId(1),
-            last_txid: TxId(2),
-            first_seen: Time(0),
-            last_seen: Time(0),
-            mark: Mark(1),
-            begun: None,
-            cursor: None,
-            tries: 0,
-            not_before: Time(0),
-            waiting: false,
-            parked: None,
-            let_go: None::<LetGo>,
-        };
-        let work = Work {
-            pending,
-            row: None,
-            marker: None,
-            rows_below: false,
-            file_above: None,
-            found: None,
-            found_below: false,
-            attempts,
-            stale_commit_markers: Vec::new(),
-            commit_markers: Vec::new(),
-        };
-        Claim::of_work(&work, Mark(1), Epoch(0))
+        Claim { attempts, ..super::super::tests::claim("a") }
+    }
+
+    fn ours() -> Config {
+        Config { migration: "ours".to_owned(), ..Config::default() }
     }
 
     #[test]
@@ -543,18 +474,11 @@ mod tests {
 
     #[test]
     fn rule_4_1_what_stands_decides_what_the_row_says() {
-        let config = Config { migration: "ours".to_owned(), ..Config::default() };
-        let mut migration = Migration::new(config, &Meta::default(), Vec::new(), Time(1_000));
-        while migration.poll().is_some() {}
+        let mut migration = migration_of(ours());
         let mut settled = |attempts: Vec<Attempt>, standing: Standing| {
             let (mut claim, at) = (claim(attempts), RelPath::from("a"));
             let row = migration.settle_doubt(&mut claim, &at, Some(row()), Some(standing));
-            let persisted = if let Some(Effect::Persist { changes, .. }) = migration.poll() {
-                changes
-            } else {
-                Vec::new()
-            };
-            (row.expect("a row"), persisted)
+            (row.expect("a row"), changed(&mut migration))
         };
         assert_eq!(settled(Vec::new(), standing()), (row(), Vec::new()), "nothing is new");
         let moved =
@@ -570,5 +494,119 @@ mod tests {
         let stands = Row { etag, version, metadata, attempt: attempt_number, ledger_only, ..row() };
         let expected = (stands.clone(), vec![Change::PutRow(stands)]);
         assert_eq!(settled(vec![attempt(4, "a", 5)], unheard), expected, "another write of ours");
+    }
+
+    /// It may become visible and speak for files that changed since.
+    #[test]
+    fn rule_7_1_files_wait_for_a_commit_marker_that_may_land() {
+        let keeps = |kind: AttemptKind, at: &str| {
+            let mut migration = migration_of(Config::default());
+            migration.note_doubtful(&Attempt { kind, ..attempt(4, at, 5) }, Time(2_000));
+            migration.commit_marker_arrives_below(&RelPath::from("d"))
+        };
+        assert!(keeps(AttemptKind::Copy, "d/_SUCCESS"));
+        assert!(keeps(AttemptKind::Relocate, "d/_SUCCESS"));
+        assert!(!keeps(AttemptKind::Remove, "d/_SUCCESS"), "it does not come by that");
+        assert!(!keeps(AttemptKind::Copy, "d/a"), "nobody takes it for a sign");
+    }
+
+    #[test]
+    fn rule_4_1_what_cannot_take_effect_any_more_is_looked_at_at_once() {
+        let mut migration = migration_of(Config::default());
+        let (over, open) = (Time(1_000), Time(1_001));
+        migration.doubts.insert((over, AttemptNumber(4), RelPath::from("a")));
+        migration.doubts.insert((open, AttemptNumber(5), RelPath::from("b")));
+        migration.end_doubts();
+        assert_eq!(marked(&changed(&mut migration)), [(RelPath::from("a"), Reach::Path)]);
+        migration.end_doubts();
+        assert_eq!(changed(&mut migration), [], "once, until it had time to be looked at");
+    }
+
+    #[test]
+    fn a_copy_that_was_not_heard_of_is_looked_for_before_it_is_made_again() {
+        let migration = migration_of(Config::default());
+        let stands = |path: &str, row: Option<&Row>, attempts: &[Attempt]| {
+            migration.may_stand_unheard(&RelPath::from(path), row, attempts)
+        };
+        let (row, newer) = (row(), attempt(4, "a", 5));
+        assert!(stands("a", Some(&row), std::slice::from_ref(&newer)));
+        assert!(stands("a", None, &[attempt(1, "a", 5)]));
+        assert!(!stands("a", Some(&row), &[attempt(3, "a", 5)]), "the row is of that one");
+        assert!(!stands("a", Some(&row), &[attempt(2, "a", 5)]), "the row is newer");
+        assert!(!stands("a", Some(&row), &[attempt(4, "b", 5)]));
+        let under_way = Attempt { doubtful_until: None, ..newer.clone() };
+        assert!(!stands("a", Some(&row), &[under_way]), "it will be heard of");
+        let within = Attempt { kind: AttemptKind::Relocate, ..newer.clone() };
+        assert!(!stands("a", Some(&row), &[within]), "it read nothing of the source");
+        let removal = Attempt { kind: AttemptKind::Remove, ..attempt(5, "a", 5) };
+        assert!(!stands("a", Some(&row), &[newer, removal]), "that may have taken it along");
+        assert!(!stands("_SUCCESS", None, &[attempt(4, "_SUCCESS", 5)]));
+    }
+
+    /// What a look at `a` leads to: what is asked next, whether the path is marked anew, and which
+    /// attempts are closed.
+    fn looked_at(
+        row: Option<Row>,
+        attempts: Vec<Attempt>,
+        standing: Option<Standing>,
+    ) -> (&'static str, bool, Vec<u64>) {
+        let mut migration = migration_of(ours());
+        let inspecting = Step::Inspecting { path: RelPath::from("a") };
+        let claim = Claim { row, step: inspecting, ..claim(attempts) };
+        migration.inspected(RelPath::from("a"), claim, Ok(standing));
+        let changes: Vec<Change> = changed(&mut migration);
+        let closed = changes.iter().filter_map(|change| {
+            if let Change::AttemptClosed(number) = change { Some(number.0) } else { None }
+        });
+        let next = match step(&migration, "a") {
+            Some(Step::Examining) => "the source",
+            None => "begun anew",
+            Some(_) => "something else",
+        };
+        (next, !marked(&changes).is_empty(), closed.collect())
+    }
+
+    #[test]
+    fn rule_4_1_a_look_closes_what_it_shows_the_end_of() {
+        let over = attempt(4, "a", 5);
+        let doubtful = Attempt { doubtful_until: Some(Time(2_000)), ..over.clone() };
+        let landed = |number| Some(Standing { attempt: Some(AttemptNumber(number)), ..standing() });
+        let same = Some(standing());
+        let known = || Some(row());
+        assert_eq!(
+            looked_at(known(), vec![over.clone()], same.clone()),
+            ("begun anew", false, vec![4]),
+            "it never took effect"
+        );
+        let marker = Attempt { path: RelPath::from("a/"), ..over.clone() };
+        assert_eq!(
+            looked_at(known(), vec![marker], same.clone()),
+            ("the source", false, vec![]),
+            "another key tells nothing of it"
+        );
+        assert_eq!(
+            looked_at(known(), vec![doubtful.clone()], same),
+            ("the source", false, vec![]),
+            "it may take effect yet"
+        );
+        assert_eq!(
+            looked_at(known(), vec![doubtful.clone()], landed(4)),
+            ("the source", true, vec![4]),
+            "it did: what was claimed of the row holds no more"
+        );
+        assert_eq!(
+            looked_at(None, vec![doubtful], landed(4)),
+            ("the source", false, vec![4]),
+            "nothing was claimed"
+        );
+        assert_eq!(looked_at(known(), vec![over], None), ("begun anew", true, vec![4]), "gone");
+    }
+
+    #[test]
+    fn copies_are_counted_with_their_bytes() {
+        let mut migration = migration_of(Config::default());
+        migration.count_copy(5);
+        let counted = Counters { files_copied: 1, bytes_copied: 5, ..Counters::default() };
+        assert_eq!(changed(&mut migration), [Change::Count(counted)]);
     }
 }

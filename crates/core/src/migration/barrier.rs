@@ -89,3 +89,30 @@ impl Migration {
         waits.then_some(self.barriers.not_before)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{migration_of, sent};
+    use super::*;
+    use crate::config::Config;
+
+    /// A position of the older history would be passed at once, or never.
+    #[test]
+    fn rule_1_7_a_position_of_another_history_serves_nobody() {
+        let asked = |begins_anew: bool| {
+            let mut migration = migration_of(Config { live: true, ..Config::default() });
+            migration.wait_for_barrier(RelPath::from("a"));
+            migration.ask_barrier();
+            if begins_anew {
+                migration.epoch = migration.epoch.next();
+            }
+            migration.barrier_positioned(Ok(TxId(7)));
+            migration.now = migration.now.plus_millis(PAUSE_MILLIS);
+            sent(&mut migration);
+            migration.ask_barrier();
+            sent(&mut migration).len()
+        };
+        assert_eq!(asked(false), 0, "the stream is followed up to there");
+        assert_eq!(asked(true), 1, "another one is asked for");
+    }
+}

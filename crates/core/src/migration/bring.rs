@@ -310,19 +310,12 @@ enum Adoption {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::{changed, claim, migration_of, node, row, sent, step};
     use super::*;
     use crate::config::Config;
     use crate::identity::Identity;
     use crate::metadata::Metadata;
-    use crate::number::Time;
-    use crate::record::Meta;
-
-    fn file(length: u64) -> FileNode {
-        let (block_pool, file_id, modified_ms, blocks) = (1, 2, 3, 4);
-        let identity = Identity::Hdfs { block_pool, file_id, length, modified_ms, blocks };
-        let (metadata, pin) = (Metadata::default(), bytes::Bytes::new());
-        FileNode { identity, open: false, metadata, pin }
-    }
+    use crate::number::{Epoch, Time};
 
     /// As long as the file, five bytes.
     fn found() -> Found {
@@ -341,9 +334,8 @@ mod tests {
     #[test]
     fn what_stood_there_before_is_taken_only_as_far_as_it_may_be() {
         let adoption = |existing: Existing, found: Found| {
-            let config = Config { existing, ..Config::default() };
-            let migration = Migration::new(config, &Meta::default(), Vec::new(), Time(0));
-            migration.adoption(&found, &file(5))
+            let migration = migration_of(Config { existing, ..Config::default() });
+            migration.adoption(&found, &node(5))
         };
         let (longer, unproven) =
             (Found { length: 6, ..found() }, Found { crc32c: None, ..found() });
@@ -360,5 +352,150 @@ mod tests {
         assert_eq!(adoption(Existing::Refuse, longer), Adoption::Hold);
         let theirs = Found { migration: Some("theirs".to_owned()), ..found() };
         assert_eq!(adoption(Existing::Check, theirs), Adoption::Hold);
+    }
+
+    /// What is done next for `a`.
+    fn next(migration: &Migration) -> &'static str {
+        match step(migration, "a") {
+            Some(Step::Queued) => "copied",
+            Some(Step::Checksumming(_)) => "proven",
+            Some(Step::Relocating { .. }) => "relocated",
+            Some(Step::Inspecting { .. }) => "looked at",
+            Some(_) => "something else",
+            None => "done",
+        }
+    }
+
+    fn changed_since(row: Row) -> Row {
+        let (block_pool, file_id, modified_ms, blocks) = (1, 2, 3, 5);
+        let identity =
+            Identity::Hdfs { block_pool, file_id, length: row.length, modified_ms, blocks };
+        Row { identity, ..row }
+    }
+
+    #[test]
+    fn rule_2_1_what_a_checksum_may_tell_is_asked_for() {
+        let brought = |config: Config, row: Row, overtaken: u32| {
+            let mut migration = migration_of(config);
+            for _ in 0..overtaken {
+                migration.look_again(RelPath::from("a"), claim("a"), Time(0));
+            }
+            let claim = Claim { row: Some(row), node: Some(node(5)), ..claim("a") };
+            migration.bring(RelPath::from("a"), claim);
+            next(&migration)
+        };
+        let config = Config::default;
+        assert_eq!(brought(config(), row(), 0), "done");
+        assert_eq!(brought(config(), Row { epoch: Epoch(1), ..row() }, 0), "proven");
+        assert_eq!(brought(config(), changed_since(row()), 0), "proven");
+        let unknown = Row { crc32c: None, ..changed_since(row()) };
+        assert_eq!(brought(config(), unknown, 0), "copied", "nothing to compare it with");
+        assert_eq!(brought(config(), changed_since(row()), 3), "copied", "it does not stand still");
+        let live = Config { live: true, ..config() };
+        assert_eq!(brought(live, changed_since(row()), 3), "proven");
+    }
+
+    #[test]
+    fn rule_6_1_only_what_is_known_to_be_the_file_is_relocated() {
+        let relocated = |renamed: Row| {
+            let mut migration = migration_of(Config { copy_bytes_max: 5, ..Config::default() });
+            let (renamed, node) = (Some(renamed), Some(node(5)));
+            migration.bring(RelPath::from("a"), Claim { renamed, node, ..claim("a") });
+            next(&migration)
+        };
+        let elsewhere = || Row { path: RelPath::from("b"), ..row() };
+        assert_eq!(relocated(elsewhere()), "relocated");
+        assert_eq!(relocated(changed_since(elsewhere())), "proven");
+        assert_eq!(relocated(Row { path: RelPath::from("a"), ..elsewhere() }), "copied");
+        assert_eq!(relocated(Row { length: 4, ..elsewhere() }), "copied");
+        assert_eq!(relocated(Row { etag: None, ..elsewhere() }), "copied");
+        assert_eq!(relocated(Row { crc32c: None, ..elsewhere() }), "copied");
+        let migration = migration_of(Config { copy_bytes_max: 5, ..Config::default() });
+        let may = |length, crc32c| {
+            let renamed = Row { length, crc32c, ..elsewhere() };
+            migration.can_relocate(&RelPath::from("a"), &renamed, &node(length))
+        };
+        assert!(may(5, Some(7)) && !may(6, Some(7)), "larger ones are not copied there");
+        assert!(may(0, None) && !may(1, None), "without bytes there is nothing to be proven");
+    }
+
+    /// The checksum decides, and only of what it was asked for.
+    #[test]
+    fn rule_6_1_a_row_elsewhere_is_relocated_once_its_checksum_is_the_files() {
+        let proven = |proof: Proof, checksum: u32, given: Claim| {
+            let mut migration = migration_of(Config::default());
+            let (node, step) = (Some(node(5)), Step::Checksumming(proof));
+            migration.checksummed(RelPath::from("a"), Claim { node, step, ..given }, Ok(checksum));
+            next(&migration)
+        };
+        let renamed = || {
+            let renamed = Some(Row { path: RelPath::from("b"), ..changed_since(row()) });
+            Claim { renamed, ..claim("a") }
+        };
+        assert_eq!(proven(Proof::Relocate, 7, renamed()), "relocated");
+        assert_eq!(proven(Proof::Relocate, 8, renamed()), "copied");
+        let known = || Claim { row: Some(changed_since(row())), ..claim("a") };
+        assert_eq!(proven(Proof::Renew, 7, known()), "done");
+        assert_eq!(proven(Proof::Renew, 8, known()), "copied");
+        let stood = |late| {
+            let found = Some(Found { late, ..found() });
+            Claim { found, found_seen: true, ..claim("a") }
+        };
+        assert_eq!(proven(Proof::Adopt, 7, stood(false)), "done");
+        assert_eq!(proven(Proof::Adopt, 8, stood(false)), "copied");
+        assert_eq!(proven(Proof::Adopt, 8, stood(true)), "done", "a person decides");
+        let moved = Claim { dirty: true, ..known() };
+        assert_eq!(proven(Proof::Renew, 7, moved), "done", "it is looked at again");
+    }
+
+    /// What a proof or a look makes of the row.
+    #[test]
+    fn rule_1_7_a_renewed_row_is_of_the_history_in_which_its_file_was_read() {
+        let renewed = |config: Config, known: Row| {
+            let mut migration = migration_of(config);
+            let (row, node) = (Some(known), Some(node(5)));
+            migration.renew(RelPath::from("a"), Claim { row, node, epoch: Epoch(4), ..claim("a") });
+            let effects = sent(&mut migration);
+            let told = effects.iter().any(|effect| matches!(effect, Effect::Report(_)));
+            let row = effects.into_iter().find_map(|effect| {
+                let Effect::Persist { changes, .. } = effect else { return None };
+                changes.into_iter().find_map(|change| {
+                    if let Change::PutRow(row) = change { Some(row) } else { None }
+                })
+            });
+            (row, told)
+        };
+        let config = || Config { copy_bytes_max: 4, ..Config::default() };
+        assert_eq!(renewed(config(), row()), (None, false), "nothing is new");
+        let fresh = Row { epoch: Epoch(4), ..row() };
+        assert_eq!(renewed(config(), changed_since(row())), (Some(fresh.clone()), false));
+        // Too large to be copied onto itself: the object keeps what it has.
+        let older = || Row { metadata: Metadata { mode: 0o600, ..row().metadata }, ..row() };
+        let ledger_only = Row { ledger_only: true, ..fresh.clone() };
+        assert_eq!(renewed(config(), older()), (Some(ledger_only.clone()), true));
+        let told_before = Row { ledger_only: true, ..older() };
+        assert_eq!(renewed(config(), told_before), (Some(ledger_only), false), "once");
+        let none = Config { metadata: MetadataLevel::None, ..config() };
+        let kept = Row { metadata: older().metadata, ..fresh };
+        assert_eq!(renewed(none, changed_since(older())), (Some(kept), false));
+    }
+
+    #[test]
+    fn what_is_adopted_has_its_metadata_written_later_if_it_is_other() {
+        let metadata_is_written = |config: Config, of_the_object: Metadata| {
+            let mut migration = migration_of(config);
+            let (found, node) = (Found { metadata: Some(of_the_object), ..found() }, Some(node(5)));
+            let claim = Claim { found: Some(found), node, ..claim("a") };
+            migration.adopt(RelPath::from("a"), claim, true);
+            let lanes = changed(&mut migration).into_iter().filter_map(|change| {
+                if let Change::Mark { lane, .. } = change { Some(lane) } else { None }
+            });
+            lanes.collect::<Vec<_>>() == [Lane::Metadata]
+        };
+        let other = || Metadata { mode: 0o600, ..Metadata::default() };
+        assert!(metadata_is_written(Config::default(), other()));
+        assert!(!metadata_is_written(Config::default(), Metadata::default()));
+        let none = Config { metadata: MetadataLevel::None, ..Config::default() };
+        assert!(!metadata_is_written(none, other()));
     }
 }

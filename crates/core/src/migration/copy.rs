@@ -447,7 +447,14 @@ impl Migration {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::{
+        attempt, changed, claim, failure, identity, migration_of, node, row, sent, standing, step,
+        upload,
+    };
     use super::*;
+    use crate::config::Config;
+    use crate::failure::FailureKind;
+    use crate::record::Found;
 
     #[test]
     fn rule_3_4_a_fifth_of_the_copies_is_the_backlogs() {
@@ -463,5 +470,161 @@ mod tests {
         let live: Vec<bool> = popped.map(|(_, live)| live).collect();
         let (marker, five) = ([true], [true, true, true, true, false]);
         assert_eq!(live, [&marker[..], &five, &five].concat(), "the marker first");
+    }
+
+    /// A file that is to be copied, as live work or of the backlog.
+    fn wants_copy(migration: &mut Migration, at: &str, lane: Lane) {
+        let claim = Claim { lane, node: Some(node(5)), ..claim(at) };
+        migration.queue_copy(RelPath::from(at), claim);
+    }
+
+    /// The copies that are asked for: where, and whether they go ahead of the backlog.
+    fn copies(migration: &mut Migration) -> Vec<(RelPath, bool)> {
+        migration.start_copies();
+        let copies = sent(migration).into_iter().filter_map(|effect| {
+            if let Effect::Copy(job) = effect { Some((job.path, job.live)) } else { None }
+        });
+        copies.collect()
+    }
+
+    #[test]
+    fn rule_3_4_live_changes_are_copied_first() {
+        let mut migration = migration_of(Config::default());
+        wants_copy(&mut migration, "old", Lane::Backlog);
+        wants_copy(&mut migration, "new", Lane::Live);
+        let expected = [(RelPath::from("new"), true), (RelPath::from("old"), false)];
+        assert_eq!(copies(&mut migration), expected);
+    }
+
+    #[test]
+    fn no_copy_begins_that_could_not_be_read_or_written() {
+        let begun = |hinder: &dyn Fn(&mut Migration)| {
+            let mut migration = migration_of(Config::default());
+            wants_copy(&mut migration, "a", Lane::Live);
+            hinder(&mut migration);
+            copies(&mut migration).len()
+        };
+        assert_eq!(begun(&|_| {}), 1);
+        assert_eq!(begun(&|migration| migration.paused = true), 0);
+        assert_eq!(begun(&|migration| migration.stopping = true), 0);
+        for side in [Side::Source, Side::Target] {
+            let lost = failure(side, FailureKind::Unavailable);
+            assert_eq!(begun(&|migration| migration.side_failed(&lost)), 0, "{side:?}");
+        }
+    }
+
+    fn rows(migration: &mut Migration) -> Vec<Row> {
+        let rows = changed(migration)
+            .into_iter()
+            .filter_map(|change| if let Change::PutRow(row) = change { Some(row) } else { None });
+        rows.collect()
+    }
+
+    /// What stands then is known to stand, and equal to nothing.
+    #[test]
+    fn rule_3_2_a_copy_of_what_moved_is_a_copy_of_nothing_known() {
+        let confirmed = |stood_still: bool| {
+            let mut migration = migration_of(Config::default());
+            let (path, attempt) = (RelPath::from("a"), attempt(4, "a", 5));
+            let written = Copied::Object(standing());
+            migration.confirmed(path, claim("a"), attempt, written, TxId(7), stood_still);
+            rows(&mut migration).remove(0).identity
+        };
+        assert_eq!(confirmed(true), identity(5));
+        assert_eq!(confirmed(false), Identity::Unknown);
+    }
+
+    /// The answer to a completion says nothing of the bytes; what was sent does.
+    #[test]
+    fn rule_2_1_a_completed_uploads_row_has_the_checksum_of_what_was_sent() {
+        let mut migration = migration_of(Config::default());
+        let (path, attempt) = (RelPath::from("a"), attempt(4, "a", 5));
+        let outcome = Written::Done(Standing { crc32c: None, ..standing() });
+        migration.completed(path, claim("a"), attempt, TxId(7), 8, outcome);
+        assert_eq!(rows(&mut migration).remove(0).crc32c, Some(8));
+    }
+
+    /// An upload of an earlier run carries the metadata of then.
+    #[test]
+    fn rule_11_1_what_an_older_upload_carries_is_written_anew_or_told() {
+        let arrived = |metadata_by_copy: bool, attempt: Attempt| {
+            let mut migration = migration_of(Config { metadata_by_copy, ..Config::default() });
+            let path = RelPath::from("a");
+            migration.file_arrived(path, claim("a"), &attempt, standing(), TxId(7));
+            let effects = sent(&mut migration);
+            let told = effects.iter().any(|effect| matches!(effect, Effect::Report(_)));
+            let changes = effects.into_iter().flat_map(|effect| {
+                if let Effect::Persist { changes, .. } = effect { changes } else { Vec::new() }
+            });
+            let changes: Vec<Change> = changes.collect();
+            let later = changes
+                .iter()
+                .any(|change| matches!(change, Change::Mark { lane: Lane::Metadata, .. }));
+            let row = changes.iter().find_map(|change| {
+                if let Change::PutRow(row) = change { Some(row.clone()) } else { None }
+            });
+            let row = row.expect("a row");
+            (row.metadata == Metadata::unknown(), later, row.ledger_only, told)
+        };
+        let of_this_run = || Attempt { doubtful_until: None, ..attempt(4, "a", 5) };
+        let whole = || attempt(4, "a", 5);
+        let (plain, rewritten) = ((false, false, false, false), (true, true, false, false));
+        let (resumed, in_parts) = (
+            Attempt { upload: Some(upload()), ..whole() },
+            Attempt { upload: Some(upload()), ..of_this_run() },
+        );
+        for metadata_by_copy in [true, false] {
+            assert_eq!(arrived(metadata_by_copy, of_this_run()), plain);
+            assert_eq!(arrived(metadata_by_copy, whole()), plain);
+            assert_eq!(arrived(metadata_by_copy, in_parts.clone()), plain);
+        }
+        assert_eq!(arrived(true, resumed.clone()), rewritten);
+        assert_eq!(arrived(false, resumed), (false, false, true, true));
+    }
+
+    #[test]
+    fn rule_4_3_an_upload_is_that_of_its_own_copy() {
+        let mut migration = migration_of(Config::default());
+        wants_copy(&mut migration, "a", Lane::Live);
+        wants_copy(&mut migration, "b", Lane::Live);
+        migration.start_copies();
+        let number = |migration: &Migration, at: &str| {
+            if let Some(Step::Copying { attempt }) = step(migration, at) {
+                (attempt.number, attempt.upload.clone())
+            } else {
+                panic!("{at} is copied")
+            }
+        };
+        let (of_b, _) = number(&migration, "b");
+        migration.upload_opened(of_b, upload());
+        assert_eq!(number(&migration, "a").1, None);
+        assert_eq!(number(&migration, "b").1, Some(upload()));
+    }
+
+    #[test]
+    fn what_was_foreign_and_is_written_over_is_counted() {
+        let replaced = |found: Option<Found>, known: Option<Row>| {
+            let mut migration = migration_of(Config::default());
+            let claim = Claim { found, row: known, ..claim("a") };
+            let attempt = attempt(4, "a", 5);
+            migration.file_arrived(RelPath::from("a"), claim, &attempt, standing(), TxId(7));
+            let counted = changed(&mut migration).into_iter().map(|change| {
+                if let Change::Count(counted) = change { counted.files_replaced } else { 0 }
+            });
+            counted.sum::<u64>()
+        };
+        let found = || Found {
+            path: RelPath::from("a"),
+            length: 5,
+            etag: None,
+            version: None,
+            crc32c: None,
+            metadata: None,
+            migration: None,
+            late: false,
+        };
+        assert_eq!(replaced(Some(found()), None), 1);
+        assert_eq!(replaced(None, None), 0, "nothing stood there");
+        assert_eq!(replaced(Some(found()), Some(row())), 0, "our own object stood there");
     }
 }

@@ -105,3 +105,125 @@ impl Migration {
         Some(self.stream.last_change.plus_millis(millis)).filter(|at| *at > self.now)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{changed, claim, failure, migration_of, sent};
+    use super::*;
+    use crate::config::Config;
+    use crate::failure::{FailureKind, Side};
+    use crate::path::RelPath;
+    use crate::record::{Lane, PendingSummary};
+
+    /// All that it was to do is done.
+    fn idle(config: Config) -> Migration {
+        let mut migration = migration_of(config);
+        migration.phase = Phase::Running;
+        migration.taking.clear();
+        migration.fresh_summary = true;
+        (migration.scanned, migration.gap_open) = (true, false);
+        changed(&mut migration);
+        migration
+    }
+
+    fn end(migration: &mut Migration) -> Option<Finish> {
+        migration.consider_finish();
+        sent(migration).into_iter().find_map(|effect| {
+            if let Effect::Finish(finish) = effect { Some(finish) } else { None }
+        })
+    }
+
+    /// What would have a run go on that is done but for this.
+    #[test]
+    fn rule_10_3_a_run_ends_when_nothing_is_left() {
+        let ends = |left: &dyn Fn(&mut Migration)| {
+            let mut migration = idle(Config::default());
+            left(&mut migration);
+            end(&mut migration).is_some()
+        };
+        assert!(ends(&|_| {}));
+        assert!(!ends(&|it| it.hold(RelPath::from("a"), claim("a"))));
+        assert!(!ends(&|it| it.summary.attempts = 1));
+        assert!(!ends(&|it| it.summary.removals = 1));
+        assert!(!ends(&|it| it.gap_open = true));
+        assert!(!ends(&|it| it.fresh_summary = false));
+        assert!(!ends(&|it| it.phase = Phase::Joining));
+        assert!(!ends(&|it| it.outbox.change(Change::Scanned)));
+        assert!(!ends(&|it| it.root.lost = Some(Time(0))));
+        assert!(!ends(&|it| it.root.retry_at = Some(Time(9_000))));
+        for lane in [Lane::Live, Lane::Backlog, Lane::Metadata] {
+            assert!(!ends(&|it| it.summary.lanes[lane as usize] = 1), "{lane:?}");
+            assert!(!ends(&|it| assert!(it.taking.insert(lane))), "{lane:?}");
+        }
+        let mut unscanned = idle(Config::default());
+        unscanned.scanned = false;
+        unscanned.consider_finish();
+        assert_eq!(changed(&mut unscanned), [Change::Scanned], "durable before it ends");
+        assert_eq!(end(&mut unscanned), Some(Finish::Done));
+    }
+
+    #[test]
+    fn a_run_that_waits_for_a_word_says_so() {
+        let conflict = failure(Side::Target, FailureKind::Conflict);
+        let ended = |foreign: Option<Failure>, summary: PendingSummary| {
+            let mut migration = idle(Config::default());
+            (migration.foreign, migration.summary) = (foreign, summary);
+            end(&mut migration)
+        };
+        let foreign = PendingSummary { foreign: 1, ..PendingSummary::default() };
+        let word = Some(Finish::Guard(conflict.clone()));
+        assert_eq!(ended(Some(conflict.clone()), foreign), word);
+        let none = PendingSummary::default();
+        assert_eq!(ended(Some(conflict), none), Some(Finish::Done), "it went by itself");
+        assert_eq!(ended(None, foreign), Some(Finish::Done), "of an earlier run");
+    }
+
+    #[test]
+    fn a_run_that_stops_waits_for_what_could_still_write() {
+        let stops = |begun: &dyn Fn(&mut Migration)| {
+            let mut migration = idle(Config::default());
+            migration.stopping = true;
+            begun(&mut migration);
+            end(&mut migration) == Some(Finish::Stopped)
+        };
+        let with = |step: fn() -> Step| {
+            stops(&|it| it.hold(RelPath::from("a"), Claim { step: step(), ..claim("a") }))
+        };
+        assert!(
+            stops(&|_| {}) && with(|| Step::Queued) && with(|| Step::AwaitingGroup { asks: 0 })
+        );
+        assert!(!with(|| Step::Examining));
+        assert!(!stops(&|it| it.outbox.change(Change::Scanned)), "it is not durable yet");
+    }
+
+    #[test]
+    fn rule_10_3_quiet_lasts_as_long_as_was_asked_for() {
+        let until_quiet_millis = Some(500);
+        let mut migration = idle(Config { live: true, until_quiet_millis, ..Config::default() });
+        migration.stream.last_change = Time(1_000);
+        let mut quiet = |now: u64| {
+            migration.now = Time(now);
+            (migration.is_quiet_at(Time(now)), migration.quiet_deadline())
+        };
+        assert_eq!(quiet(1_499), (false, Some(Time(1_500))));
+        assert_eq!(quiet(1_500), (true, None));
+        let until_quiet_millis = None;
+        let forever = idle(Config { live: true, until_quiet_millis, ..Config::default() });
+        assert_eq!((forever.is_quiet_at(Time(u64::MAX)), forever.quiet_deadline()), (false, None));
+    }
+
+    /// What the last work saw may be younger than the stream's last answer.
+    #[test]
+    fn rule_10_3_the_stream_is_asked_once_more_after_the_last_work() {
+        let still = |works: bool| {
+            let mut migration = idle(Config { live: true, ..Config::default() });
+            (migration.stream.still, migration.stream.caught_up_still) = (true, true);
+            if works {
+                migration.hold(RelPath::from("a"), claim("a"));
+            }
+            migration.consider_finish();
+            (migration.stream.still, migration.stream.caught_up_still)
+        };
+        assert_eq!((still(false), still(true)), ((true, true), (false, false)));
+    }
+}

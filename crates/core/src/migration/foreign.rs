@@ -317,3 +317,215 @@ fn was_to_be_removed(claim: &Claim, at: &RelPath) -> bool {
 fn conflict(message: String, remedy: &str) -> Failure {
     Failure { side: Side::Target, kind: FailureKind::Conflict, message, remedy: remedy.to_owned() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{
+        attempt, changed, claim, failure, marked, migration_of, row, sent, standing, upload,
+    };
+    use super::*;
+    use crate::config::Config;
+    use crate::number::Time;
+    use crate::record::Reach;
+
+    fn config() -> Config {
+        Config { migration: "ours".to_owned(), ..Config::default() }
+    }
+
+    fn found() -> Found {
+        Found {
+            path: RelPath::from("a"),
+            length: 5,
+            etag: Some("theirs".to_owned()),
+            version: None,
+            crc32c: None,
+            metadata: None,
+            migration: None,
+            late: true,
+        }
+    }
+
+    fn theirs() -> Standing {
+        let etag = Some("theirs".to_owned());
+        Standing { etag, migration: None, attempt: None, ..standing() }
+    }
+
+    fn removal(at: &str, doubtful_until: u64) -> Attempt {
+        let doubtful_until = Some(Time(doubtful_until));
+        Attempt { kind: AttemptKind::Remove, doubtful_until, ..attempt(4, at, 0) }
+    }
+
+    /// How many people are told of.
+    fn told(migration: &mut Migration) -> usize {
+        let effects = sent(migration);
+        effects.iter().filter(|effect| matches!(effect, Effect::Report(_))).count()
+    }
+
+    /// An upload of a dead process may have been completed by that: its doubt lasts as long as it
+    /// would have, and it is another attempt whose key is looked at now.
+    #[test]
+    fn rule_4_1_an_upload_that_met_something_keeps_its_doubt() {
+        let met = |until: Option<u64>| {
+            let mut migration = migration_of(config());
+            let doubtful_until = until.map(Time);
+            let of_before =
+                Attempt { upload: Some(upload()), doubtful_until, ..attempt(4, "a", 5) };
+            let conflict = failure(Side::Target, FailureKind::Conflict);
+            let (path, claim) = (RelPath::from("a"), claim("a"));
+            migration.meet_unexpected(path, claim, &of_before, &conflict);
+            let doubts: Vec<_> =
+                migration.doubts.iter().map(|(until, number, _)| (until.0, number.0)).collect();
+            let changes = changed(&mut migration);
+            let opened = changes.iter().find_map(|change| {
+                if let Change::AttemptOpened(attempt) = change {
+                    Some(attempt.clone())
+                } else {
+                    None
+                }
+            });
+            let tries = changes.iter().find_map(|change| {
+                if let Change::Defer { tries, .. } = change { Some(*tries) } else { None }
+            });
+            assert_eq!(tries, Some(1), "it counts as one that failed");
+            (doubts, opened)
+        };
+        assert_eq!(met(None), (vec![(1_000, 4)], None));
+        assert_eq!(met(Some(999)), (vec![(1_000, 4)], None), "it is over");
+        assert_eq!(met(Some(1_000)), (vec![(1_000, 4)], None), "it is over by now");
+        let (doubts, opened) = met(Some(1_001));
+        let opened = opened.expect("another attempt");
+        assert_eq!(opened.identity, Identity::Unknown, "as long as may be");
+        assert_eq!(doubts, [(1_000, opened.number.0), (1_001, 4)]);
+    }
+
+    #[test]
+    fn rule_4_4_what_nobody_here_removed_was_removed_by_somebody_else() {
+        let gone = |config: Config, attempts: Vec<Attempt>, let_go: Option<LetGo>| {
+            let mut migration = migration_of(config);
+            let mut claim = Claim { attempts, let_go, ..claim("a") };
+            migration.note_nothing_stands(&mut claim, &RelPath::from("a"), true);
+            let changes = changed(&mut migration);
+            let removed = changes.iter().find_map(|change| {
+                if let Change::Removed { loss, .. } = change { Some(*loss) } else { None }
+            });
+            let told = !migration.foreign_told.is_empty();
+            (removed, told)
+        };
+        let none = || Config { conditions: false, ..config() };
+        assert_eq!(gone(config(), vec![], None), (None, true));
+        assert_eq!(gone(none(), vec![], None), (None, false), "it may have been ours");
+        let (over, doubtful) = (removal("a", 1), removal("a", 2_000));
+        assert_eq!(gone(config(), vec![over.clone()], None), (Some(true), false), "it did");
+        let meant = Some(LetGo::Person);
+        assert_eq!(gone(config(), vec![over.clone()], meant), (Some(false), false), "no loss");
+        assert_eq!(gone(config(), vec![doubtful], None), (None, false), "it may have");
+        assert_eq!(gone(config(), vec![removal("a/", 1)], None), (None, true), "another key");
+        let copy = Attempt { kind: AttemptKind::Copy, ..over };
+        assert_eq!(gone(config(), vec![copy], None), (None, true));
+        let mut migration = migration_of(config());
+        let known = &mut Claim { found: Some(found()), ..claim("a") };
+        migration.note_nothing_stands(known, &RelPath::from("a"), false);
+        assert_eq!(known.found, None);
+        assert_eq!(changed(&mut migration), [Change::DropRow(RelPath::from("a"))]);
+        migration.note_nothing_stands(&mut claim("a"), &RelPath::from("a"), false);
+        assert_eq!(changed(&mut migration), [], "nothing was known to stand");
+    }
+
+    #[test]
+    fn rule_4_4_what_stays_though_its_file_is_gone_is_told_of() {
+        let told_of = |extras: Extras, attempts: Vec<Attempt>| {
+            let mut migration = migration_of(Config { extras, ..config() });
+            let mut claim = Claim { attempts, ..claim("a") };
+            let row = migration.note_foreign(&mut claim, &RelPath::from("a"), true, theirs());
+            assert_eq!((row, claim.found.is_some()), (None, true));
+            told(&mut migration)
+        };
+        assert_eq!(told_of(Extras::Keep, vec![removal("a", 1)]), 1);
+        assert_eq!(told_of(Extras::Remove, vec![removal("a", 1)]), 0, "it goes");
+        assert_eq!(told_of(Extras::Keep, vec![]), 0, "its file stands");
+        assert_eq!(told_of(Extras::Remove, vec![]), 0);
+    }
+
+    #[test]
+    fn rule_4_4_only_what_holds_bytes_is_kept_from_being_a_directory_marker() {
+        let marker = RelPath::from("a/");
+        let of = |length: u64| Standing { length, ..theirs() };
+        for (existing, length, stays) in [
+            (Existing::Check, 0, false),
+            (Existing::Check, 1, true),
+            (Existing::Check, 5, true),
+            (Existing::Replace, 0, false),
+            (Existing::Replace, 5, false),
+        ] {
+            let mut migration = migration_of(Config { existing, ..config() });
+            let row = migration.note_foreign_marker(&marker, true, of(length));
+            let taken = row.is_some();
+            assert_eq!(taken, !stays, "{existing:?} {length}");
+            let changes = changed(&mut migration);
+            let dropped = changes == [Change::DropRow(marker.clone())];
+            assert_eq!((dropped, changes.len()), (stays, 1), "{existing:?} {length}");
+            let holds = migration.holds_marker(&claim("a"), &marker, Some(&of(length)));
+            assert_eq!(holds, stays, "{existing:?} {length}");
+        }
+        let holds = |config: Config, at: &str, attempts: Vec<Attempt>, standing| {
+            let claim = Claim { attempts, ..claim("a") };
+            migration_of(config).holds_marker(&claim, &RelPath::from(at), standing)
+        };
+        let theirs = of(5);
+        assert!(holds(config(), "a/", vec![], Some(&theirs)));
+        assert!(!holds(config(), "a/", vec![], None), "nothing stands there");
+        assert!(!holds(config(), "a", vec![], Some(&theirs)), "that is a file's");
+        assert!(!holds(config(), "a/", vec![removal("a/", 1)], Some(&theirs)), "it is to go");
+        assert!(holds(config(), "a/", vec![removal("a", 1)], Some(&theirs)));
+        let none = Config { conditions: false, ..config() };
+        assert!(!holds(none, "a/", vec![], Some(&theirs)), "nobody minds what stands");
+        let ours = Attempt { kind: AttemptKind::Marker, ..attempt(3, "a/", 5) };
+        assert!(!holds(config(), "a/", vec![ours], Some(&standing())), "we wrote it");
+    }
+
+    #[test]
+    fn people_are_told_of_a_foreign_object_once() {
+        let mut migration = migration_of(config());
+        let mut tell = |at: &str| {
+            migration.tell_foreign(&RelPath::from(at), conflict(String::new(), ""));
+            (told(&mut migration), migration.foreign_told.len())
+        };
+        assert_eq!((tell("a"), tell("a"), tell("b")), ((1, 1), (0, 1), (1, 2)));
+        for number in 2..FOREIGN_TOLD_MAX {
+            tell(&format!("{number}"));
+        }
+        assert_eq!(tell("one more"), (1, 1), "what is remembered is bounded");
+    }
+
+    #[test]
+    fn rule_4_4_what_an_imitation_of_our_metadata_is_told_by() {
+        let same = |ours: (Option<u32>, &str), theirs: (Option<u32>, &str), length: u64| {
+            let row = Row { crc32c: ours.0, etag: Some(ours.1.to_owned()), ..row() };
+            let etag = Some(theirs.1.to_owned());
+            may_be_the_same_write(&row, &Standing { crc32c: theirs.0, etag, length, ..standing() })
+        };
+        assert!(same((Some(7), "x"), (Some(7), "y"), 5));
+        assert!(!same((Some(7), "x"), (Some(8), "x"), 5));
+        assert!(!same((Some(7), "x"), (Some(7), "x"), 6));
+        assert!(!same((Some(7), "x"), (None, "y"), 5), "one part has one tag");
+        assert!(same((Some(7), "x-2"), (None, "y"), 5));
+        assert!(same((None, "x"), (Some(7), "y-2"), 5));
+        let known = |found: Option<Found>, at: &str| {
+            let claim = Claim { found, ..claim("a") };
+            is_known_as_foreign(&claim, &RelPath::from(at), &theirs())
+        };
+        assert!(known(Some(found()), "a"));
+        assert!(!known(Some(Found { late: false, ..found() }), "a"), "it may be ours by now");
+        assert!(!known(Some(Found { etag: Some("older".to_owned()), ..found() }), "a"));
+        assert!(!known(Some(found()), "b") && !known(None, "a"));
+    }
+
+    /// A removal that met something else: its key is looked at, and the path with it.
+    #[test]
+    fn rule_4_4_a_key_is_looked_at_once() {
+        let mut migration = migration_of(config());
+        migration.look_at_once(AttemptNumber(4), &RelPath::from("a"));
+        migration.end_doubts();
+        assert_eq!(marked(&changed(&mut migration)), [(RelPath::from("a"), Reach::Path)]);
+    }
+}

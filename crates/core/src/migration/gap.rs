@@ -166,3 +166,96 @@ impl Migration {
         self.tickets.remove(&ticket)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Phase;
+    use super::super::tests::{changed, failure, migration_of, sent};
+    use super::*;
+    use crate::config::Config;
+    use crate::failure::FailureKind;
+    use crate::number::Time;
+
+    fn live() -> Migration {
+        let mut migration = migration_of(Config { live: true, ..Config::default() });
+        migration.phase = Phase::Running;
+        migration.stream.applied = Some(TxId(5));
+        migration
+    }
+
+    fn positions(effects: &[Effect]) -> Vec<Option<TxId>> {
+        let since = effects.iter().filter_map(|effect| {
+            if let Effect::Position { since, .. } = effect { Some(*since) } else { None }
+        });
+        since.collect()
+    }
+
+    fn reports(effects: &[Effect]) -> Vec<ReportKind> {
+        let kinds = effects.iter().filter_map(|effect| {
+            if let Effect::Report(report) = effect { Some(report.kind) } else { None }
+        });
+        kinds.collect()
+    }
+
+    #[test]
+    fn rule_8_1_people_are_told_of_a_gap_that_they_can_prevent() {
+        let opened = |remedy: Option<&str>| {
+            let mut migration = live();
+            migration.open_gap(remedy.map(str::to_owned));
+            migration.open_gap(remedy.map(str::to_owned));
+            let effects = sent(&mut migration);
+            (reports(&effects), positions(&effects))
+        };
+        assert_eq!(opened(Some("look")), (vec![ReportKind::Gap], vec![Some(TxId(5))]), "once");
+        assert_eq!(opened(None), (vec![], vec![Some(TxId(5))]), "nothing is wrong");
+        let mut migration = live();
+        migration.open_history(None);
+        let effects = sent(&mut migration);
+        assert_eq!(reports(&effects), [ReportKind::HistoryChanged]);
+        assert_eq!(positions(&effects), [None], "its snapshots are not believed");
+    }
+
+    #[test]
+    fn rule_8_1_the_position_is_asked_for_again_once_the_source_answers() {
+        let mut migration = live();
+        let lost = failure(Side::Source, FailureKind::Unavailable);
+        migration.open_gap(None);
+        sent(&mut migration);
+        let mut asked = |now: u64| {
+            migration.now = Time(now);
+            migration.retry_gap();
+            let asked = positions(&sent(&mut migration)).len();
+            if asked == 0 && now == 1_000 {
+                migration.gap_positioned(Err(lost.clone()), None);
+            }
+            asked
+        };
+        assert_eq!(asked(1_000), 0, "the first question is under way");
+        assert_eq!(asked(1_001), 0, "the source is left alone for a while");
+        assert_eq!((asked(9_000), asked(9_001)), (1, 0), "once");
+    }
+
+    /// What was a directory may be another one now, and all below it.
+    #[test]
+    fn rule_8_2_directories_that_changed_are_not_believed() {
+        let repaired = |reach: Reach| {
+            let mut migration = live();
+            let stale = vec![(RelPath::from("d"), reach)];
+            let difference = Difference { stale, complete: true };
+            migration.repair_from(TxId(9), Some(difference));
+            changed(&mut migration)
+        };
+        let dropped = |changes: &[Change]| {
+            let below = changes.iter().filter_map(|change| {
+                let Change::DropDirectory { path, below } = change else { return None };
+                (!path.is_root()).then_some(*below)
+            });
+            below.collect::<Vec<_>>()
+        };
+        assert_eq!(dropped(&repaired(Reach::Subtree)), [true]);
+        assert_eq!(dropped(&repaired(Reach::Directory)), [false]);
+        let (from, to, txid) = (RelPath::root(), RelPath::root(), TxId(9));
+        let waits = Change::HintAdded(Hint { from, to, txid });
+        assert!(repaired(Reach::Path).contains(&waits), "removals wait for all of it (rule 6.2)");
+    }
+}

@@ -380,3 +380,252 @@ impl Migration {
 pub(super) fn speaks_for(marker: &RelPath, path: &RelPath) -> bool {
     marker != path && commit_marker::group(marker).is_some_and(|group| group.contains(path))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{changed, claim, marked, migration_of, node, row, sent, step, work};
+    use super::*;
+    use crate::config::Config;
+    use crate::entry::Node;
+    use crate::number::AttemptNumber;
+    use crate::record::{Pending, Row};
+
+    const MARKER: &str = "d/_SUCCESS";
+
+    fn path(text: &str) -> RelPath {
+        RelPath::from(text)
+    }
+
+    /// A file that is worked on, in place of one that stands.
+    fn works_on(migration: &mut Migration, at: &str) {
+        let row = Some(Row { path: path(at), ..row() });
+        migration.hold(path(at), Claim { row, ..claim(at) });
+    }
+
+    #[test]
+    fn rule_7_1_a_look_is_known_as_followed_until_the_marker_changes() {
+        let (marker, file) = (path(MARKER), node(5));
+        let mut followed = Followed::default();
+        followed.insert(&marker, &file, TxId(7));
+        followed.insert(&path("e/_SUCCESS"), &file, TxId(8));
+        assert_eq!(followed.up_to(&marker, &file), Some(TxId(7)));
+        assert_eq!(followed.up_to(&marker, &node(6)), None, "it was written anew");
+        followed.remove(&marker);
+        assert_eq!(followed.up_to(&marker, &file), None);
+        assert_eq!(followed.up_to(&path("e/_SUCCESS"), &file), Some(TxId(8)));
+        followed.clear();
+        assert_eq!(followed.up_to(&path("e/_SUCCESS"), &file), None);
+        for number in 0..FOLLOWED_MAX + 1 {
+            followed.insert(&path(&format!("{number}/_SUCCESS")), &file, TxId(9));
+        }
+        assert_eq!(followed.0.len(), 1, "what is remembered is bounded");
+    }
+
+    #[test]
+    fn rule_7_1_a_marker_that_was_set_aside_is_looked_at_when_something_of_its_group_arrives() {
+        let mut migration = migration_of(Config::default());
+        migration.set_aside_markers.settled(&path("d/b"));
+        migration.set_aside_markers.insert(path(MARKER));
+        migration.reconsider_markers_in_time();
+        assert_eq!(changed(&mut migration), [], "nothing of it arrived");
+        migration.set_aside_markers.settled(&path("e/b"));
+        migration.reconsider_markers_in_time();
+        assert_eq!(changed(&mut migration), [], "that is another group's");
+        migration.set_aside_markers.settled(&path("d/c/b"));
+        migration.set_aside_markers.not_before = Time(1_001);
+        migration.reconsider_markers_in_time();
+        assert_eq!(changed(&mut migration), [], "not too often");
+        migration.now = Time(1_001);
+        migration.reconsider_markers_in_time();
+        let looks = [(path(MARKER), Reach::Path)];
+        assert_eq!(marked(&changed(&mut migration)), looks);
+        assert_eq!(migration.set_aside_markers.not_before, Time(2_001));
+        assert!(!migration.reconsider_markers(), "nothing more");
+        migration.set_aside_markers.insert(path(MARKER));
+        migration.set_aside_markers.settled(&path("d/c"));
+        assert!(migration.reconsider_markers(), "a run does not end before that");
+    }
+
+    #[test]
+    fn rule_7_1_a_marker_that_moved_while_it_was_followed_is_looked_at_anew() {
+        let followed = |dirty: bool| {
+            let mut migration = migration_of(Config::default());
+            let claim = Claim { dirty, node: Some(node(5)), ..claim(MARKER) };
+            migration.commit_marker_followed(path(MARKER), claim, TxId(7));
+            migration.followed_markers.up_to(&path(MARKER), &node(5))
+        };
+        assert_eq!((followed(false), followed(true)), (Some(TxId(7)), None));
+    }
+
+    #[test]
+    fn rule_7_1_what_its_group_says_decides_about_a_marker() {
+        let answered = |group: Group, dirty: bool, asks: u32, beside: &[&str]| {
+            let mut migration = migration_of(Config::default());
+            beside.iter().for_each(|at| works_on(&mut migration, at));
+            let step_now = Step::Grouping { asks };
+            let claim = Claim { dirty, node: Some(node(5)), step: step_now, ..claim(MARKER) };
+            migration.grouped(path(MARKER), claim, group);
+            match step(&migration, MARKER) {
+                Some(Step::LookingOnceMore { .. }) => "looked at",
+                Some(Step::AwaitingGroup { .. }) => "asked again",
+                Some(_) => "something else",
+                None => "given back",
+            }
+        };
+        let incomplete = || Group::Incomplete { backlog: Vec::new() };
+        assert_eq!(answered(Group::Complete, false, 0, &[]), "looked at");
+        assert_eq!(answered(Group::Complete, true, 0, &[]), "given back");
+        assert_eq!(answered(Group::Complete, false, 0, &["d/a"]), "asked again");
+        assert_eq!(answered(Group::Complete, false, 0, &["e/a"]), "looked at");
+        assert_eq!(answered(incomplete(), false, 0, &[]), "asked again");
+        assert_eq!(answered(incomplete(), true, 0, &[]), "given back");
+        assert_eq!(answered(incomplete(), false, ASKS_MAX - 2, &[]), "asked again");
+        assert_eq!(answered(incomplete(), false, ASKS_MAX - 1, &[]), "given back");
+        let mut migration = migration_of(Config::default());
+        migration.gap_open = true;
+        migration.await_group(path(MARKER), claim(MARKER), 0);
+        assert!(step(&migration, MARKER).is_none(), "what is pending is not known");
+    }
+
+    /// What it speaks for is written over, or what comes before it in its log.
+    #[test]
+    fn rule_7_1_a_marker_waits_for_what_it_speaks_for_and_stands() {
+        let over = |marker: &str, at: &str, stands: bool| {
+            let mut migration = migration_of(Config::default());
+            works_on(&mut migration, at);
+            if !stands {
+                migration.hold(path(at), claim(at));
+            }
+            migration.is_written_over(&path(marker))
+        };
+        assert!(over(MARKER, "d/a", true) && over(MARKER, "d/e/a", true));
+        assert!(!over(MARKER, "d/a", false), "nothing is written over");
+        assert!(!over(MARKER, "e/a", true) && !over("d/a", "d/b", true));
+        let (first, second) = ("t/_delta_log/1.json", "t/_delta_log/2.json");
+        assert!(over(second, first, true) && !over(first, second, true));
+    }
+
+    #[test]
+    fn rule_7_1_what_was_joined_before_a_marker_came_is_joined_anew() {
+        let mut migration = migration_of(Config::default());
+        for at in ["d", "e"] {
+            migration.begin_purge(path(at), claim(at), AfterRemoval::Settle);
+        }
+        migration.taking.insert(Lane::Live);
+        let (next, later) = (path("d/_delta_log/2.json"), path("d/_delta_log/3.json"));
+        migration.incomplete_groups.insert((Time(9_000), later.clone()));
+        migration.incomplete_groups.insert((Time(9_001), next.clone()));
+        migration.note_arrived(&path("d/_delta_log/1.json"));
+        let arrived = |at: &str| {
+            if let Some(Step::Purging(purge)) = step(&migration, at) {
+                purge.arrived
+            } else {
+                panic!("{at} is removed")
+            }
+        };
+        assert!(arrived("d") && !arrived("e"));
+        assert!(migration.commit_marker_arrives_for(&path("d/a")), "handed out before");
+        let expected = [(Time(1_000), next), (Time(9_000), later)];
+        assert!(migration.incomplete_groups.iter().cloned().eq(expected), "the next comes now");
+    }
+
+    #[test]
+    fn rule_7_1_files_wait_for_a_marker_that_is_about_to_come() {
+        let mut migration = migration_of(Config::default());
+        let marker = path(MARKER);
+        let waits = |migration: &Migration, at: &str| {
+            let (at, below) = (path(at), path(at));
+            (
+                migration.commit_marker_arrives_for(&at),
+                migration.commit_marker_arrives_below(&below),
+            )
+        };
+        assert_eq!(waits(&migration, "d"), (false, false));
+        migration.claims.arriving_markers.insert(marker.clone());
+        assert_eq!(waits(&migration, "d"), (true, true));
+        assert_eq!(waits(&migration, "d/a"), (true, false));
+        assert_eq!(waits(&migration, "e"), (false, false));
+        assert_eq!(waits(&migration, MARKER), (false, true), "not for itself");
+        migration.claims.arriving_markers.clear();
+        migration.claims.doubtful_markers.insert(AttemptNumber(4), (marker, Time(1_001)));
+        assert_eq!(waits(&migration, "d"), (true, true));
+        assert_eq!(waits(&migration, "d/_delta_log/1.json"), (false, false), "two would wait");
+        migration.now = Time(1_001);
+        assert_eq!(waits(&migration, "d"), (false, false), "it cannot come any more");
+    }
+
+    #[test]
+    fn rule_7_1_markers_that_wait_leave_room_for_what_they_wait_for() {
+        let gives_way = |waiting: bool, at: &str, others: usize| {
+            let mut migration = migration_of(Config { claims_max: 4, ..Config::default() });
+            for number in 0..others {
+                migration.claims.waiting_markers.insert(path(&format!("{number}")));
+            }
+            let pending = Pending { waiting, ..work(at).pending };
+            let gives_way = migration.gives_way(&Work { pending, ..work(at) });
+            (gives_way, migration.claims.waiting_markers.len() - others)
+        };
+        assert_eq!(gives_way(true, MARKER, 2), (true, 0));
+        assert_eq!(gives_way(true, MARKER, 1), (false, 1), "it is one of them now");
+        assert_eq!(gives_way(false, MARKER, 2), (false, 0));
+        assert_eq!(gives_way(true, "d/a", 2), (false, 0));
+        let mut hastened = migration_of(Config { claims_max: 0, ..Config::default() });
+        hastened.claims.hastened_markers.insert(path(MARKER));
+        let pending = Pending { waiting: true, ..work(MARKER).pending };
+        assert!(!hastened.gives_way(&Work { pending, ..work(MARKER) }), "others wait for it");
+        let comes_back = |waited_millis: u64| {
+            let mut migration = migration_of(Config::default());
+            migration.now = Time(100_000);
+            let seen = Time(100_000 - waited_millis);
+            migration.give_way(path(MARKER), Claim { seen, ..claim(MARKER) });
+            let not_before = changed(&mut migration).into_iter().find_map(|change| {
+                if let Change::Defer { not_before, .. } = change {
+                    Some(not_before.0 - 100_000)
+                } else {
+                    None
+                }
+            });
+            not_before.expect("it is given back")
+        };
+        assert_eq!(comes_back(0), 1_000);
+        assert_eq!(comes_back(8_000), 2_000, "a quarter of what it waited");
+        assert_eq!(comes_back(90_000), 10_000);
+    }
+
+    #[test]
+    fn rule_7_1_a_group_is_asked_for_again_in_its_time() {
+        let mut migration = migration_of(Config::default());
+        let waits = |asks| Claim { step: Step::AwaitingGroup { asks }, ..claim(MARKER) };
+        migration.hold(path(MARKER), waits(1));
+        migration.incomplete_groups.insert((Time(1_001), path(MARKER)));
+        let mut asked = |now: u64| {
+            migration.now = Time(now);
+            migration.ask_groups_again();
+            let effects = sent(&mut migration);
+            effects.iter().filter(|effect| matches!(effect, Effect::Group { .. })).count()
+        };
+        assert_eq!((asked(1_000), asked(1_001), asked(9_000)), (0, 1, 0));
+    }
+
+    #[test]
+    fn rule_7_1_a_marker_comes_if_it_still_stands_as_it_was_looked_at() {
+        let examined = |seen: Examined, dirty: bool, beside: &[&str]| {
+            let mut migration = migration_of(Config::default());
+            beside.iter().for_each(|at| works_on(&mut migration, at));
+            let claim = Claim { dirty, node: Some(node(5)), ..claim(MARKER) };
+            migration.commit_marker_examined(path(MARKER), claim, 0, &seen);
+            match step(&migration, MARKER) {
+                Some(Step::Queued) => "copied",
+                Some(Step::AwaitingGroup { .. }) => "asked again",
+                Some(_) => "something else",
+                None => "given back",
+            }
+        };
+        let stands = |length| Examined::Present(Node::File(node(length)));
+        assert_eq!(examined(stands(5), false, &[]), "copied");
+        assert_eq!(examined(stands(5), true, &[]), "given back");
+        assert_eq!(examined(stands(6), false, &[]), "given back");
+        assert_eq!(examined(Examined::Absent { root_key: None }, false, &[]), "given back");
+        assert_eq!(examined(stands(5), false, &["d/a"]), "asked again");
+    }
+}

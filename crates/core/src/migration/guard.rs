@@ -295,3 +295,248 @@ fn held(message: String) -> Failure {
             .to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::claim::AfterRemoval;
+    use super::super::tests::{changed, claim, migration_of, sent, work};
+    use super::*;
+    use crate::config::{Config, RemovalGuard};
+    use crate::input::Work;
+    use crate::record::{LetGo, Pending, PendingSummary, Reach};
+
+    /// Ten objects or half of a hundred may go.
+    fn config() -> Config {
+        let removal_guard = RemovalGuard { count_max: Some(10), share_max_percent: Some(50) };
+        Config { removal_guard, live: true, ..Config::default() }
+    }
+
+    fn migration_with(config: Config, rows: u64, lost: u64) -> Migration {
+        let mut migration = migration_of(config);
+        migration.summary = PendingSummary { rows, lost, ..PendingSummary::default() };
+        migration
+    }
+
+    fn behind() -> Behind {
+        Behind { first: TxId(1), seen: Time(0) }
+    }
+
+    #[test]
+    fn rule_5_6_a_marker_goes_alone_as_long_as_not_too_many_do() {
+        let goes = |lost: u64, others: &[Option<LetGo>]| {
+            let mut migration = migration_with(config(), 11, lost);
+            for (number, let_go) in others.iter().enumerate() {
+                let path = RelPath::from(format!("{number}").as_str());
+                let step = Step::Removing { then: AfterRemoval::Settle, keys: Vec::new() };
+                migration.hold(path, Claim { let_go: *let_go, step, ..claim("a") });
+            }
+            migration.hold(RelPath::from("b"), claim("b"));
+            migration.lets_go_at_once()
+        };
+        let (alone, judged) = (None, Some(LetGo::Guard));
+        assert!(goes(9, &[]) && !goes(10, &[]), "of 21 that stood, eleven");
+        assert!(goes(8, &[alone]) && !goes(9, &[alone]), "others that go alone count");
+        assert!(goes(9, &[judged]), "others were counted by the guard");
+        let mut holding = migration_with(config(), 12, 0);
+        holding.begin_to_hold(held(String::new()));
+        assert!(!holding.lets_go_at_once(), "whatever goes from now on waits");
+    }
+
+    #[test]
+    fn rule_5_6_what_comes_makes_losses_good() {
+        let noted = |lost: u64| {
+            let mut migration = migration_with(config(), 12, lost);
+            migration.note_arrival();
+            changed(&mut migration)
+        };
+        assert_eq!(noted(1), [Change::Arrived]);
+        assert_eq!(noted(2), [Change::Arrived]);
+        assert_eq!(noted(0), [], "there is nothing to be made good");
+    }
+
+    #[test]
+    fn rule_5_6_both_bounds_have_to_be_passed() {
+        let too_much = |rows: u64, lost: u64| {
+            let migration = migration_with(config(), rows, 0);
+            migration.is_too_much(Removals { objects: lost, lost, ..Removals::default() })
+        };
+        assert!(!too_much(12, 10), "ten may always go");
+        assert!(too_much(12, 11), "eleven of twelve");
+        assert!(!too_much(22, 11), "half of all");
+        assert!(too_much(21, 11), "more than half");
+        let migration = migration_with(config(), 100, 0);
+        let removals = Removals { objects: 12, lost: 6, leaving: 3, went: 4 };
+        // 15 of the hundred go; four went before, and six of these are lost.
+        assert_eq!(migration.lost_of(removals), (10, 95));
+    }
+
+    /// When what is gone since a time is judged.
+    #[test]
+    fn rule_5_6_a_round_is_judged_when_it_is_quiet_or_has_waited_long() {
+        let mut migration = migration_with(config(), 100, 0);
+        migration.await_judgement(behind(), &RelPath::from("a"));
+        let judged = |migration: &mut Migration, now: u64| {
+            migration.now = Time(now);
+            migration.consider_removals();
+            let effects = sent(migration);
+            effects.iter().any(|effect| matches!(effect, Effect::CountRemovals { .. }))
+        };
+        assert_eq!(migration.guard_deadline(), Some(Time(1_500)));
+        assert!(!judged(&mut migration, 1_499));
+        migration.await_judgement(behind(), &RelPath::from("b"));
+        assert_eq!(migration.guard_deadline(), Some(Time(1_999)), "quiet since then");
+        for now in [1_900, 2_300, 2_700] {
+            migration.now = Time(now);
+            migration.await_judgement(behind(), &RelPath::from("c"));
+        }
+        assert_eq!(migration.guard_deadline(), Some(Time(3_000)), "not for longer");
+        for hinder in [
+            |migration: &mut Migration, it| migration.paused = it,
+            |migration: &mut Migration, it| migration.stopping = it,
+            |migration: &mut Migration, it| migration.guard.counting = it,
+        ] {
+            hinder(&mut migration, true);
+            assert!(!judged(&mut migration, 3_000));
+            assert_eq!(migration.guard_deadline(), None);
+            hinder(&mut migration, false);
+        }
+        assert!(judged(&mut migration, 3_000));
+        assert!(!judged(&mut migration, 9_000), "the ledger counts");
+    }
+
+    #[test]
+    fn rule_5_6_a_run_does_not_end_before_what_is_gone_was_judged() {
+        let awaits = |counting: bool, round: bool, removals: u64| {
+            let mut migration = migration_with(config(), 100, 0);
+            migration.guard.counting = counting;
+            if round {
+                migration.await_judgement(behind(), &RelPath::from("a"));
+            }
+            migration.summary.removals = removals;
+            migration.awaits_judgement()
+        };
+        assert!(!awaits(false, false, 0));
+        assert!(awaits(true, false, 0) && awaits(false, true, 0) && awaits(false, false, 1));
+    }
+
+    /// Without a stream nothing is judged before the scan went through everything.
+    #[test]
+    fn rule_5_6_what_is_gone_is_judged_after_the_scan() {
+        let due = |backlog: u64, passes: bool| {
+            let mut migration = migration_with(Config { live: false, ..config() }, 100, 0);
+            migration.summary.lanes = [0, backlog, 0];
+            if passes {
+                let pending = Pending { reach: Reach::Directory, ..work("d").pending };
+                migration.begin_pass(&Work { pending, ..work("d") });
+            }
+            migration.await_judgement(behind(), &RelPath::from("a"));
+            migration.guard_deadline()
+        };
+        assert_eq!(due(0, false), Some(Time(3_000)), "two seconds after the last");
+        assert_eq!((due(1, false), due(0, true)), (None, None));
+    }
+
+    /// Whether the guard waits for more, lets go, or holds, if so many of a hundred are gone.
+    #[test]
+    fn rule_5_6_what_may_become_too_much_is_waited_for() {
+        let judged = |lost: u64, begun: u64, last: u64, backlog: u64| {
+            let mut migration = migration_with(config(), 100, 0);
+            migration.summary.lanes = [0, backlog, 0];
+            migration.now = Time(begun);
+            migration.await_judgement(behind(), &RelPath::from("a"));
+            migration.now = Time(last);
+            migration.await_judgement(behind(), &RelPath::from("b"));
+            migration.now = Time(20_000);
+            migration.judge_removals(Removals { objects: lost, lost, ..Removals::default() });
+            let waits = migration.guard.round.is_some();
+            let changes = changed(&mut migration);
+            match changes.first() {
+                None if waits => "waits",
+                Some(Change::Release(Parked::Removal)) => "goes",
+                Some(Change::HoldRemovals { .. }) => "held",
+                _ => "something else",
+            }
+        };
+        assert_eq!(judged(51, 19_000, 19_501, 0), "waits");
+        assert_eq!(judged(21, 19_000, 19_501, 0), "waits", "four times as many would be too much");
+        assert_eq!(judged(20, 19_000, 19_501, 0), "goes", "far from too much");
+        assert_eq!(judged(51, 19_000, 19_500, 0), "held", "nothing more was gone for a while");
+        assert_eq!(judged(50, 19_000, 19_500, 0), "goes");
+        assert_eq!(judged(51, 19_000, 19_500, 1), "waits", "the scan may find more");
+        assert_eq!(judged(51, 10_001, 10_001, 1), "waits");
+        assert_eq!(judged(51, 10_000, 19_501, 1), "held", "ten seconds are enough");
+    }
+
+    /// What an earlier run left is judged, stays held, or goes by a person's word.
+    #[test]
+    fn rule_5_6_what_an_earlier_run_left_is_not_forgotten() {
+        let begun = |config: Config, guarded: u64, removals: u64| {
+            let mut migration = migration_with(config, 100, 0);
+            (migration.summary.guarded, migration.summary.removals) = (guarded, removals);
+            migration.guard_persisted(1);
+            let holds = migration.guard.held().is_some();
+            let confirmed = changed(&mut migration) == [Change::Confirmed];
+            (holds, migration.guard.round.is_some(), confirmed)
+        };
+        assert_eq!(begun(config(), 0, 0), (false, false, false));
+        assert_eq!(begun(config(), 1, 0), (true, false, false));
+        assert_eq!(begun(config(), 0, 1), (false, true, false));
+        let removal_guard = RemovalGuard { count_max: None, share_max_percent: Some(50) };
+        let never = || Config { removal_guard, ..config() };
+        assert_eq!(begun(never(), 0, 0), (false, false, false));
+        assert_eq!(begun(never(), 1, 0), (false, false, true), "that is the word");
+        let judges = |hinder: &dyn Fn(&mut Migration)| {
+            let mut migration = migration_with(config(), 100, 0);
+            (migration.summary.removals, migration.fresh_summary) = (1, true);
+            hinder(&mut migration);
+            migration.guard_persisted(1);
+            migration.guard.round.is_some()
+        };
+        assert!(judges(&|_| {}));
+        assert!(!judges(&|it| it.guard.counting = true), "the ledger counts them");
+        assert!(!judges(&|it| it.outbox.change(Change::Arrived)), "more of them may be under way");
+    }
+
+    #[test]
+    fn rule_5_6_the_guard_holds_no_more_once_nothing_is_held() {
+        let holds = |changes: &dyn Fn(&mut Migration)| {
+            let mut migration = migration_with(config(), 100, 0);
+            migration.begin_to_hold(held(String::new()));
+            sent(&mut migration);
+            (migration.fresh_summary, migration.phase) = (true, Phase::Running);
+            changes(&mut migration);
+            migration.guard_persisted(1);
+            migration.guard.held().is_some()
+        };
+        assert!(!holds(&|_| {}));
+        assert!(holds(&|it| it.summary.guarded = 1) && holds(&|it| it.summary.removals = 1));
+        assert!(holds(&|it| it.phase = Phase::Joining));
+        assert!(holds(&|it| it.summary.lanes = [1, 0, 0]), "something gone may be among it");
+        assert!(holds(&|it| it.outbox.change(Change::Arrived)));
+    }
+
+    /// What it lets go is behind until the ledger counts it as pending again.
+    #[test]
+    fn rule_10_1_what_was_let_go_is_behind_until_that_is_durable() {
+        let mut migration = migration_with(config(), 100, 0);
+        migration.await_judgement(behind(), &RelPath::from("a"));
+        migration.judge_removals(Removals { objects: 1, lost: 1, ..Removals::default() });
+        let batch = migration.outbox.gathering();
+        migration.guard_persisted(batch - 1);
+        assert!(migration.guard.behind().is_some());
+        migration.guard_persisted(batch);
+        assert!(migration.guard.behind().is_none());
+    }
+
+    #[test]
+    fn rule_5_6_a_run_that_has_nothing_else_to_do_judges_at_once() {
+        let judged = |live: bool, lanes: [u64; 3]| {
+            let mut migration = migration_with(Config { live, ..config() }, 100, 0);
+            (migration.fresh_summary, migration.summary.lanes) = (true, lanes);
+            migration.await_judgement(behind(), &RelPath::from("a"));
+            migration.judgement_is_due()
+        };
+        assert!(judged(false, [0; 3]));
+        assert!(!judged(false, [1, 0, 0]) && !judged(true, [0; 3]));
+    }
+}

@@ -177,3 +177,118 @@ fn changes_too_fast(path: &RelPath) -> Failure {
         remedy: "run again when it is quiet, or with --live".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{attempt, changed, claim, migration_of, node, sent, step, upload};
+    use super::*;
+    use crate::config::Config;
+    use crate::entry::FileNode;
+    use crate::identity::Identity;
+    use crate::record::{Change, Parked};
+
+    /// One that was overtaken so often, at these times.
+    fn overtaken(config: Config, at: &[u64]) -> Migration {
+        let mut migration = migration_of(config);
+        for now in at {
+            migration.now = Time(*now);
+            migration.look_again(RelPath::from("a"), claim("a"), Time(*now));
+        }
+        sent(&mut migration);
+        migration
+    }
+
+    /// Whether the next failed check at that time sets the path aside.
+    fn is_set_aside(mut migration: Migration, now: u64) -> bool {
+        migration.now = Time(now);
+        migration.look_again(RelPath::from("a"), claim("a"), Time(now));
+        let parked = |change: &Change| matches!(change, Change::Park { reason, .. } if *reason == Parked::Failed);
+        changed(&mut migration).iter().any(parked)
+    }
+
+    #[test]
+    fn rule_3_4_a_run_that_is_to_end_leaves_what_is_hot_for_long() {
+        let config = Config::default;
+        let three = [1_000, 2_000, 3_000];
+        assert!(!is_set_aside(overtaken(config(), &three), 10_999));
+        assert!(is_set_aside(overtaken(config(), &three), 11_000), "ten seconds since the first");
+        assert!(!is_set_aside(overtaken(config(), &three[1..]), 20_000), "what began is not tried");
+        let live = Config { live: true, ..config() };
+        assert!(!is_set_aside(overtaken(live, &three), 20_000), "a live run tries for ever");
+    }
+
+    #[test]
+    fn rule_3_4_the_pause_is_twice_as_long_as_the_copy_took() {
+        let pause = |started: u64| {
+            let mut migration = migration_of(Config::default());
+            migration.now = Time(10_000);
+            migration.look_again(RelPath::from("a"), claim("a"), Time(started));
+            migration.hot_pause(&RelPath::from("a"))
+        };
+        assert_eq!(pause(9_999), Some(20), "a little at least");
+        assert_eq!(pause(9_900), Some(200));
+        assert_eq!(pause(5_000), Some(5_000), "no longer than that");
+        let mut migration = overtaken(Config::default(), &[10_000]);
+        migration.now = Time(10_019);
+        assert_eq!(migration.hot_pause(&RelPath::from("a")), Some(1));
+        migration.now = Time(10_020);
+        assert_eq!(migration.hot_pause(&RelPath::from("a")), None, "it is over");
+    }
+
+    #[test]
+    fn rule_3_4_only_what_may_begin_with_the_copy_is_asked_to_prove_it() {
+        let proves = |now: FileNode, copied: Identity| {
+            let mut migration = migration_of(Config::default());
+            let attempt = Attempt { identity: copied, ..attempt(4, "a", 5) };
+            let prefix = Prefix { attempt, upload: upload(), crc32c: 7 };
+            let seen = Examined::Present(Node::File(now));
+            migration.growth_examined(RelPath::from("a"), claim("a"), prefix, seen);
+            matches!(step(&migration, "a"), Some(Step::Growing(_)))
+        };
+        let copied = || attempt(4, "a", 5).identity;
+        assert!(proves(node(6), copied()), "it grew");
+        assert!(proves(node(5), copied()), "something else of it changed");
+        assert!(!proves(node(4), copied()), "it was cut");
+        assert!(!proves(FileNode { open: true, ..node(6) }, copied()), "it is written to");
+        let object = |etag: &str| Identity::Object {
+            version: None,
+            etag: etag.to_owned(),
+            length: 5,
+            crc32c: None,
+        };
+        let anew = FileNode { identity: object("new"), ..node(5) };
+        assert!(!proves(anew, object("old")), "an object does not grow");
+        let (block_pool, file_id, length, modified_ms, blocks) = (1, 9, 6, 3, 4);
+        let another = Identity::Hdfs { block_pool, file_id, length, modified_ms, blocks };
+        assert!(!proves(FileNode { identity: another, ..node(6) }, copied()), "another file");
+    }
+
+    #[test]
+    fn rule_4_3_parts_that_nobody_completes_go() {
+        let mut migration = migration_of(Config::default());
+        let attempt = Attempt { doubtful_until: None, ..attempt(4, "a", 5) };
+        let prefix = Prefix { attempt, upload: upload(), crc32c: 7 };
+        migration.give_prefix_up(RelPath::from("a"), claim("a"), prefix);
+        let aborted = |effect: &Effect| matches!(effect, Effect::Abort { upload_id, .. } if *upload_id == upload().id);
+        assert!(sent(&mut migration).iter().any(aborted));
+    }
+
+    /// A live run says when it tries again, another one when it gives up.
+    #[test]
+    fn people_are_told_what_becomes_of_a_hot_file() {
+        let told = |live: bool| {
+            let mut migration = migration_of(Config { live, ..Config::default() });
+            for _ in 0..3 {
+                migration.look_again(RelPath::from("a"), claim("a"), Time(0));
+            }
+            let remedies = sent(&mut migration).into_iter().filter_map(|effect| {
+                if let Effect::Report(report) = effect { Some(report.failure.remedy) } else { None }
+            });
+            remedies.collect::<Vec<_>>()
+        };
+        let (live, ending) = (told(true), told(false));
+        assert_eq!((live.len(), ending.len()), (1, 1));
+        assert!(live[0].contains("until it stands still"), "{live:?}");
+        assert!(ending[0].contains("what it begins with is copied"), "{ending:?}");
+    }
+}

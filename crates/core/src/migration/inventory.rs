@@ -188,3 +188,125 @@ impl Migration {
         self.finish(Finish::Guard(failure));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{changed, failure, marked, migration_of, sent};
+    use super::*;
+    use crate::config::Config;
+
+    fn found(at: &str, migration: Option<&str>) -> Found {
+        Found {
+            path: RelPath::from(at),
+            length: 5,
+            etag: None,
+            version: None,
+            crc32c: None,
+            metadata: None,
+            migration: migration.map(str::to_owned),
+            late: false,
+        }
+    }
+
+    /// A run of the migration `ours` that compares the target with what it knows.
+    fn comparing(config: Config) -> Migration {
+        let mut migration = migration_of(Config { migration: "ours".to_owned(), ..config });
+        let meta = Meta { inventory_done: true, ..Meta::default() };
+        migration.recount = Recount::of(&meta, Time(700));
+        migration
+    }
+
+    fn asks(migration: &mut Migration) -> bool {
+        migration.ask_recount();
+        let effects = sent(migration);
+        effects.iter().any(|effect| matches!(effect, Effect::Inventory { again: true, .. }))
+    }
+
+    #[test]
+    fn a_comparison_is_done_when_all_that_it_doubts_was_looked_at() {
+        let mut migration = comparing(Config::default());
+        assert_eq!(migration.recount.unknown_since(), Some(Time(700)));
+        assert!(asks(&mut migration) && !asks(&mut migration), "one page at a time");
+        let doubtful = vec![RelPath::from("a")];
+        let page = Inventoried { doubtful, done: true, ..Inventoried::default() };
+        migration.inventoried(Ok(page));
+        assert!(!migration.recount.is_done() && !asks(&mut migration));
+        let number = *migration.recount.looks.first().expect("a look");
+        migration.close_attempt(number);
+        assert!(migration.recount.is_done());
+        assert_eq!(migration.recount.unknown_since(), None);
+        let first = Recount::of(&Meta::default(), Time(700));
+        assert!(first.is_done(), "the first inventory tells what stands");
+    }
+
+    #[test]
+    fn a_page_is_asked_for_when_somebody_can_work_on_it() {
+        let asked = |hinder: &dyn Fn(&mut Migration)| {
+            let mut migration = comparing(Config::default());
+            hinder(&mut migration);
+            asks(&mut migration)
+        };
+        let looks = |number: usize| {
+            move |migration: &mut Migration| {
+                migration.recount.looks = (0..number as u64).map(AttemptNumber).collect();
+            }
+        };
+        assert!(asked(&|_| {}) && asked(&looks(LOOKS_AHEAD - 1)));
+        assert!(!asked(&looks(LOOKS_AHEAD)) && !asked(&looks(LOOKS_AHEAD + 1)));
+        assert!(!asked(&|it| it.stopping = true) && !asked(&|it| it.paused = true));
+        let lost = failure(Side::Target, FailureKind::Unavailable);
+        assert!(!asked(&|it| it.side_failed(&lost)));
+        let mut first = migration_of(Config::default());
+        first.inventory_asked = false;
+        first.side_failed(&lost);
+        first.ask_inventory();
+        assert!(!first.inventory_asked, "nothing is asked of a target that is lost");
+        first.now = Time(9_000);
+        first.ask_inventory();
+        assert!(first.inventory_asked);
+    }
+
+    #[test]
+    fn rule_4_4_what_a_comparison_finds_is_late_or_our_own() {
+        let taken = |object: Found| {
+            let mut migration = comparing(Config::default());
+            migration.recount.asked = true;
+            let page = Inventoried { found: vec![object], done: true, ..Inventoried::default() };
+            migration.inventoried(Ok(page));
+            let looks = migration.recount.looks.len();
+            let late = changed(&mut migration).into_iter().find_map(|change| {
+                if let Change::FoundAdded(found) = change { Some(found.late) } else { None }
+            });
+            (looks, late)
+        };
+        assert_eq!(taken(found("a", None)), (0, Some(true)));
+        assert_eq!(taken(found("a", Some("theirs"))), (0, Some(true)));
+        assert_eq!(taken(found("a", Some("ours"))), (1, None), "its write was not heard of");
+    }
+
+    #[test]
+    fn rule_5_3_a_marker_that_may_have_to_go_is_taken_over() {
+        let taken = |extras: Extras, namespace: Namespace, at: &str| {
+            let mut migration = comparing(Config { extras, namespace, ..Config::default() });
+            migration.take_stock(found(at, None));
+            let changes = changed(&mut migration);
+            let row = changes.iter().any(|change| matches!(change, Change::PutRow(_)));
+            (row, marked(&changes).into_iter().map(|(path, _)| path).collect::<Vec<_>>())
+        };
+        let over = (true, vec![RelPath::from("d")]);
+        assert_eq!(taken(Extras::Remove, Namespace::Tree, "d/"), over);
+        assert_eq!(taken(Extras::Keep, Namespace::Tree, "d/"), (false, vec![]));
+        assert_eq!(taken(Extras::Remove, Namespace::Tree, "d"), (false, vec![]));
+        assert_eq!(taken(Extras::Remove, Namespace::Flat, "d/"), (false, vec![]), "just a key");
+    }
+
+    #[test]
+    fn rule_5_3_what_another_migration_wrote_is_taken_over_if_somebody_says_so() {
+        let another = |adopt: bool, writer: Option<&str>| {
+            comparing(Config { adopt, ..Config::default() }).is_of_another_migration(writer)
+        };
+        assert!(another(false, Some("theirs")));
+        assert!(!another(true, Some("theirs")) && !another(false, Some("ours")));
+        assert!(!another(false, None), "nobody's");
+    }
+}

@@ -115,3 +115,79 @@ impl Migration {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{changed, claim, migration_of, sent, standing, step};
+    use super::*;
+    use crate::config::Config;
+    use crate::metadata::Metadata;
+
+    fn node(empty: Option<bool>) -> DirectoryNode {
+        DirectoryNode { file_key: 7, empty, metadata: Metadata::default() }
+    }
+
+    fn marker() -> Row {
+        Row {
+            path: RelPath::from("d/"),
+            identity: Identity::Marker,
+            length: 0,
+            ..super::super::tests::row()
+        }
+    }
+
+    #[test]
+    fn a_directory_has_a_marker_if_it_needs_one_and_has_none_that_says_the_same() {
+        let written = |config: Config, at: &str, marker: Option<Row>, empty: Option<bool>| {
+            let mut migration = migration_of(config);
+            let (path, claim) = (RelPath::from(at), Claim { marker, ..claim(at) });
+            migration.consider_marker(path, claim, node(empty));
+            matches!(step(&migration, at), Some(Step::WritingMarker { .. }))
+        };
+        let all = || Config { directory_markers: DirectoryMarkers::All, ..Config::default() };
+        let config = Config::default;
+        assert!(written(config(), "d", None, Some(true)));
+        assert!(!written(config(), "d", None, Some(false)) && !written(config(), "d", None, None));
+        assert!(written(all(), "d", None, Some(false)));
+        assert!(!written(all(), "", None, Some(true)), "the root has none");
+        assert!(!written(config(), "d", Some(marker()), Some(true)), "it stands");
+        let metadata = Metadata { mode: 0o700, ..Metadata::default() };
+        let older = || Some(Row { metadata: metadata.clone(), ..marker() });
+        assert!(written(config(), "d", older(), Some(true)), "it says something else");
+        let none = Config { metadata: MetadataLevel::None, ..config() };
+        assert!(!written(none, "d", older(), Some(true)), "which nobody asked for");
+    }
+
+    #[test]
+    fn rule_2_3_a_marker_is_known_by_what_the_target_says_of_it() {
+        let mut migration = migration_of(Config::default());
+        let (path, claim) = (RelPath::from("d"), Claim { marker: Some(marker()), ..claim("d") });
+        let attempt =
+            Attempt { kind: AttemptKind::Marker, ..super::super::tests::attempt(4, "d/", 0) };
+        let outcome = Written::Done(crate::input::Standing {
+            etag: Some("new".to_owned()),
+            version: Some("2".to_owned()),
+            crc32c: Some(0),
+            ..standing()
+        });
+        migration.marker_written(path, claim, attempt, outcome);
+        let (etag, version, crc32c) = (Some("new".to_owned()), Some("2".to_owned()), Some(0));
+        let row = Row { etag, version, crc32c, ..marker() };
+        let counted = Counters { markers_written: 1, ..Counters::default() };
+        let changes = changed(&mut migration);
+        assert!(changes.contains(&Change::PutRow(row)), "{changes:?}");
+        assert!(changes.contains(&Change::Count(counted)), "{changes:?}");
+    }
+
+    #[test]
+    fn a_marker_that_fails_is_tried_again_without_going_through_its_directory() {
+        let kept = |directory_markers: DirectoryMarkers| {
+            let mut migration = migration_of(Config { directory_markers, ..Config::default() });
+            migration.keep_gone_through(&RelPath::from("d"));
+            sent(&mut migration);
+            migration.gone_through.get(&RelPath::from("d")).copied()
+        };
+        assert_eq!(kept(DirectoryMarkers::All), Some(true));
+        assert_eq!(kept(DirectoryMarkers::Empty), None, "whether it is empty is to be seen");
+    }
+}

@@ -47,3 +47,54 @@ impl Migration {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{changed, migration_of, sent};
+    use super::*;
+    use crate::config::Config;
+    use crate::number::Time;
+
+    fn migration() -> Migration {
+        migration_of(Config { pending_max: 100, ..Config::default() })
+    }
+
+    /// How much should go, if so many may be coarsened.
+    fn asked(migration: &mut Migration, coarsenable: u64) -> Option<u64> {
+        migration.summary.coarsenable = coarsenable;
+        migration.consider_overload();
+        sent(migration).into_iter().find_map(|effect| {
+            if let Effect::Densest { excess, .. } = effect { Some(excess) } else { None }
+        })
+    }
+
+    #[test]
+    fn rule_9_1_what_is_beyond_the_bound_is_coarsened_to_three_quarters_of_it() {
+        let mut migration = migration();
+        assert_eq!(asked(&mut migration, 100), None);
+        assert_eq!(asked(&mut migration, 101), Some(26));
+        assert_eq!(asked(&mut migration, 1_000), None, "one question at a time");
+    }
+
+    #[test]
+    fn rule_9_1_a_round_in_vain_is_not_begun_again_at_once() {
+        let mut migration = migration();
+        let directories = |number: usize| vec![(RelPath::from("d"), false); number];
+        let at = |migration: &mut Migration, now: u64, coarsenable: u64| {
+            migration.now = Time(now);
+            asked(migration, coarsenable).is_some()
+        };
+        assert!(at(&mut migration, 1_000, 200));
+        migration.coarsen(directories(2));
+        let coarsened = Counters { coarsened: 2, ..Counters::default() };
+        let change = || Change::Coarsen { path: RelPath::from("d"), subtree: false };
+        assert_eq!(changed(&mut migration), [change(), change(), Change::Count(coarsened)]);
+        assert!(!at(&mut migration, 1_099, 200) && at(&mut migration, 1_100, 200));
+        migration.coarsen(directories(0));
+        assert_eq!(changed(&mut migration), [], "nothing is counted");
+        assert!(!at(&mut migration, 2_099, 225), "a second");
+        assert!(at(&mut migration, 2_099, 226), "unless a quarter of the bound came since");
+        migration.coarsen(directories(0));
+        assert!(at(&mut migration, 3_099, 226));
+    }
+}

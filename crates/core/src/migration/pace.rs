@@ -57,3 +57,18 @@ impl Migration {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::migration_of;
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn rule_9_2_what_a_person_allows_is_told() {
+        let mut migration = migration_of(Config::default());
+        let ceilings = Ceilings { bandwidth_bytes: Some(7), ..Ceilings::default() };
+        migration.limited(ceilings);
+        assert_eq!(migration.budget().ceilings(), ceilings);
+    }
+}

@@ -705,3 +705,399 @@ impl Lookup {
         rows.chain(attempts).chain(pending).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{
+        changed, failure, marked, migration_of, node, row, sent, step, work,
+    };
+    use super::*;
+    use crate::config::Config;
+    use crate::failure::{FailureKind, Side};
+    use crate::metadata::Metadata;
+    use crate::number::Time;
+    use crate::record::{Found, Pending};
+
+    fn path(text: &str) -> RelPath {
+        RelPath::from(text)
+    }
+
+    /// A pass over `d` whose first page is asked for.
+    fn passing(config: Config, reach: Reach, lane: Lane) -> Migration {
+        let mut migration = migration_of(config);
+        let pending = Pending { reach, lane, ..work("d").pending };
+        migration.begin_pass(&Work { pending, ..work("d") });
+        sent(&mut migration);
+        migration
+    }
+
+    fn live() -> Migration {
+        passing(Config { live: true, ..Config::default() }, Reach::Directory, Lane::Live)
+    }
+
+    fn entry(at: &str, node: Node) -> Entry {
+        Entry { path: path(at), node }
+    }
+
+    fn file(at: &str, length: u64) -> Entry {
+        entry(at, Node::File(node(length)))
+    }
+
+    fn directory_node() -> DirectoryNode {
+        DirectoryNode { file_key: 7, empty: None, metadata: Metadata::default() }
+    }
+
+    fn directory(at: &str) -> Entry {
+        entry(at, Node::Directory(directory_node()))
+    }
+
+    fn row_at(at: &str) -> Row {
+        Row { path: path(at), ..row() }
+    }
+
+    fn record(at: &str) -> DirectoryRecord {
+        let DirectoryNode { file_key, metadata, .. } = directory_node();
+        DirectoryRecord { path: path(at), file_key, metadata }
+    }
+
+    fn found(at: &str) -> Found {
+        Found {
+            path: path(at),
+            length: 5,
+            etag: None,
+            version: None,
+            crc32c: None,
+            metadata: None,
+            migration: None,
+            late: false,
+        }
+    }
+
+    fn known() -> PageJoin {
+        PageJoin { own_record: true, ..PageJoin::default() }
+    }
+
+    fn list(migration: &mut Migration, entries: Vec<Entry>, more: bool, join: PageJoin) {
+        let (page, join) = (Page { entries, more }, Box::new(join));
+        migration.listed(path("d"), Listed::Page { page, join });
+    }
+
+    fn lists(migration: &mut Migration) -> bool {
+        sent(migration).iter().any(|effect| matches!(effect, Effect::List { .. }))
+    }
+
+    /// What a page makes pending, if it is met so.
+    fn marks(
+        mut migration: Migration,
+        entries: Vec<Entry>,
+        join: PageJoin,
+    ) -> Vec<(String, Reach)> {
+        list(&mut migration, entries, true, join);
+        let marked = marked(&changed(&mut migration)).into_iter();
+        marked.map(|(path, reach)| (path.to_string(), reach)).collect()
+    }
+
+    fn of(at: &str, reach: Reach) -> (String, Reach) {
+        (at.to_owned(), reach)
+    }
+
+    #[test]
+    fn a_page_is_asked_for_while_there_is_room_for_its_work() {
+        let asks = |change: &dyn Fn(&mut Migration)| {
+            let mut migration = live();
+            let pass = migration.passes.get_mut(&path("d")).expect("a pass");
+            pass.listing = false;
+            change(&mut migration);
+            migration.list_next(&path("d"));
+            lists(&mut migration)
+        };
+        let jobs = |jobs: usize| {
+            move |migration: &mut Migration| {
+                let pass = migration.passes.get_mut(&path("d")).expect("a pass");
+                let (number, last, counted) = (0, None, Counters::default());
+                pass.pages.push_back(PageWork { number, last, jobs, counted });
+            }
+        };
+        assert!(asks(&|_| {}) && asks(&jobs(JOBS_AHEAD - 1)));
+        assert!(!asks(&jobs(JOBS_AHEAD)) && !asks(&|it| it.stopping = true));
+        let lost = failure(Side::Source, FailureKind::Unavailable);
+        let mut held = live();
+        held.passes.get_mut(&path("d")).expect("a pass").listing = false;
+        held.side_failed(&lost);
+        held.list_next(&path("d"));
+        assert!(!lists(&mut held));
+        held.now = Time(9_000);
+        held.list_held();
+        assert!(lists(&mut held), "once the source answers");
+    }
+
+    #[test]
+    fn passes_of_the_scan_are_the_backlogs() {
+        let is_backlog = |lane: Lane| {
+            let migration = passing(Config::default(), Reach::Subtree, lane);
+            migration.passes[&path("d")].is_backlog()
+        };
+        assert!(is_backlog(Lane::Backlog) && !is_backlog(Lane::Live));
+    }
+
+    /// What becomes of the first page of `d`.
+    fn page_is(mut migration: Migration, entries: Vec<Entry>, join: PageJoin) -> &'static str {
+        list(&mut migration, entries, true, join);
+        let hastened = !migration.claims.hastened_markers.is_empty();
+        match migration.passes.get(&path("d")) {
+            None if hastened => "held back for a marker",
+            None => "given up",
+            Some(pass) if pass.waits.is_some() => "looked at the marker first",
+            Some(pass) if pass.next_page > 0 => "gone through",
+            Some(_) => "listed again",
+        }
+    }
+
+    #[test]
+    fn rule_7_1_a_page_waits_for_the_markers_that_speak_for_it() {
+        let marker = || row_at("d/_SUCCESS");
+        let stale = || PageJoin { stale_commit_markers: vec![path("_SUCCESS")], ..known() };
+        let changed = || vec![file("d/a", 5)];
+        assert_eq!(page_is(live(), changed(), known()), "gone through");
+        assert_eq!(page_is(live(), changed(), stale()), "held back for a marker");
+        let mut early = live();
+        early.claims.arriving_markers.insert(path("_SUCCESS"));
+        assert_eq!(page_is(early, changed(), known()), "given up");
+        let gone = || PageJoin { rows: vec![marker()], ..known() };
+        assert_eq!(page_is(live(), changed(), gone()), "held back for a marker");
+        let stands = |length| vec![file("d/_SUCCESS", length), file("d/a", 5)];
+        assert_eq!(page_is(live(), stands(5), gone()), "gone through");
+        assert_eq!(page_is(live(), stands(6), gone()), "held back for a marker");
+        let special = vec![entry("d/_SUCCESS", Node::Special("a socket".to_owned()))];
+        assert_eq!(page_is(live(), special, gone()), "held back for a marker");
+        let namespace = Namespace::Flat;
+        let flat = passing(Config { namespace, ..Config::default() }, Reach::Subtree, Lane::Live);
+        assert_eq!(page_is(flat, changed(), gone()), "gone through", "a key like others");
+        let above = || PageJoin { commit_markers: vec![row_at("_SUCCESS")], ..known() };
+        let first = "looked at the marker first";
+        assert_eq!(page_is(live(), changed(), above()), first);
+        let same = || PageJoin { rows: vec![row_at("d/a")], ..above() };
+        assert_eq!(page_is(live(), changed(), same()), "gone through", "nothing changes");
+        assert_eq!(page_is(live(), vec![file("d/a", 6)], same()), first);
+        assert_eq!(page_is(live(), vec![directory("d/e")], above()), "gone through");
+    }
+
+    #[test]
+    fn rule_7_1_a_page_is_gone_through_if_its_marker_stands_and_it_is_not_old() {
+        let examined = |seen: Examined, tainted: bool| {
+            let mut migration = live();
+            let join = PageJoin { commit_markers: vec![row_at("_SUCCESS")], ..known() };
+            list(&mut migration, vec![file("d/a", 5)], true, join);
+            let pass = migration.passes.get_mut(&path("d")).expect("a pass");
+            assert!(pass.listing, "what happens meanwhile is noted");
+            pass.tainted = tainted;
+            sent(&mut migration);
+            migration.pass_marker_examined(path("d"), seen);
+            let worked = step(&migration, "d/a").is_some();
+            (migration.passes.contains_key(&path("d")), worked)
+        };
+        let stands = |length| Examined::Present(Node::File(node(length)));
+        assert_eq!(examined(stands(5), false), (true, true));
+        assert_eq!(examined(stands(5), true), (true, false), "it is listed again");
+        assert_eq!(examined(stands(6), false), (false, false), "the marker goes first");
+        assert_eq!(examined(Examined::Absent { root_key: None }, false), (false, false));
+        let lost = failure(Side::Source, FailureKind::Unavailable);
+        assert_eq!(examined(Examined::Failed(lost), false), (false, false));
+    }
+
+    #[test]
+    fn rule_5_5_a_file_above_goes_before_its_directory_is_gone_through() {
+        let given_up = |above: &str| {
+            let join = PageJoin { file_above: Some(path(above)), ..known() };
+            marks(live(), vec![file("d/a", 5)], join)
+        };
+        assert_eq!(given_up("d"), [], "its own entry is looked at");
+        assert_eq!(given_up(""), [of("", Reach::Path)]);
+    }
+
+    /// Each page ends by itself, and the cursor follows in their order.
+    #[test]
+    fn rule_1_1_a_pass_remembers_the_pages_that_are_done() {
+        let mut migration = live();
+        list(&mut migration, vec![file("d/a", 5)], true, known());
+        list(&mut migration, vec![file("d/b", 5)], true, known());
+        list(&mut migration, vec![file("d/c", 5)], false, known());
+        let cursors = |migration: &mut Migration, ended: &str| {
+            let claim = migration.claims.held.remove(&path(ended)).expect("a claim");
+            migration.settle(path(ended), claim, TxId(0));
+            let cursors = changed(migration).into_iter().filter_map(|change| {
+                if let Change::Advance { cursor, .. } = change { cursor } else { None }
+            });
+            cursors.collect::<Vec<_>>()
+        };
+        changed(&mut migration);
+        assert!(cursors(&mut migration, "d/b").is_empty(), "the first is not done");
+        assert_eq!(cursors(&mut migration, "d/a"), ["a", "b"]);
+        assert!(cursors(&mut migration, "d/c").is_empty(), "the whole directory is done");
+        assert!(migration.passes.is_empty());
+    }
+
+    #[test]
+    fn rule_5_5_what_is_in_the_way_of_a_directory_is_looked_at() {
+        let met = |extras: Extras, reach: Reach, child: DirectoryNode, join: PageJoin| {
+            let migration = passing(Config { extras, ..Config::default() }, reach, Lane::Live);
+            marks(migration, vec![entry("d/e", Node::Directory(child))], join)
+        };
+        let (at, below) = (of("d/e", Reach::Path), of("d/e", Reach::Subtree));
+        let known_below = || PageJoin {
+            directories: vec![Bytes::from("e")],
+            directory_records: vec![record("d/e")],
+            ..known()
+        };
+        let full = || DirectoryNode { empty: Some(false), ..directory_node() };
+        let shallow = Reach::Directory;
+        assert_eq!(met(Extras::Keep, shallow, full(), known_below()), [], "nothing changed in it");
+        assert_eq!(met(Extras::Keep, Reach::Subtree, full(), known_below()), vec![below.clone()]);
+        assert_eq!(met(Extras::Keep, shallow, full(), known()), vec![below.clone()], "it is new");
+        for empty in [None, Some(true)] {
+            let child = DirectoryNode { empty, ..directory_node() };
+            assert_eq!(met(Extras::Keep, shallow, child, known_below()), vec![at.clone()]);
+        }
+        let own = PageJoin { rows: vec![row_at("d/e")], ..known_below() };
+        assert_eq!(met(Extras::Keep, shallow, full(), own), vec![at.clone()]);
+        let extra = || PageJoin { found: vec![found("d/e")], ..known_below() };
+        assert_eq!(met(Extras::Remove, shallow, full(), extra()), [at]);
+        assert_eq!(met(Extras::Keep, shallow, full(), extra()), [], "it stays");
+    }
+
+    /// What was known of a directory that the page does not show.
+    #[test]
+    fn rule_11_2_directories_that_are_gone_are_looked_at_once() {
+        let below = |at: &str| of(at, Reach::Subtree);
+        let records = || vec![record("d/e")];
+        let alone = PageJoin { directory_records: records(), ..known() };
+        assert_eq!(marks(live(), vec![file("d/a", 5)], alone), [below("d/e")]);
+        let (e, directory_records) = (vec![Bytes::from("e")], records());
+        let ours = PageJoin { directories: e.clone(), directory_records, ..known() };
+        assert_eq!(marks(live(), Vec::new(), ours), [below("d/e")], "once");
+        let directory_records = records();
+        let deeper = PageJoin { record_directories: e, directory_records, ..known() };
+        assert_eq!(marks(live(), Vec::new(), deeper), [below("d/e")], "once");
+        let directory_records = records();
+        let directories = vec![Bytes::from("e")];
+        let shown = PageJoin { directories, directory_records, ..known() };
+        let full = DirectoryNode { empty: Some(false), ..directory_node() };
+        assert_eq!(marks(live(), vec![entry("d/e", Node::Directory(full))], shown), []);
+    }
+
+    /// A page that may be older than what is known of a directory, or newer.
+    #[test]
+    fn rule_11_2_a_directory_that_changed_while_it_was_listed_is_looked_at() {
+        let looked_at = |metadata: crate::metadata::MetadataLevel, join: PageJoin| {
+            let config = Config { metadata, live: true, ..Config::default() };
+            let mut migration = passing(config, Reach::Directory, Lane::Live);
+            migration.touch(&path("d/e"), false);
+            let full = DirectoryNode { empty: Some(false), ..directory_node() };
+            let entries = vec![entry("d/e", Node::Directory(full))];
+            let marks = marks(migration, entries, join);
+            marks.contains(&of("d/e", Reach::Path))
+        };
+        use crate::metadata::MetadataLevel::{Basic, None};
+        let directories = || vec![Bytes::from("e")];
+        let unknown = || PageJoin { directories: directories(), ..known() };
+        let same = || PageJoin { directory_records: vec![record("d/e")], ..unknown() };
+        let other = DirectoryRecord { file_key: 8, ..record("d/e") };
+        let other = PageJoin { directory_records: vec![other], ..unknown() };
+        assert!(looked_at(Basic, unknown()) && looked_at(Basic, other));
+        assert!(!looked_at(Basic, same()) && !looked_at(None, unknown()));
+    }
+
+    /// What is done about a file that a page shows; whether it is worked on at once.
+    #[test]
+    fn rule_1_3_files_of_a_page_are_worked_on_unless_somebody_else_does() {
+        let met = |change: &dyn Fn(&mut Migration), shown: FileNode, join: PageJoin| {
+            let mut migration = live();
+            change(&mut migration);
+            list(&mut migration, vec![entry("d/a", Node::File(shown))], true, join);
+            let changes = changed(&mut migration);
+            let lanes = changes.iter().filter_map(|change| {
+                if let Change::Mark { lane, .. } = change { Some(*lane) } else { None }
+            });
+            (lanes.collect::<Vec<_>>(), matches!(step(&migration, "d/a"), Some(Step::Queued)))
+        };
+        let none = |_: &mut Migration| {};
+        let rows = || vec![row_at("d/a")];
+        let ours = || PageJoin { rows: rows(), ..known() };
+        let worked_on = (vec![], true);
+        let left = |lane: Lane| (vec![lane], false);
+        assert_eq!(met(&none, node(5), known()), worked_on);
+        assert_eq!(met(&none, node(6), ours()), worked_on);
+        assert_eq!(met(&none, node(5), ours()), (vec![], false), "it is the same");
+        let open = FileNode { open: true, ..node(6) };
+        assert_eq!(met(&none, open.clone(), ours()), left(Lane::Live), "it waits for its close");
+        let touched = |it: &mut Migration| it.touch(&path("d/a"), false);
+        assert_eq!(met(&touched, node(6), ours()), left(Lane::Live), "the page is old");
+        let pending = || PageJoin { pending: vec![path("d/a")], ..ours() };
+        assert_eq!(met(&none, node(6), pending()), left(Lane::Live), "it may be set aside");
+        assert_eq!(met(&none, open, pending()), (vec![], false), "as it may have to be");
+        assert_eq!(met(&touched, node(6), pending()), left(Lane::Live), "of another history");
+        let lent = |it: &mut Migration| assert!(it.claims.lent.insert(path("d/a")));
+        assert_eq!(met(&lent, node(6), ours()), left(Lane::Live), "somebody reads it");
+        let metadata = Metadata { mode: 0o600, ..Metadata::default() };
+        let other = FileNode { metadata, ..node(5) };
+        assert_eq!(met(&none, other, ours()), left(Lane::Metadata));
+    }
+
+    #[test]
+    fn files_that_did_not_change_are_counted_when_their_page_is_done() {
+        let mut migration = live();
+        let rows = vec![row_at("d/a"), row_at("d/b"), row_at("d/c")];
+        let entries = vec![file("d/a", 5), file("d/b", 5), file("d/c", 5)];
+        list(&mut migration, entries, true, PageJoin { rows, ..known() });
+        let counted = Counters { files_scanned: 3, files_skipped: 3, ..Counters::default() };
+        assert!(changed(&mut migration).contains(&Change::Count(counted)));
+    }
+
+    #[test]
+    fn rule_1_6_what_happens_while_a_page_is_asked_for_makes_it_old() {
+        let old = |change: &dyn Fn(&mut Migration)| {
+            let mut migration = live();
+            change(&mut migration);
+            let pass = &migration.passes[&path("d")];
+            (pass.tainted, pass.touched.contains(&path("d/a")))
+        };
+        assert_eq!(old(&|it| it.touch_passes(&path("d/a"), false)), (false, true));
+        assert_eq!(old(&|it| it.touch_passes(&path("d/a"), true)), (false, true));
+        assert_eq!(old(&|it| it.touch_passes(&path("d"), true)), (true, false));
+        assert_eq!(old(&|it| it.touch_passes(&path(""), true)), (true, false));
+        assert_eq!(old(&|it| it.touch_passes(&path("d"), false)), (false, false));
+        assert_eq!(old(&|it| it.touch_passes(&path("e/a"), true)), (false, false));
+        assert_eq!(old(&|it| it.note_row_changed(&path("d/a"))), (false, true));
+        assert_eq!(old(&|it| it.taint_passes_of(&path("d/_SUCCESS"))), (true, false));
+        assert_eq!(old(&|it| it.taint_passes_of(&path("e/_SUCCESS"))), (false, false));
+        let answered = |it: &mut Migration| {
+            it.passes.get_mut(&path("d")).expect("a pass").listing = false;
+        };
+        let later = |change: &dyn Fn(&mut Migration)| {
+            old(&|it| {
+                answered(it);
+                change(it);
+            })
+        };
+        assert_eq!(later(&|it| it.touch_passes(&path("d/a"), false)), (false, false));
+        assert_eq!(later(&|it| it.note_row_changed(&path("d/a"))), (false, false));
+        assert_eq!(later(&|it| it.taint_passes_of(&path("d/_SUCCESS"))), (false, false));
+        let tainted = |it: &mut Migration| {
+            it.touch_passes(&path("d"), true);
+            it.taint_passes_of(&path("e/_SUCCESS"));
+        };
+        assert_eq!(old(&tainted), (true, false), "it stays so");
+    }
+
+    /// What a marker waits for is hastened alone.
+    #[test]
+    fn rule_7_1_below_a_hastened_directory_the_scan_goes_on() {
+        let lane_below = |first: u64, lane: Lane| {
+            let (first, last, seen) = (TxId(first), TxId(9), Time(0));
+            PageContext { first, last, seen, lane, reach: Reach::Subtree }.lane_below()
+        };
+        assert_eq!(lane_below(0, Lane::Live), Lane::Backlog, "it is of the scan");
+        assert_eq!(lane_below(0, Lane::Backlog), Lane::Backlog);
+        assert_eq!(lane_below(1, Lane::Live), Lane::Live, "it is a change");
+    }
+}

@@ -137,3 +137,109 @@ impl Migration {
         (behind || unheard).then_some(heard)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::claim::Claim;
+    use super::super::inventory::Recount;
+    use super::super::tests::{claim, failure, migration_of};
+    use super::*;
+    use crate::config::Config;
+    use crate::failure::Side;
+    use crate::path::RelPath;
+    use crate::record::Meta;
+
+    /// A live run that followed its stream to transaction 9 of 9, all of it durable.
+    fn followed() -> Migration {
+        let mut migration = migration_of(Config { live: true, ..Config::default() });
+        (migration.scan_begun, migration.scanned, migration.fresh_summary) = (true, true, true);
+        migration.stream.applied = Some(TxId(9));
+        migration.stream.saved = Some(TxId(9));
+        migration.stream.synced = TxId(9);
+        migration.stream.caught_up = Some(Time(1_000));
+        migration.phase = Phase::Running;
+        migration
+    }
+
+    #[test]
+    fn rule_10_1_what_is_claimed_ends_before_the_first_that_is_pending() {
+        let as_of = |change: &dyn Fn(&mut Migration)| {
+            let mut migration = followed();
+            change(&mut migration);
+            migration.progress().as_of.map(|txid| txid.0)
+        };
+        assert_eq!(as_of(&|_| {}), Some(9));
+        assert_eq!(as_of(&|it| it.summary.first_txid = Some(TxId(7))), Some(6));
+        assert_eq!(as_of(&|it| it.summary.first_txid = Some(TxId(12))), Some(9));
+        assert_eq!(as_of(&|it| it.summary.first_txid = Some(TxId(0))), None);
+        assert_eq!(as_of(&|it| it.stream.saved = None), None);
+        assert_eq!(as_of(&|it| it.stream.saved = Some(TxId(8))), Some(8), "durable");
+        assert_eq!(as_of(&|it| it.fresh_summary = false), None);
+        assert_eq!(as_of(&|it| it.scan_begun = false), None);
+        assert_eq!(as_of(&|it| it.scanned = false), Some(9), "nothing of the scan is pending");
+        assert_eq!(
+            as_of(&|it| {
+                it.scanned = false;
+                it.summary.first_txid = Some(TxId(1));
+            }),
+            Some(0)
+        );
+        let meta = Meta { inventory_done: true, ..Meta::default() };
+        assert_eq!(as_of(&|it| it.recount = Recount::of(&meta, Time(0))), None);
+    }
+
+    #[test]
+    fn rule_10_1_removals_that_wait_are_pending() {
+        let with = |summary: PendingSummary, waits: bool| {
+            let mut migration = followed();
+            migration.summary = summary;
+            if waits {
+                let claim = Claim { first: TxId(4), seen: Time(400), ..claim("a") };
+                migration.nominate(RelPath::from("a"), claim);
+            }
+            let Progress { pending, as_of, .. } = migration.progress();
+            (pending.lanes[Lane::Live as usize], pending.first_seen, as_of.map(|txid| txid.0))
+        };
+        let none = PendingSummary::default;
+        let removals = PendingSummary { removals: 3, lanes: [2, 0, 0], ..none() };
+        assert_eq!(with(removals, true), (5, Some(Time(400)), Some(3)));
+        let (first_txid, first_seen) = (Some(TxId(3)), Some(Time(300)));
+        let older = PendingSummary { first_txid, first_seen, ..none() };
+        assert_eq!(with(older, true), (0, Some(Time(300)), Some(2)));
+        assert_eq!(with(none(), false), (0, None, Some(9)));
+    }
+
+    #[test]
+    fn rule_10_1_a_target_is_behind_while_the_stream_is_not_heard_of() {
+        let behind = |change: &dyn Fn(&mut Migration)| {
+            let mut migration = followed();
+            change(&mut migration);
+            migration.progress().behind_since
+        };
+        assert_eq!(behind(&|_| {}), None);
+        assert_eq!(behind(&|it| it.stream.synced = TxId(10)), Some(Time(1_000)));
+        assert_eq!(behind(&|it| it.now = Time(5_999)), None);
+        assert_eq!(behind(&|it| it.now = Time(6_000)), Some(Time(1_000)));
+        let joining = |it: &mut Migration| {
+            (it.now, it.phase) = (Time(6_000), Phase::Joining);
+        };
+        assert_eq!(behind(&joining), None, "nothing was to be followed yet");
+        let without = |it: &mut Migration| {
+            (it.now, it.config.live) = (Time(6_000), false);
+        };
+        assert_eq!(behind(&without), None, "there is no stream");
+        assert_eq!(behind(&|it| it.root.lost = Some(Time(700))), Some(Time(700)));
+    }
+
+    #[test]
+    fn a_target_without_room_is_told_from_one_that_is_lost() {
+        let seen = |kind: FailureKind| {
+            let mut migration = followed();
+            migration.side_failed(&failure(Side::Target, kind));
+            let Progress { target_lost, target_full, source_lost, .. } = migration.progress();
+            (target_lost.is_some(), target_full, source_lost.is_some())
+        };
+        assert_eq!(seen(FailureKind::Full), (true, true, false));
+        assert_eq!(seen(FailureKind::Unavailable), (true, false, false));
+    }
+}

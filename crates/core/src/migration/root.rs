@@ -188,3 +188,140 @@ fn lost_failure(key: Option<u64>, goes_on: bool) -> Failure {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{changed, marked, migration_of, sent};
+    use super::*;
+    use crate::config::Config;
+    use crate::entry::DirectoryNode;
+    use crate::metadata::Metadata;
+
+    /// A run whose root is number 7.
+    fn pinned(config: Config) -> Migration {
+        let mut migration = migration_of(config);
+        migration.phase = Phase::Running;
+        migration.root = Root::pinned(Some(7));
+        migration
+    }
+
+    fn live() -> Config {
+        Config { live: true, ..Config::default() }
+    }
+
+    fn told(effects: &[Effect], kind: ReportKind) -> usize {
+        let is = |it: &&Effect| matches!(it, Effect::Report(report) if report.kind == kind);
+        effects.iter().filter(is).count()
+    }
+
+    fn given_up(effects: &[Effect]) -> bool {
+        effects.iter().any(|it| matches!(it, Effect::Finish(Finish::GaveUp(_))))
+    }
+
+    #[test]
+    fn rule_1_5_only_the_pinned_root_is_believed() {
+        let is_pinned = |opened: Option<u64>, seen: Option<u64>| {
+            pinned(Config { root_key: opened, ..live() }).root_is_pinned(seen)
+        };
+        assert!(is_pinned(None, Some(7)) && is_pinned(Some(7), Some(7)));
+        assert!(!is_pinned(None, Some(8)) && !is_pinned(None, None));
+        assert!(!is_pinned(Some(8), Some(7)), "opened in another one, it answers of that");
+        let mut first = migration_of(live());
+        assert!(first.root_is_pinned(Some(9)), "it is pinned by that");
+        assert_eq!(changed(&mut first), [Change::RootPinned(9)]);
+        assert!(!first.root_is_pinned(Some(7)) && first.root_is_pinned(Some(9)));
+        let mut flat = pinned(Config { namespace: Namespace::Flat, ..live() });
+        assert!(flat.root_is_pinned(None), "keys have no root");
+    }
+
+    #[test]
+    fn rule_1_5_what_is_seen_at_the_roots_own_path_tells() {
+        let another =
+            |at: &str, seen: Examined| pinned(live()).is_another_root(&RelPath::from(at), &seen);
+        let directory = |file_key: u64| {
+            let (empty, metadata) = (None, Metadata::default());
+            Examined::Present(Node::Directory(DirectoryNode { file_key, empty, metadata }))
+        };
+        assert!(another("", directory(8)) && !another("", directory(7)));
+        assert!(!another("d", directory(8)), "that is no root");
+        assert!(another("", Examined::Present(Node::Special("a socket".to_owned()))));
+        assert!(!another("", Examined::Absent { root_key: Some(7) }));
+    }
+
+    /// What is told at these times of a root that stays lost, and whether the run ends.
+    fn lost_at(config: Config, times: &[u64]) -> Vec<(usize, bool)> {
+        let mut migration = pinned(config);
+        let seen = times.iter().map(|now| {
+            migration.now = Time(*now);
+            migration.root_is_pinned(None);
+            let effects = sent(&mut migration);
+            (told(&effects, ReportKind::RootChanged), given_up(&effects))
+        });
+        seen.collect()
+    }
+
+    #[test]
+    fn rule_1_5_a_live_run_waits_for_its_root_and_says_so_now_and_then() {
+        let expected = [(1, false), (0, false), (1, false), (0, false)];
+        assert_eq!(lost_at(live(), &[1_000, 300_999, 301_000, 302_000]), expected);
+        let mut migration = pinned(live());
+        migration.root_is_pinned(None);
+        assert!(!migration.root.is_settled());
+        migration.root.retry_at = None;
+        assert!(!migration.root.is_settled(), "it is lost");
+        sent(&mut migration);
+        migration.root_is_pinned(Some(7));
+        assert_eq!(told(&sent(&mut migration), ReportKind::RootBack), 1);
+        assert!(migration.root.is_settled());
+        migration.root_is_pinned(Some(7));
+        assert_eq!(told(&sent(&mut migration), ReportKind::RootBack), 0, "once");
+        migration.root_is_pinned(None);
+        assert_eq!(told(&sent(&mut migration), ReportKind::RootChanged), 1, "told again at once");
+        let mut looking = pinned(live());
+        looking.look_at_root();
+        assert!(!looking.root.is_settled(), "a look is under way");
+    }
+
+    #[test]
+    fn rule_1_5_a_run_that_is_to_end_gives_a_lost_root_up() {
+        let ended = [(1, false), (0, false), (0, true)];
+        assert_eq!(lost_at(Config::default(), &[1_000, 10_999, 11_000]), ended, "ten seconds");
+        let hasty = Config { give_up_after_millis: 500, ..Config::default() };
+        assert_eq!(lost_at(hasty, &[1_000, 1_499, 1_500]), ended);
+        let mut beginning = pinned(live());
+        beginning.phase = Phase::Rooting;
+        beginning.root_is_pinned(None);
+        assert!(given_up(&sent(&mut beginning)), "nothing began yet");
+    }
+
+    /// What people are told to do depends on whether it goes on by itself.
+    #[test]
+    fn a_lost_root_is_told_of_with_what_to_do() {
+        let remedy = |config: Config, phase: Phase| {
+            let mut migration = pinned(config);
+            migration.phase = phase;
+            migration.root_is_pinned(None);
+            let remedy = sent(&mut migration).into_iter().find_map(|effect| {
+                if let Effect::Report(report) = effect { Some(report.failure.remedy) } else { None }
+            });
+            remedy.expect("it is told").contains("goes on by itself")
+        };
+        assert!(remedy(live(), Phase::Running));
+        assert!(!remedy(live(), Phase::Rooting), "it ends");
+        assert!(!remedy(Config::default(), Phase::Running));
+    }
+
+    /// Whatever happened below it while it stood elsewhere was out of scope.
+    #[test]
+    fn rule_1_5_all_is_looked_at_again_once_the_root_was_another() {
+        let marks = |phase: Phase| {
+            let mut migration = pinned(live());
+            migration.phase = phase;
+            migration.root_is_pinned(Some(8));
+            migration.root_is_pinned(Some(8));
+            marked(&changed(&mut migration)).len()
+        };
+        assert_eq!(marks(Phase::Running), 1, "once");
+        assert_eq!(marks(Phase::Joining), 0, "nothing was looked at yet");
+    }
+}

@@ -83,3 +83,78 @@ pub(super) fn stands_as(known: &Identity, outcome: &Examined) -> bool {
     matches!(outcome, Examined::Present(Node::File(file))
         if known.compare(&file.identity) == Sameness::Same)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{claim, migration_of, node, row, step};
+    use super::*;
+    use crate::config::{Config, Extras};
+    use crate::entry::{DirectoryNode, FileNode};
+    use crate::metadata::Metadata;
+    use crate::record::Found;
+
+    fn found() -> Option<Found> {
+        Some(Found {
+            path: RelPath::from("a"),
+            length: 5,
+            etag: None,
+            version: None,
+            crc32c: None,
+            metadata: None,
+            migration: None,
+            late: false,
+        })
+    }
+
+    /// Whether what is seen at a path changes what readers of the target find.
+    #[test]
+    fn rule_7_1_only_what_changes_the_target_has_its_commit_marker_looked_at() {
+        let changes_at = |at: &str, extras: Extras, claim: Claim, seen: Examined| {
+            let migration = migration_of(Config { extras, ..Config::default() });
+            migration.changes_something(&RelPath::from(at), &claim, &seen)
+        };
+        let changes =
+            |claim: Claim, seen: &Examined| changes_at("a", Extras::Remove, claim, seen.clone());
+        let known = || Claim { row: Some(row()), ..claim("a") };
+        let extra = || Claim { found: found(), ..claim("a") };
+        let (ours_below, extras_below) = (
+            || Claim { rows_below: true, ..claim("a") },
+            || Claim { found_below: true, ..claim("a") },
+        );
+        let file = |file: FileNode| Examined::Present(Node::File(file));
+        assert!(!changes(known(), &file(node(5))), "it is the same");
+        assert!(changes(known(), &file(node(6))) && changes(claim("a"), &file(node(5))));
+        let open = file(FileNode { open: true, ..node(6) });
+        assert!(!changes(known(), &open), "it waits for its close");
+        let (file_key, empty, metadata) = (7, None, Metadata::default());
+        let directory =
+            Examined::Present(Node::Directory(DirectoryNode { file_key, empty, metadata }));
+        assert!(changes(known(), &directory) && changes(extra(), &directory));
+        assert!(!changes(ours_below(), &directory), "what is in it is worked on by itself");
+        let special = Examined::Present(Node::Special("a socket".to_owned()));
+        for gone in [special, Examined::Absent { root_key: None }] {
+            assert!(changes(known(), &gone) && changes(ours_below(), &gone));
+            assert!(changes(extra(), &gone) && changes(extras_below(), &gone));
+            assert!(!changes(claim("a"), &gone), "nothing stands there");
+            assert!(!changes_at("a", Extras::Keep, extra(), gone.clone()), "it stays");
+            assert!(!changes_at("a", Extras::Keep, extras_below(), gone));
+        }
+        assert!(!changes_at("_SUCCESS", Extras::Keep, known(), file(node(6))), "a marker itself");
+    }
+
+    #[test]
+    fn rule_7_1_work_goes_on_if_its_commit_marker_stands() {
+        let goes_on = |outcome: &Examined| {
+            let mut migration = migration_of(Config::default());
+            let marker = Row { path: RelPath::from("_SUCCESS"), ..row() };
+            let seen = Examined::Present(Node::File(node(6)));
+            migration.marker_examined(RelPath::from("a"), claim("a"), seen, &marker, outcome);
+            let hastened = migration.claims.hastened_markers.contains(&marker.path);
+            (matches!(step(&migration, "a"), Some(Step::Queued)), hastened)
+        };
+        let stands = |length| Examined::Present(Node::File(node(length)));
+        assert_eq!(goes_on(&stands(5)), (true, false));
+        assert_eq!(goes_on(&stands(6)), (false, true), "it was written anew");
+        assert_eq!(goes_on(&Examined::Absent { root_key: None }), (false, true));
+    }
+}

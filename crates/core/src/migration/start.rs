@@ -129,3 +129,64 @@ impl Migration {
 fn due(at: Option<Time>, now: Time) -> bool {
     at.is_some_and(|at| at <= now)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{changed, failure, marked, migration_of, sent};
+    use super::*;
+    use crate::config::Config;
+    use crate::effect::ReportKind;
+    use crate::failure::FailureKind;
+
+    /// A live run that begins where an earlier one ended at transaction 5.
+    fn resumed(scan_begun: bool, new_coverage: Option<&str>) -> Migration {
+        let new_coverage = new_coverage.map(str::to_owned);
+        let config = Config { live: true, new_coverage, ..Config::default() };
+        let mut migration = migration_of(config);
+        (migration.phase, migration.scan_begun) = (Phase::Rooting, scan_begun);
+        migration.stream.applied = Some(TxId(5));
+        migration.root_seen();
+        migration
+    }
+
+    #[test]
+    fn rule_1_1_a_scan_is_gone_on_with_if_it_was_begun_over_the_same() {
+        let scans = |scan_begun: bool, new_coverage: Option<&str>| {
+            let mut migration = resumed(scan_begun, new_coverage);
+            let changes = changed(&mut migration);
+            changes.iter().any(|change| matches!(change, Change::ScanBegun { .. }))
+        };
+        assert!(!scans(true, None));
+        assert!(scans(false, None) && scans(true, Some("more")));
+        let mut migration = resumed(true, None);
+        sent(&mut migration);
+        migration.root_seen();
+        assert_eq!(changed(&mut migration), [], "a look at the root begins nothing anew");
+    }
+
+    #[test]
+    fn rule_8_1_listings_that_were_wrong_are_done_anew_while_it_runs() {
+        let listed = |phase: Phase| {
+            let mut migration = migration_of(Config { live: true, ..Config::default() });
+            migration.phase = phase;
+            let failure = failure(Side::Source, FailureKind::Corrupt);
+            migration.list_again(Report { path: None, kind: ReportKind::Image, failure });
+            marked(&changed(&mut migration)).len()
+        };
+        assert_eq!((listed(Phase::Running), listed(Phase::Finished)), (1, 0));
+    }
+
+    #[test]
+    fn what_could_not_be_told_is_asked_again_in_its_time() {
+        let mut migration = migration_of(Config { live: true, ..Config::default() });
+        migration.start_positioned(Err(failure(Side::Source, FailureKind::Unavailable)));
+        sent(&mut migration);
+        let mut asked = |now: u64| {
+            migration.now = Time(now);
+            migration.retry_start();
+            let effects = sent(&mut migration);
+            effects.iter().filter(|effect| matches!(effect, Effect::Position { .. })).count()
+        };
+        assert_eq!((asked(1_999), asked(2_000), asked(2_001)), (0, 1, 0));
+    }
+}

@@ -245,3 +245,179 @@ impl Migration {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{changed, marked, migration_of, node, sent};
+    use super::super::{Phase, claim::Claim, tests};
+    use super::*;
+    use crate::config::Config;
+    use crate::event::EventBatch;
+    use crate::failure::FailureKind;
+    use crate::number::Epoch;
+
+    fn path(text: &str) -> RelPath {
+        RelPath::from(text)
+    }
+
+    /// A live run that followed up to transaction 5.
+    fn followed() -> Migration {
+        let mut migration = migration_of(Config { live: true, ..Config::default() });
+        migration.phase = Phase::Running;
+        migration.stream.applied = Some(TxId(5));
+        migration
+    }
+
+    /// Up to that transaction, of that history, with these events in it.
+    fn reply(applied: u64, epoch: u64, events: Vec<Event>) -> StreamReply {
+        let (txid, applied) = (TxId(applied), TxId(applied));
+        let batches = vec![EventBatch { txid, events }];
+        let (epoch, digest, newest) = (Epoch(epoch), 8, None);
+        StreamReply { epoch, applied, synced: applied, written: applied, batches, digest, newest }
+    }
+
+    fn positions(changes: &[Change]) -> Vec<u64> {
+        let positions = changes.iter().filter_map(|change| {
+            if let Change::Position { txid, .. } = change { Some(txid.0) } else { None }
+        });
+        positions.collect()
+    }
+
+    #[test]
+    fn rule_1_4_an_answer_of_an_older_epoch_is_none() {
+        let marks = |epochs: [u64; 2]| {
+            let mut migration = followed();
+            migration.follow(reply(6, epochs[0], Vec::new()), None);
+            migration.follow(reply(7, epochs[1], vec![Event::Closed(path("a"))]), None);
+            marked(&changed(&mut migration)).len()
+        };
+        assert_eq!((marks([3, 3]), marks([3, 4]), marks([3, 2])), (1, 1, 0));
+    }
+
+    #[test]
+    fn rule_1_1_what_was_followed_before_is_not_followed_again() {
+        let mut migration = followed();
+        let mut followed_to = |txid: u64| {
+            migration.follow(reply(txid, 0, vec![Event::Closed(path("a"))]), None);
+            let changes = changed(&mut migration);
+            (marked(&changes).len(), positions(&changes), migration.changes_seen)
+        };
+        assert_eq!(followed_to(5), (0, vec![], 0));
+        assert_eq!(followed_to(6), (1, vec![6], 1));
+        assert_eq!(followed_to(6), (0, vec![], 1));
+        assert_eq!(followed_to(8), (1, vec![8], 2));
+    }
+
+    #[test]
+    fn changes_are_counted_as_they_are_seen() {
+        let mut migration = followed();
+        migration.stream.last_change = Time(7);
+        migration.follow(reply(6, 0, Vec::new()), None);
+        let counted = |changes: &[Change]| {
+            let seen = changes.iter().map(|change| {
+                if let Change::Count(counters) = change { counters.changes_seen } else { 0 }
+            });
+            seen.sum::<u64>()
+        };
+        assert_eq!(counted(&changed(&mut migration)), 0);
+        assert_eq!(migration.stream.last_change, Time(7), "nothing happened");
+        let events = vec![Event::Closed(path("a")), Event::Closed(path("b"))];
+        migration.follow(reply(7, 0, events), None);
+        assert_eq!(counted(&changed(&mut migration)), 2);
+        assert_eq!(migration.stream.last_change, Time(1_000));
+    }
+
+    /// Whatever the source showed before one end was reached it has written when the next look is
+    /// asked for.
+    #[test]
+    fn rule_10_2_followed_to_an_end_is_what_was_there_at_the_end_before() {
+        let mut migration = followed();
+        let mut followed_at = |asked: u64, synced: u64, written: u64| {
+            let (synced, written) = (TxId(synced), TxId(written));
+            let answer = StreamReply { synced, written, ..reply(6, 0, Vec::new()) };
+            migration.follow(answer, Some(Time(asked)));
+            (migration.stream.caught_up.is_some(), migration.stream.followed.map(|at| at.0))
+        };
+        assert_eq!(followed_at(100, 7, 6), (false, None), "more is to come");
+        assert_eq!(followed_at(200, 6, 7), (true, None), "it shows what is no transaction yet");
+        assert_eq!(followed_at(300, 6, 6), (true, None));
+        assert_eq!(followed_at(400, 6, 6), (true, Some(300)));
+        assert_eq!(followed_at(500, 5, 5), (true, Some(400)));
+    }
+
+    #[test]
+    fn one_look_at_the_stream_is_under_way_and_none_while_that_is_for_nothing() {
+        let polls = |hinder: &dyn Fn(&mut Migration)| {
+            let mut migration = followed();
+            hinder(&mut migration);
+            migration.poll_stream();
+            sent(&mut migration).iter().any(|effect| matches!(effect, Effect::Poll { .. }))
+        };
+        assert!(polls(&|_| {}));
+        assert!(!polls(&|it| it.stream.applied = None) && !polls(&|it| it.gap_open = true));
+        assert!(!polls(&|it| it.stream.polling = Some(Time(900))));
+        let lost = tests::failure(Side::Source, FailureKind::Unavailable);
+        assert!(!polls(&|it| it.side_failed(&lost)));
+    }
+
+    #[test]
+    fn rule_10_3_a_look_decides_about_quiet_when_all_is_done_and_the_time_is_over() {
+        let decides = |wanted: bool, now: u64| {
+            let until_quiet_millis = Some(500);
+            let mut migration = followed();
+            migration.config.until_quiet_millis = until_quiet_millis;
+            migration.stream.last_change = Time(1_000);
+            migration.stream.quiet_wanted = wanted;
+            migration.now = Time(now);
+            migration.poll_stream();
+            migration.stream.quiet_asked
+        };
+        assert_eq!(decides(true, 1_500), Some(Time(1_000)));
+        assert_eq!((decides(true, 1_499), decides(false, 1_500)), (None, None));
+    }
+
+    #[test]
+    fn rule_5_4_what_goes_has_its_directory_looked_at() {
+        let marks = |event: Event| {
+            let mut migration = followed();
+            migration.apply_event(&event, TxId(6));
+            let marks = marked(&changed(&mut migration)).into_iter();
+            marks.map(|(path, reach)| (path.to_string(), reach)).collect::<Vec<_>>()
+        };
+        let (at, subtree) = (Reach::Path, Reach::Subtree);
+        let of = |text: &str, reach| (text.to_owned(), reach);
+        assert_eq!(marks(Event::Removed(path("d/a"))), [of("d/a", subtree), of("d", at)]);
+        assert_eq!(marks(Event::Removed(path("a"))), [of("a", subtree)], "the root has no marker");
+        assert_eq!(marks(Event::Closed(path("d/a"))), [of("d/a", at)]);
+        let (from, to) = (Some(path("d/a")), Some(path("e/a")));
+        let renamed = [of("d/a", subtree), of("d", at), of("e/a", subtree)];
+        assert_eq!(marks(Event::Renamed { from, to }), renamed);
+    }
+
+    #[test]
+    fn rule_1_6_an_event_reaches_the_work_that_it_concerns() {
+        let dirty = |event: Event| {
+            let mut migration = followed();
+            for at in ["d", "d/a", "e"] {
+                let claim = Claim { node: Some(node(5)), ..tests::claim(at) };
+                migration.hold(path(at), claim);
+            }
+            migration.apply_event(&event, TxId(6));
+            ["d", "d/a", "e"].map(|at| migration.claims.held[&path(at)].dirty)
+        };
+        assert_eq!(dirty(Event::Closed(path("d"))), [true, false, false]);
+        assert_eq!(dirty(Event::Removed(path("d"))), [true, true, false]);
+        assert_eq!(dirty(Event::RootTouched), [true, true, true]);
+    }
+
+    #[test]
+    fn what_is_pending_of_a_marker_is_pending_of_its_directory() {
+        let pending = |namespace: Namespace, at: &str| {
+            let migration = migration_of(Config { namespace, ..Config::default() });
+            migration.pending_path(&path(at))
+        };
+        assert_eq!(pending(Namespace::Tree, "d/"), path("d"));
+        assert_eq!(pending(Namespace::Tree, "d"), path("d"));
+        assert_eq!(pending(Namespace::Flat, "d/"), path("d/"), "that is a key");
+    }
+}
