@@ -210,3 +210,23 @@ impl From<rusqlite::Error> for LedgerError {
 fn holder(pid: Option<u32>) -> String {
     pid.map_or_else(String::new, |pid| format!(" by process {pid}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::types::Type;
+
+    use super::*;
+
+    #[test]
+    fn what_a_database_says_is_told_as_what_is_to_be_done() {
+        let sql = rusqlite::Connection::open_in_memory().unwrap();
+        let too_big = sql.query_row("SELECT zeroblob(3000000000)", [], |_| Ok(())).unwrap_err();
+        let error = LedgerError::from(too_big);
+        assert!(matches!(error, LedgerError::Unfit { .. }), "{error:?}");
+        let other_type = rusqlite::Error::InvalidColumnType(0, "record".to_owned(), Type::Text);
+        let error = LedgerError::from(other_type);
+        assert!(matches!(error, LedgerError::Damaged { .. }), "{error:?}");
+        let error = LedgerError::from(rusqlite::Error::QueryReturnedNoRows);
+        assert!(matches!(error, LedgerError::Database { .. }), "{error:?}");
+    }
+}

@@ -737,3 +737,16 @@ fn rule_8_2_what_is_being_gone_through_when_a_base_is_asked_for_is_kept() {
     assert_eq!(kept(&[of("", Reach::Subtree)]), Some(1));
     assert_eq!(kept(&[of("d", Reach::Path)]), Some(0), "it is looked at once");
 }
+
+/// Its row lies in its own directory, and is none of those below it.
+#[test]
+fn rows_below_the_root_are_as_many_as_were_asked_for() {
+    let ledger = ledger(&[put("", 1), put("a", 2), put("b", 3), put("c", 4)]);
+    let paths = |strictly_below: bool, limit: usize| {
+        let rows = ledger.rows(&RelPath::root(), None, false, strictly_below, limit).unwrap();
+        rows.into_iter().map(|row| row.path.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(paths(true, 2), ["a", "b"]);
+    assert_eq!(paths(false, 2), ["", "a"]);
+    assert!(paths(false, 0).is_empty() && paths(true, 0).is_empty());
+}
