@@ -379,9 +379,7 @@ impl Model {
                     && !above.waiting
                     && above.not_before == Time(0)
                     && (above.lane != Lane::Metadata || new.lane == Lane::Metadata)
-                    && !(above.lane == Lane::Backlog
-                        && new.lane == Lane::Live
-                        && is_commit_marker(&new.path))
+                    && !(new.lane == Lane::Live && is_commit_marker(&new.path))
             })
         });
         match above.and_then(|above| self.entries.get_mut(&above)) {
