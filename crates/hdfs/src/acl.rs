@@ -95,6 +95,20 @@ impl AclEntry {
             permission: permission.ok_or_else(|| told("permission", entry.permissions))?,
         })
     }
+
+    pub(crate) fn to_proto(&self) -> proto::AclEntry {
+        proto::AclEntry {
+            entry_type: match self.subject {
+                AclSubject::User => 0,
+                AclSubject::Group => 1,
+                AclSubject::Mask => 2,
+                AclSubject::Other => 3,
+            },
+            scope: i32::from(self.is_default),
+            permissions: i32::from(self.permission),
+            name: self.name.clone(),
+        }
+    }
 }
 
 impl AclStatus {
@@ -122,5 +136,19 @@ impl XAttr {
             }
         };
         Ok(Self { namespace, name: xattr.name, value: xattr.value.unwrap_or_default() })
+    }
+
+    pub(crate) fn to_proto(&self) -> proto::XAttr {
+        proto::XAttr {
+            namespace: match self.namespace {
+                XAttrNamespace::User => 0,
+                XAttrNamespace::Trusted => 1,
+                XAttrNamespace::Security => 2,
+                XAttrNamespace::System => 3,
+                XAttrNamespace::Raw => 4,
+            },
+            name: self.name.clone(),
+            value: Some(self.value.clone()),
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! The client: calls to the NameNode, each one a read but those of `snapshot`
-//! and `fence`.
+//! The client: calls to the NameNode, each one a read but those of `snapshot`,
+//! `fence`, `change` and `write`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

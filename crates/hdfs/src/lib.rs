@@ -3,7 +3,8 @@
 //! It offers what a migration, a backup or an index needs and a plain file client lacks: the
 //! stream of edits as typed events, listings with file ids and block locations, reads of pinned
 //! block lists, and checksums of whole files from the checksums that DataNodes already keep.
-//! It only reads, but for snapshots, safe mode and modes that it is told to set. Start with
+//! It only reads, but for what it is told to write: files, directories, what belongs to them,
+//! snapshots, safe mode. Start with
 //! [`Configuration`] and [`Client`].
 //!
 //! ```no_run
@@ -30,10 +31,11 @@
 //! ```
 //!
 //! Modules, from the wire up: `proto` holds the messages, `rpc` frames, connections, authentication
-//! and fail-over, `datanode` blocks and checksums; `client`, `edits`, `namespace`, `snapshot`, `fence`
-//! and `read` are the calls.
+//! and fail-over, `datanode` blocks and checksums; `client`, `edits`, `namespace`, `snapshot`, `fence`,
+//! `change`, `read` and `write` are the calls.
 
 mod acl;
+mod change;
 mod checksum;
 mod client;
 mod configuration;
@@ -54,8 +56,10 @@ mod server_configuration;
 mod snapshot;
 mod socket;
 mod status;
+mod write;
 
 pub use acl::{AclEntry, AclStatus, AclSubject, XAttr, XAttrNamespace};
+pub use change::name_refusal;
 pub use checksum::{CompositeCrc, CrcKind};
 pub use client::{Client, Settings};
 pub use configuration::{Cluster, Configuration, NamenodeAddress};
@@ -67,3 +71,4 @@ pub use read::FileReader;
 pub use rpc::namenodes::Epoch;
 pub use snapshot::{SnapshotDifferenceCursor, SnapshotDifferenceEntry, SnapshotDifferencePage};
 pub use status::{ContentSummary, FileKind, FileStatus, Page};
+pub use write::{Excluded, FileWriter, NewFile};

@@ -377,7 +377,7 @@ impl Datanode {
         }
     }
 
-    fn from_proto(id: &proto::DatanodeId) -> Result<Self, Error> {
+    pub(crate) fn from_proto(id: &proto::DatanodeId) -> Result<Self, Error> {
         let port = u16::try_from(id.transfer_port).map_err(|_| {
             Error::invalid_reply("DatanodeID", format!("port {}", id.transfer_port))
         })?;

@@ -24,6 +24,7 @@ const SPARE_BYTES_MIN: usize = 16 * 1024;
 #[derive(Clone, Copy, Debug)]
 #[repr(u8)]
 pub(crate) enum Operation {
+    WriteBlock = 80,
     ReadBlock = 81,
     BlockChecksum = 85,
     BlockGroupChecksum = 90,
@@ -66,16 +67,25 @@ impl Peer {
         request: &impl Message,
         block: &Block,
     ) -> Result<proto::BlockOperationResponse, Error> {
+        let reply = self.ask_plainly(operation, request).await?;
+        if reply.status == status::SUCCESS {
+            return Ok(reply);
+        }
+        Err(refusal(&self.address, block, &reply))
+    }
+
+    /// The same for whoever reads a refusal himself.
+    pub(crate) async fn ask_plainly(
+        &mut self,
+        operation: Operation,
+        request: &impl Message,
+    ) -> Result<proto::BlockOperationResponse, Error> {
         let mut message = BytesMut::with_capacity(256);
         message.extend_from_slice(&TRANSFER_VERSION.to_be_bytes());
         message.extend_from_slice(&[operation as u8]);
         frame::put_delimited(&mut message, request);
         self.send(&message).await?;
-        let reply: proto::BlockOperationResponse = self.receive_message().await?;
-        if reply.status == status::SUCCESS {
-            return Ok(reply);
-        }
-        Err(refusal(&self.address, block, &reply))
+        self.receive_message().await
     }
 
     /// Tells the DataNode that everything arrived, so that the connection may be used again.
@@ -120,14 +130,14 @@ impl Peer {
         self.buffer.split_to(length.min(self.buffer.len())).freeze()
     }
 
-    async fn send(&mut self, message: &[u8]) -> Result<(), Error> {
+    pub(crate) async fn send(&mut self, message: &[u8]) -> Result<(), Error> {
         match timeout(self.silence_max, self.stream.write_all(message)).await {
             Ok(sent) => sent.map_err(|error| Error::connection(&self.address, error)),
             Err(_) => Err(Error::connection(&self.address, "takes no bytes")),
         }
     }
 
-    async fn receive_message<M: Message + Default>(&mut self) -> Result<M, Error> {
+    pub(crate) async fn receive_message<M: Message + Default>(&mut self) -> Result<M, Error> {
         let mut prefix = 1;
         let length = loop {
             self.fill(prefix, SPARE_BYTES_MIN).await?;

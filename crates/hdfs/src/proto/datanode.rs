@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use prost::Message;
 
-use super::status::{DatanodeInfo, ErasureCodingPolicy, ExtendedBlock, Token};
+use super::status::{DatanodeInfo, ErasureCodingPolicy, ExtendedBlock, PipelineNode, Token};
 
 /// `Status`.
 pub(crate) mod status {
@@ -106,6 +106,9 @@ pub(crate) struct PacketHeader {
     pub last: bool,
     #[prost(sfixed32, required, tag = "4")]
     pub data_length: i32,
+    /// Bytes are to be on the disk before the packet is acknowledged.
+    #[prost(bool, optional, tag = "5")]
+    pub sync: Option<bool>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -142,6 +145,9 @@ pub(crate) struct BlockChecksumResponse {
 pub(crate) struct BlockOperationResponse {
     #[prost(int32, required, tag = "1")]
     pub status: i32,
+    /// Of a pipeline that cannot be set up: the DataNode behind which it broke.
+    #[prost(string, optional, tag = "2")]
+    pub first_bad_link: Option<String>,
     #[prost(message, optional, tag = "3")]
     pub checksum: Option<BlockChecksumResponse>,
     #[prost(message, optional, tag = "4")]
@@ -154,4 +160,47 @@ pub(crate) struct BlockOperationResponse {
 pub(crate) struct ClientReadStatus {
     #[prost(int32, required, tag = "1")]
     pub status: i32,
+}
+
+/// `OpWriteBlockProto.BlockConstructionStage.PIPELINE_SETUP_CREATE`.
+pub(crate) const STAGE_SETUP_CREATE: i32 = 6;
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct WriteBlock {
+    #[prost(message, required, tag = "1")]
+    pub header: ClientOperationHeader,
+    /// Whom the first DataNode hands the bytes on to.
+    #[prost(message, repeated, tag = "2")]
+    pub targets: Vec<PipelineNode>,
+    #[prost(int32, required, tag = "4")]
+    pub stage: i32,
+    #[prost(uint32, required, tag = "5")]
+    pub pipeline_size: u32,
+    #[prost(uint64, required, tag = "6")]
+    pub bytes_received_min: u64,
+    #[prost(uint64, required, tag = "7")]
+    pub bytes_received_max: u64,
+    #[prost(uint64, required, tag = "8")]
+    pub latest_generation_stamp: u64,
+    #[prost(message, required, tag = "9")]
+    pub checksum: Checksum,
+    #[prost(message, optional, tag = "10")]
+    pub caching_strategy: Option<CachingStrategy>,
+    #[prost(int32, optional, tag = "11")]
+    pub storage_type: Option<i32>,
+    #[prost(int32, repeated, packed = "false", tag = "12")]
+    pub target_storage_types: Vec<i32>,
+    #[prost(string, optional, tag = "16")]
+    pub storage_id: Option<String>,
+    #[prost(string, repeated, tag = "17")]
+    pub target_storage_ids: Vec<String>,
+}
+
+/// What became of one packet on each DataNode of a pipeline.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct PipelineAck {
+    #[prost(sint64, required, tag = "1")]
+    pub sequence: i64,
+    #[prost(int32, repeated, packed = "false", tag = "2")]
+    pub replies: Vec<i32>,
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::inotify::EventsList;
-use super::status::{AclStatus, FileStatus, XAttr};
+use super::status::{AclEntry, AclStatus, ExtendedBlock, FileStatus, PipelineNode, Token, XAttr};
 
 /// A request that names one path and nothing else.
 #[derive(Clone, PartialEq, Message)]
@@ -295,4 +295,165 @@ pub(crate) struct SafeModeRequest {
     pub action: i32,
     #[prost(bool, optional, tag = "2")]
     pub checked: Option<bool>,
+}
+
+/// `CreateFlagProto`.
+pub(crate) mod create_flag {
+    pub(crate) const CREATE: u32 = 0x01;
+    /// Not erasure coded, whatever the directory says.
+    pub(crate) const SHOULD_REPLICATE: u32 = 0x80;
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct CreateRequest {
+    #[prost(bytes = "bytes", required, tag = "1")]
+    pub path: Bytes,
+    #[prost(message, required, tag = "2")]
+    pub masked: Permission,
+    #[prost(string, required, tag = "3")]
+    pub client_name: String,
+    #[prost(uint32, required, tag = "4")]
+    pub flags: u32,
+    #[prost(bool, required, tag = "5")]
+    pub create_parent: bool,
+    #[prost(uint32, required, tag = "6")]
+    pub replication: u32,
+    #[prost(uint64, required, tag = "7")]
+    pub block_size: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct AddBlockRequest {
+    #[prost(bytes = "bytes", required, tag = "1")]
+    pub path: Bytes,
+    #[prost(string, required, tag = "2")]
+    pub client_name: String,
+    #[prost(message, optional, tag = "3")]
+    pub previous: Option<ExtendedBlock>,
+    #[prost(message, repeated, tag = "4")]
+    pub excluded: Vec<PipelineNode>,
+    #[prost(uint64, optional, tag = "5")]
+    pub file_id: Option<u64>,
+}
+
+/// `LocatedBlockProto`, with what a writer needs of it.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct NewBlock {
+    #[prost(message, required, tag = "1")]
+    pub block: ExtendedBlock,
+    #[prost(message, repeated, tag = "3")]
+    pub datanodes: Vec<PipelineNode>,
+    #[prost(message, optional, tag = "5")]
+    pub token: Option<Token>,
+    #[prost(int32, repeated, packed = "false", tag = "7")]
+    pub storage_types: Vec<i32>,
+    #[prost(string, repeated, tag = "8")]
+    pub storage_ids: Vec<String>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct AddBlockResponse {
+    #[prost(message, required, tag = "1")]
+    pub block: NewBlock,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct AbandonBlockRequest {
+    #[prost(message, required, tag = "1")]
+    pub block: ExtendedBlock,
+    #[prost(bytes = "bytes", required, tag = "2")]
+    pub path: Bytes,
+    #[prost(string, required, tag = "3")]
+    pub client_name: String,
+    #[prost(uint64, optional, tag = "4")]
+    pub file_id: Option<u64>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct CompleteRequest {
+    #[prost(bytes = "bytes", required, tag = "1")]
+    pub path: Bytes,
+    #[prost(string, required, tag = "2")]
+    pub client_name: String,
+    #[prost(message, optional, tag = "3")]
+    pub last: Option<ExtendedBlock>,
+    #[prost(uint64, optional, tag = "4")]
+    pub file_id: Option<u64>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct RenewLeaseRequest {
+    #[prost(string, required, tag = "1")]
+    pub client_name: String,
+}
+
+/// `Rename2RequestProto`.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct RenameRequest {
+    #[prost(bytes = "bytes", required, tag = "1")]
+    pub from: Bytes,
+    #[prost(bytes = "bytes", required, tag = "2")]
+    pub to: Bytes,
+    #[prost(bool, required, tag = "3")]
+    pub overwrite: bool,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct DeleteRequest {
+    #[prost(bytes = "bytes", required, tag = "1")]
+    pub path: Bytes,
+    #[prost(bool, required, tag = "2")]
+    pub recursive: bool,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct MakeDirectoryRequest {
+    #[prost(bytes = "bytes", required, tag = "1")]
+    pub path: Bytes,
+    #[prost(message, required, tag = "2")]
+    pub masked: Permission,
+    #[prost(bool, required, tag = "3")]
+    pub create_parent: bool,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct SetOwnerRequest {
+    #[prost(bytes = "bytes", required, tag = "1")]
+    pub path: Bytes,
+    #[prost(string, optional, tag = "2")]
+    pub owner: Option<String>,
+    #[prost(string, optional, tag = "3")]
+    pub group: Option<String>,
+}
+
+/// A time of all ones stays as it is.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct SetTimesRequest {
+    #[prost(bytes = "bytes", required, tag = "1")]
+    pub path: Bytes,
+    #[prost(uint64, required, tag = "2")]
+    pub modified: u64,
+    #[prost(uint64, required, tag = "3")]
+    pub accessed: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct SetAclRequest {
+    #[prost(bytes = "bytes", required, tag = "1")]
+    pub path: Bytes,
+    #[prost(message, repeated, tag = "2")]
+    pub entries: Vec<AclEntry>,
+}
+
+/// `XAttrSetFlagProto`: make it, or replace what stands there.
+pub(crate) const XATTR_CREATE_OR_REPLACE: u32 = 0x03;
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct SetXAttrRequest {
+    #[prost(bytes = "bytes", required, tag = "1")]
+    pub path: Bytes,
+    #[prost(message, optional, tag = "2")]
+    pub xattr: Option<XAttr>,
+    #[prost(uint32, optional, tag = "3")]
+    pub flag: Option<u32>,
 }

@@ -64,6 +64,16 @@ pub(crate) struct DatanodeInfo {
     pub id: DatanodeId,
 }
 
+/// `DatanodeInfoProto`, with what has to be told again of a DataNode that the NameNode named.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct PipelineNode {
+    #[prost(message, required, tag = "1")]
+    pub id: DatanodeId,
+    /// Its place in the network.
+    #[prost(string, optional, tag = "8")]
+    pub location: Option<String>,
+}
+
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct LocatedBlock {
     #[prost(message, required, tag = "1")]

@@ -1,6 +1,6 @@
 //! The NameNodes of one cluster: which one is active, and what is tried again.
 //!
-//! All calls of this crate only read, so every one of them may be repeated. An answer counts only
+//! Calls that read may be repeated; those that write say what they answer then. An answer counts only
 //! if the NameNode that gave it is still the one that this client takes for active (see [`Epoch`]).
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -320,6 +320,10 @@ fn accept(response: Response, address: &str, method: &'static str) -> Result<Res
         "AccessControlException" | "AuthorizationException" => Error::Denied { method, message },
         "FileNotFoundException" | "ParentNotDirectoryException" => {
             Error::NotFound { method, message }
+        }
+        // No version of encryption was offered: this crate cannot encrypt.
+        "UnknownCryptoProtocolVersionException" => {
+            Error::Unsupported { what: format!("{method} in an encryption zone") }
         }
         "RpcNoSuchMethodException" | "RpcNoSuchProtocolException" => {
             Error::Unsupported { what: format!("{method} by the NameNode: {message}") }

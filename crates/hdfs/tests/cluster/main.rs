@@ -6,6 +6,7 @@ mod fsimage;
 mod listing;
 mod outage;
 mod reading;
+mod writing;
 
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard, OnceCell};

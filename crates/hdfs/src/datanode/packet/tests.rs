@@ -5,8 +5,8 @@ use super::*;
 const CHUNKS: Chunks = Chunks { kind: Some(CrcKind::Crc32c), bytes: 4 };
 
 fn packet(data: &[u8], checksums: &[u8], data_length: i32) -> Vec<u8> {
-    let header = proto::PacketHeader { offset_in_block: 0, sequence: 0, last: false, data_length }
-        .encode_to_vec();
+    let header =
+        proto::PacketHeader { data_length, ..proto::PacketHeader::default() }.encode_to_vec();
     let payload = (4 + checksums.len() + data.len()) as u32;
     let mut bytes = payload.to_be_bytes().to_vec();
     bytes.extend_from_slice(&(header.len() as u16).to_be_bytes());
