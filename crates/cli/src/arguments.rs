@@ -14,11 +14,13 @@ use crate::unit::{self, Limit};
 
 mod connection;
 mod cutover;
+mod failback;
 mod limit;
 mod sample;
 
 pub use connection::{AddressingArgument, ConnectionArguments};
 pub use cutover::{CutoverArguments, FenceArgument};
+pub use failback::FailbackArguments;
 pub use limit::{LimitArguments, RunLimitArguments};
 pub use sample::SampleArguments;
 
@@ -148,6 +150,9 @@ pub enum Command {
     /// Fence the source, drain and prove a live migration, and say whether the target takes over
     #[command(after_help = cutover::EXAMPLES, args_override_self = true)]
     Cutover(CutoverArguments),
+    /// Carry back to SOURCE what users changed at TARGET since
+    #[command(after_help = failback::EXAMPLES, args_override_self = true)]
+    Failback(FailbackArguments),
     /// Check everything that a migration needs, and say how to mend what is missing
     #[command(after_help = DOCTOR_EXAMPLES, args_override_self = true)]
     Doctor(DoctorArguments),

@@ -6,6 +6,7 @@ pub mod cutover;
 pub mod doctor;
 pub mod dry_run;
 pub mod export;
+pub mod failback;
 pub mod migrate;
 pub mod path;
 pub mod report;

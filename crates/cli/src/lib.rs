@@ -108,7 +108,10 @@ fn run(cli: Cli) -> u8 {
 
 /// Works with many files at a time.
 fn moves_files(command: &Command) -> bool {
-    matches!(command, Command::Migrate(_) | Command::Verify(_) | Command::Cutover(_))
+    matches!(
+        command,
+        Command::Migrate(_) | Command::Verify(_) | Command::Cutover(_) | Command::Failback(_)
+    )
 }
 
 async fn execute(cli: Cli) -> Result<u8, CommandError> {
@@ -119,6 +122,9 @@ async fn execute(cli: Cli) -> Result<u8, CommandError> {
             interruptible(commands::verify::run(arguments, json), json).await
         }
         Command::Cutover(arguments) => commands::cutover::run(arguments, json).await,
+        Command::Failback(arguments) => {
+            interruptible(commands::failback::run(arguments, json), json).await
+        }
         Command::Doctor(arguments) => {
             interruptible(commands::doctor::run(arguments, json), json).await
         }

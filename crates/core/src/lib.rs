@@ -10,6 +10,7 @@ pub mod config;
 pub mod effect;
 pub mod entry;
 pub mod event;
+pub mod failback;
 pub mod failure;
 pub mod identity;
 pub mod input;

@@ -17,6 +17,7 @@ mod driver;
 mod errand;
 mod error;
 mod export;
+mod failback;
 mod followed;
 mod history;
 mod imaged;
@@ -45,6 +46,10 @@ pub use base_snapshot::{BaseSnapshots, Repair};
 pub use control::{Control, Orders, Request, SOCKET, is_listening, request};
 pub use error::{EngineError, ErrorKind};
 pub use export::{ExportCursor, export_at_rest, parked_at_rest};
+pub use failback::{
+    Conflicts, Deed, FailbackSetup, FailbackSums, Tell as FailbackTell, Told as FailbackTold,
+    failback,
+};
 pub use limit::{CommonLimits, Limits, Rate};
 pub use problems::Problems;
 pub use progress::{Progress, SlowedDown};

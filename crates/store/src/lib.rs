@@ -5,6 +5,7 @@ pub mod attributes;
 pub mod conformance;
 mod digest;
 pub mod error;
+pub mod failback;
 pub mod fence;
 pub mod first_contact;
 #[cfg(feature = "hdfs")]

@@ -46,7 +46,7 @@ use several::Together;
 /// What a state remembers: whether a URL of an object store was taken for a prefix or for an object.
 const SOURCE_NAMED: &str = "source_named";
 /// And which directory of this machine was written to.
-const TARGET_DIRECTORY: &str = "target_directory";
+pub const TARGET_DIRECTORY: &str = "target_directory";
 
 /// A call that was looked through before anything is touched, as far as it concerns one target.
 struct Request {
@@ -233,7 +233,7 @@ impl Request {
     async fn open_all(&self) -> Result<Begun, CommandError> {
         let arguments = &self.arguments;
         let write = write_options(&arguments.write)?;
-        let mut state = self.open_state()?;
+        let mut state = open_state(&self.place, &self.pair, &self.coverage)?;
         let uploads = state.uploads()?;
         let directory = state.remembered(TARGET_DIRECTORY)?.filter(|_| !arguments.policy.adopt);
         let directory = directory.as_deref();
@@ -385,21 +385,6 @@ impl Request {
         })
     }
 
-    fn open_state(&self) -> Result<State, CommandError> {
-        record::refuse_what_lost_its_state(&self.place.folder)?;
-        let namespace = match self.pair.source {
-            Location::Bucket { .. } => Namespace::Flat,
-            Location::Hdfs { .. } | Location::Local { .. } => Namespace::Tree,
-        };
-        let fixed = vec![
-            ("source".to_owned(), self.pair.source.to_string()),
-            ("target".to_owned(), self.pair.target.to_string()),
-            // What stands at the old places would be taken for what belongs at the new ones.
-            ("mapping".to_owned(), self.coverage.mapping()),
-        ];
-        Ok(State::open(&self.place.folder, namespace, fixed)?)
-    }
-
     /// Leaves beside the state what `verify NAME` and `status` need; answers how long earlier runs
     /// took.
     fn remember(&self) -> Result<f64, CommandError> {
@@ -545,6 +530,29 @@ impl Request {
             ..MigrationResult::default()
         }
     }
+}
+
+/// The state of a migration between two locations, which this process has to itself from now on.
+///
+/// # Errors
+/// It is in use, damaged, or of another migration.
+pub fn open_state(
+    place: &StatePlace,
+    pair: &Pair,
+    coverage: &Coverage,
+) -> Result<State, CommandError> {
+    record::refuse_what_lost_its_state(&place.folder)?;
+    let namespace = match pair.source {
+        Location::Bucket { .. } => Namespace::Flat,
+        Location::Hdfs { .. } | Location::Local { .. } => Namespace::Tree,
+    };
+    let fixed = vec![
+        ("source".to_owned(), pair.source.to_string()),
+        ("target".to_owned(), pair.target.to_string()),
+        // What stands at the old places would be taken for what belongs at the new ones.
+        ("mapping".to_owned(), coverage.mapping()),
+    ];
+    Ok(State::open(&place.folder, namespace, fixed)?)
 }
 
 fn signal_code(signal: Signal) -> u8 {

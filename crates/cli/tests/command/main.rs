@@ -6,6 +6,7 @@ mod call;
 mod costs;
 mod cutover;
 mod ends;
+mod failback;
 mod fsimage;
 mod full;
 mod guard;

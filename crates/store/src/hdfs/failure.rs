@@ -13,6 +13,8 @@ const OWNER: &str = "Snapshots are made by the owner of the directory or an HDFS
     one of them (HADOOP_USER_NAME).";
 const CLOSING: &str = "A fence is set by an HDFS superuser: run as one (HADOOP_USER_NAME), or set \
     the source read-only yourself and leave --fence out.";
+const WRITING: &str = "Files go back with their owners: run as an HDFS superuser \
+    (HADOOP_USER_NAME).";
 const REACH: &str = "Check that the NameNodes and DataNodes run and can be reached from this \
     machine at the addresses in HADOOP_CONF_DIR.";
 
@@ -27,6 +29,8 @@ pub(crate) enum Asked {
     Snapshots,
     /// That nobody changes it.
     Fence,
+    /// What goes back to it.
+    Writing,
 }
 
 /// `what` says what was tried, for people.
@@ -45,6 +49,7 @@ pub(crate) fn told(what: &str, asked: Asked, error: Error) -> StoreError {
                 Asked::Edits => SUPERUSER,
                 Asked::Snapshots => OWNER,
                 Asked::Fence => CLOSING,
+                Asked::Writing => WRITING,
             };
             StoreError::Denied { message, remedy: remedy.to_owned() }
         }

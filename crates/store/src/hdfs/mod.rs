@@ -1,5 +1,6 @@
 //! HDFS as a source, with the NameNode's edit stream.
 
+mod failback;
 mod failure;
 mod fence;
 mod frozen;

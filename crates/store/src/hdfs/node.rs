@@ -127,6 +127,36 @@ fn entry_text(entry: &AclEntry) -> String {
     format!("{scope}{subject}:{name}:{}", rwx(u16::from(entry.permission)))
 }
 
+/// The reverse: every entry of the text, those too that stand in a mode. What is no entry is left
+/// out: none that this wrote is.
+pub(crate) fn acl_entries(text: &str) -> Vec<AclEntry> {
+    let entry = |text: &str| {
+        let (is_default, text) = match text.strip_prefix("default:") {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        let mut parts = text.splitn(3, ':');
+        let subject = match parts.next()? {
+            "user" => AclSubject::User,
+            "group" => AclSubject::Group,
+            "mask" => AclSubject::Mask,
+            "other" => AclSubject::Other,
+            _ => return None,
+        };
+        let name = parts.next().filter(|name| !name.is_empty());
+        let name = name.map(|name| Bytes::copy_from_slice(name.as_bytes()));
+        let bit = |letter: u8| match letter {
+            b'r' => 4,
+            b'w' => 2,
+            b'x' => 1,
+            _ => 0,
+        };
+        let permission = parts.next()?.bytes().map(bit).sum();
+        Some(AclEntry { is_default, subject, name, permission })
+    };
+    text.split(',').filter_map(entry).collect()
+}
+
 fn rwx(bits: u16) -> String {
     let letter = |bit, letter| if bits & bit != 0 { letter } else { '-' };
     [letter(4, 'r'), letter(2, 'w'), letter(1, 'x')].iter().collect()
@@ -186,5 +216,13 @@ mod tests {
             Some("user::rwx,group::r-x,other::r-x,default:user::rwx")
         );
         assert_eq!(acl_text(0o755, &[]), None);
+    }
+
+    #[test]
+    fn an_acl_is_read_back() {
+        let text = "user::rw-,user:alice:rw-,group::r--,mask::rw-,other::---,default:user::rwx";
+        let again: Vec<String> = acl_entries(text).iter().map(entry_text).collect();
+        assert_eq!(again.join(","), text);
+        assert_eq!(acl_entries("owner:x:rwx,,user"), []);
     }
 }

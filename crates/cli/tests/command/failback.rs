@@ -1,0 +1,388 @@
+//! The way back: local trees, and a real S3 server to HDFS.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use whimbrel_testbed::{Checker, Hadoop, S3Server};
+
+use crate::call::{Ended, Place};
+use crate::hdfs::World;
+
+const BACK: [&str; 3] = ["failback", "m", "--json"];
+
+/// Paths and what was done there, but for the order.
+fn changes(ended: &Ended) -> BTreeSet<(String, String)> {
+    let text = |line: &Value, name: &str| line[name].as_str().unwrap().to_owned();
+    let lines = ended.lines().into_iter().filter(|line| line["type"] == "change");
+    lines.map(|line| (text(&line, "change"), text(&line, "path"))).collect()
+}
+
+fn problems(ended: &Ended) -> BTreeSet<(String, String)> {
+    let text = |line: &Value, name: &str| line[name].as_str().unwrap().to_owned();
+    let problems = ended.problems();
+    problems.iter().map(|line| (text(line, "kind"), text(line, "path"))).collect()
+}
+
+fn pairs(expected: &[(&str, &str)]) -> BTreeSet<(String, String)> {
+    expected.iter().map(|(one, other)| ((*one).to_owned(), (*other).to_owned())).collect()
+}
+
+fn text(place: &Place, name: &str) -> String {
+    String::from_utf8(place.read(name).unwrap_or_default()).unwrap()
+}
+
+fn migrated() -> Place {
+    let place = Place::new();
+    for name in ["a", "both", "here", "same", "d/b", "d/gone", "e/deep/c", "stays"] {
+        place.write(&format!("source/{name}"), format!("first {name}"));
+    }
+    place.run(&["migrate", "source", "target", "--name", "m"]).expect(0);
+    place
+}
+
+#[test]
+fn what_changed_at_the_target_goes_back() {
+    let place = migrated();
+    place.write("target/a", "second a");
+    place.write("target/new/x", "a new one");
+    std::fs::set_permissions(place.path("target/new/x"), PermissionsExt::from_mode(0o600)).unwrap();
+    std::fs::remove_file(place.path("target/d/gone")).unwrap();
+    std::fs::remove_dir_all(place.path("target/e")).unwrap();
+    std::fs::create_dir_all(place.path("target/empty")).unwrap();
+    place.write("source/here", "second here");
+    for side in ["source", "target"] {
+        place.write(&format!("{side}/both"), format!("second {side}"));
+        place.write(&format!("{side}/same"), "second on both");
+        place.write(&format!("{side}/met"), format!("new at {side}"));
+    }
+    let expected = [
+        ("carried", "a"),
+        ("carried", "new/x"),
+        ("removed", "d/gone"),
+        ("removed", "e/deep/c"),
+        ("directory_made", "empty"),
+    ];
+    let conflicts = pairs(&[("conflict", "both"), ("conflict", "met")]);
+    let before = place.tree("source");
+    let would = place.run(&["failback", "m", "--dry-run", "--json"]).expect(5);
+    assert_eq!((changes(&would), problems(&would)), (pairs(&expected), conflicts.clone()));
+    assert_eq!(place.tree("source"), before, "a dry run writes nothing");
+
+    let back = place.run(&BACK).expect(5);
+    let mut done = expected.to_vec();
+    done.extend([("directory_removed", "e/deep"), ("directory_removed", "e")]);
+    assert_eq!((changes(&back), problems(&back)), (pairs(&done), conflicts.clone()));
+    let result = back.result();
+    assert_eq!((&result["outcome"], &result["files_equal"]), (&json!("incomplete"), &json!(1)));
+    assert_eq!(text(&place, "source/a"), "second a");
+    assert_eq!(text(&place, "source/new/x"), "a new one");
+    let mode = std::fs::metadata(place.path("source/new/x")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(place.path("source/empty").is_dir() && !place.path("source/e").exists());
+    assert!(!place.path("source/d/gone").exists());
+    assert_eq!(text(&place, "source/both"), "second source");
+    assert_eq!(text(&place, "target/both"), "second target");
+    assert_eq!(text(&place, "source/here"), "second here", "the next run carries it");
+
+    let again = place.run(&BACK).expect(5);
+    assert_eq!((changes(&again), problems(&again)), (pairs(&[]), conflicts));
+    // Forward, what the source alone changed is all there is to do; conflicts stay.
+    let forward = place.run(&["migrate", "source", "target", "--name", "m", "--json"]);
+    let forward = forward.expect(5).result();
+    assert_eq!(forward["run_files_copied"], 1, "{forward}");
+    assert_eq!(text(&place, "target/here"), "second here");
+    assert_eq!(text(&place, "target/both"), "second target");
+
+    let replaced = place.run(&["failback", "m", "--conflicts", "replace", "--json"]).expect(0);
+    assert_eq!(changes(&replaced), pairs(&[("carried", "both"), ("carried", "met")]));
+    assert_eq!(text(&place, "source/both"), "second target");
+    let forward = place.run(&["migrate", "source", "target", "--name", "m", "--json"]).expect(0);
+    assert_eq!(forward.result()["run_files_copied"], 0, "{}", forward.stdout);
+    place.run(&["verify", "m"]).expect(0);
+    assert_eq!(place.tree("source"), place.tree("target"));
+}
+
+/// Removed there and changed here, changed there and removed here, and the other way round.
+#[test]
+fn a_removal_against_a_change_is_a_conflict() {
+    let place = migrated();
+    std::fs::remove_file(place.path("target/a")).unwrap();
+    place.write("source/a", "second a");
+    std::fs::remove_file(place.path("source/both")).unwrap();
+    place.write("target/both", "second both");
+    // Removed on both sides: nothing is left to be done.
+    for side in ["source", "target"] {
+        std::fs::remove_file(place.path(&format!("{side}/same"))).unwrap();
+    }
+    let back = place.run(&BACK).expect(5);
+    let conflicts = pairs(&[("conflict", "a"), ("conflict", "both")]);
+    assert_eq!((changes(&back), problems(&back)), (pairs(&[]), conflicts));
+    assert_eq!(text(&place, "source/a"), "second a");
+    assert!(!place.path("source/both").exists());
+    let replaced = place.run(&["failback", "m", "--conflicts", "replace", "--json"]).expect(0);
+    assert_eq!(changes(&replaced), pairs(&[("removed", "a"), ("carried", "both")]));
+    assert!(!place.path("source/a").exists());
+    assert_eq!(text(&place, "source/both"), "second both");
+}
+
+/// A file became a directory at the target, and a directory a file.
+#[test]
+fn kinds_change_places() {
+    let place = migrated();
+    std::fs::remove_file(place.path("target/a")).unwrap();
+    place.write("target/a/x", "in a");
+    std::fs::remove_dir_all(place.path("target/e")).unwrap();
+    place.write("target/e", "a file");
+    place.run(&BACK).expect(0);
+    assert_eq!(place.tree("source"), place.tree("target"));
+    // What the target does not have keeps its directory.
+    std::fs::remove_dir_all(place.path("target/d")).unwrap();
+    place.write("target/d", "a file");
+    place.write("source/d/late", "of the source");
+    let back = place.run(&BACK).expect(5);
+    assert_eq!(problems(&back), pairs(&[("conflict", "d")]));
+    assert_eq!(text(&place, "source/d/late"), "of the source");
+}
+
+#[test]
+fn very_many_removals_wait_for_a_person() {
+    let place = migrated();
+    let call = ["failback", "m", "--json", "--removals-max", "2", "--removals-share-max", "10%"];
+    for name in ["a", "d/b", "stays"] {
+        std::fs::remove_file(place.path(&format!("target/{name}"))).unwrap();
+    }
+    place.write("target/new", "carried all the same");
+    let before = place.tree("source").len();
+    let result = place.run(&call).expect(6).result();
+    assert_eq!((&result["guarded"], &result["files_carried"]), (&json!(3), &json!(1)));
+    assert_eq!(place.tree("source").len(), before + 1);
+    let confirmed = [&call[..], &["--confirm-removals"]].concat();
+    assert_eq!(place.run(&confirmed).expect(0).result()["files_removed"], 3);
+    // Nothing at all is left: whatever the bounds say, somebody looks first.
+    std::fs::remove_dir_all(place.path("target/e")).unwrap();
+    for name in place.tree("target").keys() {
+        std::fs::remove_file(place.path("target").join(name)).unwrap();
+    }
+    let before = place.tree("source");
+    place.run(&BACK).expect(6);
+    assert_eq!(place.tree("source"), before);
+}
+
+#[test]
+fn a_target_that_is_gone_removes_nothing() {
+    let place = migrated();
+    let before = place.tree("source");
+    std::fs::rename(place.path("target"), place.path("elsewhere")).unwrap();
+    place.run(&BACK).expect(4);
+    std::fs::create_dir(place.path("target")).unwrap();
+    place.run(&BACK).expect(4);
+    assert_eq!(place.tree("source"), before);
+}
+
+#[test]
+fn it_keeps_away_from_what_runs() {
+    let place = migrated();
+    let live = place.spawn(&["migrate", "source", "target", "--live", "--name", "m"]);
+    crate::call::until("a migration that runs", || {
+        place.run(&["status", "m", "--json"]).result()["running"] == true
+    });
+    let refused = place.run(&BACK).expect(7).result();
+    assert!(refused["message"].as_str().unwrap().contains("use"), "{refused}");
+    place.run(&["stop", "m"]).expect(0);
+    live.ended_within(Duration::from_secs(60)).expect(143);
+    place.run(&BACK).expect(0);
+    place.run(&["failback", "nothing-of-that-name", "--json"]).expect(2);
+}
+
+/// One cluster for all of it: starting one takes longer than the rest.
+#[test]
+fn to_hdfs() {
+    let world = World::start();
+    let checker = Checker::new().unwrap().with_hadoop(&world.hadoop);
+    let checker = checker.with_s3(world.server.endpoint());
+    with_what_belongs_to_it(&world, &checker);
+    names_that_cannot_stand_there(&world, &checker);
+    killed_again_and_again(&world, &checker);
+    behind_a_fence(&world);
+}
+
+fn migrate(world: &World, name: &str) -> (Place, String, String) {
+    let place = world.place(world.hadoop.superuser());
+    let source = format!("{}/{name}", world.hadoop.url());
+    let target = format!("s3://bucket/{name}");
+    let call = ["migrate", &source, &target, "--name", "m", "--metadata", "full"];
+    place.run(&call).expect(0);
+    (place, source, target)
+}
+
+fn status(hadoop: &Hadoop, path: &str) -> Value {
+    hadoop.command(&json!({"command": "status", "path": path})).unwrap()
+}
+
+fn with_what_belongs_to_it(world: &World, checker: &Checker) {
+    let hadoop = &world.hadoop;
+    let set = |operation: &str, path: &str, more: Value| {
+        let mut request = json!({"operation": operation, "path": path});
+        request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        request
+    };
+    for name in ["kept", "moved", "changed", "gone/x", "sub/gone", "sub/stays", "both", "old/f"] {
+        hadoop.write(&format!("/back/{name}"), &format!("first {name}")).unwrap();
+    }
+    hadoop
+        .operations(&[
+            set("mkdirs", "/back/hollow", json!({})),
+            set("set_owner", "/back/moved", json!({"owner": "alice", "group": "analysts"})),
+            set(
+                "set_acl",
+                "/back/moved",
+                json!({"acl": "user::rwx,user:bob:rw-,group::r--,mask::rw-,other::---"}),
+            ),
+            set("set_xattr", "/back/moved", json!({"name": "user.note", "text": "kept"})),
+            set("set_times", "/back/moved", json!({"mtime_milliseconds": 1_234_567_890_123_u64})),
+            set("set_owner", "/back/changed", json!({"owner": "bob", "group": "guests"})),
+            set("set_permission", "/back/changed", json!({"mode": "640"})),
+            set("set_replication", "/back/changed", json!({"replication": 2})),
+        ])
+        .unwrap();
+    let (place, source, target) = migrate(world, "back");
+    let long = "z".repeat(3 << 20);
+    checker
+        .s3_operations(
+            &target,
+            &[
+                // As a rename does it that takes the metadata along.
+                json!({"operation": "copy", "path": "moved", "to": "elsewhere/moved"}),
+                json!({"operation": "remove", "path": "moved"}),
+                json!({"operation": "put", "path": "changed", "text": "second changed"}),
+                json!({"operation": "put", "path": "made/by/others", "text": long}),
+                json!({"operation": "put", "path": "made/hollow/", "text": ""}),
+                json!({"operation": "remove", "path": "gone/x"}),
+                json!({"operation": "remove", "path": "sub/gone"}),
+                json!({"operation": "remove", "path": "hollow/"}),
+                json!({"operation": "put", "path": "both", "text": "second at the target"}),
+            ],
+        )
+        .unwrap();
+    hadoop.write("/back/both", "second at the source").unwrap();
+    hadoop.operations(&[set("rename", "/back/old", json!({"to": "/back/new"}))]).unwrap();
+
+    let back = place.run(&BACK).expect(5);
+    let expected = pairs(&[
+        ("carried", "elsewhere/moved"),
+        ("removed", "moved"),
+        ("carried", "changed"),
+        ("carried", "made/by/others"),
+        ("directory_made", "made/hollow"),
+        ("removed", "gone/x"),
+        ("directory_removed", "gone"),
+        ("removed", "sub/gone"),
+        ("directory_removed", "hollow"),
+    ]);
+    assert_eq!((changes(&back), problems(&back)), (expected, pairs(&[("conflict", "both")])));
+    let moved = status(hadoop, "/back/elsewhere/moved");
+    let fields = ["owner", "group", "mode", "mtime_milliseconds", "has_acl"];
+    let told: Vec<&Value> = fields.iter().map(|name| &moved[*name]).collect();
+    assert_eq!(json!(told), json!(["alice", "analysts", "0760", 1_234_567_890_123_u64, true]));
+    let changed = status(hadoop, "/back/changed");
+    let told: Vec<&Value> = ["owner", "group", "mode"].iter().map(|name| &changed[*name]).collect();
+    assert_eq!(json!(told), json!(["bob", "guests", "0640"]), "as what it replaced");
+    let others = status(hadoop, "/back/made/by/others");
+    assert_eq!((&others["bytes"], &others["mode"]), (&json!(3 << 20), &json!("0644")));
+    assert_eq!(others["owner"], status(hadoop, "/back")["owner"]);
+
+    let again = place.run(&BACK).expect(5);
+    assert_eq!((changes(&again), problems(&again)), (pairs(&[]), pairs(&[("conflict", "both")])));
+    place.run(&["failback", "m", "--conflicts", "replace"]).expect(0);
+    // Forward, the rename at the source is all that is left.
+    let call = ["migrate", &source, &target, "--name", "m", "--metadata", "full", "--json"];
+    let forward = place.run(&call).expect(0).result();
+    assert_eq!(forward["run_files_copied"], 0, "{forward}");
+    assert_eq!(forward["run_files_relocated"], 1, "{forward}");
+    let compared = checker.compare(&source, &target, &[]).unwrap();
+    assert!(compared.equal, "{:?}", compared.findings);
+    let forward = place.run(&call).expect(0).result();
+    assert_eq!(
+        (&forward["run_files_copied"], &forward["run_files_removed"]),
+        (&json!(0), &json!(0))
+    );
+    assert_eq!(changes(&place.run(&BACK).expect(0)), pairs(&[]));
+}
+
+fn names_that_cannot_stand_there(world: &World, checker: &Checker) {
+    world.hadoop.write("/odd/a", "one").unwrap();
+    let (place, source, target) = migrate(world, "odd");
+    let put = |path: &str| json!({"operation": "put", "path": path, "text": "other"});
+    checker.s3_operations(&target, &[put("c:d"), put("e"), put("long/x")]).unwrap();
+    world.hadoop.write("/odd/e/below", "a directory here").unwrap();
+    let back = place.run(&BACK).expect(5);
+    assert_eq!(problems(&back), pairs(&[("refused", "c:d"), ("conflict", "e")]));
+    assert_eq!(changes(&back), pairs(&[("carried", "long/x")]));
+    let listed = checker.compare(&source, &target, &[]).unwrap();
+    assert!(!listed.equal, "nothing is told equal that is not");
+}
+
+/// Killed at any time it goes on, and leaves nothing behind.
+fn killed_again_and_again(world: &World, checker: &Checker) {
+    world.hadoop.write("/killed/first", "one").unwrap();
+    for number in 0..30 {
+        world.hadoop.write(&format!("/killed/old/{number}"), "to be removed").unwrap();
+    }
+    let (place, source, target) = migrate(world, "killed");
+    let put = |number: u64| {
+        let text = format!("{number} ").repeat(200_000);
+        json!({"operation": "put", "path": format!("new/{}/{number}", number % 5), "text": text})
+    };
+    let mut operations: Vec<Value> = (0..60).map(put).collect();
+    let gone = |number| json!({"operation": "remove", "path": format!("old/{number}")});
+    operations.extend((0..30).map(gone));
+    checker.s3_operations(&target, &operations).unwrap();
+    let call = ["failback", "m", "--transfers", "4", "--bandwidth", "20MB/s", "--json"];
+    let mut killed = 0;
+    let mut after = Duration::from_millis(150);
+    let last = loop {
+        let mut child = place.command(&call).spawn().unwrap();
+        let started = Instant::now();
+        while started.elapsed() < after && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if child.try_wait().unwrap().is_some() {
+            break Ended::of(child.wait_with_output().unwrap());
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        killed += 1;
+        after += Duration::from_millis(70);
+    };
+    last.expect(0);
+    assert!(killed > 5, "killed {killed} times");
+    assert_eq!(changes(&place.run(&BACK).expect(0)), pairs(&[]));
+    let compared = checker.compare(&source, &target, &["--no-default-excludes"]).unwrap();
+    let ignored = |finding: &&Value| finding["kind"] != "metadata";
+    let others: Vec<&Value> = compared.findings.iter().filter(ignored).collect();
+    assert!(others.is_empty(), "{others:?}");
+    let call = ["migrate", &source, &target, "--name", "m", "--metadata", "full", "--json"];
+    assert_eq!(place.run(&call).expect(0).result()["run_files_copied"], 0);
+    let compared = checker.compare(&source, &target, &["--no-default-excludes"]).unwrap();
+    assert!(compared.equal, "{:?}", compared.findings);
+}
+
+fn behind_a_fence(world: &World) {
+    world.hadoop.write("/fenced/a", "one").unwrap();
+    let place = world.place(world.hadoop.superuser());
+    let source = format!("{}/fenced", world.hadoop.url());
+    let call = ["migrate", &source, "s3://bucket/fenced", "--live", "--name", "m"];
+    let live = place.spawn(&call);
+    crate::call::until("a migration that has caught up", || {
+        place.run(&["cutover", "m", "--dry-run", "--json"]).code == 0
+    });
+    let cut = ["cutover", "m", "--fence", "permissions", "--quiet", "1s"];
+    place.run(&cut).expect(0);
+    live.ended_within(Duration::from_secs(60)).expect(143);
+    let refused = place.run(&BACK).expect(2).result();
+    assert!(refused["remedy"].as_str().unwrap().contains("--undo-fence"), "{refused}");
+    place.run(&["cutover", "m", "--undo-fence"]).expect(0);
+    place.run(&BACK).expect(0);
+}

@@ -1,0 +1,390 @@
+//! One path: both sides are looked at, the verdict is carried out.
+
+use whimbrel_core::entry::{DirectoryNode, FileNode, Node};
+use whimbrel_core::failback::{Since, Verdict, decide};
+use whimbrel_core::failure::{FailureKind, Side};
+use whimbrel_core::identity::Identity;
+use whimbrel_core::metadata::MetadataLevel;
+use whimbrel_core::path::RelPath;
+use whimbrel_core::record::{Change, Row};
+use whimbrel_store::error::StoreError;
+use whimbrel_store::failback::{Carried, Put};
+use whimbrel_store::source::ByteStream;
+use whimbrel_store::target::Object;
+
+use super::belongings::belongings;
+use super::pass::Pass;
+use super::{Conflicts, Deed, Sides, of_side};
+use crate::error::EngineError;
+
+/// Both sides changed.
+pub(super) const CONFLICT: &str = "conflict";
+/// An object that is changed again and again while it is read is left for another call.
+const READS_MAX: u32 = 3;
+const DECIDE: &str = "look at both sides, and remove or rename the one that is not wanted; or say \
+                      it again with --conflicts replace, and the target's takes its place";
+const RENAME: &str = "have one of both renamed at the target";
+
+/// What became of one path.
+#[derive(Debug, Default)]
+pub(super) struct Ended {
+    pub(super) path: RelPath,
+    pub(super) deed: Option<Deed>,
+    pub(super) bytes: u64,
+    /// Both sides changed, and are equal.
+    pub(super) equal: bool,
+    pub(super) changes: Vec<Change>,
+    /// Nothing stands there any more on both sides: its row goes, and its directory may be empty.
+    pub(super) gone: bool,
+    /// Something is in the way that may go yet.
+    pub(super) blocked: bool,
+    pub(super) problem: Option<Problem>,
+}
+
+#[derive(Debug)]
+pub(super) struct Problem {
+    pub(super) kind: &'static str,
+    pub(super) message: String,
+    pub(super) remedy: String,
+}
+
+/// Why a path was left.
+enum Left {
+    /// Something stands in the way.
+    Blocked(String),
+    /// A person has to look.
+    Problem(Problem),
+    /// A side does not go on at all.
+    Ended(EngineError),
+}
+
+/// What stands on both sides.
+struct Both<'a> {
+    path: &'a RelPath,
+    row: Option<&'a Row>,
+    object: Option<Object>,
+    node: Option<Node>,
+}
+
+impl Sides {
+    /// Does what is to be done about a path.
+    pub(super) async fn act(
+        &self,
+        pass: Pass,
+        path: RelPath,
+        row: Option<Row>,
+    ) -> Result<Ended, EngineError> {
+        let outcome = self.looked_at(pass, &path, row.as_ref()).await;
+        let ended = match outcome {
+            Ok(ended) => ended,
+            Err(Left::Ended(error)) => return Err(error),
+            Err(Left::Blocked(_)) if pass == Pass::Carry && !self.dry_run => {
+                Ended { blocked: true, ..Ended::default() }
+            }
+            Err(Left::Blocked(message)) => {
+                let problem = conflict(message, RENAME);
+                Ended { problem: Some(problem), ..Ended::default() }
+            }
+            Err(Left::Problem(problem)) => Ended { problem: Some(problem), ..Ended::default() },
+        };
+        Ok(Ended { path, ..ended })
+    }
+
+    async fn looked_at(
+        &self,
+        pass: Pass,
+        path: &RelPath,
+        row: Option<&Row>,
+    ) -> Result<Ended, Left> {
+        let object = self.inspect(path).await.map_err(|error| left(error, Side::Target))?;
+        // What came or went since the listing is left for another call.
+        if object.is_some() == (pass == Pass::Remove) {
+            return Ok(Ended::default());
+        }
+        let directory = if path.is_marker() { path.parent() } else { None };
+        self.writer.admit(directory.as_ref().unwrap_or(path)).map_err(of_source)?;
+        let node = self.stat(directory.as_ref().unwrap_or(path)).await.map_err(of_source)?;
+        let both = Both { path, row, object, node };
+        match directory {
+            Some(directory) => self.directory(&both, &directory).await,
+            None => self.file(&both).await,
+        }
+    }
+
+    async fn file(&self, both: &Both<'_>) -> Result<Ended, Left> {
+        let target = self.target_since(both.row, both.object.as_ref());
+        // A directory has taken its place: as a file it is gone.
+        let node = match &both.node {
+            Some(Node::Directory(_)) if target == Since::Absent => None,
+            Some(Node::Directory(_)) if target == Since::Other => {
+                let told = format!("{} is a directory at the source", both.path);
+                return Err(Left::Blocked(told));
+            }
+            node => node.as_ref(),
+        };
+        let source = self.source_since(both.row, node).await.map_err(of_source)?;
+        match decide(both.row.is_some(), target, source) {
+            Verdict::Nothing => Ok(Ended::default()),
+            Verdict::Carry => self.carry(both).await,
+            Verdict::Remove => self.remove(both).await,
+            Verdict::Forget => Ok(gone()),
+            Verdict::Compare => self.compare(both).await,
+            Verdict::Conflict => self.conflict(both).await,
+        }
+    }
+
+    /// Equal bytes are no conflict: a killed fail-back may have carried them, or users did.
+    async fn compare(&self, both: &Both<'_>) -> Result<Ended, Left> {
+        let (Some(object), Some(Node::File(file))) = (&both.object, &both.node) else {
+            return self.conflict(both).await;
+        };
+        if file.open || object.length != file.identity.length() {
+            return self.conflict(both).await;
+        }
+        let at_source = self.source_checksum(both.path, file).await.map_err(of_source)?;
+        let at_target = self.object_checksum(both.path, object).await;
+        let at_target = at_target.map_err(|error| left(error, Side::Target))?;
+        if at_source.is_none() || at_source != at_target {
+            return self.conflict(both).await;
+        }
+        let identity = file.identity.clone();
+        let row = self.row(both.path, object, identity, &file.metadata, at_target);
+        Ok(Ended { equal: true, changes: vec![Change::PutRow(row)], ..Ended::default() })
+    }
+
+    async fn conflict(&self, both: &Both<'_>) -> Result<Ended, Left> {
+        let (path, at_target) = (both.path, both.object.is_some());
+        let message = match (&both.node, at_target) {
+            (Some(Node::File(file)), _) if file.open => {
+                let told =
+                    format!("{path} changed at the target, and is being written at the source");
+                return Err(Left::Problem(conflict(
+                    told,
+                    "have it closed there, and say it again",
+                )));
+            }
+            (Some(Node::Special(what)), _) => {
+                let told = format!("{path} changed at the target, and is a {what} at the source");
+                return Err(Left::Problem(conflict(told, RENAME)));
+            }
+            (Some(_), true) => format!("{path} changed on both sides"),
+            (Some(_), false) => {
+                format!("{path} was removed at the target and changed at the source")
+            }
+            (None, _) => format!("{path} changed at the target and was removed at the source"),
+        };
+        match (self.conflicts, at_target) {
+            (Conflicts::Keep, _) => Err(Left::Problem(conflict(message, DECIDE))),
+            (Conflicts::Replace, true) => self.carry(both).await,
+            (Conflicts::Replace, false) => self.remove(both).await,
+        }
+    }
+
+    async fn remove(&self, both: &Both<'_>) -> Result<Ended, Left> {
+        let Some(Node::File(file)) = &both.node else { return Ok(gone()) };
+        if !self.dry_run {
+            self.limits.source_calls.take(self.writer.calls_per_change()).await;
+            self.writer.remove(both.path, file).await.map_err(of_source)?;
+        }
+        Ok(Ended { deed: Some(Deed::Removed), ..gone() })
+    }
+
+    async fn carry(&self, both: &Both<'_>) -> Result<Ended, Left> {
+        let replaced = match &both.node {
+            Some(Node::File(file)) => Some(file),
+            Some(Node::Directory(_) | Node::Special(_)) | None => None,
+        };
+        let mut object = both.object.clone();
+        for _ in 0..READS_MAX {
+            let Some(standing) = object else { return Ok(Ended::default()) };
+            let done =
+                Ended { deed: Some(Deed::Carried), bytes: standing.length, ..Ended::default() };
+            if self.dry_run {
+                return Ok(done);
+            }
+            let put = self.put(both, &standing, replaced).await?;
+            object = self.inspect(both.path).await.map_err(|error| left(error, Side::Target))?;
+            let crc32c = match put {
+                Put::Done { crc32c } => crc32c,
+                Put::Changed => continue,
+                Put::Unread(error) => return Err(left(error, Side::Target)),
+            };
+            // Where the target keeps no checksum, the tag tells that it was this object.
+            if standing.crc32c.is_none()
+                && object.as_ref().is_none_or(|now| now.etag != standing.etag)
+            {
+                return Err(Left::Problem(changes(both.path)));
+            }
+            let node = self.stat(both.path).await.map_err(of_source)?;
+            let Some(Node::File(file)) = node else { return Ok(done) };
+            let row = self.row(both.path, &standing, file.identity, &file.metadata, Some(crc32c));
+            return Ok(Ended { changes: vec![Change::PutRow(row)], ..done });
+        }
+        Err(Left::Problem(changes(both.path)))
+    }
+
+    async fn put(
+        &self,
+        both: &Both<'_>,
+        object: &Object,
+        replaced: Option<&FileNode>,
+    ) -> Result<Put, Left> {
+        let rights = replaced.map(|file| &file.metadata);
+        let metadata = belongings(self.metadata, object, both.row, rights);
+        let mut metadata = metadata.ok_or_else(|| {
+            Left::Problem(Problem {
+                kind: "metadata",
+                message: format!("{}: its object carries a digest of its metadata", both.path),
+                remedy: "copy it by hand: what belongs to it is not known here".to_owned(),
+            })
+        })?;
+        self.limits.source_calls.take(self.writer.calls_per_change()).await;
+        if self.metadata != MetadataLevel::Full && replaced.is_some() {
+            // They do not travel, so those that the file has stay.
+            metadata.xattrs = self.source.xattrs(both.path).await.map_err(of_source)?;
+        }
+        let file = Carried {
+            path: both.path,
+            length: object.length,
+            crc32c: object.crc32c,
+            metadata,
+            expected: replaced,
+        };
+        let pour = || -> ByteStream {
+            match self.read_object(both.path) {
+                Ok(bytes) => bytes,
+                Err(error) => Box::pin(futures_util::stream::iter([Err(error)])),
+            }
+        };
+        self.writer.put(&file, &pour).await.map_err(of_source)
+    }
+
+    /// A directory's marker: an empty directory goes back, or goes.
+    async fn directory(&self, both: &Both<'_>, directory: &RelPath) -> Result<Ended, Left> {
+        match (&both.object, &both.node) {
+            (Some(object), _) if object.length > 0 => Err(Left::Problem(Problem {
+                kind: "refused",
+                message: format!("{}: a directory cannot hold bytes", both.path),
+                remedy: RENAME.to_owned(),
+            })),
+            (Some(object), None) if both.row.is_none() => self.make(both, object, directory).await,
+            (Some(object), None) if self.target_since(both.row, Some(object)) == Since::Other => {
+                let told =
+                    format!("{directory} was made anew at the target, and removed at the source");
+                match self.conflicts {
+                    Conflicts::Keep => Err(Left::Problem(conflict(told, DECIDE))),
+                    Conflicts::Replace => self.make(both, object, directory).await,
+                }
+            }
+            (Some(object), Some(Node::Directory(node))) => Ok(self.marked(both, object, node)),
+            (Some(_), Some(Node::File(_) | Node::Special(_))) => {
+                let told =
+                    format!("{directory} is a directory at the target and none at the source");
+                Err(Left::Blocked(told))
+            }
+            (Some(_), None) => Ok(Ended::default()),
+            (None, Some(Node::Directory(node))) => self.unmarked(both, node, directory).await,
+            (None, Some(Node::File(_) | Node::Special(_)) | None) => Ok(gone()),
+        }
+    }
+
+    async fn make(
+        &self,
+        both: &Both<'_>,
+        object: &Object,
+        directory: &RelPath,
+    ) -> Result<Ended, Left> {
+        let done = Ended { deed: Some(Deed::DirectoryMade), ..Ended::default() };
+        if self.dry_run {
+            return Ok(done);
+        }
+        let metadata = belongings(self.metadata, object, both.row, None);
+        let metadata = metadata.filter(|metadata| metadata.has_rights());
+        self.limits.source_calls.take(self.writer.calls_per_change()).await;
+        let made = self.writer.make_directory(directory, metadata.as_ref()).await;
+        made.map_err(of_source)?;
+        match self.stat(directory).await.map_err(of_source)? {
+            Some(Node::Directory(node)) => {
+                Ok(Ended { deed: done.deed, ..self.marked(both, object, &node) })
+            }
+            Some(Node::File(_) | Node::Special(_)) | None => Ok(done),
+        }
+    }
+
+    /// Only of an empty directory the marker is remembered: the next run looks at the others.
+    fn marked(&self, both: &Both<'_>, object: &Object, node: &DirectoryNode) -> Ended {
+        if node.empty != Some(true) {
+            return Ended::default();
+        }
+        let row = self.row(both.path, object, Identity::Marker, &node.metadata, object.crc32c);
+        Ended { changes: vec![Change::PutRow(row)], ..Ended::default() }
+    }
+
+    /// Its marker went at the target. If the directory is none of the source's own making by now,
+    /// it goes; what the target has below it keeps it.
+    async fn unmarked(
+        &self,
+        both: &Both<'_>,
+        node: &DirectoryNode,
+        directory: &RelPath,
+    ) -> Result<Ended, Left> {
+        let below = self.target_has_below(directory).await.map_err(Left::Ended)?;
+        if below {
+            let changes = vec![Change::DropRow(both.path.clone())];
+            return Ok(Ended { changes, ..Ended::default() });
+        }
+        match node.empty {
+            // Something that the migration does not know lies in it.
+            Some(false) => {
+                let told = format!(
+                    "{directory} was removed at the target, and is not empty at the source"
+                );
+                Err(Left::Problem(conflict(told, DECIDE)))
+            }
+            Some(true) | None => Ok(gone()),
+        }
+    }
+}
+
+fn gone() -> Ended {
+    Ended { gone: true, ..Ended::default() }
+}
+
+fn changes(path: &RelPath) -> Problem {
+    Problem {
+        kind: "moved",
+        message: format!("{path} is changed at the target while it is read"),
+        remedy: "say it again when nobody writes there".to_owned(),
+    }
+}
+
+fn conflict(message: String, remedy: &str) -> Problem {
+    Problem { kind: CONFLICT, message, remedy: remedy.to_owned() }
+}
+
+fn of_source(error: StoreError) -> Left {
+    left(error, Side::Source)
+}
+
+/// What concerns one path is told of it; what concerns a side ends the call.
+fn left(error: StoreError, side: Side) -> Left {
+    let (kind, message, remedy) = (error.kind(), error.to_string(), error.remedy().to_owned());
+    let problem = |kind| Left::Problem(Problem { kind, message: message.clone(), remedy });
+    match kind {
+        FailureKind::Conflict if matches!(error, StoreError::Unexpected { .. }) => {
+            Left::Problem(conflict(message, DECIDE))
+        }
+        FailureKind::Conflict => Left::Blocked(message),
+        FailureKind::Refused => problem("refused"),
+        FailureKind::Forbidden => problem("denied"),
+        FailureKind::Corrupt => problem("corrupt"),
+        FailureKind::Moved => problem("moved"),
+        FailureKind::Unsupported => problem("unsupported"),
+        FailureKind::Unavailable
+        | FailureKind::Throttled
+        | FailureKind::Denied
+        | FailureKind::Missing
+        | FailureKind::Full
+        | FailureKind::Defect => Left::Ended(of_side(error, side)),
+    }
+}

@@ -1,0 +1,113 @@
+//! What belongs to a file that goes back: as its object carries it; else as the file had it whose
+//! place it takes; else as new files get it there.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use whimbrel_core::metadata::{Metadata, MetadataLevel};
+use whimbrel_core::record::Row;
+use whimbrel_store::stamp::{self, digest_agrees};
+use whimbrel_store::target::Object;
+
+/// The names under which a digest may stand.
+const DIGESTED: [&str; 4] = ["owner", "group", "acl", "xattr"];
+
+/// `None`: the object carries a digest of something that the ledger does not have.
+pub(super) fn belongings(
+    level: MetadataLevel,
+    object: &Object,
+    row: Option<&Row>,
+    replaced: Option<&Metadata>,
+) -> Option<Metadata> {
+    let stamped = stamp::decode(&object.user_metadata).metadata;
+    let stamped = stamped.filter(|_| level != MetadataLevel::None).unwrap_or_default();
+    // Programs that copy objects take the time along, and nobody else's mode is of this form.
+    let timed = object.user_metadata.contains_key("mtime") && level != MetadataLevel::None;
+    let modified_ns = if timed { stamped.modified_ns } else { now() };
+    let whole = object.user_metadata.contains_key("whimbrel-mode") && level != MetadataLevel::None;
+    if !whole {
+        let rights = replaced.cloned().unwrap_or_default();
+        return Some(Metadata { modified_ns, ..rights });
+    }
+    let mut metadata = Metadata { modified_ns, ..stamped };
+    if level != MetadataLevel::Full {
+        metadata.xattrs.clear();
+    }
+    for name in DIGESTED {
+        let known = row.map(|row| &row.metadata);
+        let agrees = known.and_then(|known| digest_agrees(&object.user_metadata, name, known));
+        match (name, known, agrees) {
+            ("xattr", _, _) if level != MetadataLevel::Full => {}
+            (_, Some(known), Some(true)) => take(name, known, &mut metadata),
+            (_, _, Some(_)) => return None,
+            (_, None, None) if stands(object, name) => return None,
+            (_, _, None) => {}
+        }
+    }
+    Some(metadata)
+}
+
+fn stands(object: &Object, name: &str) -> bool {
+    object.user_metadata.contains_key(&format!("whimbrel-{name}-digest"))
+}
+
+fn take(name: &str, known: &Metadata, metadata: &mut Metadata) {
+    match name {
+        "owner" => metadata.owner.clone_from(&known.owner),
+        "group" => metadata.group.clone_from(&known.group),
+        "acl" => metadata.acl.clone_from(&known.acl),
+        _ => metadata.xattrs.clone_from(&known.xattrs),
+    }
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use whimbrel_store::target::Stamp;
+
+    use super::*;
+
+    fn metadata() -> Metadata {
+        Metadata {
+            owner: "ann".to_owned(),
+            group: "staff".to_owned(),
+            mode: 0o640,
+            modified_ns: 5_000_000_007,
+            acl: Some("user::rw-,user:bob:r--,group::r--,mask::r--,other::---".to_owned()),
+            xattrs: [("user.x".to_owned(), vec![1, 2])].into(),
+        }
+    }
+
+    fn object(metadata: Option<Metadata>) -> Object {
+        let stamp = Stamp { migration: "m".to_owned(), attempt: 1, metadata };
+        Object { user_metadata: stamp::encode(&stamp), ..Object::default() }
+    }
+
+    #[test]
+    fn what_an_object_carries_belongs_to_its_file() {
+        let carried = object(Some(metadata()));
+        assert_eq!(belongings(MetadataLevel::Full, &carried, None, None), Some(metadata()));
+        let basic = Metadata { xattrs: Default::default(), ..metadata() };
+        assert_eq!(belongings(MetadataLevel::Basic, &carried, None, None), Some(basic));
+        let none = belongings(MetadataLevel::None, &carried, None, None).unwrap();
+        assert!(!none.has_rights() && none.modified_ns > metadata().modified_ns);
+    }
+
+    #[test]
+    fn what_others_wrote_is_as_what_it_replaces_or_as_new_files_are() {
+        let foreign = Object::default();
+        let replaced = belongings(MetadataLevel::Basic, &foreign, None, Some(&metadata())).unwrap();
+        assert_eq!((replaced.owner.as_str(), replaced.mode), ("ann", 0o640));
+        assert!(replaced.modified_ns > metadata().modified_ns);
+        assert!(!belongings(MetadataLevel::Basic, &foreign, None, None).unwrap().has_rights());
+        let timed = Object {
+            user_metadata: [("mtime".to_owned(), "12.5".to_owned())].into(),
+            ..Object::default()
+        };
+        let timed = belongings(MetadataLevel::Basic, &timed, None, None).unwrap();
+        assert!(!timed.has_rights() && timed.modified_ns == 12_500_000_000);
+    }
+}

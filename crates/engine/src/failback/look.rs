@@ -1,0 +1,192 @@
+//! How both sides stand to what the migration left there.
+
+use futures_util::StreamExt;
+use whimbrel_core::entry::{FileNode, Node};
+use whimbrel_core::failback::Since;
+use whimbrel_core::failure::Side;
+use whimbrel_core::identity::{Identity, Sameness};
+use whimbrel_core::metadata::{Metadata, MetadataLevel};
+use whimbrel_core::path::RelPath;
+use whimbrel_core::record::Row;
+use whimbrel_store::error::StoreError;
+use whimbrel_store::source::ByteStream;
+use whimbrel_store::stamp;
+use whimbrel_store::target::Object;
+
+use super::{Sides, of_side};
+use crate::error::EngineError;
+
+impl Sides {
+    pub(super) async fn stat(&self, path: &RelPath) -> Result<Option<Node>, StoreError> {
+        self.limits.source_calls.take(1).await;
+        self.source.stat(path).await
+    }
+
+    pub(super) async fn inspect(&self, path: &RelPath) -> Result<Option<Object>, StoreError> {
+        let key = self.keys.key(path)?;
+        self.limits.target_requests.take(1).await;
+        self.target.inspect(&key).await
+    }
+
+    /// Anything stands at the target below a directory, or marks it.
+    pub(super) async fn target_has_below(&self, directory: &RelPath) -> Result<bool, EngineError> {
+        // A directory that is mapped as a whole has no name of its own at the target.
+        let Ok(prefix) = self.keys.key(&directory.marker()) else { return Ok(true) };
+        self.limits.target_requests.take(1).await;
+        let page = self.target.list(&prefix, None).await;
+        let page = page.map_err(|error| of_side(error, Side::Target))?;
+        Ok(!page.objects.is_empty())
+    }
+
+    pub(super) async fn remove_directory(&self, path: &RelPath) -> Result<bool, EngineError> {
+        self.limits.source_calls.take(self.writer.calls_per_change()).await;
+        let removed = self.writer.remove_directory(path).await;
+        removed.map_err(|error| of_side(error, Side::Source))
+    }
+
+    pub(super) fn target_since(&self, row: Option<&Row>, object: Option<&Object>) -> Since {
+        match (row, object) {
+            (_, None) => Since::Absent,
+            (Some(row), Some(object)) if is_left(row, object) => Since::AsLeft,
+            (Some(_) | None, Some(_)) => Since::Other,
+        }
+    }
+
+    /// The source's file, its rights too: who changed these changed it.
+    pub(super) async fn source_since(
+        &self,
+        row: Option<&Row>,
+        node: Option<&Node>,
+    ) -> Result<Since, StoreError> {
+        let (row, file) = match (row, node) {
+            (_, None) => return Ok(Since::Absent),
+            (Some(row), Some(Node::File(file))) if !file.open => (row, file),
+            (Some(_) | None, Some(_)) => return Ok(Since::Other),
+        };
+        if !self.is_metadata_left(&row.metadata, &file.metadata) {
+            return Ok(Since::Other);
+        }
+        let sameness = match row.identity.compare(&file.identity) {
+            Sameness::Same | Sameness::SameBytes if row.epoch != self.epoch => Sameness::Unproven,
+            sameness => sameness,
+        };
+        Ok(match sameness {
+            Sameness::Same | Sameness::SameBytes => Since::AsLeft,
+            Sameness::Unproven if self.is_proven(row, file).await? => Since::AsLeft,
+            Sameness::Unproven | Sameness::Different => Since::Other,
+        })
+    }
+
+    async fn is_proven(&self, row: &Row, file: &FileNode) -> Result<bool, StoreError> {
+        let Some(crc32c) = row.crc32c.filter(|_| row.length == file.identity.length()) else {
+            return Ok(false);
+        };
+        Ok(self.source_checksum(&row.path, file).await? == Some(crc32c))
+    }
+
+    fn is_metadata_left(&self, left: &Metadata, now: &Metadata) -> bool {
+        match self.metadata {
+            MetadataLevel::None => true,
+            MetadataLevel::Basic | MetadataLevel::Full if *left == Metadata::unknown() => true,
+            MetadataLevel::Full => left == now,
+            MetadataLevel::Basic => {
+                *left == Metadata { xattrs: left.xattrs.clone(), ..now.clone() }
+            }
+        }
+    }
+
+    /// CRC32C of a file at the source, kept there or read; `None` if it moved meanwhile.
+    pub(super) async fn source_checksum(
+        &self,
+        path: &RelPath,
+        file: &FileNode,
+    ) -> Result<Option<u32>, StoreError> {
+        let length = file.identity.length();
+        let kept = self.source.stored_checksum(path, file, length).await?;
+        if kept.is_some() || length == 0 {
+            return Ok(kept.or(Some(0)));
+        }
+        let bytes = self.paced(self.source.read(path, file, 0..length));
+        match read(bytes).await {
+            Ok((received, crc32c)) => Ok(Some(crc32c).filter(|_| received == length)),
+            Err(StoreError::Moved { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// CRC32C of an object, kept there or read; `None` if it was changed meanwhile.
+    pub(super) async fn object_checksum(
+        &self,
+        path: &RelPath,
+        object: &Object,
+    ) -> Result<Option<u32>, StoreError> {
+        if object.crc32c.is_some() {
+            return Ok(object.crc32c);
+        }
+        let (received, crc32c) = read(self.read_object(path)?).await?;
+        Ok(Some(crc32c).filter(|_| received == object.length))
+    }
+
+    /// The bytes of an object, at most as fast as is allowed.
+    pub(super) fn read_object(&self, path: &RelPath) -> Result<ByteStream, StoreError> {
+        Ok(self.paced(self.target.read(&self.keys.key(path)?)))
+    }
+
+    fn paced(&self, pieces: ByteStream) -> ByteStream {
+        let limits = self.limits.clone();
+        Box::pin(pieces.then(move |piece| {
+            let limits = limits.clone();
+            async move {
+                if let Ok(bytes) = &piece {
+                    limits.bandwidth_bytes.take(bytes.len() as u64).await;
+                }
+                piece
+            }
+        }))
+    }
+
+    /// The row of what stands on both sides now.
+    pub(super) fn row(
+        &self,
+        path: &RelPath,
+        object: &Object,
+        identity: Identity,
+        metadata: &Metadata,
+        crc32c: Option<u32>,
+    ) -> Row {
+        // Where the object does not carry what the source has, the next run writes it there.
+        let carried =
+            self.metadata == MetadataLevel::None || stamp::agrees(&object.user_metadata, metadata);
+        Row {
+            path: path.clone(),
+            identity,
+            length: object.length,
+            crc32c,
+            etag: object.etag.clone(),
+            version: object.version.clone(),
+            attempt: None,
+            as_of: self.as_of,
+            epoch: self.epoch,
+            metadata: if carried { metadata.clone() } else { Metadata::unknown() },
+            ledger_only: false,
+        }
+    }
+}
+
+fn is_left(row: &Row, object: &Object) -> bool {
+    let same_tag = match (&row.etag, &object.etag) {
+        (Some(left), Some(now)) => left == now,
+        (None, _) | (_, None) => row.crc32c.is_some() && row.crc32c == object.crc32c,
+    };
+    same_tag && (row.length == object.length || row.path.is_marker())
+}
+
+async fn read(mut bytes: ByteStream) -> Result<(u64, u32), StoreError> {
+    let (mut received, mut crc32c) = (0, 0);
+    while let Some(piece) = bytes.next().await {
+        let piece = piece?;
+        received += piece.len() as u64;
+        crc32c = crc32c::crc32c_append(crc32c, &piece);
+    }
+    Ok((received, crc32c))
+}

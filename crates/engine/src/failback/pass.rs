@@ -1,0 +1,286 @@
+//! Goes through the target's listing beside the ledger, as runs that begin anew do (`recount.rs`),
+//! and hands on what does not agree.
+
+use std::collections::BTreeSet;
+
+use futures_util::{StreamExt, stream};
+use whimbrel_core::failure::Side;
+use whimbrel_core::path::RelPath;
+use whimbrel_core::record::{Change, Row};
+use whimbrel_ledger::{KeyRange, Seen};
+use whimbrel_store::target::Object;
+
+use super::act::Ended;
+use super::{Deed, Job, Tell, Told, of_side};
+use crate::error::EngineError;
+use crate::removable::covers_path;
+
+/// Paths that are worked on between two looks at the ledger.
+const PATHS_AT_ONCE: usize = 500;
+/// Paths of which the state becomes durable at once.
+const DURABLE_AT_ONCE: usize = 32;
+/// Rows of one page's range that are held at most: more are taken in several rounds.
+const MISSING_MAX: usize = 100_000;
+/// Foreign objects that are read at once.
+const FOUND_MAX: usize = 500;
+
+/// What is done about what does not agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pass {
+    /// What stands at the target goes back; what does not is counted.
+    Carry,
+    /// What does not stand at the target goes at the source.
+    Remove,
+    /// What was in the way may have gone: the rest of the first pass.
+    Blocked,
+}
+
+impl Job {
+    /// Goes through everything that the target has, and through all rows.
+    pub(super) async fn pass(&mut self, pass: Pass, tell: Tell<'_>) -> Result<(), EngineError> {
+        for root in self.sides.keys.roots() {
+            let prefix = self.sides.keys.prefix_of_root(&root);
+            let mut after: Option<Vec<u8>> = None;
+            loop {
+                self.sides.limits.target_requests.take(1).await;
+                let page = self.sides.target.list(&prefix, after.as_deref()).await;
+                let page = page.map_err(|error| of_side(error, Side::Target))?;
+                let last = page.objects.last().filter(|_| page.more).map(|last| last.key.clone());
+                self.page(pass, &root, (after.as_deref(), last.as_deref()), &page.objects, tell)
+                    .await?;
+                match last {
+                    Some(last) => after = Some(last),
+                    None => break,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn page(
+        &mut self,
+        pass: Pass,
+        root: &RelPath,
+        keys: (Option<&[u8]>, Option<&[u8]>),
+        objects: &[Object],
+        tell: Tell<'_>,
+    ) -> Result<(), EngineError> {
+        let (stands, mut missing, mut more) = self.differing(root, keys, objects)?;
+        if pass != Pass::Remove {
+            self.paths(pass, stands, tell).await?;
+            self.going += missing.len() as u64;
+            if !self.sides.dry_run {
+                return Ok(());
+            }
+        }
+        loop {
+            let before = self.ledger.summary()?.rows;
+            self.paths(Pass::Remove, missing, tell).await?;
+            // Each round drops rows, unless all of them are in conflict.
+            if !more || self.ledger.summary()?.rows == before {
+                return Ok(());
+            }
+            (_, missing, more) = self.differing(root, keys, objects)?;
+        }
+    }
+
+    /// What stands otherwise than the rows of the range say, what does not stand any more, and
+    /// whether there is more of the latter.
+    fn differing(
+        &self,
+        root: &RelPath,
+        (after, last): (Option<&[u8]>, Option<&[u8]>),
+        objects: &[Object],
+    ) -> Result<(Vec<RelPath>, Vec<RelPath>, bool), EngineError> {
+        let (keys, scope) = (&self.sides.keys, &self.sides.scope);
+        let markers = self.sides.target.abilities().markers;
+        let belongs = |path: &RelPath| keys.root_of(path) == *root && covers_path(scope, path);
+        let seen = objects.iter().filter_map(|object| {
+            let path = keys.path(&object.key)?;
+            Some(Seen { path, length: object.length, etag: object.etag.clone() })
+        });
+        let mut seen: Vec<Seen> = seen.filter(|it| belongs(&it.path)).collect();
+        seen.sort_by(|one, other| one.path.cmp(&other.path));
+        let place = |key: &[u8]| keys.place_in_root(root, key);
+        let (after, last) = (after.map(place), last.map(place));
+        let range = KeyRange { after: after.as_deref(), last: last.as_deref() };
+        let differs = self.ledger.recount(&seen, &range, markers, MISSING_MAX, &belongs)?;
+        let listed = |path: &RelPath| seen.binary_search_by(|it| it.path.cmp(path)).is_ok();
+        let (mut stands, missing): (Vec<_>, Vec<_>) =
+            differs.doubtful.into_iter().partition(listed);
+        stands.extend(differs.unknown_markers);
+        if !markers {
+            // Empty directories of this machine: the ledger has no record of those that are new.
+            for marker in seen.iter().filter(|it| it.path.is_marker()) {
+                if self.ledger.row(&marker.path)?.is_none() {
+                    stands.push(marker.path.clone());
+                }
+            }
+        }
+        Ok((stands, missing, differs.more))
+    }
+
+    /// Objects that came since the first look at the target, and that a later run noted: they
+    /// agree with what was noted, and are no less new.
+    pub(super) async fn late(&mut self, tell: Tell<'_>) -> Result<(), EngineError> {
+        let mut after = None;
+        loop {
+            let page = self.ledger.found_below(&RelPath::root(), after.as_ref(), FOUND_MAX)?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(last.path.clone());
+            let late = page.into_iter().filter(|found| found.late).map(|found| found.path);
+            let late = late.filter(|path| covers_path(&self.sides.scope, path)).collect();
+            self.paths(Pass::Carry, late, tell).await?;
+        }
+    }
+
+    /// Works on some paths, and remembers what became of them.
+    pub(super) async fn paths(
+        &mut self,
+        pass: Pass,
+        paths: Vec<RelPath>,
+        tell: Tell<'_>,
+    ) -> Result<(), EngineError> {
+        for paths in paths.chunks(PATHS_AT_ONCE) {
+            if pass != Pass::Remove {
+                self.begin(paths)?;
+            }
+            let mut rows = Vec::with_capacity(paths.len());
+            for path in paths {
+                if pass != Pass::Remove || !self.holds_rows(path)? {
+                    rows.push((path.clone(), self.ledger.row(path)?));
+                }
+            }
+            let gone = self.chunk(pass, rows, tell).await?;
+            self.clean(&gone, tell).await?;
+            // Not before: else a kill would leave directories that nothing leads to any more.
+            let dropped: Vec<Change> = gone.into_iter().map(Change::DropRow).collect();
+            if !dropped.is_empty() && !self.sides.dry_run {
+                self.ledger.apply(&[&dropped])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The marker of a directory that something of ours lies in: it goes, or stays, with that.
+    fn holds_rows(&self, path: &RelPath) -> Result<bool, EngineError> {
+        match path.parent().filter(|_| path.is_marker()) {
+            Some(directory) => self.holds_more_than(&directory, &BTreeSet::new()),
+            None => Ok(false),
+        }
+    }
+
+    /// Answers what is gone on both sides: its rows are still there.
+    async fn chunk(
+        &mut self,
+        pass: Pass,
+        rows: Vec<(RelPath, Option<Row>)>,
+        tell: Tell<'_>,
+    ) -> Result<BTreeSet<RelPath>, EngineError> {
+        let Self { sides, ledger, sums, blocked, transfers, .. } = &mut *self;
+        // Collected: a closure over what is borrowed is not general enough in the stream.
+        let work: Vec<_> = rows.into_iter().map(|(path, row)| sides.act(pass, path, row)).collect();
+        let ended = stream::iter(work).buffer_unordered(*transfers);
+        let mut ended = ended.ready_chunks(DURABLE_AT_ONCE);
+        let mut gone = BTreeSet::new();
+        while let Some(some) = ended.next().await {
+            let mut changes: Vec<Change> = Vec::new();
+            let mut failed = None;
+            for outcome in some {
+                match outcome {
+                    Ok(one) => one.count(sums, blocked, &mut gone, &mut changes, tell),
+                    Err(error) => failed = Some(error),
+                }
+            }
+            if !changes.is_empty() && !sides.dry_run {
+                ledger.apply(&[&changes])?;
+            }
+            if let Some(error) = failed {
+                return Err(error);
+            }
+        }
+        Ok(gone)
+    }
+
+    /// Removes directories in which nothing is left, deepest first, as far as the target does not
+    /// have them any more either.
+    async fn clean(&mut self, gone: &BTreeSet<RelPath>, tell: Tell<'_>) -> Result<(), EngineError> {
+        if self.sides.dry_run {
+            return Ok(());
+        }
+        let above = |path: &RelPath| path.parent().filter(|directory| !directory.is_root());
+        let mut emptied: BTreeSet<RelPath> = gone.iter().filter_map(above).collect();
+        let depth = |path: &RelPath| path.as_bytes().iter().filter(|byte| **byte == b'/').count();
+        while let Some(directory) = emptied.iter().max_by_key(|path| depth(path)).cloned() {
+            emptied.remove(&directory);
+            if self.holds_more_than(&directory, gone)?
+                || self.sides.target_has_below(&directory).await?
+                || !self.sides.remove_directory(&directory).await?
+            {
+                continue;
+            }
+            let marker = Change::DropRow(directory.marker());
+            let dropped = Change::DropDirectory { path: directory.clone(), below: true };
+            self.ledger.apply(&[&[marker, dropped]])?;
+            self.sums.directories_removed += 1;
+            emptied.extend(above(&directory));
+            tell(Told::Done { path: directory, deed: Deed::DirectoryRemoved });
+        }
+        Ok(())
+    }
+
+    /// The ledger has more below a directory than what is gone, its own marker aside.
+    fn holds_more_than(
+        &self,
+        directory: &RelPath,
+        gone: &BTreeSet<RelPath>,
+    ) -> Result<bool, EngineError> {
+        let marker = directory.marker();
+        for commit_markers in [false, true] {
+            let limit = gone.len() + 2;
+            let rows = self.ledger.rows(directory, None, commit_markers, true, limit)?;
+            if rows.iter().any(|row| row.path != marker && !gone.contains(&row.path)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl Ended {
+    fn count(
+        self,
+        sums: &mut super::FailbackSums,
+        blocked: &mut Vec<RelPath>,
+        all_gone: &mut BTreeSet<RelPath>,
+        changes: &mut Vec<Change>,
+        tell: &mut (dyn FnMut(Told) + Send),
+    ) {
+        let Self { path, deed, bytes, equal, changes: own, gone, blocked: waits, problem } = self;
+        sums.files_equal += u64::from(equal);
+        changes.extend(own);
+        if gone {
+            all_gone.insert(path.clone());
+        }
+        if waits {
+            blocked.push(path.clone());
+        }
+        if let Some(problem) = problem {
+            sums.failures += 1;
+            sums.conflicts += u64::from(problem.kind == super::act::CONFLICT);
+            let super::act::Problem { kind, message, remedy } = problem;
+            tell(Told::Problem { path: path.clone(), kind, message, remedy });
+        }
+        let Some(deed) = deed else { return };
+        match deed {
+            Deed::Carried => {
+                sums.files_carried += 1;
+                sums.bytes_carried += bytes;
+            }
+            Deed::Removed => sums.files_removed += 1,
+            Deed::DirectoryMade => sums.directories_made += 1,
+            Deed::DirectoryRemoved => sums.directories_removed += 1,
+        }
+        tell(Told::Done { path, deed });
+    }
+}
