@@ -2,6 +2,8 @@
 //! states of it: as the migration left it on both sides (the ledger's row), as it stands at the
 //! target, and as it stands at the source.
 
+use crate::config::RemovalGuard;
+
 /// What became of one side of a path since the migration left it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Since {
@@ -48,21 +50,20 @@ pub fn decide(known: bool, target: Since, source: Since) -> Verdict {
 }
 
 /// True if a person has to look before `going` of `known` objects are removed at the source: with
-/// the bounds of the guard of migrations, and whenever nothing at all would be left.
+/// the bounds of the guard of migrations, and whenever the target has no file at all any more.
 #[must_use]
-pub fn asks_first(guard: &crate::config::RemovalGuard, going: u64, known: u64) -> bool {
+pub fn asks_first(guard: &RemovalGuard, going: u64, known: u64, nothing_stands: bool) -> bool {
     let (Some(count_max), Some(share_max_percent)) = (guard.count_max, guard.share_max_percent)
     else {
         return false;
     };
     let share = u128::from(going) * 100 > u128::from(known) * u128::from(share_max_percent);
-    going > 0 && (going >= known || going > count_max && share)
+    going > 0 && (nothing_stands || going > count_max && share)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::RemovalGuard;
 
     #[test]
     fn nothing_is_lost_of_either_side() {
@@ -90,16 +91,16 @@ mod tests {
         let usual = guard(Some(1_000), Some(50));
         for (going, known, expected) in [
             (0, 0, false),
-            (1, 2, false),
-            (2, 2, true),
+            (1, 1, false),
             (1_000, 1_001, false),
             (1_001, 2_002, false),
             (1_001, 2_001, true),
         ] {
-            assert_eq!(asks_first(&usual, going, known), expected, "{going} of {known}");
+            assert_eq!(asks_first(&usual, going, known, false), expected, "{going} of {known}");
+            assert_eq!(asks_first(&usual, going, known, true), going > 0, "{going}, none is left");
         }
-        assert!(!asks_first(&guard(None, Some(0)), 5, 5));
-        assert!(!asks_first(&guard(Some(0), None), 5, 5));
-        assert!(asks_first(&guard(Some(0), Some(0)), 1, 5));
+        assert!(!asks_first(&guard(None, Some(0)), 5, 5, true));
+        assert!(!asks_first(&guard(Some(0), None), 5, 5, true));
+        assert!(asks_first(&guard(Some(0), Some(0)), 1, 5, false));
     }
 }

@@ -90,7 +90,7 @@ fn what_changed_at_the_target_goes_back() {
     assert_eq!((changes(&again), problems(&again)), (pairs(&[]), conflicts));
     // Forward, what the source alone changed is all there is to do; conflicts stay.
     let forward = place.run(&["migrate", "source", "target", "--name", "m", "--json"]);
-    let forward = forward.expect(5).result();
+    let forward = forward.expect(6).result();
     assert_eq!(forward["run_files_copied"], 1, "{forward}");
     assert_eq!(text(&place, "target/here"), "second here");
     assert_eq!(text(&place, "target/both"), "second target");

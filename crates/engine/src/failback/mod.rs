@@ -146,6 +146,8 @@ struct Job {
     sums: FailbackSums,
     /// Objects of the ledger that the target does not have.
     going: u64,
+    /// The target has a file.
+    any_file: bool,
     /// Paths that something stands in the way of, which may go.
     blocked: Vec<RelPath>,
 }
@@ -177,7 +179,8 @@ pub async fn failback(setup: FailbackSetup, tell: Tell<'_>) -> Result<FailbackSu
     job.pass(Pass::Carry, tell).await?;
     job.late(tell).await?;
     let known = job.ledger.summary()?.rows;
-    if !job.removals_confirmed && asks_first(&job.guard, job.going, known) {
+    let asks = asks_first(&job.guard, job.going, known, !job.any_file);
+    if asks && !job.removals_confirmed {
         job.sums.guarded = job.going;
     } else if job.going > 0 && !job.sides.dry_run {
         job.pass(Pass::Remove, tell).await?;
@@ -229,6 +232,7 @@ impl Job {
             transfers: setup.transfers.max(1),
             sums: FailbackSums::default(),
             going: 0,
+            any_file: false,
             blocked: Vec::new(),
         };
         job.sweep().await?;

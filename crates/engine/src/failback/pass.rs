@@ -45,6 +45,7 @@ impl Job {
                 self.sides.limits.target_requests.take(1).await;
                 let page = self.sides.target.list(&prefix, after.as_deref()).await;
                 let page = page.map_err(|error| of_side(error, Side::Target))?;
+                self.any_file |= page.objects.iter().any(|object| !object.key.ends_with(b"/"));
                 let last = page.objects.last().filter(|_| page.more).map(|last| last.key.clone());
                 self.page(pass, &root, (after.as_deref(), last.as_deref()), &page.objects, tell)
                     .await?;
@@ -272,6 +273,8 @@ impl Ended {
             tell(Told::Problem { path: path.clone(), kind, message, remedy });
         }
         let Some(deed) = deed else { return };
+        // A directory is told by its own name, not by that of its marker.
+        let path = path.parent().filter(|_| path.is_marker()).unwrap_or(path);
         match deed {
             Deed::Carried => {
                 sums.files_carried += 1;
