@@ -150,10 +150,8 @@ impl Error {
     /// The last part of the Java class of an exception that has no place of its own here.
     #[must_use]
     pub fn remote_class(&self) -> Option<&str> {
-        match self {
-            Self::Remote { class, .. } => class.rsplit(['.', '$']).next(),
-            _ => None,
-        }
+        let Self::Remote { class, .. } = self else { return None };
+        class.rsplit(['.', '$']).next()
     }
 }
 

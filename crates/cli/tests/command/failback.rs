@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use whimbrel_testbed::{Checker, Hadoop, S3Server};
+use whimbrel_testbed::{Checker, Fault, FaultProxy, Hadoop, S3Server};
 
 use crate::call::{Ended, Place};
 use crate::hdfs::World;
@@ -206,6 +206,7 @@ fn to_hdfs() {
     names_that_cannot_stand_there(&world, &checker);
     killed_again_and_again(&world, &checker);
     behind_a_fence(&world);
+    over_bad_lines(&world, &checker);
 }
 
 fn migrate(world: &World, name: &str) -> (Place, String, String) {
@@ -385,4 +386,55 @@ fn behind_a_fence(world: &World) {
     assert!(refused["remedy"].as_str().unwrap().contains("--undo-fence"), "{refused}");
     place.run(&["cutover", "m", "--undo-fence"]).expect(0);
     place.run(&BACK).expect(0);
+}
+
+/// The S3 server is busy and loses answers, the NameNode's answers get lost: it goes on, or ends and
+/// is said again, and what stands in the end is what was written.
+fn over_bad_lines(world: &World, checker: &Checker) {
+    let (place, source, target) = migrate(world, "lines");
+    drop(place);
+    world.hadoop.write("/lines/old", "to be removed").unwrap();
+    let s3 = FaultProxy::start(world.server.endpoint().address).unwrap();
+    let namenode = world.hadoop.name_nodes()[0].parse().unwrap();
+    let namenode = FaultProxy::start(namenode).unwrap();
+    let place = world.place(world.hadoop.superuser()).with(vec![
+        ("AWS_ENDPOINT_URL", format!("http://{}", s3.address())),
+        ("AWS_ENDPOINT_URL_S3", format!("http://{}", s3.address())),
+        ("HADOOP_CONF_DIR", String::new()),
+    ]);
+    let through = format!("hdfs://{}/lines", namenode.address());
+    place.run(&["migrate", &through, &target, "--name", "m"]).expect(0);
+    let put = |number: u64| {
+        let text = format!("{number} ").repeat(100_000);
+        json!({"operation": "put", "path": format!("new/{number}"), "text": text})
+    };
+    let mut operations: Vec<Value> = (0..40).map(put).collect();
+    operations.push(json!({"operation": "remove", "path": "old"}));
+    checker.s3_operations(&target, &operations).unwrap();
+    let mut calls = 0;
+    loop {
+        calls += 1;
+        let call = ["failback", "m", "--bandwidth", "4MB/s", "--json"];
+        let back = place.spawn(&call);
+        for fault in [Fault::Unavailable, Fault::CutAnswers, Fault::LoseAnswers, Fault::FlipAnswers]
+        {
+            std::thread::sleep(Duration::from_millis(300));
+            s3.set(fault);
+            std::thread::sleep(Duration::from_millis(150));
+            s3.set(Fault::None);
+            std::thread::sleep(Duration::from_millis(200));
+            namenode.set(Fault::LoseAnswers);
+            std::thread::sleep(Duration::from_millis(150));
+            namenode.set(Fault::None);
+        }
+        let ended = back.ended_within(Duration::from_secs(120));
+        if ended.code == 0 {
+            break;
+        }
+        assert!([3, 4, 5].contains(&ended.code) && calls < 8, "{}", ended.stdout);
+    }
+    assert_eq!(changes(&place.run(&BACK).expect(0)), pairs(&[]));
+    let arguments = ["--no-default-excludes", "--ignore-metadata"];
+    let compared = checker.compare(&source, &target, &arguments).unwrap();
+    assert!(compared.equal, "{:?}", compared.findings);
 }

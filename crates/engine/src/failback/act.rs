@@ -13,6 +13,7 @@ use whimbrel_store::source::ByteStream;
 use whimbrel_store::target::Object;
 
 use super::belongings::belongings;
+use super::look::patiently;
 use super::pass::Pass;
 use super::{Conflicts, Deed, Sides, of_side};
 use crate::error::EngineError;
@@ -204,11 +205,7 @@ impl Sides {
             }
             let put = self.put(both, &standing, replaced).await?;
             object = self.inspect(both.path).await.map_err(|error| left(error, Side::Target))?;
-            let crc32c = match put {
-                Put::Done { crc32c } => crc32c,
-                Put::Changed => continue,
-                Put::Unread(error) => return Err(left(error, Side::Target)),
-            };
+            let Some(crc32c) = put else { continue };
             // Where the target keeps no checksum, the tag tells that it was this object.
             if standing.crc32c.is_none()
                 && object.as_ref().is_none_or(|now| now.etag != standing.etag)
@@ -223,12 +220,13 @@ impl Sides {
         Err(Left::Problem(changes(both.path)))
     }
 
+    /// Answers the checksum of what was written; `None` if the object was changed meanwhile.
     async fn put(
         &self,
         both: &Both<'_>,
         object: &Object,
         replaced: Option<&FileNode>,
-    ) -> Result<Put, Left> {
+    ) -> Result<Option<u32>, Left> {
         let rights = replaced.map(|file| &file.metadata);
         let metadata = belongings(self.metadata, object, both.row, rights);
         let mut metadata = metadata.ok_or_else(|| {
@@ -238,7 +236,6 @@ impl Sides {
                 remedy: "copy it by hand: what belongs to it is not known here".to_owned(),
             })
         })?;
-        self.limits.source_calls.take(self.writer.calls_per_change()).await;
         if self.metadata != MetadataLevel::Full && replaced.is_some() {
             // They do not travel, so those that the file has stay.
             metadata.xattrs = self.source.xattrs(both.path).await.map_err(of_source)?;
@@ -256,7 +253,17 @@ impl Sides {
                 Err(error) => Box::pin(futures_util::stream::iter([Err(error)])),
             }
         };
-        self.writer.put(&file, &pour).await.map_err(of_source)
+        // Read again where the target is busy: nothing was put in its place.
+        let put = patiently(|| async {
+            self.limits.source_calls.take(self.writer.calls_per_change()).await;
+            match self.writer.put(&file, &pour).await {
+                Ok(Put::Done { crc32c }) => Ok(Ok(Some(crc32c))),
+                Ok(Put::Changed) => Ok(Ok(None)),
+                Ok(Put::Unread(error)) => Err(error),
+                Err(error) => Ok(Err(error)),
+            }
+        });
+        put.await.map_err(|error| left(error, Side::Target))?.map_err(of_source)
     }
 
     /// A directory's marker: an empty directory goes back, or goes.

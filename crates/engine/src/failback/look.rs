@@ -1,5 +1,7 @@
 //! How both sides stand to what the migration left there.
 
+use std::time::{Duration, Instant};
+
 use futures_util::StreamExt;
 use whimbrel_core::entry::{FileNode, Node};
 use whimbrel_core::failback::Since;
@@ -11,31 +13,71 @@ use whimbrel_core::record::Row;
 use whimbrel_store::error::StoreError;
 use whimbrel_store::source::ByteStream;
 use whimbrel_store::stamp;
-use whimbrel_store::target::Object;
+use whimbrel_store::target::{Object, ObjectPage};
 
 use super::{Sides, of_side};
 use crate::error::EngineError;
 
+/// How long a side may be busy or away before all of it ends, and the waits between the questions.
+const PATIENCE: Duration = Duration::from_secs(60);
+const WAIT_FIRST: Duration = Duration::from_millis(250);
+const WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Asks again as long as the side is busy or does not answer. Of what is read alone: a write that
+/// ended so may have taken effect.
+pub(super) async fn patiently<T, Asking>(ask: impl Fn() -> Asking) -> Result<T, StoreError>
+where
+    Asking: Future<Output = Result<T, StoreError>>,
+{
+    let (begun, mut wait) = (Instant::now(), WAIT_FIRST);
+    loop {
+        match ask().await {
+            Err(StoreError::Unavailable { .. } | StoreError::Throttled { .. })
+                if begun.elapsed() + wait < PATIENCE =>
+            {
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(WAIT_MAX);
+            }
+            answer => return answer,
+        }
+    }
+}
+
 impl Sides {
     pub(super) async fn stat(&self, path: &RelPath) -> Result<Option<Node>, StoreError> {
-        self.limits.source_calls.take(1).await;
-        self.source.stat(path).await
+        patiently(|| async {
+            self.limits.source_calls.take(1).await;
+            self.source.stat(path).await
+        })
+        .await
     }
 
     pub(super) async fn inspect(&self, path: &RelPath) -> Result<Option<Object>, StoreError> {
         let key = self.keys.key(path)?;
-        self.limits.target_requests.take(1).await;
-        self.target.inspect(&key).await
+        patiently(|| async {
+            self.limits.target_requests.take(1).await;
+            self.target.inspect(&key).await
+        })
+        .await
+    }
+
+    pub(super) async fn list(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+    ) -> Result<ObjectPage, EngineError> {
+        let page = patiently(|| async {
+            self.limits.target_requests.take(1).await;
+            self.target.list(prefix, after).await
+        });
+        page.await.map_err(|error| of_side(error, Side::Target))
     }
 
     /// Anything stands at the target below a directory, or marks it.
     pub(super) async fn target_has_below(&self, directory: &RelPath) -> Result<bool, EngineError> {
         // A directory that is mapped as a whole has no name of its own at the target.
         let Ok(prefix) = self.keys.key(&directory.marker()) else { return Ok(true) };
-        self.limits.target_requests.take(1).await;
-        let page = self.target.list(&prefix, None).await;
-        let page = page.map_err(|error| of_side(error, Side::Target))?;
-        Ok(!page.objects.is_empty())
+        Ok(!self.list(&prefix, None).await?.objects.is_empty())
     }
 
     pub(super) async fn remove_directory(&self, path: &RelPath) -> Result<bool, EngineError> {
@@ -66,14 +108,14 @@ impl Sides {
         if !self.is_metadata_left(&row.metadata, &file.metadata) {
             return Ok(Since::Other);
         }
-        let sameness = match row.identity.compare(&file.identity) {
-            Sameness::Same | Sameness::SameBytes if row.epoch != self.epoch => Sameness::Unproven,
-            sameness => sameness,
-        };
-        Ok(match sameness {
-            Sameness::Same | Sameness::SameBytes => Since::AsLeft,
-            Sameness::Unproven if self.is_proven(row, file).await? => Since::AsLeft,
-            Sameness::Unproven | Sameness::Different => Since::Other,
+        let believed = row.epoch == self.epoch;
+        Ok(match row.identity.compare(&file.identity) {
+            Sameness::Same | Sameness::SameBytes if believed => Since::AsLeft,
+            Sameness::Same | Sameness::SameBytes | Sameness::Unproven => {
+                let proven = self.is_proven(row, file).await?;
+                if proven { Since::AsLeft } else { Since::Other }
+            }
+            Sameness::Different => Since::Other,
         })
     }
 
@@ -123,7 +165,8 @@ impl Sides {
         if object.crc32c.is_some() {
             return Ok(object.crc32c);
         }
-        let (received, crc32c) = read(self.read_object(path)?).await?;
+        let (received, crc32c) =
+            patiently(|| async { read(self.read_object(path)?).await }).await?;
         Ok(Some(crc32c).filter(|_| received == object.length))
     }
 

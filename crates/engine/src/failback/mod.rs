@@ -29,6 +29,7 @@ use whimbrel_store::target::Target;
 
 use crate::error::EngineError;
 use crate::limit::Limits;
+use crate::mounts;
 use crate::state::State;
 use pass::Pass;
 
@@ -195,8 +196,11 @@ pub async fn failback(setup: FailbackSetup, tell: Tell<'_>) -> Result<FailbackSu
 
 impl Job {
     async fn open(setup: FailbackSetup) -> Result<Self, EngineError> {
-        let (ledger, _) = setup.state.settle()?;
+        let (mut ledger, _) = setup.state.settle()?;
         let meta = ledger.meta()?;
+        // What lies below a mount point is not taken for gone, nor written into it.
+        let known = mounts::known(&mut ledger, &[])?;
+        setup.source.keep_mounts(known, Box::new(|_| Ok(false)));
         let source: Arc<dyn Source> = match setup.metadata {
             MetadataLevel::Full => Arc::new(WithAttributes::new(setup.source)),
             MetadataLevel::Basic | MetadataLevel::None => setup.source,

@@ -4,14 +4,13 @@
 use std::collections::BTreeSet;
 
 use futures_util::{StreamExt, stream};
-use whimbrel_core::failure::Side;
 use whimbrel_core::path::RelPath;
 use whimbrel_core::record::{Change, Row};
 use whimbrel_ledger::{KeyRange, Seen};
 use whimbrel_store::target::Object;
 
 use super::act::Ended;
-use super::{Deed, Job, Tell, Told, of_side};
+use super::{Deed, Job, Tell, Told};
 use crate::error::EngineError;
 use crate::removable::covers_path;
 
@@ -42,9 +41,7 @@ impl Job {
             let prefix = self.sides.keys.prefix_of_root(&root);
             let mut after: Option<Vec<u8>> = None;
             loop {
-                self.sides.limits.target_requests.take(1).await;
-                let page = self.sides.target.list(&prefix, after.as_deref()).await;
-                let page = page.map_err(|error| of_side(error, Side::Target))?;
+                let page = self.sides.list(&prefix, after.as_deref()).await?;
                 self.any_file |= page.objects.iter().any(|object| !object.key.ends_with(b"/"));
                 let last = page.objects.last().filter(|_| page.more).map(|last| last.key.clone());
                 self.page(pass, &root, (after.as_deref(), last.as_deref()), &page.objects, tell)

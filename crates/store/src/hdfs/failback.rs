@@ -233,7 +233,14 @@ impl HdfsFailback {
         let above = self.directory(&file.path.split().0).await?;
         client.remove(&reached).await.map_err(failed)?;
         let new = self.new_file(file, &above).await?;
-        let mut writer = client.create(&reached, new, excluded.clone()).await.map_err(failed)?;
+        let created = client.create(&reached, new, excluded.clone()).await;
+        let mut writer = created.map_err(|error| match error.remote_class() {
+            // Tried again over a lost connection: the first call made it, and it goes.
+            Some("FileAlreadyExistsException" | "AlreadyBeingCreatedException") => {
+                Failed::Pipeline(error)
+            }
+            Some(_) | None => Failed::Final(failed(error)),
+        })?;
         let poured = poured(&mut writer, file, pour).await;
         *excluded = writer.excluded();
         let crc32c = match poured? {
