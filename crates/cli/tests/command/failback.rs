@@ -222,6 +222,19 @@ fn status(hadoop: &Hadoop, path: &str) -> Value {
     hadoop.command(&json!({"command": "status", "path": path})).unwrap()
 }
 
+fn belongings_are_restored(hadoop: &Hadoop) {
+    let moved = status(hadoop, "/back/elsewhere/moved");
+    let fields = ["owner", "group", "mode", "mtime_milliseconds", "has_acl"];
+    let told: Vec<&Value> = fields.iter().map(|name| &moved[*name]).collect();
+    assert_eq!(json!(told), json!(["alice", "analysts", "0760", 1_234_567_890_123_u64, true]));
+    let changed = status(hadoop, "/back/changed");
+    let told: Vec<&Value> = ["owner", "group", "mode"].iter().map(|name| &changed[*name]).collect();
+    assert_eq!(json!(told), json!(["bob", "guests", "0640"]), "as what it replaced");
+    let others = status(hadoop, "/back/made/by/others");
+    assert_eq!((&others["bytes"], &others["mode"]), (&json!(3 << 20), &json!("0644")));
+    assert_eq!(others["owner"], status(hadoop, "/back")["owner"]);
+}
+
 fn with_what_belongs_to_it(world: &World, checker: &Checker) {
     let hadoop = &world.hadoop;
     let set = |operation: &str, path: &str, more: Value| {
@@ -283,16 +296,7 @@ fn with_what_belongs_to_it(world: &World, checker: &Checker) {
         ("directory_removed", "hollow"),
     ]);
     assert_eq!((changes(&back), problems(&back)), (expected, pairs(&[("conflict", "both")])));
-    let moved = status(hadoop, "/back/elsewhere/moved");
-    let fields = ["owner", "group", "mode", "mtime_milliseconds", "has_acl"];
-    let told: Vec<&Value> = fields.iter().map(|name| &moved[*name]).collect();
-    assert_eq!(json!(told), json!(["alice", "analysts", "0760", 1_234_567_890_123_u64, true]));
-    let changed = status(hadoop, "/back/changed");
-    let told: Vec<&Value> = ["owner", "group", "mode"].iter().map(|name| &changed[*name]).collect();
-    assert_eq!(json!(told), json!(["bob", "guests", "0640"]), "as what it replaced");
-    let others = status(hadoop, "/back/made/by/others");
-    assert_eq!((&others["bytes"], &others["mode"]), (&json!(3 << 20), &json!("0644")));
-    assert_eq!(others["owner"], status(hadoop, "/back")["owner"]);
+    belongings_are_restored(hadoop);
 
     let again = place.run(&BACK).expect(5);
     assert_eq!((changes(&again), problems(&again)), (pairs(&[]), pairs(&[("conflict", "both")])));
