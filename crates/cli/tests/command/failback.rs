@@ -301,12 +301,16 @@ fn with_what_belongs_to_it(world: &World, checker: &Checker) {
     let again = place.run(&BACK).expect(5);
     assert_eq!((changes(&again), problems(&again)), (pairs(&[]), pairs(&[("conflict", "both")])));
     place.run(&["failback", "m", "--conflicts", "replace"]).expect(0);
-    // Forward, the rename at the source is all that is left.
-    let call = ["migrate", &source, &target, "--name", "m", "--metadata", "full", "--json"];
+    carries_on_forward(&place, checker, &source, &target);
+}
+
+/// The rename at the source is all that is left.
+fn carries_on_forward(place: &Place, checker: &Checker, source: &str, target: &str) {
+    let call = ["migrate", source, target, "--name", "m", "--metadata", "full", "--json"];
     let forward = place.run(&call).expect(0).result();
     assert_eq!(forward["run_files_copied"], 0, "{forward}");
     assert_eq!(forward["run_files_relocated"], 1, "{forward}");
-    let compared = checker.compare(&source, &target, &[]).unwrap();
+    let compared = checker.compare(source, target, &[]).unwrap();
     assert!(compared.equal, "{:?}", compared.findings);
     let forward = place.run(&call).expect(0).result();
     assert_eq!(
