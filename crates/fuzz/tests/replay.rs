@@ -84,6 +84,7 @@ replayed! {
     stamps
     state_call
     state_cutover
+    state_notes
     state_record
     state_result
 }
