@@ -24,7 +24,7 @@ const CARGO_DENY_VERSION: &str = "0.20.2";
 #[derive(Debug, Args)]
 pub struct Test {
     /// Simulated histories.
-    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    #[arg(long, value_name = "N", default_value_t = 50_000)]
     seeds: u64,
 }
 
