@@ -21,6 +21,8 @@ use crate::state::StatePlace;
 /// What a migration that a cut-over starts has to say.
 const LOG: &str = "cutover-run.log";
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How long the state of one that is to be started may be in use.
+const IN_USE_MAX: Duration = Duration::from_secs(10);
 /// How long one that was told to stop may take: ten seconds for what is in flight, and its state.
 const STOP_MAX: Duration = Duration::from_secs(60);
 
@@ -48,14 +50,21 @@ impl Watched {
         if let Some(running) = Running::at(place.clone()).await {
             return Ok(of(running, false));
         }
-        let (mut child, mut log) = start(place, call)?;
+        let until = Instant::now() + IN_USE_MAX;
+        let mut begun = start(place, call)?;
         output::standard_error(&format!("starting {}", place.name));
         loop {
             if let Some(running) = Running::at(place.clone()).await {
                 return Ok(of(running, true));
             }
-            if let Ok(Some(status)) = child.try_wait() {
-                return Err(not_started(&place.name, status.code(), &mut log));
+            if let Ok(Some(status)) = begun.0.try_wait() {
+                let failed = not_started(&place.name, status.code(), &mut begun.1);
+                // One that ended a moment ago, or was asked for its status, holds its state still.
+                if failed.condition != Condition::Local || Instant::now() >= until {
+                    return Err(failed);
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
+                begun = start(place, call)?;
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
@@ -135,9 +144,10 @@ fn start(place: &StatePlace, call: &Call) -> Result<(Child, File), CommandError>
         let told = format!("{} cannot be started: {error}", place.name);
         CommandError::local(told, "start it yourself, with --live, and say it again")
     };
-    let mut log = OpenOptions::new().create(true).append(true).read(true).open(path);
-    let log = log.as_mut().map_err(|error| failed(error.kind().into()))?;
-    log.seek(SeekFrom::End(0)).map_err(failed)?;
+    let log = OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
+    // Opened by itself: where the child writes is no matter of where this reads.
+    let mut told = File::open(&path).map_err(failed)?;
+    told.seek(SeekFrom::End(0)).map_err(failed)?;
     let child = Command::new(std::env::current_exe().map_err(failed)?)
         .arg("migrate")
         .args([call.source(), call.target()])
@@ -146,11 +156,11 @@ fn start(place: &StatePlace, call: &Call) -> Result<(Child, File), CommandError>
         .arg(&place.folder)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(log.try_clone().map_err(failed)?)
+        .stderr(log)
         .process_group(0)
         .spawn()
         .map_err(failed)?;
-    Ok((child, log.try_clone().map_err(failed)?))
+    Ok((child, told))
 }
 
 /// As the migration itself says it.

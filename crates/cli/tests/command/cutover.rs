@@ -172,6 +172,19 @@ fn what_differs_makes_it_say_no() {
 }
 
 /// Nobody is fenced for an answer that is no already.
+/// It was always said to have ended at once: what it wrote was read from where it had written to.
+#[test]
+fn why_it_cannot_be_started_is_told() {
+    let place = Place::new();
+    let child = live(&place);
+    place.run(&["stop", "m"]).expect(0);
+    drop(child);
+    std::fs::rename(place.path("source"), place.path("away")).unwrap();
+    let ended = place.run(&CUT).expect(3);
+    let told = ended.result()["message"].as_str().unwrap_or_default().to_owned();
+    assert!(told.starts_with("m cannot be started: ") && told.contains("/source"), "{told}");
+}
+
 #[test]
 fn what_failed_is_told_before_the_fence() {
     let place = Place::new();
