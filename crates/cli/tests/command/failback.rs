@@ -95,6 +95,9 @@ fn what_changed_at_the_target_goes_back() {
     assert_eq!(text(&place, "target/here"), "second here");
     assert_eq!(text(&place, "target/both"), "second target");
 
+    // What that run noted of them tells nobody twice.
+    let still = place.run(&BACK).expect(5);
+    assert_eq!(still.problems().len(), 2, "{}", still.stdout);
     let replaced = place.run(&["failback", "m", "--conflicts", "replace", "--json"]).expect(0);
     assert_eq!(changes(&replaced), pairs(&[("carried", "both"), ("carried", "met")]));
     assert_eq!(text(&place, "source/both"), "second target");
@@ -399,9 +402,10 @@ fn behind_a_fence(world: &World) {
 /// The S3 server is busy and loses answers, the NameNode's answers get lost: it goes on, or ends and
 /// is said again, and what stands in the end is what was written.
 fn over_bad_lines(world: &World, checker: &Checker) {
-    let (place, source, target) = migrate(world, "lines");
-    drop(place);
     world.hadoop.write("/lines/old", "to be removed").unwrap();
+    world.hadoop.write("/lines/stays", "as it is").unwrap();
+    let source = format!("{}/lines", world.hadoop.url());
+    let target = "s3://bucket/lines".to_owned();
     let s3 = FaultProxy::start(world.server.endpoint().address).unwrap();
     let namenode = world.hadoop.name_nodes()[0].parse().unwrap();
     let namenode = FaultProxy::start(namenode).unwrap();

@@ -191,8 +191,8 @@ impl Sides {
     }
 
     async fn carry(&self, both: &Both<'_>) -> Result<Ended, Left> {
-        let replaced = match &both.node {
-            Some(Node::File(file)) => Some(file),
+        let mut replaced = match &both.node {
+            Some(Node::File(file)) => Some(file.clone()),
             Some(Node::Directory(_) | Node::Special(_)) | None => None,
         };
         let mut object = both.object.clone();
@@ -203,17 +203,17 @@ impl Sides {
             if self.dry_run {
                 return Ok(done);
             }
-            let put = self.put(both, &standing, replaced).await?;
+            let put = self.put(both, &standing, replaced.as_ref()).await?;
             object = self.inspect(both.path).await.map_err(|error| left(error, Side::Target))?;
             let Some(crc32c) = put else { continue };
-            // Where the target keeps no checksum, the tag tells that it was this object.
-            if standing.crc32c.is_none()
-                && object.as_ref().is_none_or(|now| now.etag != standing.etag)
-            {
-                return Err(Left::Problem(changes(both.path)));
-            }
             let node = self.stat(both.path).await.map_err(of_source)?;
             let Some(Node::File(file)) = node else { return Ok(done) };
+            // Another object by now: it goes over what was written. One that is gone goes there
+            // with the next call, which its row leads to.
+            if object.as_ref().is_some_and(|now| now.etag != standing.etag) {
+                replaced = Some(file);
+                continue;
+            }
             let row = self.row(both.path, &standing, file.identity, &file.metadata, Some(crc32c));
             return Ok(Ended { changes: vec![Change::PutRow(row)], ..done });
         }

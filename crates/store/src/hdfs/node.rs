@@ -225,4 +225,14 @@ mod tests {
         assert_eq!(again.join(","), text);
         assert_eq!(acl_entries("owner:x:rwx,,user"), []);
     }
+
+    proptest::proptest! {
+        /// It comes from the user metadata of objects: anybody may have written it.
+        #[test]
+        fn any_text_of_an_acl_is_read(text in "([a-z:,-]|user|group|mask|other|default|rwx|.)*") {
+            for entry in acl_entries(&text) {
+                proptest::prop_assert!(entry.permission < 8);
+            }
+        }
+    }
 }
