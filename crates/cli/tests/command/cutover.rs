@@ -173,16 +173,23 @@ fn what_differs_makes_it_say_no() {
 
 /// Nobody is fenced for an answer that is no already.
 /// It was always said to have ended at once: what it wrote was read from where it had written to.
+/// A state that is in use for a moment, as by one that is asked for its status, is waited for.
 #[test]
 fn why_it_cannot_be_started_is_told() {
     let place = Place::new();
+    let _stopped = Stopped(&place);
     let child = live(&place);
     place.run(&["stop", "m"]).expect(0);
-    drop(child);
-    std::fs::rename(place.path("source"), place.path("away")).unwrap();
-    let ended = place.run(&CUT).expect(3);
+    child.ended_within(SOON);
+    let lock = std::fs::File::open(place.path("state/whimbrel/m/lock")).unwrap();
+    lock.lock().unwrap();
+    let ended = place.run(&CUT).expect(7);
     let told = ended.result()["message"].as_str().unwrap_or_default().to_owned();
-    assert!(told.starts_with("m cannot be started: ") && told.contains("/source"), "{told}");
+    assert!(told.contains("/state/whimbrel/m"), "{told}");
+    let cut = place.spawn(&CUT);
+    std::thread::sleep(Duration::from_secs(2));
+    lock.unlock().unwrap();
+    assert_eq!(cut.ended_within(SOON).code, 0);
 }
 
 #[test]
