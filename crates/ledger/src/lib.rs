@@ -690,6 +690,8 @@ fn is_empty(sql: &Connection) -> Result<bool> {
 }
 
 #[cfg(test)]
+mod alike_tests;
+#[cfg(test)]
 mod layout_tests;
 #[cfg(test)]
 mod tests;

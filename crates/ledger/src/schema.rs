@@ -262,6 +262,31 @@ mod tests {
     }
 
     #[test]
+    fn a_new_database_has_no_records_to_bring_up_to_date() {
+        let mut sql = Connection::open_in_memory().unwrap();
+        let asked = |_: &Connection, _: i64| Err(LedgerError::damaged("there is none"));
+        upgrade(&mut sql, "test", OLDER, asked).unwrap();
+        assert_eq!(version(&sql), 1);
+    }
+
+    /// Not every program numbers its databases.
+    #[test]
+    fn what_another_program_began_is_not_taken_for_new() {
+        let prepared = |statement: &str| {
+            let mut sql = Connection::open_in_memory().unwrap();
+            sql.execute_batch(statement).unwrap();
+            prepare(&mut sql, "test", unchanged)
+        };
+        assert!(prepared("").unwrap());
+        let begun =
+            ["CREATE TABLE theirs (value)", "PRAGMA user_version = 1", "PRAGMA application_id = 7"];
+        for statement in begun {
+            let prepared = prepared(statement);
+            assert!(matches!(prepared, Err(LedgerError::Foreign { .. })), "{statement}");
+        }
+    }
+
+    #[test]
     fn tables_of_another_form_are_damage() {
         let mut sql = Connection::open_in_memory().unwrap();
         upgrade(&mut sql, "test", OLDER, unchanged).unwrap();

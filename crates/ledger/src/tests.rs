@@ -404,3 +404,204 @@ fn a_part_under_another_number_is_damage() {
     };
     assert!(loaded((7, 2)) && !loaded((7, 3)) && !loaded((8, 2)));
 }
+
+/// A parent, two files, a directory with a record, what was found, and a setting.
+fn one_of_each() -> Ledger {
+    let mut ledger = Ledger::open_in_memory(Namespace::Tree).unwrap();
+    let row = |path: &str| Row { path: path.into(), ..large_row() };
+    let keyed = Identity::Hdfs { block_pool: 1, file_id: 7, length: 5, modified_ms: 7, blocks: 3 };
+    let found = Found {
+        path: "theirs".into(),
+        length: 0,
+        etag: None,
+        version: None,
+        crc32c: None,
+        metadata: None,
+        migration: None,
+        late: false,
+    };
+    let seen = DirectoryRecord { path: "a".into(), file_key: 3, metadata: Metadata::default() };
+    ledger
+        .apply(&[&[
+            Change::PutRow(row("a/b/x")),
+            Change::PutRow(Row { identity: keyed, ..row("c/y") }),
+            Change::FoundAdded(found),
+            Change::PutDirectory(seen),
+        ]])
+        .unwrap();
+    ledger.set_setting("kept", "text").unwrap();
+    ledger.check().unwrap();
+    ledger
+}
+
+/// Each statement makes one thing wrong, and leaves the pages of the database sound.
+#[test]
+fn what_does_not_fit_together_is_damage() {
+    let statements = [
+        "DELETE FROM object WHERE name = x'78'",
+        "UPDATE object SET name = x'7a' WHERE name = x'78'",
+        "UPDATE object SET file_key = 9 WHERE name = x'78'",
+        "UPDATE object SET file_key = NULL WHERE name = x'79'",
+        "UPDATE object SET commit_marker = 1 WHERE name = x'78'",
+        "UPDATE object SET ledger_only = 1 WHERE name = x'78'",
+        "UPDATE directory SET parent = (SELECT id FROM directory WHERE path = x'63')
+             WHERE path = x'612f62'",
+        "UPDATE directory SET parent = NULL WHERE path = x'612f62'",
+        "UPDATE directory SET parent = 99 WHERE path = x''",
+        "INSERT INTO directory (path, parent)
+             SELECT x'612f65', id FROM directory WHERE path = x'61'",
+        "DELETE FROM found",
+        "UPDATE found SET name = x'7a'",
+        "DELETE FROM directory_record",
+        "UPDATE directory_record SET name = x'7a'",
+        "DELETE FROM setting WHERE key = 'kept'",
+        "UPDATE setting SET key = 'other' WHERE key = 'kept'",
+    ];
+    for statement in statements {
+        let ledger = one_of_each();
+        let changed = ledger.sql.execute(statement, []).unwrap();
+        assert_eq!(changed, 1, "{statement}");
+        let checked = ledger.check();
+        assert!(matches!(checked, Err(LedgerError::Damaged { .. })), "{statement}: {checked:?}");
+    }
+}
+
+/// What stands in memory alone is compared with what is stored when it is loaded.
+#[test]
+fn a_log_with_gaps_is_damage() {
+    let loaded = |statement: &str| {
+        let mut ledger = Ledger::open_in_memory(Namespace::Tree).unwrap();
+        for number in 1..=3 {
+            ledger.apply(&[&[mark(&format!("{number}"), number)]]).unwrap();
+        }
+        ledger.sql.execute(statement, []).unwrap();
+        ledger.restart().map(|ledger| ledger.summary().unwrap().lanes[0])
+    };
+    assert_eq!(loaded("UPDATE pending_log SET sequence = 3 WHERE sequence = 3").unwrap(), 3);
+    for statement in [
+        "DELETE FROM pending_log WHERE sequence = 1",
+        "DELETE FROM pending_log WHERE sequence = 3",
+        "UPDATE pending_log SET sequence = 7 WHERE sequence = 3",
+    ] {
+        let error = loaded(statement).unwrap_err();
+        assert!(matches!(error, LedgerError::Damaged { .. }), "{statement}: {error}");
+    }
+}
+
+/// It is reckoned from what is stored.
+#[test]
+fn the_length_of_the_log_outlives_a_start() {
+    let mut ledger = Ledger::open_in_memory(Namespace::Tree).unwrap();
+    let name = |number: u64| format!("{number:03}{}", "n".repeat(4_000));
+    let mut number = 0;
+    for batch in 0..86 {
+        let marks: Vec<Change> = (0..100)
+            .map(|path| {
+                number += 1;
+                mark(&name(path), number)
+            })
+            .collect();
+        ledger.apply(&[&marks]).unwrap();
+        let (_, records) = ledger.state.pending.stored();
+        if batch == 60 {
+            assert_eq!(records, 61);
+            ledger = ledger.restart().unwrap();
+        }
+    }
+    let (_, records) = ledger.state.pending.stored();
+    assert!(records < 10, "{records}");
+}
+
+/// Paths alone make room first, and nothing more than has to.
+#[test]
+fn what_reaches_below_its_path_stays_in_memory_longest() {
+    let mut ledger = Ledger::open_in_memory(Namespace::Tree).unwrap();
+    ledger.keep_in_memory(20);
+    assert_eq!(ledger.setting("spilled").unwrap(), None);
+    let coarse = (1..=10).map(|number| Change::Mark {
+        path: format!("d{number:02}").as_str().into(),
+        reach: Reach::Subtree,
+        lane: Lane::Live,
+        first_txid: TxId(number),
+        last_txid: TxId(number),
+        seen: Time(number),
+        mark: Mark(number),
+    });
+    let paths = (11..=25).map(|number| mark(&format!("{number}"), number));
+    let marks: Vec<Change> = coarse.chain(paths).collect();
+    ledger.apply(&[&marks[..10]]).unwrap();
+    assert_eq!(ledger.setting("spilled").unwrap(), None, "nothing was");
+    ledger.apply(&[&marks[10..]]).unwrap();
+    let reaches = |ledger: &Ledger| -> (u64, u64) {
+        let statement = "SELECT count(*), coalesce(sum(reach > 0), 0) FROM pending";
+        ledger.sql.query_row(statement, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+    };
+    assert_eq!(reaches(&ledger), (7, 0));
+    ledger.keep_in_memory(5);
+    ledger.apply(&[&[mark("26", 26)]]).unwrap();
+    assert_eq!(reaches(&ledger), (21, 5), "all paths, and what else has to");
+}
+
+#[test]
+fn whatever_stands_at_a_distrusted_path_is_not_known() {
+    let mut ledger = Ledger::open_in_memory(Namespace::Tree).unwrap();
+    let row = Row {
+        etag: Some("e".into()),
+        version: Some("v".into()),
+        attempt: Some(whimbrel_core::number::AttemptNumber(4)),
+        ..large_row()
+    };
+    ledger.apply(&[&[Change::PutRow(row.clone()), Change::Distrust("large".into())]]).unwrap();
+    let unknown = Row { crc32c: None, etag: None, version: None, ..row };
+    assert_eq!(ledger.row(&"large".into()).unwrap(), Some(unknown));
+}
+
+#[test]
+fn a_claim_that_ended_is_not_taken_up_again() {
+    let mut ledger = Ledger::open_in_memory(Namespace::Tree).unwrap();
+    ledger.apply(&[&[mark("x", 1)]]).unwrap();
+    let taken = |ledger: &mut Ledger| ledger.take(Lane::Live, 9, Time(0)).unwrap().0.len();
+    assert_eq!(taken(&mut ledger), 1);
+    let deferred = Change::Defer {
+        path: "x".into(),
+        up_to: Mark(1),
+        not_before: Time(0),
+        tries: 0,
+        waiting: false,
+    };
+    ledger.apply(&[&[deferred]]).unwrap();
+    ledger.transaction(|_, _| Err(LedgerError::Closed)).unwrap_err();
+    assert_eq!(taken(&mut ledger), 1);
+    ledger.transaction(|_, _| Err(LedgerError::Closed)).unwrap_err();
+    assert_eq!(taken(&mut ledger), 0, "it is held");
+}
+
+#[test]
+fn a_ledger_whose_memory_is_not_what_is_stored_does_nothing_more() {
+    let mut ledger = Ledger::open_in_memory(Namespace::Tree).unwrap();
+    ledger.broken = true;
+    assert!(matches!(ledger.meta(), Err(LedgerError::Closed)));
+    assert!(matches!(ledger.apply(&[&[mark("x", 1)]]), Err(LedgerError::Closed)));
+    assert!(matches!(ledger.check(), Err(LedgerError::Closed)));
+}
+
+#[test]
+fn attempts_on_children_are_those_in_the_directory() {
+    let mut ledger = Ledger::open_in_memory(Namespace::Tree).unwrap();
+    let opened = |number: u64, path: &str| {
+        Change::AttemptOpened(Attempt {
+            number: whimbrel_core::number::AttemptNumber(number),
+            path: path.into(),
+            kind: whimbrel_core::record::AttemptKind::Copy,
+            started: Time(0),
+            doubtful_until: None,
+            identity: Identity::Unknown,
+            upload: None,
+        })
+    };
+    ledger.apply(&[&[opened(1, "a/x"), opened(2, "a/y"), opened(3, "b/y")]]).unwrap();
+    let page = whimbrel_core::entry::Page { entries: Vec::new(), more: false };
+    let join = ledger.join_page(&"a".into(), Some(b"x"), &page, false).unwrap();
+    let numbers: Vec<u64> = join.attempts.iter().map(|attempt| attempt.number.0).collect();
+    assert_eq!(numbers, [2]);
+}

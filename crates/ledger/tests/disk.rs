@@ -243,6 +243,23 @@ fn only_the_owner_may_look() {
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
     open(&folder).unwrap();
     assert_eq!(mode(&folder), 0o700);
+    // What keeps others out already is left as it is.
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o1700)).unwrap();
+    open(&folder).unwrap();
+    let kept = fs::metadata(&folder).unwrap().permissions().mode() & 0o7777;
+    assert_eq!(kept, 0o1700);
+}
+
+/// Whatever the log of the database is then, it was not looked at.
+#[test]
+fn a_log_that_cannot_be_reached_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    open(folder.path()).unwrap().close().unwrap();
+    let log = folder.path().join(format!("{DATABASE}-wal"));
+    std::os::unix::fs::symlink(log.file_name().unwrap(), &log).unwrap();
+    let error = open(folder.path()).unwrap_err();
+    assert!(matches!(error, LedgerError::Io { .. }), "{error:?}");
+    assert!(error.to_string().contains("state.db-wal"), "{error}");
 }
 
 #[test]

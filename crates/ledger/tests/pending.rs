@@ -359,3 +359,33 @@ fn the_root_is_no_child_of_itself() {
     assert_eq!(ledger.summary().unwrap().lanes, [0, 1, 0]);
     assert_eq!(ledger.pending_entry(&RelPath::root()).unwrap(), Some(root));
 }
+
+/// What was marked with the last work that is done is done too.
+#[test]
+fn what_is_left_reaches_no_further_than_what_was_marked_since() {
+    let left = |up_to: u64| {
+        let ledger = ledger(&[
+            mark("d", Reach::Subtree, Lane::Backlog, 1),
+            mark("d", Reach::Directory, Lane::Backlog, 2),
+            mark("d", Reach::Path, Lane::Backlog, 3),
+            settle("d", up_to),
+        ]);
+        entry(&ledger, "d").map(|pending| (pending.reach, pending.lane))
+    };
+    assert_eq!(left(0), Some((Reach::Subtree, Lane::Backlog)));
+    assert_eq!(left(1), Some((Reach::Directory, Lane::Backlog)));
+    assert_eq!(left(2), Some((Reach::Path, Lane::Live)), "a path alone is no part of the scan");
+    assert_eq!(left(3), None);
+}
+
+#[test]
+fn what_is_open_and_what_failed_is_reconsidered() {
+    let mut ledger = ledger(&[
+        live("d/failed", 1),
+        park("d/failed", 1, Parked::Failed, None),
+        live("d/open", 2),
+        park("d/open", 2, Parked::Open, None),
+        Change::Reconsider { below: "d".into(), up_to: Mark(2) },
+    ]);
+    assert_eq!(take(&mut ledger, Lane::Live, 9, 0), ["d/failed", "d/open"]);
+}

@@ -22,6 +22,10 @@ const CHOSEN: &str = "WHIMBREL_MUTANT";
 const REACHED: &str = "WHIMBREL_MUTANTS_REACHED";
 /// A mutant that keeps what it should let go is ended before the machine suffers.
 const MEMORY_BYTES_MAX: u64 = 3 << 30;
+/// Random tests ask all the same, and are not told what failed with another mutant: a failure that
+/// the code itself can bring would be put down to every mutant after it.
+const SAME_FOR_ALL: [(&str, &str); 2] =
+    [("PROPTEST_RNG_SEED", "1"), ("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "1")];
 /// Where nothing waits for a disk.
 const MEMORY_FOLDER: &str = "/dev/shm";
 /// What may notice, cheapest first.
@@ -194,6 +198,7 @@ impl Program {
         let mut command = Command::new(&self.path);
         command.args(self.arguments).current_dir(&self.folder).env("TMPDIR", folder.path());
         command.envs(variables.iter().copied()).env("RUST_BACKTRACE", "0");
+        command.envs(SAME_FOR_ALL);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn()?;
         let ended = self.watch(&mut child);

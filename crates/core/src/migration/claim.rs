@@ -409,3 +409,46 @@ impl Migration {
         self.touch_passes(path, subtree);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{changed, claim, migration_of};
+    use super::*;
+    use crate::config::Config;
+
+    /// One that waits would have to be joined by what comes later.
+    #[test]
+    fn rule_1_6_what_a_page_met_is_only_marked_unless_it_has_to_wait() {
+        let deferred = |origin: Origin, millis: u64| {
+            let mut migration = migration_of(Config::default());
+            let claim = Claim { origin, ..claim("d/a") };
+            migration.again(RelPath::from("d/a"), claim, millis, false);
+            let changes = changed(&mut migration);
+            let count =
+                |of: fn(&Change) -> bool| changes.iter().filter(|change| of(change)).count();
+            let marks = count(|change| matches!(change, Change::Mark { .. }));
+            (marks, count(|change| matches!(change, Change::Defer { .. })))
+        };
+        let page = || Origin::Page { directory: RelPath::from("d"), page: 0 };
+        assert_eq!(deferred(page(), 0), (1, 0));
+        assert_eq!(deferred(page(), 1), (1, 1));
+        assert_eq!(deferred(Origin::Work, 0), (0, 1), "it is pending");
+    }
+
+    /// Nobody can say whether it landed: what it speaks for would wait without an end.
+    #[test]
+    fn rule_7_1_nothing_waits_for_a_marker_that_nobody_could_look_at() {
+        let left = |reason: Parked| {
+            let mut migration = migration_of(Config::default());
+            for (number, marker) in [(1, "d/_SUCCESS"), (2, "e/_SUCCESS")] {
+                let doubtful = (RelPath::from(marker), Time(9_000));
+                migration.claims.doubtful_markers.insert(AttemptNumber(number), doubtful);
+            }
+            let at = "d/_SUCCESS";
+            migration.park(RelPath::from(at), claim(at), reason, None, String::new());
+            migration.claims.doubtful_markers.into_keys().map(|it| it.0).collect::<Vec<_>>()
+        };
+        assert_eq!(left(Parked::Failed), [2]);
+        assert_eq!(left(Parked::Open), [1, 2]);
+    }
+}

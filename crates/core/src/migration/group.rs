@@ -487,6 +487,38 @@ mod tests {
         assert!(step(&migration, MARKER).is_none(), "what is pending is not known");
     }
 
+    /// By itself: what it waits for may be its own.
+    #[test]
+    fn rule_7_1_a_marker_that_moved_is_not_set_aside_with_its_group() {
+        let parked = |dirty: bool| {
+            let mut migration = migration_of(Config::default());
+            let claim = Claim { dirty, step: Step::Grouping { asks: 0 }, ..claim(MARKER) };
+            let group = Group::SetAside { reason: Parked::Guard, path: path("d/a") };
+            migration.grouped(path(MARKER), claim, group);
+            let changes = changed(&mut migration);
+            changes.iter().any(|change| matches!(change, Change::Park { .. }))
+        };
+        assert_eq!((parked(false), parked(true)), (true, false));
+    }
+
+    /// What its look showed may be later than all that it was pending for.
+    #[test]
+    fn rule_7_1_a_group_is_asked_for_up_to_what_was_followed() {
+        let asked = |followed: Option<u64>| {
+            let mut migration = migration_of(Config::default());
+            if let Some(txid) = followed {
+                migration.followed_markers.insert(&path(MARKER), &node(5), TxId(txid));
+            }
+            let claim = Claim { node: Some(node(5)), ..claim(MARKER) };
+            migration.ask_group(path(MARKER), claim);
+            let asked = sent(&mut migration).into_iter().find_map(|effect| {
+                if let Effect::Group { up_to, .. } = effect { Some(up_to) } else { None }
+            });
+            asked
+        };
+        assert_eq!((asked(None), asked(Some(9))), (Some(TxId(2)), Some(TxId(9))));
+    }
+
     /// What it speaks for is written over, or what comes before it in its log.
     #[test]
     fn rule_7_1_a_marker_waits_for_what_it_speaks_for_and_stands() {

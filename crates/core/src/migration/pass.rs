@@ -709,7 +709,7 @@ impl Lookup {
 #[cfg(test)]
 mod tests {
     use super::super::tests::{
-        changed, failure, marked, migration_of, node, row, sent, step, work,
+        attempt, changed, failure, marked, migration_of, node, row, sent, step, work,
     };
     use super::*;
     use crate::config::Config;
@@ -1028,6 +1028,8 @@ mod tests {
         assert_eq!(met(&none, node(5), known()), worked_on);
         assert_eq!(met(&none, node(6), ours()), worked_on);
         assert_eq!(met(&none, node(5), ours()), (vec![], false), "it is the same");
+        let over = PageJoin { attempts: vec![attempt(4, "d/a", 5)], ..ours() };
+        assert_eq!(met(&none, node(5), over), left(Lane::Live), "if no write of it took effect");
         let open = FileNode { open: true, ..node(6) };
         assert_eq!(met(&none, open.clone(), ours()), left(Lane::Live), "it waits for its close");
         let touched = |it: &mut Migration| it.touch(&path("d/a"), false);
@@ -1041,6 +1043,20 @@ mod tests {
         let metadata = Metadata { mode: 0o600, ..Metadata::default() };
         let other = FileNode { metadata, ..node(5) };
         assert_eq!(met(&none, other, ours()), left(Lane::Metadata));
+    }
+
+    #[test]
+    fn rule_1_6_a_pass_goes_on_where_it_was_interrupted_unless_it_was_marked_since() {
+        let after = |mark: u64, begun: Option<u64>| {
+            let mut migration = live();
+            let (reach, cursor) = (Reach::Directory, Some(Bytes::from_static(b"c")));
+            let (mark, begun) = (Mark(mark), begun.map(Mark));
+            let pending = Pending { reach, mark, begun, cursor, ..work("e").pending };
+            migration.begin_pass(&Work { pending, ..work("e") });
+            migration.passes[&path("e")].after.clone()
+        };
+        assert_eq!(after(3, Some(3)), Some(Bytes::from_static(b"c")));
+        assert_eq!((after(4, Some(3)), after(3, None)), (None, None));
     }
 
     #[test]

@@ -350,7 +350,7 @@ impl Migration {
 #[cfg(test)]
 mod tests {
     use super::super::tests::{attempt, changed, claim, failure, marked, migration_of, node, row};
-    use super::super::tests::{step, work};
+    use super::super::tests::{sent, step, work};
     use super::*;
     use crate::config::{Config, Extras};
     use crate::metadata::Metadata;
@@ -449,6 +449,22 @@ mod tests {
             assert!(it.claims.ended_while_taking.insert(path("d/_SUCCESS")));
         };
         assert_eq!(hastened(&ended), 0, "what is known of it is old");
+    }
+
+    #[test]
+    fn rule_3_5_a_file_that_is_open_is_told_of_and_set_aside() {
+        let met = |open: bool| {
+            let mut migration = migration_of(Config::default());
+            let file = FileNode { open, ..node(5) };
+            migration.meet_closed_file(path("a"), claim("a"), file);
+            let effects = sent(&mut migration);
+            let told = effects.iter().any(|effect| {
+                matches!(effect, Effect::Report(report) if report.kind == ReportKind::Open
+                    && report.path == Some(path("a")))
+            });
+            (told, step(&migration, "a").is_some())
+        };
+        assert_eq!((met(true), met(false)), ((true, false), (false, true)));
     }
 
     #[test]

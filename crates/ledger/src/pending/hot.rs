@@ -325,3 +325,89 @@ impl Hot {
 fn is_coarse(entry: &Entry) -> bool {
     entry.pending.reach > Reach::Path
 }
+
+#[cfg(test)]
+mod tests {
+    use whimbrel_core::record::{Parked, Pending};
+
+    use super::*;
+
+    fn entry(path: &str, reach: Reach) -> Entry {
+        Entry::fresh(Pending {
+            path: path.into(),
+            reach,
+            lane: Lane::Live,
+            first_txid: TxId(1),
+            last_txid: TxId(1),
+            first_seen: Time(1),
+            last_seen: Time(1),
+            mark: Mark(1),
+            begun: None,
+            cursor: None,
+            not_before: Time(0),
+            tries: 0,
+            waiting: false,
+            parked: None,
+            let_go: None,
+        })
+    }
+
+    fn key(name: &str) -> Key {
+        Key { directory: RelPath::root(), name: Bytes::copy_from_slice(name.as_bytes()) }
+    }
+
+    /// The bound of the log is reckoned by it.
+    #[test]
+    fn what_stands_in_memory_is_weighed() {
+        let mut hot = Hot::default();
+        let mut large = entry("large", Reach::Path);
+        large.pending.cursor = Some(Bytes::from_static(b"0123456789"));
+        large.message = Some("m".repeat(100));
+        assert_eq!(weight(&large), ENTRY_BYTES + 5 + 10 + 100);
+        hot.insert(key("large"), large, true, Time(0));
+        hot.insert(key("s"), entry("s", Reach::Path), true, Time(0));
+        assert_eq!(hot.bytes(), (ENTRY_BYTES + 115) + (ENTRY_BYTES + 1));
+        let changed = hot.change(&key("s"), true, Time(0), |entry| {
+            entry.message = Some("twenty bytes of text".to_owned());
+        });
+        assert!(changed);
+        assert_eq!(hot.bytes(), (ENTRY_BYTES + 115) + (ENTRY_BYTES + 21));
+        assert!(hot.remove(&key("large")).is_some());
+        assert_eq!((hot.len(), hot.bytes()), (1, ENTRY_BYTES + 21));
+    }
+
+    #[test]
+    fn what_reaches_below_its_path_is_known_as_such() {
+        let mut hot = Hot::default();
+        hot.insert(key("d"), entry("d", Reach::Directory), true, Time(0));
+        for name in ["a", "x", "z"] {
+            hot.insert(key(name), entry(name, Reach::Path), true, Time(0));
+        }
+        assert!(hot.any_coarse());
+        let claimed = BTreeSet::from([key("a")]);
+        assert_eq!(hot.keys(false, 9, &claimed), [key("x"), key("z")]);
+        assert_eq!(hot.keys(false, 1, &claimed), [key("x")]);
+        assert_eq!(hot.keys(true, 9, &claimed), [key("d")]);
+        hot.change(&key("d"), true, Time(0), |entry| entry.pending.reach = Reach::Path);
+        assert!(!hot.any_coarse());
+        hot.change(&key("x"), true, Time(0), |entry| entry.pending.reach = Reach::Subtree);
+        assert!(hot.any_coarse());
+        hot.remove(&key("x"));
+        assert!(!hot.any_coarse());
+    }
+
+    #[test]
+    fn the_next_time_is_no_start_and_not_now() {
+        let mut hot = Hot::default();
+        let mut waits_until = |name: &str, time: Time| {
+            let mut entry = entry(name, Reach::Path);
+            entry.pending.parked = Some(Parked::Failed);
+            entry.pending.not_before = time;
+            hot.insert(key(name), entry, true, Time(0));
+            (hot.next_due(Time(5)), hot.until_next_start().len())
+        };
+        assert_eq!(waits_until("start", NEXT_START), (None, 1));
+        assert_eq!(waits_until("late", Time(6)), (Some(Time(6)), 1));
+        assert_eq!(waits_until("now", Time(5)), (None, 1));
+    }
+}
