@@ -285,6 +285,16 @@ fn a_state_without_its_record_is_new_or_damaged() {
     lose_record();
     let error = Ledger::open(folder.path(), Options::default()).unwrap_err();
     assert!(matches!(error, LedgerError::Damaged { .. }), "{error}");
+    // Of a large one nothing else would tell.
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = large(folder.path());
+    ledger.apply(&[&[Change::PutRow(large_row())]]).unwrap();
+    ledger.close().unwrap();
+    let sql = Connection::open(folder.path().join(DATABASE)).unwrap();
+    sql.execute("DELETE FROM state", []).unwrap();
+    drop(sql);
+    let error = Ledger::open(folder.path(), Options::default()).unwrap_err();
+    assert!(matches!(error, LedgerError::Damaged { .. }), "{error}");
 }
 
 #[test]

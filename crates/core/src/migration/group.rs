@@ -511,10 +511,9 @@ mod tests {
             }
             let claim = Claim { node: Some(node(5)), ..claim(MARKER) };
             migration.ask_group(path(MARKER), claim);
-            let asked = sent(&mut migration).into_iter().find_map(|effect| {
+            sent(&mut migration).into_iter().find_map(|effect| {
                 if let Effect::Group { up_to, .. } = effect { Some(up_to) } else { None }
-            });
-            asked
+            })
         };
         assert_eq!((asked(None), asked(Some(9))), (Some(TxId(2)), Some(TxId(9))));
     }
