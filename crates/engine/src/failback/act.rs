@@ -168,6 +168,9 @@ impl Sides {
                 let told = format!("{path} changed at the target, and is a {what} at the source");
                 return Err(Left::Problem(conflict(told, RENAME)));
             }
+            (Some(_), true) if both.row.is_none() => {
+                format!("{path} differs, and the migration left neither side's there")
+            }
             (Some(_), true) => format!("{path} changed on both sides"),
             (Some(_), false) => {
                 format!("{path} was removed at the target and changed at the source")

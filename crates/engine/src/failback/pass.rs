@@ -126,14 +126,8 @@ impl Job {
             let page = self.ledger.found_below(&RelPath::root(), after.as_ref(), FOUND_MAX)?;
             let Some(last) = page.last() else { return Ok(()) };
             after = Some(last.path.clone());
-            let mut late = Vec::new();
-            for found in page.into_iter().filter(|found| found.late) {
-                // One that took the place of what was left there is told apart from its row.
-                let belongs = covers_path(&self.sides.scope, &found.path);
-                if belongs && self.ledger.row(&found.path)?.is_none() {
-                    late.push(found.path);
-                }
-            }
+            let late = page.into_iter().filter(|found| found.late).map(|found| found.path);
+            let late = late.filter(|path| covers_path(&self.sides.scope, path)).collect();
             self.paths(Pass::Carry, late, tell).await?;
         }
     }
