@@ -184,6 +184,43 @@ fn a_target_that_is_gone_removes_nothing() {
     assert_eq!(place.tree("source"), before);
 }
 
+/// What lies behind a symbolic link is not known: it was taken for gone, and went at the source.
+#[test]
+fn what_a_link_hides_at_the_target_is_not_gone() {
+    let place = Place::new();
+    place.write("source/big/one", "one");
+    place.write("source/other", "other");
+    place.run(&["migrate", "source", "target", "--name", "m"]).expect(0);
+    let before = place.tree("source");
+    std::fs::rename(place.path("target/big"), place.path("moved")).unwrap();
+    std::os::unix::fs::symlink(place.path("moved"), place.path("target/big")).unwrap();
+    let told = place.run(&BACK).expect(5);
+    assert_eq!(changes(&told), pairs(&[]));
+    assert_eq!(place.tree("source"), before);
+}
+
+/// Another place with something of others in it is no less empty than an empty one.
+#[test]
+fn a_target_with_foreign_files_alone_is_asked_about() {
+    let place = migrated();
+    let before = place.tree("source");
+    for entry in std::fs::read_dir(place.path("target")).unwrap() {
+        let path = entry.unwrap().path();
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes()[0] == b'.');
+        match path.is_dir() {
+            true if !hidden => std::fs::remove_dir_all(path).unwrap(),
+            false => std::fs::remove_file(path).unwrap(),
+            true => {}
+        }
+    }
+    place.write("target/of/others", "foreign");
+    let told = place.run(&BACK).expect(6);
+    assert_eq!(changes(&told), pairs(&[("carried", "of/others")]));
+    let mut after = place.tree("source");
+    after.retain(|path, _| !path.ends_with("of/others"));
+    assert_eq!(after, before);
+}
+
 #[test]
 fn it_keeps_away_from_what_runs() {
     let place = migrated();
@@ -388,6 +425,7 @@ fn killed_again_and_again(world: &World, checker: &Checker) {
 
 fn behind_a_fence(world: &World, checker: &Checker) {
     world.hadoop.write("/fenced/a", "one").unwrap();
+    world.hadoop.write("/fenced/stays", "as it is").unwrap();
     let place = world.place(world.hadoop.superuser());
     let source = format!("{}/fenced", world.hadoop.url());
     let call = ["migrate", &source, "s3://bucket/fenced", "--live", "--name", "m"];

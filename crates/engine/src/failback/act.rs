@@ -186,6 +186,9 @@ impl Sides {
 
     async fn remove(&self, both: &Both<'_>) -> Result<Ended, Left> {
         let Some(Node::File(file)) = &both.node else { return Ok(gone()) };
+        if both.object.is_none() {
+            self.is_seen(both.path).await.map_err(|error| left(error, Side::Target))?;
+        }
         if !self.dry_run {
             self.limits.source_calls.take(self.writer.calls_per_change()).await;
             self.writer.remove(both.path, file).await.map_err(of_source)?;
@@ -251,7 +254,7 @@ impl Sides {
             expected: replaced,
         };
         let pour = || -> ByteStream {
-            match self.read_object(both.path) {
+            match self.read_unchanged(both.path, object) {
                 Ok(bytes) => bytes,
                 Err(error) => Box::pin(futures_util::stream::iter([Err(error)])),
             }

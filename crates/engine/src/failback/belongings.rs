@@ -8,6 +8,8 @@ use whimbrel_core::record::Row;
 use whimbrel_store::stamp::{self, digest_agrees};
 use whimbrel_store::target::Object;
 
+/// A program with these bits runs with the rights of its owner or group.
+const SET_ID: u32 = 0o6000;
 /// The names under which a digest may stand.
 const DIGESTED: [&str; 4] = ["owner", "group", "acl", "xattr"];
 
@@ -32,6 +34,9 @@ pub(super) fn belongings(
     if level != MetadataLevel::Full {
         metadata.xattrs.clear();
     }
+    // Whoever may write to the target makes no program here that runs as somebody else.
+    let had = row.map(|row| &row.metadata).or(replaced).map_or(0, |known| known.mode);
+    metadata.mode &= !SET_ID | had;
     for name in DIGESTED {
         let known = row.map(|row| &row.metadata);
         let agrees = known.and_then(|known| digest_agrees(&object.user_metadata, name, known));
@@ -94,6 +99,18 @@ mod tests {
         assert_eq!(belongings(MetadataLevel::Basic, &carried, None, None), Some(basic));
         let none = belongings(MetadataLevel::None, &carried, None, None).unwrap();
         assert!(!none.has_rights() && none.modified_ns > metadata().modified_ns);
+    }
+
+    #[test]
+    fn no_object_makes_a_program_that_runs_as_somebody_else() {
+        let run_as = |mode| Metadata { mode, ..metadata() };
+        let carried = object(Some(run_as(0o4755)));
+        let mode = |row: Option<&Row>, replaced: Option<&Metadata>| {
+            belongings(MetadataLevel::Basic, &carried, row, replaced).unwrap().mode
+        };
+        assert_eq!(mode(None, None), 0o755);
+        assert_eq!(mode(None, Some(&run_as(0o2755))), 0o755);
+        assert_eq!(mode(None, Some(&run_as(0o4700))), 0o4755, "as it had it");
     }
 
     #[test]

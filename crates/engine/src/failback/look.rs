@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use whimbrel_core::entry::{FileNode, Node};
 use whimbrel_core::failback::Since;
 use whimbrel_core::failure::Side;
@@ -173,6 +173,44 @@ impl Sides {
     /// The bytes of an object, at most as fast as is allowed.
     pub(super) fn read_object(&self, path: &RelPath) -> Result<ByteStream, StoreError> {
         Ok(self.paced(self.target.read(&self.keys.key(path)?)))
+    }
+
+    /// The same of an object that is the same once they were read: where the target keeps no
+    /// checksum, nothing else tells.
+    pub(super) fn read_unchanged(
+        &self,
+        path: &RelPath,
+        object: &Object,
+    ) -> Result<ByteStream, StoreError> {
+        let bytes = self.read_object(path)?;
+        if object.crc32c.is_some() {
+            return Ok(bytes);
+        }
+        let (target, key) = (self.target.clone(), self.keys.key(path)?);
+        let (etag, message) = (object.etag.clone(), format!("{path} is changed at the target"));
+        let look = stream::once(async move {
+            match target.inspect(&key).await {
+                Ok(Some(now)) if now.etag == etag => None,
+                Ok(_) => Some(Err(StoreError::Moved { message })),
+                Err(error) => Some(Err(error)),
+            }
+        });
+        Ok(Box::pin(bytes.chain(look.filter_map(std::future::ready))))
+    }
+
+    /// Nothing stands at the target in place of a directory above a path that hides what lies
+    /// there, as a symbolic link does: then it is not known whether it is gone.
+    pub(super) async fn is_seen(&self, path: &RelPath) -> Result<(), StoreError> {
+        if self.target.abilities().markers {
+            return Ok(());
+        }
+        for above in path.ancestors().filter(|above| !above.is_root()) {
+            // A file that took its place can be read.
+            if self.inspect(&above).await?.is_some() {
+                self.read_object(&above)?.next().await.transpose()?;
+            }
+        }
+        Ok(())
     }
 
     fn paced(&self, pieces: ByteStream) -> ByteStream {

@@ -147,7 +147,11 @@ struct Job {
     sums: FailbackSums,
     /// Objects of the ledger that the target does not have.
     going: u64,
-    /// The target has a file.
+    /// So many of them are gone that not all were counted.
+    uncounted: bool,
+    /// Of those, what the pass that removes came to.
+    removing: u64,
+    /// The target has a file that the ledger knows.
     any_file: bool,
     /// Paths that something stands in the way of, which may go.
     blocked: Vec<RelPath>,
@@ -180,7 +184,8 @@ pub async fn failback(setup: FailbackSetup, tell: Tell<'_>) -> Result<FailbackSu
     job.pass(Pass::Carry, tell).await?;
     job.late(tell).await?;
     let known = job.ledger.summary()?.rows;
-    let asks = asks_first(&job.guard, job.going, known, !job.any_file);
+    let guards = job.guard.count_max.is_some() && job.guard.share_max_percent.is_some();
+    let asks = asks_first(&job.guard, job.going, known, !job.any_file) || guards && job.uncounted;
     if asks && !job.removals_confirmed {
         job.sums.guarded = job.going;
     } else if job.going > 0 && !job.sides.dry_run {
@@ -195,6 +200,12 @@ pub async fn failback(setup: FailbackSetup, tell: Tell<'_>) -> Result<FailbackSu
 }
 
 impl Job {
+    /// Removals may have to wait for a person.
+    fn guards(&self) -> bool {
+        let bounded = self.guard.count_max.is_some() && self.guard.share_max_percent.is_some();
+        bounded && !self.removals_confirmed
+    }
+
     async fn open(setup: FailbackSetup) -> Result<Self, EngineError> {
         let (mut ledger, _) = setup.state.settle()?;
         let meta = ledger.meta()?;
@@ -236,6 +247,8 @@ impl Job {
             transfers: setup.transfers.max(1),
             sums: FailbackSums::default(),
             going: 0,
+            uncounted: false,
+            removing: 0,
             any_file: false,
             blocked: Vec::new(),
         };

@@ -42,7 +42,6 @@ impl Job {
             let mut after: Option<Vec<u8>> = None;
             loop {
                 let page = self.sides.list(&prefix, after.as_deref()).await?;
-                self.any_file |= page.objects.iter().any(|object| !object.key.ends_with(b"/"));
                 let last = page.objects.last().filter(|_| page.more).map(|last| last.key.clone());
                 self.page(pass, &root, (after.as_deref(), last.as_deref()), &page.objects, tell)
                     .await?;
@@ -63,15 +62,25 @@ impl Job {
         objects: &[Object],
         tell: Tell<'_>,
     ) -> Result<(), EngineError> {
+        self.any_file = self.any_file || self.any_known(objects)?;
         let (stands, mut missing, mut more) = self.differing(root, keys, objects)?;
         if pass != Pass::Remove {
             self.paths(pass, stands, tell).await?;
             self.going += missing.len() as u64;
+            self.uncounted |= more;
             if !self.sides.dry_run {
                 return Ok(());
             }
         }
         loop {
+            if pass == Pass::Remove && self.guards() {
+                // More is gone by now than was judged.
+                self.removing += missing.len() as u64;
+                if self.removing > self.going {
+                    self.sums.guarded = self.removing;
+                    return Ok(());
+                }
+            }
             let before = self.ledger.summary()?.rows;
             self.paths(Pass::Remove, missing, tell).await?;
             // Each round drops rows, unless all of them are in conflict.
@@ -80,6 +89,17 @@ impl Job {
             }
             (_, missing, more) = self.differing(root, keys, objects)?;
         }
+    }
+
+    /// Something stands where the migration left a file: what else stands there says nothing of it.
+    fn any_known(&self, objects: &[Object]) -> Result<bool, EngineError> {
+        for object in objects {
+            let Some(path) = self.sides.keys.path(&object.key) else { continue };
+            if !path.is_marker() && self.ledger.row(&path)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// What stands otherwise than the rows of the range say, what does not stand any more, and
