@@ -3,7 +3,7 @@
 use whimbrel_core::input::Group;
 use whimbrel_core::number::{Mark, Time, TxId};
 use whimbrel_core::path::{Namespace, RelPath};
-use whimbrel_core::record::{Change, Lane, Parked, Reach};
+use whimbrel_core::record::{Change, Lane, Parked, Reach, Row};
 
 use crate::Ledger;
 
@@ -104,6 +104,12 @@ fn what_is_pending_is_told_alike_from_memory_and_from_the_table() {
     let mut memory = Ledger::open_in_memory(Namespace::Tree).unwrap();
     let mut table = Ledger::open_in_memory(Namespace::Tree).unwrap();
     table.keep_in_memory(0);
+    let standing = ["a/_SUCCESS", "a/x", "b/_SUCCESS", "b/x"].map(|path| {
+        let row = Row { path: path.into(), ..crate::tests::large_row() };
+        Change::PutRow(row)
+    });
+    memory.apply(&[&standing]).unwrap();
+    table.apply(&[&standing]).unwrap();
     let mut drawn = Drawn(1);
     let mut stood = 0;
     for step in 1..=3_000 {

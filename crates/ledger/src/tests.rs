@@ -125,7 +125,7 @@ fn what_memory_does_not_hold_is_spilled_and_counted() {
     assert_eq!(taken, (1..=26).map(name).collect::<Vec<_>>());
 }
 
-fn large_row() -> Row {
+pub(crate) fn large_row() -> Row {
     Row {
         path: "large".into(),
         identity: Identity::Unknown,
@@ -614,4 +614,35 @@ fn attempts_on_children_are_those_in_the_directory() {
     let join = ledger.join_page(&"a".into(), Some(b"x"), &page, false).unwrap();
     let numbers: Vec<u64> = join.attempts.iter().map(|attempt| attempt.number.0).collect();
     assert_eq!(numbers, [2]);
+}
+
+/// Each column is an order in which entries are asked for.
+#[test]
+fn an_entry_of_the_table_whose_columns_say_something_else_is_damage() {
+    let loaded = |columns: &str| {
+        let mut ledger = Ledger::open_in_memory(Namespace::Tree).unwrap();
+        ledger.keep_in_memory(0);
+        ledger.apply(&[&[mark("a/bc", 1)]]).unwrap();
+        let changed = ledger.sql.execute(&format!("UPDATE pending SET {columns}"), []).unwrap();
+        assert_eq!(changed, 1, "{columns}");
+        ledger.restart().map(drop)
+    };
+    loaded("commit_marker = 0").unwrap();
+    for columns in [
+        "name = x'6264'",
+        "name = x'63'",
+        "directory = x'7a'",
+        "directory = x''",
+        "reach = 1",
+        "lane = 1",
+        "first_txid = 2",
+        "first_seen = 2",
+        "mark = 2",
+        "not_before = 2",
+        "waiting = 1",
+        "parked = 1",
+    ] {
+        let error = loaded(columns).unwrap_err();
+        assert!(matches!(error, LedgerError::Damaged { .. }), "{columns}: {error}");
+    }
 }

@@ -353,10 +353,11 @@ fn hints_compose() {
 
 #[test]
 fn a_removal_waits_for_the_renamed_destination() {
-    let rename = |changes: &[Change]| {
-        let mut all = vec![Change::HintAdded(hint("a", "b", 5))];
-        all.extend_from_slice(changes);
-        ledger(&all)
+    let rename = |changes: &[Change], hot_entries_max: usize| {
+        let mut ledger = Ledger::open_in_memory(Namespace::Tree).unwrap();
+        ledger.keep_in_memory(hot_entries_max);
+        ledger.apply(&[&[Change::HintAdded(hint("a", "b", 5))], changes]).unwrap();
+        ledger
     };
     let subtree = |path, txid| mark(path, Reach::Subtree, Lane::Live, txid);
     for (changes, asked, wait) in [
@@ -379,8 +380,11 @@ fn a_removal_waits_for_the_renamed_destination() {
         (vec![subtree("b", 5), Change::HintDropped(hint("a", "b", 4))], "a", true),
         (vec![subtree("b", 5), Change::HintDropped(hint("a", "b", 5))], "a", false),
     ] {
-        let ledger = rename(&changes);
-        assert_eq!(ledger.hints_wait(&asked.into()).unwrap(), wait, "{asked} with {changes:?}");
+        for hot_entries_max in [9, 0] {
+            let ledger = rename(&changes, hot_entries_max);
+            let waits = ledger.hints_wait(&asked.into()).unwrap();
+            assert_eq!(waits, wait, "{asked} with {changes:?}, {hot_entries_max} in memory");
+        }
     }
     // A repair: everything that was pending before it may hold what is missed here.
     let repair = Change::HintAdded(hint("", "", 5));

@@ -378,6 +378,19 @@ fn what_is_left_reaches_no_further_than_what_was_marked_since() {
     assert_eq!(left(3), None);
 }
 
+/// Whether it stands in memory or in the table, and whatever else stood there.
+#[test]
+fn a_mark_joins_what_reaches_it_from_the_table() {
+    for bound in [9, 0] {
+        let mut ledger = Ledger::open_in_memory(Namespace::Tree).unwrap();
+        ledger.keep_in_memory(bound);
+        ledger.apply(&[&[mark("d", Reach::Subtree, Lane::Live, 1), live("e/x", 2)]]).unwrap();
+        ledger.apply(&[&[settle("e/x", 2)]]).unwrap();
+        ledger.apply(&[&[live("d/y", 3)]]).unwrap();
+        assert_eq!(entry(&ledger, "d/y"), None, "with {bound} in memory");
+    }
+}
+
 #[test]
 fn what_is_open_and_what_failed_is_reconsidered() {
     let mut ledger = ledger(&[
@@ -385,6 +398,8 @@ fn what_is_open_and_what_failed_is_reconsidered() {
         park("d/failed", 1, Parked::Failed, None),
         live("d/open", 2),
         park("d/open", 2, Parked::Open, None),
+        live("d0/open", 2),
+        park("d0/open", 2, Parked::Open, None),
         Change::Reconsider { below: "d".into(), up_to: Mark(2) },
     ]);
     assert_eq!(take(&mut ledger, Lane::Live, 9, 0), ["d/failed", "d/open"]);
