@@ -97,8 +97,10 @@ pub fn mutants(options: &Mutants) -> Result<(), Box<dyn Error>> {
         let mut except: BTreeSet<String> = run.sources.keys().cloned().collect();
         except.insert(judge::LIBRARY.to_owned());
         let tree = Tree::copy(&except)?;
-        run.judge_switched(&tree)?;
-        run.judge_single(&tree)?;
+        for first in [true, false] {
+            run.judge_switched(&tree, first)?;
+            run.judge_single(&tree, first)?;
+        }
     }
     report::report(&run, options.only.is_none())
 }
@@ -172,19 +174,23 @@ impl Run {
         self.book.is_single(&mutant.name, &self.sources[&mutant.file].hash)
     }
 
+    /// Those of what comes first, or of all else, of which somebody is yet to be asked.
+    fn open_ones(&self, first: bool) -> Vec<usize> {
+        let all = 0..self.mutants.len();
+        all.filter(|it| self.mutants[*it].first == first && self.is_open(*it)).collect()
+    }
+
     /// Looks at all that can be built behind switches.
-    fn judge_switched(&mut self, tree: &Tree) -> Result<(), Box<dyn Error>> {
+    fn judge_switched(&mut self, tree: &Tree, first: bool) -> Result<(), Box<dyn Error>> {
+        if self.open_ones(first).into_iter().all(|number| self.is_single(number)) {
+            return Ok(());
+        }
         let judge = self.build_switched(tree)?;
-        for first in [true, false] {
-            for tier in &judge::TIERS {
-                let wanted = |number: &usize| {
-                    self.mutants[*number].first == first
-                        && self.is_unasked(*number, tier)
-                        && !self.is_single(*number)
-                };
-                let numbers: Vec<usize> = (0..self.mutants.len()).filter(wanted).collect();
-                self.judge_all(&judge, &numbers, tier)?;
-            }
+        for tier in &judge::TIERS {
+            let wanted =
+                |number: &usize| self.is_unasked(*number, tier) && !self.is_single(*number);
+            let numbers: Vec<usize> = self.open_ones(first).into_iter().filter(wanted).collect();
+            self.judge_all(&judge, &numbers, tier)?;
         }
         Ok(())
     }
@@ -269,27 +275,48 @@ impl Run {
         Ok(written)
     }
 
-    /// Looks at the others, each built by itself.
-    fn judge_single(&mut self, tree: &Tree) -> Result<(), Box<dyn Error>> {
+    /// Looks at the others, each built by itself; first whether it can be, which most cannot.
+    fn judge_single(&mut self, tree: &Tree, first: bool) -> Result<(), Box<dyn Error>> {
+        let open = self.open_ones(first);
+        if open.is_empty() {
+            return Ok(());
+        }
         for (file, source) in &self.sources {
             tree.write(file, &source.text)?;
         }
-        let all = 0..self.mutants.len();
-        let open: Vec<usize> = all.filter(|number| self.is_open(*number)).collect();
+        if !tree.is_sound()? {
+            return Err("the copy cannot be built without a mutant".into());
+        }
+        let all = 0..judge::TIERS.iter().map(|tier| tier.end).max().unwrap_or_default();
+        let mut viable = Vec::new();
         for number in open {
-            let Mutant { file, change, .. } = &self.mutants[number];
-            let text = &self.sources[file].text;
-            let (before, after) = (&text[..change.replaced.start], &text[change.replaced.end..]);
-            tree.write(file, &format!("{before}{}{after}", change.by))?;
-            let all = 0..judge::TIERS.iter().map(|tier| tier.end).max().unwrap_or_default();
-            let verdict = match tree.check()?.well {
-                true => judge(tree)?.verdict(None, &all, |_| true)?,
-                false => Some(Verdict::Unviable),
-            };
-            tree.write(file, text)?;
+            match self.with_single(tree, number, Tree::is_sound)? {
+                true => viable.push(number),
+                false => self.note(number, &all, Some(Verdict::Unviable))?,
+            }
+        }
+        for number in viable {
+            let asked = |tree: &Tree| judge(tree)?.verdict(None, &all, |_| true);
+            let verdict = self.with_single(tree, number, asked)?;
             self.note(number, &all, verdict)?;
         }
         Ok(())
+    }
+
+    /// Does something with the tree while one mutant is in it.
+    fn with_single<T>(
+        &self,
+        tree: &Tree,
+        number: usize,
+        work: impl FnOnce(&Tree) -> Result<T, Box<dyn Error>>,
+    ) -> Result<T, Box<dyn Error>> {
+        let Mutant { file, change, .. } = &self.mutants[number];
+        let text = &self.sources[file].text;
+        let (before, after) = (&text[..change.replaced.start], &text[change.replaced.end..]);
+        tree.write(file, &format!("{before}{}{after}", change.by))?;
+        let done = work(tree)?;
+        tree.write(file, text)?;
+        Ok(done)
     }
 }
 

@@ -86,6 +86,11 @@ impl Tree {
         self.cargo(&["build", "--package", "whimbrel-ledger"])
     }
 
+    /// Whether the compiler takes the product's part of it.
+    pub fn is_sound(&self) -> Result<bool, Box<dyn Error>> {
+        Ok(self.cargo(&["check", "--package", "whimbrel-ledger"])?.well)
+    }
+
     /// Builds the tests and the simulator.
     pub fn build(&self) -> Result<Built, Box<dyn Error>> {
         let mut arguments = vec!["test", "--no-run"];
