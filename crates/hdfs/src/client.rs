@@ -104,7 +104,7 @@ impl Client {
         let uuid = uuid::Uuid::new_v4();
         let client_id = Bytes::copy_from_slice(uuid.as_bytes());
         let context = Some(settings.caller_context).filter(|context| !context.is_empty());
-        let caller = Caller { client_id, context, user: settings.user };
+        let caller = Caller::new(client_id, context, settings.user);
         let shared = Shared {
             namenodes: Namenodes::new(cluster, caller),
             datanodes: DatanodeTable::default(),

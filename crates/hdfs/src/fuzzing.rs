@@ -14,7 +14,7 @@ use crate::pinned::{DatanodeTable, PinnedFile};
 use crate::proto::datanode as datanode_proto;
 use crate::proto::namenode as namenode_proto;
 use crate::proto::rpc::{RPC_STATUS_SUCCESS, RequestHeader, RpcRequestHeader, RpcSasl, sasl_state};
-use crate::rpc::frame::{self, CLIENT_PROTOCOL, Call, Caller, FRAME_BYTES_MAX};
+use crate::rpc::frame::{self, CLIENT_PROTOCOL, Call, CallId, Caller, FRAME_BYTES_MAX};
 use crate::rpc::sasl::{self, Step};
 use crate::server_configuration;
 use crate::snapshot::SnapshotDifferencePage;
@@ -78,14 +78,12 @@ fn response(frame: Bytes) {
 /// The frame of a call is read back as it was meant.
 fn own_frames(bytes: &[u8]) {
     let (request, text) = bytes.split_at(bytes.len() / 2);
-    let caller = Caller {
-        client_id: Bytes::copy_from_slice(text.get(..16).unwrap_or_default()),
-        context: Some(String::from_utf8_lossy(text).into_owned()),
-        user: String::new(),
-    };
+    let client_id = Bytes::copy_from_slice(text.get(..16).unwrap_or_default());
+    let context = Some(String::from_utf8_lossy(text).into_owned());
+    let caller = Caller::new(client_id, context, String::new());
     let request = Bytes::copy_from_slice(request);
     let call = Call { protocol: CLIENT_PROTOCOL, method: "m", request: request.clone() };
-    let sent = call.frame(&caller, bytes.len() as i32);
+    let sent = call.frame(&caller, CallId { number: bytes.len() as i32, retries: 0 });
     let mut input = &sent[..];
     let read = frame::read(&mut input, "fuzz").now_or_never();
     let Some(Ok(Some(mut body))) = read else { unreachable!("our own frame is whole") };

@@ -1,5 +1,7 @@
 //! The cluster does what its commands say.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 use whimbrel_testbed::{ChurnOptions, CreateFiles, FileSizes, Hadoop, HadoopOptions};
 
@@ -24,7 +26,12 @@ fn a_cluster_takes_files_and_counts_who_reads_them() {
 
     let read = json!({"operation": "read", "path": "/data/d00000/f0000000"});
     assert_eq!(hadoop.operations(&[read]).unwrap()[0]["bytes"], 1000);
-    assert!(hadoop.stats().unwrap().bytes_read >= 1000);
+    // A DataNode counts what it sent once the reader has it.
+    let waited = Instant::now();
+    while hadoop.stats().unwrap().bytes_read < 1000 {
+        assert!(waited.elapsed() < Duration::from_secs(30), "it counts what was read");
+        std::thread::sleep(Duration::from_millis(50));
+    }
     let events = hadoop.events_after(0).unwrap();
     assert_eq!(events[0]["events"][0]["type"], "CREATE");
 }

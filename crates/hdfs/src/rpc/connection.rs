@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::frame::{self, Call, Caller, Response};
+use super::frame::{self, Call, CallId, Caller, Response};
 use super::sasl;
 use crate::error::Error;
 use crate::proto::rpc::{RPC_STATUS_FATAL, RpcResponseHeader};
@@ -41,7 +41,6 @@ struct Shared {
 
 #[derive(Debug)]
 struct State {
-    call_id_next: i32,
     waiting: HashMap<i32, oneshot::Sender<Response>>,
     received: Instant,
     closed: Option<Closure>,
@@ -84,7 +83,6 @@ impl Connection {
 
     fn spawn(stream: TcpStream, address: &str) -> Self {
         let state = State {
-            call_id_next: 0,
             waiting: HashMap::new(),
             received: Instant::now(),
             closed: None,
@@ -106,14 +104,15 @@ impl Connection {
     pub(crate) async fn call(
         &self,
         call: &Call,
+        id: CallId,
         caller: &Caller,
         call_timeout: Duration,
     ) -> Result<Response, Error> {
         let started = Instant::now();
-        let (call_id, answer) = self.shared.register()?;
-        let _registration = Registration { shared: &self.shared, call_id };
+        let answer = self.shared.register(id.number)?;
+        let _registration = Registration { shared: &self.shared, call_id: id.number };
         let exchange = async {
-            let sent = self.frames.send(call.frame(caller, call_id)).await;
+            let sent = self.frames.send(call.frame(caller, id)).await;
             sent.map_err(|_| self.shared.closed_error())?;
             answer.await.map_err(|_| self.shared.closed_error())
         };
@@ -150,17 +149,14 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn register(&self) -> Result<(i32, oneshot::Receiver<Response>), Error> {
+    fn register(&self, call_id: i32) -> Result<oneshot::Receiver<Response>, Error> {
         let mut state = self.state();
         if let Some(closure) = &state.closed {
             return Err(closure.error(&self.address));
         }
-        let call_id = state.call_id_next;
-        // Negative ids are Hadoop's own.
-        state.call_id_next = call_id.checked_add(1).unwrap_or(0);
         let (sender, receiver) = oneshot::channel();
         state.waiting.insert(call_id, sender);
-        Ok((call_id, receiver))
+        Ok(receiver)
     }
 
     fn deliver(&self, response: Response) {

@@ -1,5 +1,8 @@
 //! Frames: a big-endian length, then messages that each carry their own length.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::Message;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -29,6 +32,17 @@ pub(crate) struct Caller {
     pub(crate) client_id: Bytes,
     pub(crate) context: Option<String>,
     pub(crate) user: String,
+    /// Calls under this id so far, over all connections.
+    pub(crate) calls: Arc<AtomicU32>,
+}
+
+/// Which call of its client it is, and how often it was sent before. A NameNode takes a write under
+/// an id that it knows for the same call and answers what it answered then (`RetryCache`), so a
+/// call keeps its id over lost connections, and no other call ever has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CallId {
+    pub(crate) number: i32,
+    pub(crate) retries: i32,
 }
 
 /// One call, encoded but for its id: it is sent again as it stands on every retry.
@@ -46,6 +60,25 @@ pub(crate) struct Response {
     pub(crate) body: Bytes,
 }
 
+impl Caller {
+    pub(crate) fn new(client_id: Bytes, context: Option<String>, user: String) -> Self {
+        Self { client_id, context, user, calls: Arc::default() }
+    }
+
+    /// The id of a call that was not sent yet. Negative ids are Hadoop's own.
+    pub(crate) fn call_id(&self) -> CallId {
+        let number = self.calls.fetch_add(1, Ordering::Relaxed) & i32::MAX.cast_unsigned();
+        CallId { number: number.cast_signed(), retries: 0 }
+    }
+}
+
+impl CallId {
+    /// The same call, sent once more.
+    pub(crate) fn again(self) -> Self {
+        Self { retries: self.retries.saturating_add(1), ..self }
+    }
+}
+
 impl Call {
     pub(crate) fn new(
         protocol: &'static str,
@@ -56,9 +89,9 @@ impl Call {
     }
 
     /// The frame that carries this call under an id.
-    pub(crate) fn frame(&self, caller: &Caller, call_id: i32) -> Bytes {
-        let mut header = request_header(call_id, caller.client_id.clone());
-        header.retry_count = Some(0);
+    pub(crate) fn frame(&self, caller: &Caller, id: CallId) -> Bytes {
+        let mut header = request_header(id.number, caller.client_id.clone());
+        header.retry_count = Some(id.retries);
         header.caller_context =
             caller.context.as_ref().map(|context| CallerContext { context: context.clone() });
         let request_header = RequestHeader {

@@ -12,7 +12,7 @@ use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::timeout;
 
 use super::connection::Connection;
-use super::frame::{CLIENT_PROTOCOL, Call, Caller, Response};
+use super::frame::{CLIENT_PROTOCOL, Call, CallId, Caller, Response};
 use crate::configuration::Cluster;
 use crate::error::Error;
 use crate::proto::namenode::{EmptyRequest, HaServiceStateResponse, ha_state};
@@ -118,11 +118,14 @@ impl Namenodes {
         let started = Instant::now();
         let mut backoff = BACKOFF_FIRST;
         let mut attempts = 0_usize;
+        let mut id = self.caller.call_id();
         loop {
             let current = *self.current();
             let remaining = patience.saturating_sub(started.elapsed());
             let limit = remaining.min(call_timeout);
-            let error = match self.attempt(lane, call, current, limit).await {
+            let sent = id;
+            id = id.again();
+            let error = match self.attempt(lane, (call, sent), current, limit).await {
                 Ok(response) if self.current().epoch == current.epoch => {
                     let value = decode(response, self.address(current.index), call.method)?;
                     return Ok(Answer { value, epoch: current.epoch });
@@ -162,7 +165,7 @@ impl Namenodes {
     async fn attempt(
         &self,
         lane: Lane,
-        call: &Call,
+        (call, id): (&Call, CallId),
         current: Current,
         limit: Duration,
     ) -> Result<Response, Error> {
@@ -172,7 +175,7 @@ impl Namenodes {
         let connection = timeout(limit, self.connection(lane, current, limit)).await;
         let connection = connection.unwrap_or_else(|_| Err(self.no_answer(current, limit)))?;
         let limit = limit.saturating_sub(started.elapsed());
-        let response = connection.call(call, &self.caller, limit).await?;
+        let response = connection.call(call, id, &self.caller, limit).await?;
         let response = accept(response, &self.address(current.index), call.method)?;
         if lane == Lane::Edits {
             // An observer would answer too, with fewer edits than there are.
@@ -222,7 +225,7 @@ impl Namenodes {
         }
         let method = "getHAServiceState";
         let call = Call::new(CLIENT_PROTOCOL, method, &EmptyRequest {});
-        let response = connection.call(&call, &self.caller, limit).await?;
+        let response = connection.call(&call, self.caller.call_id(), &self.caller, limit).await?;
         let address = self.address(index);
         let response = accept(response, &address, method)?;
         let state: HaServiceStateResponse = decode(response, address.clone(), method)?;

@@ -156,6 +156,40 @@ async fn a_line_that_breaks_in_any_way_is_said_in_time_and_mends_itself() {
     tokio::task::block_in_place(|| drop(line));
 }
 
+/// A NameNode answers a write as it did before if client and number of the call are those of one
+/// that it knows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_over_a_new_connection_is_no_repetition_of_another_one() {
+    let hadoop = cluster().await;
+    let paths: Vec<String> = (0..5).map(|number| format!("/outage/write{number}")).collect();
+    for path in &paths {
+        hadoop.write(path, "bytes").unwrap();
+    }
+    let namenode: SocketAddr = hadoop.name_nodes()[0].parse().unwrap();
+    let line = tokio::task::block_in_place(|| FaultProxy::start(namenode)).unwrap();
+    let settings = Settings::new(hadoop.superuser());
+    let address = line.address().to_string();
+    let client = Client::connect(&Configuration::new(), &address, settings).await.unwrap();
+    let client = client.with_patience(Duration::from_secs(30));
+    let (last, others) = paths.split_last().unwrap();
+    for path in others {
+        assert!(client.remove(path.as_bytes()).await.unwrap(), "{path}");
+        assert_eq!(client.file_status(path.as_bytes()).await.unwrap(), None);
+        line.set(Fault::Refuse);
+        line.set(Fault::None);
+    }
+    line.set(Fault::LoseAnswers);
+    let removing = tokio::spawn({
+        let (client, path) = (client.clone(), last.clone());
+        async move { client.remove(path.as_bytes()).await }
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    line.set(Fault::None);
+    assert!(removing.await.unwrap().unwrap(), "sent once more it is the same call");
+    assert_eq!(client.file_status(last.as_bytes()).await.unwrap(), None);
+    tokio::task::block_in_place(|| drop(line));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn many_calls_share_a_connection() {
     let hadoop = cluster().await;

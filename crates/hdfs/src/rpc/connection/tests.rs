@@ -14,7 +14,7 @@ struct Server {
 
 fn caller() -> Caller {
     let client_id = Bytes::from_static(b"0123456789abcdef");
-    Caller { client_id, context: None, user: "root".to_owned() }
+    Caller::new(client_id, None, "root".to_owned())
 }
 
 fn call() -> Call {
@@ -68,7 +68,7 @@ impl Server {
 async fn answers_find_their_callers_in_any_order() {
     let (connection, mut server) = Server::start().await;
     let (caller, call) = (caller(), call());
-    let ask = || connection.call(&call, &caller, Duration::from_secs(5));
+    let ask = || connection.call(&call, caller.call_id(), &caller, Duration::from_secs(5));
     let serving = async {
         let ids = [server.next_call().await, server.next_call().await, server.next_call().await];
         for id in ids.into_iter().rev() {
@@ -102,11 +102,11 @@ async fn a_refused_user_is_denied_and_a_broken_server_is_not() {
             fatal.message = Some("no".to_owned());
             server.answer(fatal, b"").await;
         };
-        let asking = connection.call(&call, &caller, Duration::from_secs(5));
+        let asking = connection.call(&call, caller.call_id(), &caller, Duration::from_secs(5));
         let (answer, ()) = tokio::join!(asking, serving);
         assert_eq!(answer.unwrap_err().kind(), kind, "{class}");
         assert!(!connection.is_open());
-        let again = connection.call(&call, &caller, Duration::from_secs(5)).await;
+        let again = connection.call(&call, caller.call_id(), &caller, Duration::from_secs(5)).await;
         assert_eq!(again.unwrap_err().kind(), kind, "{class}");
     }
 }
@@ -121,14 +121,14 @@ async fn nonsense_and_silence_close_the_connection() {
             server.stream.write_all(nonsense).await.unwrap();
             server.stream.shutdown().await.unwrap();
         };
-        let asking = connection.call(&call, &caller, Duration::from_secs(5));
+        let asking = connection.call(&call, caller.call_id(), &caller, Duration::from_secs(5));
         let (answer, ()) = tokio::join!(asking, serving);
         assert_eq!(answer.unwrap_err().kind(), ErrorKind::Retry);
         assert!(!connection.is_open());
     }
     let (connection, _server) = Server::start().await;
     let limit = Duration::from_millis(50);
-    let answer = connection.call(&call(), &caller(), limit).await;
+    let answer = connection.call(&call(), caller().call_id(), &caller(), limit).await;
     assert!(answer.unwrap_err().to_string().contains("no answer to getFsStats"));
     assert!(!connection.is_open(), "a silent server is taken for gone");
 }
@@ -137,8 +137,8 @@ async fn nonsense_and_silence_close_the_connection() {
 async fn a_slow_call_does_not_end_a_connection_that_answers_others() {
     let (connection, mut server) = Server::start().await;
     let (caller, call) = (caller(), call());
-    let slow = connection.call(&call, &caller, Duration::from_millis(300));
-    let quick = connection.call(&call, &caller, Duration::from_secs(5));
+    let slow = connection.call(&call, caller.call_id(), &caller, Duration::from_millis(300));
+    let quick = connection.call(&call, caller.call_id(), &caller, Duration::from_secs(5));
     let serving = async {
         let _slow = server.next_call().await;
         let id = server.next_call().await;

@@ -8,22 +8,33 @@ const CALLER_ID: &[u8; 16] = b"0123456789abcdef";
 
 fn caller() -> Caller {
     let client_id = Bytes::from_static(CALLER_ID);
-    Caller { client_id, context: Some("c".to_owned()), user: "root".to_owned() }
+    Caller::new(client_id, Some("c".to_owned()), "root".to_owned())
 }
 
 #[test]
 fn a_call_is_header_then_method_then_request() {
     let request = PathRequest { path: Bytes::from_static(b"/a\n") };
-    let mut frame = Call::new(CLIENT_PROTOCOL, "getFileInfo", &request).frame(&caller(), 7);
+    let id = CallId { number: 7, retries: 2 };
+    let mut frame = Call::new(CLIENT_PROTOCOL, "getFileInfo", &request).frame(&caller(), id);
     assert_eq!(frame.split_to(4), (frame.len() as u32).to_be_bytes().as_slice());
     let header: RpcRequestHeader = take_delimited(&mut frame, "").unwrap();
     assert_eq!((header.call_id, header.rpc_kind, header.rpc_op), (7, Some(2), Some(0)));
-    assert_eq!(header.client_id, CALLER_ID.as_slice());
+    assert_eq!((header.client_id.as_ref(), header.retry_count), (CALLER_ID.as_slice(), Some(2)));
     assert_eq!(header.caller_context.unwrap().context, "c");
     let method: RequestHeader = take_delimited(&mut frame, "").unwrap();
     assert_eq!(method.method_name, "getFileInfo");
     assert_eq!(take_delimited::<PathRequest>(&mut frame, "").unwrap(), request);
     assert!(frame.is_empty());
+}
+
+#[test]
+fn no_call_id_is_used_twice_and_none_is_negative() {
+    let caller = caller();
+    let (first, second) = (caller.call_id(), caller.clone().call_id());
+    assert_eq!((first.number, second.number), (0, 1), "of one client, whoever asks");
+    assert_eq!(second.again(), CallId { number: 1, retries: 1 });
+    caller.calls.store(i32::MAX as u32, Ordering::Relaxed);
+    assert_eq!((caller.call_id().number, caller.call_id().number), (i32::MAX, 0));
 }
 
 #[test]

@@ -67,7 +67,7 @@ fn epochs_rise_once_per_change() {
         http_address: None,
     };
     let cluster = Cluster { name: "c".to_owned(), namenodes: vec![node(1), node(2)] };
-    let caller = Caller { client_id: bytes::Bytes::new(), context: None, user: "root".to_owned() };
+    let caller = Caller::new(bytes::Bytes::new(), None, "root".to_owned());
     let namenodes = Namenodes::new(cluster, caller);
     let first = *namenodes.current();
     // Two calls fail at the same time: one fail-over.
