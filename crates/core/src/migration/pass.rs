@@ -388,7 +388,8 @@ impl Migration {
             return;
         }
         let over = lookup.attempts(&path).iter().any(|attempt| self.is_over(attempt));
-        if unchanged && !over {
+        // No difference tells of what is written since it was seen open (rule 8.2).
+        if unchanged && !over && !file.open {
             return;
         }
         let pending = lookup.pending.contains(&path);

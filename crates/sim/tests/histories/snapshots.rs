@@ -94,6 +94,25 @@ fn rule_8_2_file_that_was_open_is_looked_at_again() {
     ends_equal(run);
 }
 
+/// On the target already when it was seen open in a listing, at the begin of a base: none of what
+/// is written to it until the gap is over is told either.
+#[test]
+fn rule_8_2_known_file_that_was_seen_open_is_looked_at_again() {
+    let mut run = settled(Snapshots::Only);
+    file(&mut run, "new/x", 5);
+    until_settled(&mut run);
+    unheard(&mut run, |run| assert!(run.source().append(&path("new/x")), "it is opened again"));
+    wait(&mut run, 5_000);
+    file(&mut run, "d1/y", 5);
+    wait(&mut run, 5_000);
+    let poll = held(&mut run, polls);
+    assert!(run.source().close(&path("new/x"), 9), "it can be closed");
+    run.source().purge();
+    answered_late(&mut run, poll, 1);
+    assert!(run.until(|run| counters(run).gaps > 1), "the second gap is noticed");
+    ends_equal(run);
+}
+
 /// Seen in the gap, and changed back before its end: what was seen was acted on.
 #[test]
 fn rule_8_2_what_was_seen_in_the_gap_is_looked_at_again() {
