@@ -51,6 +51,9 @@ fn mended_seeds_of_the_wider_world_stay_mended() {
             "files of a commit marker went before somebody looked whether its late write stands",
         ),
         (35855, "a commit marker of another history was taken for the one that stands"),
+        (151975, "a known file that a listing saw open was forgotten before the next gap"),
+        (157337, "nobody looked whether a commit marker in parts had landed before its files went"),
+        (187923, "a file that had come unheard went without a look at its commit marker"),
     ] {
         let verdict = whimbrel_sim::run(seed, false);
         assert_eq!(verdict.problem, None, "seed {seed}: {what}");

@@ -77,21 +77,16 @@ impl Migration {
             self.outbox.change(Change::AttemptOpened(attempt.clone()));
         }
         self.doubt_until(until, attempt.number, &attempt.path);
-        self.note_doubtful(attempt, until);
+        self.note_doubtful(attempt);
     }
 
     /// A commit marker that a write may make visible until then, or has: what it speaks for stays as
-    /// it is until somebody looked what came of it. An upload that may be gone on with is not
-    /// looked at before its marker's group is complete: of that it is a little longer.
-    pub(super) fn note_doubtful(&mut self, attempt: &Attempt, until: Time) {
+    /// it is until somebody looked what came of it.
+    pub(super) fn note_doubtful(&mut self, attempt: &Attempt) {
         let writes = attempt.kind != AttemptKind::Remove;
         if writes && self.is_commit_marker(&attempt.path) && !planted(Planted::LateMarkerForgotten)
         {
-            let until = match attempt.upload {
-                Some(_) => until.plus_millis(DOUBT_PAUSE_MILLIS),
-                None => Time(u64::MAX),
-            };
-            self.claims.doubtful_markers.insert(attempt.number, (attempt.path.clone(), until));
+            self.claims.doubtful_markers.insert(attempt.number, attempt.path.clone());
         }
     }
 
@@ -206,14 +201,17 @@ impl Migration {
     }
 
     /// The path of an attempt that cannot take effect any more, so that what stands there is final.
-    /// An upload that may still be gone on with is not over.
+    /// An upload that may still be gone on with is not over, but for that of a commit marker: what
+    /// it speaks for waits for the look.
     pub(super) fn expired_attempt(&self, claim: &Claim) -> Option<RelPath> {
         claim.attempts.iter().find(|it| self.is_over(it)).map(|attempt| attempt.path.clone())
     }
 
     pub(super) fn is_over(&self, attempt: &Attempt) -> bool {
         attempt.doubtful_until.is_some_and(|until| until <= self.now)
-            && (attempt.upload.is_none() || self.spent_uploads.contains(&attempt.number))
+            && (attempt.upload.is_none()
+                || self.spent_uploads.contains(&attempt.number)
+                || self.is_commit_marker(&attempt.path))
     }
 
     /// Whether a copy of which nothing was heard may have brought the path's object, newer than its
@@ -375,6 +373,13 @@ impl Migration {
             .into_iter()
             .partition(|attempt| attempt.path == *at && known(attempt));
         for attempt in closed {
+            let lasts = landed != Some(attempt.number);
+            if let Some(upload) = attempt.upload.filter(|_| lasts)
+                && self.spent_uploads.insert(attempt.number)
+            {
+                let (path, upload_id) = (attempt.path, upload.id);
+                self.outbox.send(Effect::Abort { path, upload_id });
+            }
             self.close_attempt(attempt.number);
         }
         claim.attempts = rest;
@@ -501,7 +506,7 @@ mod tests {
     fn rule_7_1_files_wait_for_a_commit_marker_that_may_land() {
         let keeps = |kind: AttemptKind, at: &str| {
             let mut migration = migration_of(Config::default());
-            migration.note_doubtful(&Attempt { kind, ..attempt(4, at, 5) }, Time(2_000));
+            migration.note_doubtful(&Attempt { kind, ..attempt(4, at, 5) });
             migration.commit_marker_arrives_below(&RelPath::from("d"))
         };
         assert!(keeps(AttemptKind::Copy, "d/_SUCCESS"));

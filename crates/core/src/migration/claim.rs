@@ -171,8 +171,8 @@ pub(super) struct Claims {
     /// Commit markers that are being copied, or are about to be: they may become visible at any
     /// moment.
     pub(super) arriving_markers: BTreeSet<RelPath>,
-    /// Commit markers whose writes were not heard of, and until when others wait for them.
-    pub(super) doubtful_markers: BTreeMap<AttemptNumber, (RelPath, Time)>,
+    /// Commit markers whose writes were not heard of, and that nobody looked at since.
+    pub(super) doubtful_markers: BTreeMap<AttemptNumber, RelPath>,
     /// Claimed commit markers that waited for their group before.
     pub(super) waiting_markers: BTreeSet<RelPath>,
     /// Commit markers for which others wait: stale ones go although the guard holds removals.
@@ -354,7 +354,7 @@ impl Migration {
         self.hot.remove(&path);
         if reason == Parked::Failed {
             // Nobody could look at it, and will not for a while: nothing waits for that.
-            self.claims.doubtful_markers.retain(|_, (marker, _)| *marker != path);
+            self.claims.doubtful_markers.retain(|_, marker| *marker != path);
         }
         self.abandon_uploads(&claim);
         let up_to = match &claim.origin {
@@ -441,7 +441,7 @@ mod tests {
         let left = |reason: Parked| {
             let mut migration = migration_of(Config::default());
             for (number, marker) in [(1, "d/_SUCCESS"), (2, "e/_SUCCESS")] {
-                let doubtful = (RelPath::from(marker), Time(9_000));
+                let doubtful = RelPath::from(marker);
                 migration.claims.doubtful_markers.insert(AttemptNumber(number), doubtful);
             }
             let at = "d/_SUCCESS";

@@ -279,19 +279,14 @@ impl Migration {
     /// A write of such a commit marker was not heard of. Markers do not wait for those that are in
     /// doubt: two would wait for each other.
     pub(super) fn commit_marker_may_have_landed_for(&self, path: &RelPath) -> bool {
-        let mut doubtful = self.doubtful_markers();
+        let mut doubtful = self.claims.doubtful_markers.values();
         !self.is_commit_marker(path) && doubtful.any(|marker| speaks_for(marker, path))
     }
 
     /// The same for all that stands below a path.
     pub(super) fn commit_marker_arrives_below(&self, path: &RelPath) -> bool {
         let arriving = self.claims.arriving_markers.iter();
-        arriving.chain(self.doubtful_markers()).any(|marker| path.contains(marker))
-    }
-
-    fn doubtful_markers(&self) -> impl Iterator<Item = &RelPath> {
-        let doubtful = self.claims.doubtful_markers.values();
-        doubtful.filter(|(_, until)| *until > self.now).map(|(marker, _)| marker)
+        arriving.chain(self.claims.doubtful_markers.values()).any(|marker| path.contains(marker))
     }
 
     /// What was looked at stays true while nothing happens to it, so the group alone is asked for
@@ -578,11 +573,11 @@ mod tests {
         assert_eq!(waits(&migration, "e"), (false, false));
         assert_eq!(waits(&migration, MARKER), (false, true), "not for itself");
         migration.claims.arriving_markers.clear();
-        migration.claims.doubtful_markers.insert(AttemptNumber(4), (marker, Time(1_001)));
+        migration.claims.doubtful_markers.insert(AttemptNumber(4), marker);
         assert_eq!(waits(&migration, "d"), (true, true));
         assert_eq!(waits(&migration, "d/_delta_log/1.json"), (false, false), "two would wait");
-        migration.now = Time(1_001);
-        assert_eq!(waits(&migration, "d"), (false, false), "it cannot come any more");
+        migration.now = Time(9_001);
+        assert_eq!(waits(&migration, "d"), (true, true), "nobody looked");
     }
 
     #[test]

@@ -17,16 +17,16 @@ impl Migration {
     /// True if what was seen at a path changes what readers find on the target.
     pub(super) fn changes_something(&self, path: &RelPath, claim: &Claim, seen: &Examined) -> bool {
         let extra = self.removes_extra(claim) || self.removes_extras_below(claim);
-        let stands = claim.row.is_some() || claim.rows_below || extra;
+        // A copy that was not heard of may stand there, too.
+        let here = claim.row.is_some() || claim.attempts.iter().any(|it| it.path == *path);
+        let stands = here || claim.rows_below || extra;
         let changes = match seen {
             Examined::Failed(_) => false,
             Examined::Present(Node::File(file)) => {
                 let unchanged = |row: &Row| self.is_unchanged(row, file);
                 !file.open && !claim.row.as_ref().is_some_and(unchanged)
             }
-            Examined::Present(Node::Directory(_)) => {
-                claim.row.is_some() || self.removes_extra(claim)
-            }
+            Examined::Present(Node::Directory(_)) => here || self.removes_extra(claim),
             Examined::Present(Node::Special(_)) | Examined::Absent { .. } => stands,
         };
         changes && !self.is_commit_marker(path)
@@ -86,7 +86,7 @@ pub(super) fn stands_as(known: &Identity, outcome: &Examined) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{claim, migration_of, node, row, step};
+    use super::super::tests::{attempt, claim, migration_of, node, row, step};
     use super::*;
     use crate::config::{Config, Extras};
     use crate::entry::{DirectoryNode, FileNode};
@@ -117,6 +117,7 @@ mod tests {
             |claim: Claim, seen: &Examined| changes_at("a", Extras::Remove, claim, seen.clone());
         let known = || Claim { row: Some(row()), ..claim("a") };
         let extra = || Claim { found: found(), ..claim("a") };
+        let unheard = || Claim { attempts: vec![attempt(4, "a", 5)], ..claim("a") };
         let (ours_below, extras_below) = (
             || Claim { rows_below: true, ..claim("a") },
             || Claim { found_below: true, ..claim("a") },
@@ -130,10 +131,12 @@ mod tests {
         let directory =
             Examined::Present(Node::Directory(DirectoryNode { file_key, empty, metadata }));
         assert!(changes(known(), &directory) && changes(extra(), &directory));
+        assert!(changes(unheard(), &directory), "it may stand there");
         assert!(!changes(ours_below(), &directory), "what is in it is worked on by itself");
         let special = Examined::Present(Node::Special("a socket".to_owned()));
         for gone in [special, Examined::Absent { root_key: None }] {
             assert!(changes(known(), &gone) && changes(ours_below(), &gone));
+            assert!(changes(unheard(), &gone));
             assert!(changes(extra(), &gone) && changes(extras_below(), &gone));
             assert!(!changes(claim("a"), &gone), "nothing stands there");
             assert!(!changes_at("a", Extras::Keep, extra(), gone.clone()), "it stays");

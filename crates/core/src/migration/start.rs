@@ -24,7 +24,7 @@ impl Migration {
             };
             let number = attempt.number;
             self.outbox.change(Change::AttemptDoubtful { number, until });
-            self.note_doubtful(&attempt, until);
+            self.note_doubtful(&attempt);
             self.doubts.insert((until, number, attempt.path));
         }
         self.outbox.change(Change::Release(Parked::Failed));

@@ -37,6 +37,8 @@ impl Run {
         }
         let trampled = self.target.trampled.take();
         self.problem = self.problem.take().or(trampled);
+        // A write that was refused makes nothing visible.
+        let key = key.filter(|_| applied == Applied::Done);
         if let (Some(path), Some(ledger), true) = (key, &self.ledger, self.history_is_told()) {
             let told_at = self.history_told_at;
             let early =

@@ -588,3 +588,24 @@ fn rule_7_1_files_stay_until_somebody_looked_whether_their_success_landed() {
     assert!(early.is_none(), "the sign stands");
     ends_equal(run);
 }
+
+/// The same of a sign in parts, which could be gone on with: its job runs again, and the new sign
+/// waits for another file (seed 157337).
+#[test]
+fn rule_7_1_files_stay_until_somebody_looked_whether_their_large_success_landed() {
+    let mut run = still(Options { multipart_bytes: 8, ..Options::still() });
+    file(&mut run, "out/part-0", 5);
+    file(&mut run, "out/part-1", 5);
+    file(&mut run, "out/_SUCCESS", 20);
+    let completion = held(&mut run, |effect| matches!(effect, Effect::Complete { .. }));
+    run.release(completion, Way::Unheard(10));
+    delete(&mut run, "out/_SUCCESS");
+    file(&mut run, "out/part-1", 7);
+    file(&mut run, "out/_SUCCESS", 20);
+    let copy = held(&mut run, copies("out/part-1"));
+    delete(&mut run, "out/part-0");
+    let gone = run.catch_while_holding(copy, 40_000, removes("out/part-0"));
+    assert!(!run.stands(&path("out/_SUCCESS")), "the older sign went first");
+    run.release(gone.expect("it goes at the source"), Way::Heard(1));
+    ends_equal(run);
+}
