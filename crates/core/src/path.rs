@@ -68,18 +68,15 @@ impl RelPath {
 
     /// The last component; empty for the root and for a marker.
     pub fn name(&self) -> &[u8] {
-        match self.0.iter().rposition(|byte| *byte == b'/') {
-            Some(slash) => &self.0[slash + 1..],
-            None => &self.0,
-        }
+        &self.0[self.name_start()..]
     }
 
-    /// The directory and the last component.
+    /// The directory and the last component; joined they give the path again. Foreign keys may have
+    /// empty components: their slashes belong to the name that follows, so that `a//b` is `/b` in
+    /// `a`, and `/a` is that in the root.
     pub fn split(&self) -> (Self, Bytes) {
-        match self.0.iter().rposition(|byte| *byte == b'/') {
-            Some(slash) => (Self(self.0.slice(..slash)), self.0.slice(slash + 1..)),
-            None => (Self::root(), self.0.clone()),
-        }
+        let start = self.name_start();
+        (Self(self.0.slice(..start.saturating_sub(1))), self.0.slice(start..))
     }
 
     /// The path of this directory's marker object.
@@ -89,7 +86,12 @@ impl RelPath {
 
     /// True for the path of a directory marker.
     pub fn is_marker(&self) -> bool {
-        self.0.last() == Some(&b'/')
+        !self.is_root() && self.name().is_empty()
+    }
+
+    /// True for what no directory can hold: a foreign key with empty components.
+    pub fn has_empty_component(&self) -> bool {
+        self.0.first() == Some(&b'/') || self.0.windows(2).any(|pair| pair == b"//")
     }
 
     /// True if `other` is this path or lies under it.
@@ -109,6 +111,13 @@ impl RelPath {
         }
         let rest = if self.is_root() { &other.0[..] } else { &other.0[self.0.len() + 1..] };
         Some(to.join(rest))
+    }
+
+    fn name_start(&self) -> usize {
+        let Some(slash) = self.0.iter().rposition(|byte| *byte == b'/') else { return 0 };
+        // The first slash of a run parts directory and name.
+        let above = self.0[..slash].iter().rposition(|byte| *byte != b'/');
+        above.map_or(0, |above| above + 2)
     }
 
     /// Every proper ancestor, nearest first, the root last.
@@ -167,6 +176,33 @@ mod tests {
         assert!(marker.is_marker());
         assert_eq!(marker.parent(), Some("a/b".into()));
         assert_eq!(marker.name(), b"");
+    }
+
+    #[test]
+    fn empty_components_belong_to_the_name_that_follows() {
+        for (path, directory, name) in [
+            ("lead", "", "lead"),
+            ("/lead", "", "/lead"),
+            ("/", "", "/"),
+            ("//x", "", "//x"),
+            ("//", "", "//"),
+            ("/lead/deep", "/lead", "deep"),
+            ("a//b", "a", "/b"),
+            ("a//b///c", "a//b", "//c"),
+            ("a//", "a", "/"),
+            ("a/", "a", ""),
+            ("a/b", "a", "b"),
+        ] {
+            let path = RelPath::from(path);
+            assert_eq!(path.is_marker(), name.is_empty(), "{path}");
+            assert_eq!(
+                path.has_empty_component(),
+                name.contains('/') || directory.contains("//") || directory.starts_with('/')
+            );
+            let (above, last) = path.split();
+            assert_eq!((above.clone(), &last[..]), (directory.into(), name.as_bytes()), "{path}");
+            assert_eq!((above.join(&last), path.name()), (path.clone(), name.as_bytes()));
+        }
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub(crate) fn directories(
         if !found.starts_with(&prefix) || end.as_ref().is_some_and(|end| found >= *end) {
             break;
         }
-        let name = found[prefix.len()..].split(|byte| *byte == b'/').next().unwrap_or_default();
+        let name = first_component(&found[prefix.len()..]);
         // All below the child is passed over at once. Between the child itself and that come names
         // which go on with a byte that is less than a slash.
         let itself = found.len() == prefix.len() + name.len();
@@ -56,6 +56,13 @@ pub(crate) fn directories(
         }
     }
     Ok(children.into_iter().collect())
+}
+
+/// The first component, with the slashes of empty ones before it (`RelPath::split`).
+fn first_component(path: &[u8]) -> &[u8] {
+    let begin = path.iter().position(|byte| *byte != b'/').unwrap_or(path.len());
+    let length = path[begin..].iter().position(|byte| *byte == b'/');
+    &path[..length.map_or(path.len(), |length| begin + length)]
 }
 
 /// The byte after the slash.

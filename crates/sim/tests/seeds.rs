@@ -53,6 +53,8 @@ fn mended_seeds_of_the_wider_world_stay_mended() {
         (35855, "a commit marker of another history was taken for the one that stands"),
         (151975, "a known file that a listing saw open was forgotten before the next gap"),
         (157337, "nobody looked whether a commit marker in parts had landed before its files went"),
+        (268111, "a tree whose passes were coarsened again and again never came to its end"),
+        (307336, "a commit marker that was being written to was taken for one that stands"),
         (187923, "a file that had come unheard went without a look at its commit marker"),
     ] {
         let verdict = whimbrel_sim::run(seed, false);

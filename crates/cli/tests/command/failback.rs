@@ -467,6 +467,7 @@ fn behind_a_fence(world: &World, checker: &Checker) {
 /// The S3 server is busy and loses answers, the NameNode's answers get lost: it goes on, or ends and
 /// is said again, and what stands in the end is what was written.
 fn over_bad_lines(world: &World, checker: &Checker) {
+    world.hadoop.write("/lines/old", "to be removed").unwrap();
     world.hadoop.write("/lines/stays", "as it is").unwrap();
     let source = format!("{}/lines", world.hadoop.url());
     let target = "s3://bucket/lines".to_owned();
@@ -484,7 +485,8 @@ fn over_bad_lines(world: &World, checker: &Checker) {
         let text = format!("{number} ").repeat(100_000);
         json!({"operation": "put", "path": format!("new/{number}"), "text": text})
     };
-    let operations: Vec<Value> = (0..40).map(put).collect();
+    let mut operations: Vec<Value> = (0..40).map(put).collect();
+    operations.push(json!({"operation": "remove", "path": "old"}));
     checker.s3_operations(&target, &operations).unwrap();
     let mut calls = 0;
     loop {

@@ -300,6 +300,31 @@ fn keys_that_lie_in_each_other() {
     a_prefix_that_becomes_a_key_is_one_at_once(&server, &place);
     empty_directories_of_a_bucket_stay(&server, &place);
     an_object_and_a_marker_of_one_name_are_told(&server, &place);
+    a_foreign_key_that_begins_with_a_slash_is_an_extra(&server);
+}
+
+/// It once made each later run say that its state is damaged.
+fn a_foreign_key_that_begins_with_a_slash_is_an_extra(server: &S3Mock) {
+    let place = Place::new().with(server.endpoint().environment());
+    for key in ["lead//x", "lead//x/deep", "lead//", "lead///"] {
+        ask(server, "PUT", key);
+    }
+    let (call, kept) = (["migrate", "source", "s3://bucket/lead", "--name", "r", "--json"], 4);
+    place.write("source/x", "of the source's own");
+    for run in 1..4 {
+        let result = place.run(&call).expect(0).result();
+        assert_eq!(
+            (&result["outcome"], &result["extras"]),
+            (&"equal".into(), &kept.into()),
+            "{run}"
+        );
+        place.write("source/x", format!("once more {run}"));
+    }
+    let removing = [&call[..], &["--extras", "remove"]].concat();
+    let result = place.run(&removing).expect(0).result();
+    assert_eq!((&result["outcome"], &result["extras"]), (&"equal".into(), &0.into()), "{result}");
+    let verified = place.run(&["verify", "r", "--json"]).expect(0).result();
+    assert_eq!((&verified["extra"], &verified["missing"]), (&0.into(), &0.into()), "{verified}");
 }
 
 fn a_key_that_becomes_a_prefix_too_stays(server: &S3Mock, place: &Place) {

@@ -131,6 +131,8 @@ pub struct Migration {
     file_keys_matter: bool,
     coarsening: bool,
     coarsen_not_before: Time,
+    /// How long after a round none is begun.
+    coarsen_pause_millis: u64,
     /// How much was pending when coarsening gained nothing.
     coarsen_in_vain: u64,
     changes_seen: u64,
@@ -198,6 +200,7 @@ impl Migration {
             file_keys_matter: meta.scanned,
             coarsening: false,
             coarsen_not_before: Time(0),
+            coarsen_pause_millis: overload::PAUSE_MILLIS,
             coarsen_in_vain: u64::MAX,
             changes_seen: 0,
             stopping: false,

@@ -9,7 +9,7 @@ use crate::path::RelPath;
 use crate::record::{Change, Counters};
 
 /// Pause between two rounds: what is claimed meanwhile cannot be coarsened, however often one asks.
-const PAUSE_MILLIS: u64 = 100;
+pub(super) const PAUSE_MILLIS: u64 = 100;
 /// Pause after a round in which nothing was to be gained, unless more is pending since: all of it is
 /// looked through for that.
 const IDLE_PAUSE_MILLIS: u64 = 1_000;
@@ -17,9 +17,15 @@ const IDLE_PAUSE_MILLIS: u64 = 1_000;
 impl Migration {
     pub(super) fn consider_overload(&mut self) {
         let pending = self.summary.coarsenable;
+        if pending <= self.config.pending_max {
+            if self.now >= self.coarsen_not_before.plus_millis(self.coarsen_pause_millis) {
+                self.coarsen_pause_millis = PAUSE_MILLIS;
+            }
+            return;
+        }
         let grown = pending > self.coarsen_in_vain.saturating_add(self.config.pending_max / 4);
         let idle = grown || self.now >= self.coarsen_not_before;
-        if self.coarsening || !idle || pending <= self.config.pending_max {
+        if self.coarsening || !idle {
             return;
         }
         self.coarsening = true;
@@ -34,7 +40,12 @@ impl Migration {
         let coarsened = directories.len() as u64;
         let pause_millis = if coarsened > 0 {
             self.coarsen_in_vain = u64::MAX;
-            PAUSE_MILLIS
+            // What is coarsened again and again, since going through it makes it as much as it was,
+            // comes to its end in a longer pause. Any pause was long enough that was as long again
+            // without need.
+            let pause_millis = self.coarsen_pause_millis;
+            self.coarsen_pause_millis = pause_millis.saturating_mul(2);
+            pause_millis
         } else {
             IDLE_PAUSE_MILLIS
         };
@@ -74,6 +85,33 @@ mod tests {
         assert_eq!(asked(&mut migration, 100), None);
         assert_eq!(asked(&mut migration, 101), Some(26));
         assert_eq!(asked(&mut migration, 1_000), None, "one question at a time");
+    }
+
+    #[test]
+    fn rule_9_1_what_is_coarsened_again_and_again_has_ever_more_time_to_end() {
+        let mut migration = migration();
+        let mut round = |now: u64| {
+            migration.now = Time(now);
+            let asked = asked(&mut migration, 200).is_some();
+            if asked {
+                migration.coarsen(vec![(RelPath::root(), true)]);
+            }
+            asked
+        };
+        assert!(round(1_000));
+        for now in [1_100, 1_300, 1_700] {
+            assert!(!round(now - 1) && round(now), "{now}");
+        }
+        assert_eq!(asked(&mut migration, 100), None, "for a moment it is little");
+        migration.now = Time(2_500);
+        assert!(asked(&mut migration, 200).is_some());
+        migration.coarsen(vec![(RelPath::root(), true)]);
+        migration.now = Time(2_500 + 1_600 + 3_200);
+        assert_eq!(asked(&mut migration, 100), None, "it was little for as long again");
+        assert!(asked(&mut migration, 200).is_some());
+        migration.coarsen(vec![(RelPath::root(), true)]);
+        migration.now = migration.now.plus_millis(100);
+        assert!(asked(&mut migration, 200).is_some());
     }
 
     #[test]

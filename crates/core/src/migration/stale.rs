@@ -70,18 +70,18 @@ impl Migration {
         }
     }
 
-    /// The source has the marker as its row says. Of another history nothing is known to be the
-    /// same: numbers are given a second time (rule 1.7).
+    /// The source has the marker as its row says, and nobody writes to it. Of another history
+    /// nothing is known to be the same: numbers are given a second time (rule 1.7).
     pub(super) fn stands_at_source(&self, marker: &Row, outcome: &Examined) -> bool {
         matches!(outcome, Examined::Present(Node::File(file))
-            if self.sameness(marker, file) == Sameness::Same)
+            if !file.open && self.sameness(marker, file) == Sameness::Same)
     }
 }
 
-/// The source has the file as it was looked at.
+/// The source has the file as it was looked at, closed.
 pub(super) fn stands_as(known: &Identity, outcome: &Examined) -> bool {
     matches!(outcome, Examined::Present(Node::File(file))
-        if known.compare(&file.identity) == Sameness::Same)
+        if !file.open && known.compare(&file.identity) == Sameness::Same)
 }
 
 #[cfg(test)]
@@ -158,6 +158,8 @@ mod tests {
         let stands = |length| Examined::Present(Node::File(node(length)));
         assert_eq!(goes_on(&stands(5)), (true, false));
         assert_eq!(goes_on(&stands(6)), (false, true), "it was written anew");
+        let open = Examined::Present(Node::File(FileNode { open: true, ..node(5) }));
+        assert_eq!(goes_on(&open), (false, true), "it is being written");
         assert_eq!(goes_on(&Examined::Absent { root_key: None }), (false, true));
     }
 }

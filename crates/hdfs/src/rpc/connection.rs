@@ -82,11 +82,7 @@ impl Connection {
     }
 
     fn spawn(stream: TcpStream, address: &str) -> Self {
-        let state = State {
-            waiting: HashMap::new(),
-            received: Instant::now(),
-            closed: None,
-        };
+        let state = State { waiting: HashMap::new(), received: Instant::now(), closed: None };
         let shared = Arc::new(Shared { address: address.to_owned(), state: Mutex::new(state) });
         let (input, output) = stream.into_split();
         let (frames, queue) = mpsc::channel(QUEUE_FRAMES_MAX);

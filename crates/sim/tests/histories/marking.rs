@@ -609,3 +609,26 @@ fn rule_7_1_files_stay_until_somebody_looked_whether_their_large_success_landed(
     run.release(gone.expect("it goes at the source"), Way::Heard(1));
     ends_equal(run);
 }
+
+/// The source writes to the sign again before it removes a file (seed 307336).
+#[test]
+fn rule_7_1_success_that_is_written_to_goes_before_its_files() {
+    let mut run = run();
+    job(&mut run);
+    until_settled(&mut run);
+    let poll = held(&mut run, polls);
+    file(&mut run, "out/part-0", 7);
+    answered_late(&mut run, poll, 1);
+    let look = held(&mut run, examines("out/part-0"));
+    let poll = held(&mut run, polls);
+    assert!(run.source().append(&path("out/_SUCCESS")), "it is opened again");
+    delete(&mut run, "out/part-0");
+    run.release(look, Way::Heard(1));
+    let gone = run.catch_while_holding(poll, 20_000, removes("out/part-0"));
+    assert!(!run.stands(&path("out/_SUCCESS")), "the sign went first");
+    if let Some(gone) = gone {
+        run.release(gone, Way::Heard(1));
+    }
+    assert!(run.source().close(&path("out/_SUCCESS"), 5), "it is closed again");
+    ends_equal(run);
+}

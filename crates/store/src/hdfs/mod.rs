@@ -273,6 +273,9 @@ impl Source for HdfsSource {
 
     fn stat<'a>(&'a self, path: &'a RelPath) -> Answer<'a, Option<Node>> {
         Box::pin(async move {
+            if path.has_empty_component() {
+                return Ok(None);
+            }
             // The root itself is asked for by its name: which one stands there now?
             let asked = if path.is_root() { self.root.absolute(path) } else { self.reached(path) };
             let status = match self.client.located_status(&asked).await {

@@ -279,6 +279,10 @@ impl Inner {
     }
 
     fn stat(&self, path: &RelPath) -> Result<Option<Node>, StoreError> {
+        // The system would take no notice of those.
+        if path.has_empty_component() {
+            return Ok(None);
+        }
         let (parent, name) = match self.root.parent(path.as_bytes()) {
             Ok(found) => found,
             Err(errno) if is_absent(errno) => return Ok(None),
