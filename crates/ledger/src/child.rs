@@ -67,3 +67,17 @@ fn first_component(path: &[u8]) -> &[u8] {
 
 /// The byte after the slash.
 const AFTER_SLASH: &[u8] = b"0";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_components_belong_to_the_name_that_follows() {
+        for (path, first) in
+            [("a", "a"), ("a/b", "a"), ("/a/b", "/a"), ("//a", "//a"), ("a//b", "a"), ("//", "//")]
+        {
+            assert_eq!(first_component(path.as_bytes()), first.as_bytes(), "{path}");
+        }
+    }
+}
