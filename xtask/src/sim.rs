@@ -30,7 +30,8 @@ pub struct Sim {
 /// Runs them; fails if one fails.
 pub fn sim(options: &Sim) -> Result<(), Box<dyn Error>> {
     let mut command = cargo();
-    command.args(["run", "--quiet", "--profile", "sim", "--package", "whimbrel-sim", "--"]);
+    let profile = if options.seeds >= LONG_SEEDS { "sim-long" } else { "sim" };
+    command.args(["run", "--quiet", "--profile", profile, "--package", "whimbrel-sim", "--"]);
     command.arg("--seeds").arg(options.seeds.to_string());
     command.arg("--first").arg(options.first.to_string());
     if options.seeds >= LONG_SEEDS {
