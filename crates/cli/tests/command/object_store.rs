@@ -301,6 +301,22 @@ fn keys_that_lie_in_each_other() {
     empty_directories_of_a_bucket_stay(&server, &place);
     an_object_and_a_marker_of_one_name_are_told(&server, &place);
     a_foreign_key_that_begins_with_a_slash_is_an_extra(&server);
+    keys_with_empty_components_are_copied(&server, &place);
+}
+
+/// From one bucket to another each stays as it is; a directory tree can have none of them.
+fn keys_with_empty_components_are_copied(server: &S3Mock, place: &Place) {
+    server.create_bucket("other").unwrap();
+    for key in ["k//a", "k//", "k/b//c", "k/b//", "k/b/", "k/b", "k///"] {
+        ask(server, "PUT", key);
+    }
+    let call = ["migrate", "s3://bucket/k", "s3://other/k", "--name", "keys", "--json"];
+    let result = place.run(&call).expect(0).result();
+    assert_eq!((&result["outcome"], &result["extras"]), (&"equal".into(), &0.into()), "{result}");
+    let verified = place.run(&["verify", "keys", "--json"]).expect(0).result();
+    assert_eq!(verified["files_compared"], 7, "{verified}");
+    let result = place.run(&call).expect(0).result();
+    assert_eq!(result["run_files_copied"], 0, "{result}");
 }
 
 /// It once made each later run say that its state is damaged.
