@@ -8,6 +8,7 @@ mod cutover;
 mod equal;
 mod faults;
 mod ground;
+mod guards;
 mod kill;
 mod lines;
 mod outage;
@@ -33,6 +34,8 @@ pub enum Acceptance {
     Faults(faults::Faults),
     /// A cut-over under load behind each fence, every step killed and taken again.
     Cutover(cutover::Cutover),
+    /// Each guard provoked: what must not go, or be written over, stands as it did.
+    Guards(guards::Guards),
     /// Everything at once: SIGKILL, broken networks, lost DataNodes and fail-overs under churn.
     Storm(storm::Storm),
 }
@@ -46,6 +49,7 @@ pub fn run(command: &Acceptance) -> Result<(), Box<dyn Error>> {
         Acceptance::Outage(options) => outage::run(options),
         Acceptance::Faults(options) => faults::run(options),
         Acceptance::Cutover(options) => cutover::run(options),
+        Acceptance::Guards(options) => guards::run(options),
         Acceptance::Storm(options) => storm::run(options),
     }
 }

@@ -11,6 +11,7 @@ mod error;
 mod hadoop;
 mod install;
 mod mapped;
+mod mount;
 mod network;
 mod process;
 mod s3;
@@ -25,6 +26,7 @@ pub use install::{
     install_strace, install_versitygw,
 };
 pub use mapped::{Mapped, Mapper};
+pub use mount::MemoryMount;
 pub use network::{DelayProxy, Fault, FaultProxy, HttpProxy, LongLine, TlsFront};
 pub use s3::{Garage, GarageEngine, S3Endpoint, S3Mock, S3Server, VersityGateway, VersityOptions};
 pub use sink::{NullSink, Sunk};

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use whimbrel_testbed::{ChurnOptions, CreateFiles, FileSizes};
 
 use super::book::Book;
-use super::ground::{FINDINGS_KEPT, FOLDER, Ground, GroundPlan, demand};
+use super::ground::{FINDINGS_KEPT, FOLDER, Ground, GroundPlan, demand, kinds, result};
 use crate::whimbrel::{Edition, Migration};
 
 /// For the scan, and for one cut-over.
@@ -242,13 +242,4 @@ impl Round<'_> {
         migration.finish(STEP_LIMIT)?;
         Ok(())
     }
-}
-
-fn result(lines: &[Value]) -> Value {
-    lines.iter().rfind(|line| line["type"] == "result").cloned().unwrap_or_default()
-}
-
-fn kinds(lines: &[Value]) -> Vec<String> {
-    let problems = lines.iter().filter(|line| line["type"] == "problem");
-    problems.filter_map(|line| line["kind"].as_str().map(str::to_owned)).collect()
 }

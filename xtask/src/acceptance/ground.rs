@@ -14,7 +14,8 @@ use whimbrel_testbed::{
 use super::lines::{DATA_NODE_HOST, Lines};
 use crate::whimbrel::{Edition, Migration, Seen, Whimbrel};
 
-const BUCKET: &str = "acceptance";
+/// Of the S3 server.
+pub const BUCKET: &str = "acceptance";
 /// The migration's name.
 const NAME: &str = "acceptance";
 /// What the S3 server writes down.
@@ -41,8 +42,21 @@ pub struct GroundPlan {
     pub lines: bool,
     /// The S3 server writes down every request, and DataNodes look for no damage by themselves.
     pub watched: bool,
+    /// Buckets can keep versions.
+    pub versions: bool,
     /// Which command.
     pub edition: Edition,
+}
+
+/// A migration without `--live`; by default the one that the ground is for.
+#[derive(Clone, Debug, Default)]
+pub struct Once {
+    /// From there.
+    pub source: Option<String>,
+    /// Another migration of that name, with a state of its own.
+    pub name: Option<&'static str>,
+    /// As that user of HDFS.
+    pub user: Option<&'static str>,
 }
 
 /// Systems that run.
@@ -83,7 +97,8 @@ impl Ground {
             } else {
                 Vec::new()
             };
-            let options = VersityOptions { arguments, ..VersityOptions::default() };
+            let versioning = plan.versions;
+            let options = VersityOptions { versioning, arguments, ..VersityOptions::default() };
             let started = VersityGateway::start_with(options)?;
             started.create_bucket(BUCKET)?;
             target = format!("s3://{BUCKET}/data");
@@ -146,6 +161,18 @@ impl Ground {
         self.whimbrel.migrate(&arguments)
     }
 
+    /// Runs `migrate` to its end, as [`Once`] says; gives the exit code and what it said.
+    pub fn once(&self, once: &Once, more: &[&str]) -> Result<(i32, Vec<Value>), Box<dyn Error>> {
+        let source = once.source.as_ref().unwrap_or(&self.source);
+        let name = once.name.unwrap_or(NAME);
+        let state = once.name.map_or_else(|| self.state(), |name| self.path(name));
+        let log = self.log().display().to_string();
+        let fixed = [source, &self.target, "--name", name, "--state", &state, "--log", &log];
+        let arguments: Vec<_> = fixed.iter().chain(more).map(|it| (*it).to_owned()).collect();
+        let user = once.user.map(|user| ("HADOOP_USER_NAME", user.to_owned()));
+        self.whimbrel.clone().with(user).answer("migrate", &arguments)
+    }
+
     /// Runs `verify` of the migration to its end; gives the exit code and what it said.
     pub fn verify(&self, more: &[&str]) -> Result<(i32, Vec<Value>), Box<dyn Error>> {
         self.answer("verify", more)
@@ -185,10 +212,12 @@ impl Ground {
         Ok(u64::try_from(read)?)
     }
 
-    /// Where the S3 server keeps the target's bytes.
-    pub fn target_files(&self) -> Result<PathBuf, Box<dyn Error>> {
-        let gateway = self.gateway.as_ref().ok_or("the target is local")?;
-        Ok(gateway.data_directory().join(BUCKET).join("data"))
+    /// Where the target's bytes lie: a local target's own, or where the S3 server keeps them.
+    pub fn target_files(&self) -> PathBuf {
+        match &self.gateway {
+            Some(gateway) => gateway.data_directory().join(BUCKET).join("data"),
+            None => PathBuf::from(&self.target),
+        }
     }
 
     /// A place for a signed report.
@@ -246,7 +275,11 @@ impl Ground {
     }
 
     fn state(&self) -> String {
-        self.folder.path().join("state").display().to_string()
+        self.path("state")
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
     }
 
     fn log(&self) -> PathBuf {
@@ -321,4 +354,15 @@ pub fn conclude(ground: Ground, seen: &Seen, passed: bool) {
         }
         eprintln!("state and log are kept in {}", ground.keep().display());
     }
+}
+
+/// The last of the lines that a command said.
+pub fn result(lines: &[Value]) -> Value {
+    lines.iter().rfind(|line| line["type"] == "result").cloned().unwrap_or_default()
+}
+
+/// The kinds of the problems that it told.
+pub fn kinds(lines: &[Value]) -> Vec<String> {
+    let problems = lines.iter().filter(|line| line["type"] == "problem");
+    problems.filter_map(|line| line["kind"].as_str().map(str::to_owned)).collect()
 }

@@ -1,44 +1,25 @@
 //! File systems that are mounted below a local source, or hold a local target.
 
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
+use whimbrel_testbed::MemoryMount;
 
 use crate::call::{Ended, Place, until};
 
-/// Mounted as long as it lives.
-struct Mounted(PathBuf);
-
-impl Mounted {
-    /// `None` where this user may not mount: said aloud, since nothing is tried then.
-    fn at(path: PathBuf) -> Option<Self> {
-        std::fs::create_dir_all(&path).unwrap();
-        let done = Command::new("mount").args(["-t", "tmpfs", "tmpfs"]).arg(&path).output();
-        match done {
-            Ok(output) if output.status.success() => Some(Self(path)),
-            refused => {
-                eprintln!("SKIPPED: needs the right to mount: {refused:?}");
-                None
-            }
-        }
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        // Lazily: a run may still read in it.
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
+/// `None` where this user may not mount: said aloud, since nothing is tried then.
+fn mounted_at(path: PathBuf) -> Option<MemoryMount> {
+    let mounted = MemoryMount::at(path);
+    mounted.inspect_err(|error| eprintln!("SKIPPED: needs the right to mount: {error}")).ok()
 }
 
 const CALL: [&str; 6] = ["migrate", "source", "target", "--name", "m", "--json"];
 
-fn migrated(place: &Place) -> Option<Mounted> {
+fn migrated(place: &Place) -> Option<MemoryMount> {
     place.write("source/a", "a");
     place.write("source/d/beside", "beside");
-    let mounted = Mounted::at(place.path("source/d/m"))?;
+    let mounted = mounted_at(place.path("source/d/m"))?;
     place.write("source/d/m/x", "x");
     place.write("source/d/m/y/z", "z");
     place.run(&CALL).expect(0);
@@ -82,7 +63,7 @@ fn rule_5_2_a_file_system_that_is_gone_is_not_taken_for_removed() {
     assert!(told(&place.run(&CALL).expect(5)).contains(&"d".into()));
     assert!(stands(&place));
 
-    let Some(mounted) = Mounted::at(place.path("source/d/m")) else { return };
+    let Some(mounted) = mounted_at(place.path("source/d/m")) else { return };
     place.write("source/d/m/x", "x");
     place.run(&CALL).expect(0);
     assert_eq!(place.tree("target"), place.tree("source"));
@@ -116,7 +97,7 @@ fn the_place_of_a_target_that_is_not_mounted_is_not_written() {
         place.write("source/a", "a");
         let target = format!("disk{below}");
         let call = ["migrate", "source", &target, "--name", "m", "--json"];
-        let Some(mounted) = Mounted::at(place.path("disk")) else { return };
+        let Some(mounted) = mounted_at(place.path("disk")) else { return };
         place.run(&call).expect(0);
         place.run(&call).expect(0);
         drop(mounted);

@@ -137,5 +137,5 @@ fn within(ground: &Ground, fault: &Fault) -> Result<u64, Box<dyn Error>> {
 /// Where the S3 server keeps the bytes; they are as long as the source's.
 fn file(ground: &Ground, fault: &Fault) -> Result<PathBuf, Box<dyn Error>> {
     let path = fault.paths.first().ok_or("a fault without a path")?;
-    Ok(ground.target_files()?.join(path))
+    Ok(ground.target_files().join(path))
 }
