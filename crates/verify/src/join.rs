@@ -1,5 +1,7 @@
 //! Both sides joined by key, subtree by subtree where some are mapped elsewhere.
 
+mod again;
+
 use std::cmp::Ordering;
 use std::future::Future;
 use std::sync::Arc;
@@ -13,8 +15,10 @@ use whimbrel_core::path::{Namespace, RelPath};
 use whimbrel_store::error::StoreError;
 use whimbrel_store::target::Object;
 
+use self::again::{Again, Part, Step};
 use crate::compare::Comparison;
 use crate::keys::Keys;
+use crate::moved::Moved;
 use crate::note::Notebook;
 use crate::sample::{Choice, Sampler};
 use crate::settle::{Seen, settled};
@@ -39,7 +43,7 @@ pub(crate) async fn run(
     let sampler = verification.options.sample.as_ref().map(Sampler::new);
     // By time, everything is listed again and again.
     let by_time = sampler.as_ref().is_some_and(|sampler| sampler.time().is_some());
-    let Continuation { from, notes, every } = continuation;
+    let Continuation { from, moved, notes, every } = continuation;
     let mut join = Join {
         comparison: Arc::new(comparison),
         meter,
@@ -48,10 +52,11 @@ pub(crate) async fn run(
         open: Vec::new(),
         unreadable: None,
         root: RelPath::root(),
+        again: None,
         sampler,
         notebook: Notebook::new(notes.filter(|_| !by_time), every),
     };
-    join.run_all(from.filter(|_| !by_time).unwrap_or_default()).await?;
+    join.run_all(from.filter(|_| !by_time).unwrap_or_default(), moved).await?;
     join.by_time().await
 }
 
@@ -65,46 +70,26 @@ struct Join<'a> {
     /// A directory that could not be listed: nobody knows what is extra below it.
     unreadable: Option<RelPath>,
     root: RelPath,
+    /// What is gone through was gone through before.
+    again: Option<Again>,
     /// Says which files are looked at; `None`: all.
     sampler: Option<Sampler>,
     notebook: Notebook,
 }
 
 impl Join<'_> {
-    async fn run_all(&mut self, from: Note) -> Result<(), Failure> {
+    async fn run_all(&mut self, from: Note, moved: Moved) -> Result<(), Failure> {
         let mapped = self.comparison.verification.mapped.iter().filter(|from| !from.is_root());
         let roots: Vec<RelPath> = [RelPath::root()].into_iter().chain(mapped.cloned()).collect();
         let Note { roots_done, mut behind, unequal, .. } = from;
-        self.look_again(&roots, roots_done, behind.as_ref(), unequal).await?;
+        let part = Part { roots: &roots, roots_done, behind: behind.as_ref() };
+        self.look_again(part, unequal, moved).await?;
         for (number, root) in roots.into_iter().enumerate().skip(roots_done) {
             (self.root, self.unreadable) = (root, None);
             self.notebook.begin(number);
             self.run(behind.take()).await?;
             self.settle().await;
         }
-        Ok(())
-    }
-
-    /// Looks at what an earlier process found unequal. What lies behind its note comes anyway.
-    async fn look_again(
-        &mut self,
-        roots: &[RelPath],
-        roots_done: usize,
-        behind: Option<&RelPath>,
-        unequal: Vec<RelPath>,
-    ) -> Result<(), Failure> {
-        for path in unequal {
-            let root = self.root_of(&path);
-            let number = roots.iter().position(|each| *each == root).unwrap_or_default();
-            let in_part = behind.is_some_and(|behind| path <= *behind);
-            if number < roots_done || number == roots_done && in_part {
-                self.make_room().await?;
-                let comparison = self.comparison.clone();
-                self.spawn(async move { comparison.noted(path).await });
-            }
-        }
-        self.finish_all().await?;
-        self.settle().await;
         Ok(())
     }
 
@@ -129,7 +114,8 @@ impl Join<'_> {
                 break;
             }
             // Nothing is begun meanwhile that could be cut off.
-            match tokio::time::timeout(left, self.run_all(Note::default())).await {
+            match tokio::time::timeout(left, self.run_all(Note::default(), Moved::default())).await
+            {
                 Ok(listed) => listed?,
                 Err(_) => break,
             }
@@ -162,13 +148,17 @@ impl Join<'_> {
         let target_side = |error: StoreError| error.into_failure(Side::Target);
         let source_side = |error: StoreError| error.into_failure(Side::Source);
         let after = behind.as_ref().and_then(|path| verification.keys.key(path).ok());
-        let Some(walk) = self.begin().await.map_err(source_side)? else {
-            return self.finish_all().await;
+        let walk = match self.again {
+            Some(_) => self.begin_again().await?,
+            None => match self.begin().await.map_err(source_side)? {
+                None => return self.finish_all().await,
+                walk => walk,
+            },
         };
-        let mut walk = walk.behind(behind);
+        let mut walk = walk.map(|walk| walk.behind(behind));
         let mut keys = Keys::new(verification.target.clone(), self.prefix(), after);
         let flat = verification.source.namespace() == Namespace::Flat;
-        let mut item = walk.next().await.map_err(source_side)?;
+        let mut item = next(&mut walk).await.map_err(source_side)?;
         let mut object = keys.next().await.map_err(target_side)?;
         loop {
             let key = match &item {
@@ -189,20 +179,25 @@ impl Join<'_> {
                 (Some(key), Some(object)) => key.as_slice().cmp(object.key.as_slice()),
             };
             let done = self.done(order, item.as_ref(), key.as_deref(), object.as_ref(), flat);
+            let again = self.again.as_ref().zip(done.as_ref());
+            let step = again.map_or(Step::Take, |(again, path)| again.step(path));
+            if step == Step::End {
+                break;
+            }
             if order != Ordering::Greater {
                 let here = object.as_ref().filter(|_| order == Ordering::Equal);
                 let listed = here.map(|object| object.length);
-                if let Some(item) = item.take() {
+                if let Some(item) = item.take().filter(|_| step == Step::Take) {
                     self.on_source(item, key.unwrap_or_default(), listed).await?;
                 }
-                item = walk.next().await.map_err(source_side)?;
-            } else if let Some(only) = object.take() {
+                item = next(&mut walk).await.map_err(source_side)?;
+            } else if let Some(only) = object.take().filter(|_| step == Step::Take) {
                 self.on_target_alone(only).await?;
             }
             if order != Ordering::Less {
                 object = keys.next().await.map_err(target_side)?;
             }
-            if let Some(done) = done.filter(|_| self.notebook.is_due()) {
+            if let Some(done) = done.filter(|_| self.again.is_none() && self.notebook.is_due()) {
                 self.note(&done).await?;
             }
         }
@@ -224,7 +219,7 @@ impl Join<'_> {
                 self.notebook.close();
             }
             let path = self.comparison.verification.keys.path(&object.key)?;
-            return Some(path).filter(|path| self.root_of(path) == self.root);
+            return Some(path).filter(|path| self.belongs(path));
         }
         let item = item?;
         if item.is_without_key(flat) || matches!(item.what, What::Unreadable(_)) {
@@ -245,9 +240,6 @@ impl Join<'_> {
     /// The walk over this subtree; `None` if nothing, or only a file, stands at its root.
     async fn begin(&mut self) -> Result<Option<Walk>, StoreError> {
         let verification = self.comparison.verification.clone();
-        let mapped = verification.mapped.iter();
-        let deeper = mapped.filter(|from| self.root.contains(from) && **from != self.root);
-        let cut = deeper.cloned().collect();
         if !self.root.is_root() {
             let root = self.root.clone();
             match attempt::ask(|| verification.source.stat(&root)).await? {
@@ -261,9 +253,17 @@ impl Join<'_> {
                 Some(Node::Directory(_)) | None => {}
             }
         }
+        Ok(Some(self.walk()))
+    }
+
+    fn walk(&self) -> Walk {
+        let verification = &self.comparison.verification;
+        let mapped = verification.mapped.iter();
+        let deeper = mapped.filter(|from| self.root.contains(from) && **from != self.root);
+        let cut = deeper.cloned().collect();
         let markers = verification.options.directory_markers;
         let (source, scope) = (verification.source.clone(), verification.scope.clone());
-        Ok(Some(Walk::new(source, scope, markers, self.root.clone(), cut)))
+        Walk::new(source, scope, markers, self.root.clone(), cut)
     }
 
     /// What the keys of this subtree begin with.
@@ -299,7 +299,7 @@ impl Join<'_> {
             }
             What::Directory { .. } | What::Unreadable(_) if self.told() => {}
             What::Directory { marker_expected } => {
-                add(&self.meter.directories, 1);
+                add(&self.meter.directories, u64::from(self.again.is_none()));
                 if marker_expected {
                     self.make_room().await?;
                     let comparison = self.comparison.clone();
@@ -329,7 +329,7 @@ impl Join<'_> {
             verification.scope.covers_file(&path)
         };
         let unknown = self.unreadable.as_ref().is_some_and(|directory| directory.contains(&path));
-        if !covered || unknown || self.root_of(&path) != self.root {
+        if !covered || unknown || !self.belongs(&path) {
             return Ok(());
         }
         self.make_room().await?;
@@ -343,6 +343,11 @@ impl Join<'_> {
         let mapped = self.comparison.verification.mapped.iter();
         let longest = mapped.filter(|from| from.contains(path));
         longest.max_by_key(|from| from.as_bytes().len()).cloned().unwrap_or_default()
+    }
+
+    /// It is of the subtree that is gone through.
+    fn belongs(&self, path: &RelPath) -> bool {
+        self.root.contains(path) && self.root_of(path) == self.root_of(&self.root)
     }
 
     fn spawn_node(&mut self, path: RelPath, node: Node) {
@@ -405,7 +410,8 @@ impl Join<'_> {
     /// A path that no key can stand for.
     async fn refused(&mut self, path: &RelPath, error: &StoreError) -> Vec<u8> {
         let (kind, message) = (DifferenceKind::Missing, error.to_string());
-        if !self.told() {
+        let due = self.again.as_ref().is_none_or(|again| again.step(path) == Step::Take);
+        if due && !self.told() {
             self.tell(Difference { path: path.clone(), kind, length: 0, message }).await;
         }
         Vec::new()
@@ -420,5 +426,12 @@ impl Join<'_> {
         }
         // Nobody listens any more: the sums still tell.
         let _ = self.differences.send(difference).await;
+    }
+}
+
+async fn next(walk: &mut Option<Walk>) -> Result<Option<Item>, StoreError> {
+    match walk {
+        Some(walk) => walk.next().await,
+        None => Ok(None),
     }
 }

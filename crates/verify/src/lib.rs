@@ -10,6 +10,7 @@ mod attempt;
 mod compare;
 mod join;
 mod keys;
+mod moved;
 mod note;
 mod sample;
 mod settle;
@@ -36,6 +37,7 @@ use whimbrel_store::key::KeyMap;
 use whimbrel_store::source::Source;
 use whimbrel_store::target::Target;
 
+pub use moved::{Moved, Since, moved_between};
 pub use note::{Continuation, Note};
 pub use sample::{Extent, SHARE_WHOLE, Sample, SampleSums};
 

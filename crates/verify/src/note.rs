@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use whimbrel_core::path::RelPath;
 
+use crate::moved::Moved;
 use crate::{Meter, SampleSums, Sums};
 
 /// Between two notes.
@@ -40,6 +41,9 @@ pub struct Note {
 pub struct Continuation {
     /// Where an earlier one of the same things, compared in the same way, was.
     pub from: Option<Note>,
+    /// What happened at the source since that was begun, where its stream tells: of what was gone
+    /// through it is looked at again (rule 10.2).
+    pub moved: Moved,
     /// Takes notes; of a sample that goes by time there are none.
     pub notes: Option<mpsc::Sender<Note>>,
     /// The shortest time between two.
@@ -48,7 +52,7 @@ pub struct Continuation {
 
 impl Default for Continuation {
     fn default() -> Self {
-        Self { from: None, notes: None, every: EVERY }
+        Self { from: None, moved: Moved::default(), notes: None, every: EVERY }
     }
 }
 

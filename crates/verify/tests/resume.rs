@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use whimbrel_core::config::DirectoryMarkers;
 use whimbrel_core::entry::{FileNode, Node, Page};
+use whimbrel_core::event::Event;
 use whimbrel_core::metadata::MetadataLevel;
 use whimbrel_core::path::{Namespace, RelPath};
 use whimbrel_core::scope::Scope;
@@ -20,8 +21,8 @@ use whimbrel_store::key::KeyMap;
 use whimbrel_store::local::{LocalSource, LocalTarget};
 use whimbrel_store::source::{Answer, ByteStream, ChangeStream, Source};
 use whimbrel_verify::{
-    Content, Continuation, DifferenceKind, Extent, Meter, Note, Options, SHARE_WHOLE, Sample, Sums,
-    Verification,
+    Content, Continuation, DifferenceKind, Extent, Meter, Moved, Note, Options, SHARE_WHOLE,
+    Sample, Sums, Verification,
 };
 
 /// What a comparison said.
@@ -54,10 +55,22 @@ fn verification(folder: &Path, sample: Option<Sample>) -> Verification {
 
 /// Compares from a note on; gives the notes taken, too.
 async fn said(verification: &Verification, from: Option<Note>) -> (Said, Vec<Note>) {
+    said_again(verification, from, &[]).await
+}
+
+/// The same after these events.
+async fn said_again(
+    verification: &Verification,
+    from: Option<Note>,
+    events: &[Event],
+) -> (Said, Vec<Note>) {
+    let mut moved = Moved::default();
+    assert!(events.iter().all(|event| moved.add(event)));
     let meter = Arc::new(from.as_ref().map(Meter::of).unwrap_or_default());
     let (sender, mut receiver) = mpsc::channel(10_000);
     let (notes, mut noted) = mpsc::channel(10_000);
-    let continuation = Continuation { from, notes: Some(notes), every: Duration::ZERO };
+    let every = Duration::ZERO;
+    let continuation = Continuation { from, moved, notes: Some(notes), every };
     let sums =
         verification.run_and_prove(&meter, &sender, None, continuation).await.expect("compared");
     drop(sender);
@@ -121,6 +134,68 @@ async fn from_any_note_on_the_same_is_said() {
             let (rest, _) = said(&verification, Some(note.clone())).await;
             assert_eq!(rest, whole, "from {note:?}");
         }
+    }
+}
+
+/// However much the stream names, each thing is told and counted once.
+#[tokio::test]
+async fn rule_10_2_what_is_looked_at_again_is_told_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    trees(folder.path());
+    let verification = verification(folder.path(), None);
+    let (whole, notes) = said(&verification, None).await;
+    let renamed = |from: &str, to: &str| Event::Renamed {
+        from: Some(RelPath::from(from)),
+        to: Some(RelPath::from(to)),
+    };
+    let removed = |path: &str| Event::Removed(path.into());
+    let events = [
+        renamed("a.d", "b"),
+        removed("b/c"),
+        removed("a"),
+        removed("nothing"),
+        removed("z"),
+        removed("m/2"),
+        Event::Closed("a-b/x".into()),
+        Event::Closed("e".into()),
+        Event::DirectoryMade("empty".into()),
+        Event::Created("y/missing".into()),
+    ];
+    for note in notes {
+        let (rest, _) = said_again(&verification, Some(note.clone()), &events).await;
+        assert_eq!(rest, whole, "from {note:?}");
+    }
+}
+
+/// What was equal before the note, and is not any more: found where the stream names it, or
+/// something above it.
+#[tokio::test]
+async fn rule_10_2_what_moved_behind_a_note_is_looked_at_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    trees(folder.path());
+    let verification = verification(folder.path(), None);
+    let (whole, notes) = said(&verification, None).await;
+    let last = notes.last().cloned().expect("noted");
+    let target = folder.path().join("target");
+    fs::write(target.join("a.d/e/f"), "other").expect("written");
+    fs::remove_file(target.join("a-moved/2/3")).expect("removed");
+    put(&folder.path().join("target"), &["b/c/d2/new"]);
+    put(&folder.path().join("source"), &["a.d/e/new"]);
+    let all = ["a.d/e/f", "a.d/e/new", "b/c/d2/new", "m/2/3"];
+    for (events, found) in [
+        (vec![], vec![]),
+        (vec![Event::MetadataChanged("a.d/e/f".into())], vec!["a.d/e/f"]),
+        (vec![Event::Removed("a.d/e".into())], vec!["a.d/e/f", "a.d/e/new"]),
+        (vec![Event::Closed("m/2/3".into())], vec!["m/2/3"]),
+        (vec![Event::Renamed { from: None, to: Some("m".into()) }], vec!["m/2/3"]),
+        (["a.d", "b", "m"].map(|path| Event::Removed(path.into())).to_vec(), all.to_vec()),
+    ] {
+        let (rest, _) = said_again(&verification, Some(last.clone()), &events).await;
+        let new = rest.told.iter().filter(|told| !whole.told.contains(told));
+        let new: Vec<&str> = new.map(|(path, _)| path.as_str()).collect();
+        assert_eq!(new, found, "{events:?}");
+        assert_eq!(rest.told.len(), whole.told.len() + found.len(), "each once");
+        assert_eq!(rest.sums.files_compared, whole.sums.files_compared);
     }
 }
 

@@ -1,5 +1,6 @@
 //! `whimbrel verify SOURCE TARGET` and `whimbrel verify NAME`.
 
+mod followed;
 mod history;
 pub mod notes;
 mod sampled;
@@ -14,8 +15,8 @@ use tokio::sync::mpsc;
 use whimbrel_engine::status_at_rest;
 use whimbrel_report::Facts;
 use whimbrel_verify::{
-    Content, Continuation, Difference, DifferenceKind, Equal, Meter, Note, Options, Sample, Sums,
-    Verification, Worker,
+    Content, Continuation, Difference, DifferenceKind, Equal, Meter, Moved, Note, Options, Sample,
+    Since, Sums, Verification, Worker,
 };
 
 use crate::arguments::VerifyArguments;
@@ -28,6 +29,7 @@ use crate::report::{self, SignedReport};
 use crate::request::{Coverage, Pair};
 use crate::running::Running;
 use crate::state::{self, StatePlace};
+use followed::{Followed, Follower};
 use history::History;
 use notes::{Earlier, Notes};
 use sampled::Sampled;
@@ -62,10 +64,11 @@ pub async fn run(arguments: VerifyArguments, json: bool) -> Result<u8, CommandEr
     let source = open::source(&pair.source, &arguments.connection, true).await?;
     let connection = &arguments.connection;
     let target = open::target_to_look_at(&pair.target, connection, Absent::Refused).await?;
-    let (notes, earlier) = match goes_on(&arguments) {
+    let (notes, mut earlier) = match goes_on(&arguments) {
         true => Notes::open(&arguments, &pair, source.source.as_ref(), place.as_ref()),
         false => (None, Earlier::default()),
     };
+    let (moved, whole) = caught_up(&mut earlier, &source, &arguments).await;
     let mut options = options(&arguments);
     if let (Some(sample), Some(seed)) = (&mut options.sample, earlier.seed.clone()) {
         sample.seed = seed;
@@ -73,9 +76,11 @@ pub async fn run(arguments: VerifyArguments, json: bool) -> Result<u8, CommandEr
     let sample = options.sample.clone();
     let worker = running.clone().map(|running| running as Arc<dyn Worker>);
     let mut comparing = Comparing::new(source, target, coverage, options, worker)?;
-    let history = History::of(&earlier, running.as_deref()).await;
+    let running_now = running.as_deref();
+    let history = History::of(&earlier, whole.as_ref(), moved.named(), running_now).await;
     let seed = sample.as_ref().map(|sample| sample.seed.clone());
-    comparing.notes = notes.map(|notes| notes.with(seed, history.as_of_txid));
+    comparing.notes = notes.map(|notes| notes.with(seed, history.as_of_txid, &earlier));
+    comparing.moved = moved;
     comparing.files_expected = files_expected(running.as_deref(), migration.as_ref()).await;
     let mut report = arguments.report.as_deref().map(SignedReport::of_comparison).transpose()?;
     comparing.tell_equal = report.is_some();
@@ -117,6 +122,37 @@ fn options(arguments: &VerifyArguments) -> Options {
         patience: PATIENCE,
         sample: sampled::sample(&arguments.sample),
     }
+}
+
+/// What is to be looked at again of what earlier processes compared, and where the source stood then
+/// so that all of it holds as of there. What cannot be followed is not gone on with; where nobody can
+/// tell, each part holds as of its own time. A sample draws what it looks at.
+async fn caught_up(
+    earlier: &mut Earlier,
+    source: &OpenSource,
+    arguments: &VerifyArguments,
+) -> (Moved, Option<Followed>) {
+    if sampled::sample(&arguments.sample).is_some() {
+        return (Moved::default(), None);
+    }
+    let follower = Follower::of(source).await;
+    if earlier.note.is_none() {
+        earlier.followed = follower.map(|follower| follower.now);
+        return (Moved::default(), earlier.followed.clone());
+    }
+    let (Some(follower), Some(before)) = (follower, earlier.followed.clone()) else {
+        return (Moved::default(), None);
+    };
+    let moved = match follower.since(&before).await {
+        Ok(Since::Moved(moved)) => moved,
+        Ok(Since::Anything(reason)) => {
+            *earlier = Earlier { refused: Some(reason.to_owned()), ..Earlier::default() };
+            Moved::default()
+        }
+        Err(_) => return (Moved::default(), None),
+    };
+    earlier.followed = Some(follower.now);
+    (moved, earlier.followed.clone())
 }
 
 /// How many objects the migration of these two has, where there is one and it can be asked.
@@ -254,6 +290,8 @@ pub struct Comparing {
     pub notes: Option<Notes>,
     /// Where an earlier one was.
     pub from: Option<Note>,
+    /// What happened since at the source, as far as it is known.
+    pub moved: Moved,
     /// How many files there are, where that is known.
     pub files_expected: Option<u64>,
 }
@@ -286,8 +324,8 @@ impl Comparing {
         let mapped = coverage.moves.iter().map(|(from, _)| from.clone()).collect();
         let (source, target, scope) = (source.source, target.into_target(), coverage.scope);
         let verification = Verification { source, target, keys, mapped, scope, options, worker };
-        let (notes, from, files_expected) = (None, None, None);
-        Ok(Self { verification, tell_equal: false, notes, from, files_expected })
+        let (notes, from, moved, files_expected) = (None, None, Moved::default(), None);
+        Ok(Self { verification, tell_equal: false, notes, from, moved, files_expected })
     }
 }
 
@@ -302,7 +340,7 @@ pub async fn compare(
     meter: Arc<Meter>,
     mut tell: impl FnMut(Told<'_>),
 ) -> Result<Sums, CommandError> {
-    let Comparing { verification, tell_equal, mut notes, from, files_expected } = comparing;
+    let Comparing { verification, tell_equal, mut notes, from, moved, files_expected } = comparing;
     let (sender, mut differences) = mpsc::channel(DIFFERENCES_WAITING_MAX);
     let (equal, mut equals) = mpsc::channel(DIFFERENCES_WAITING_MAX);
     let (note, mut noted) = mpsc::channel(1);
@@ -310,7 +348,7 @@ pub async fn compare(
     let sampled = verification.options.sample.is_some();
     let shown = Shown { meter: meter.clone(), sampled, files_expected };
     let kept = Some(note).filter(|_| notes.is_some());
-    let continuation = Continuation { from, notes: kept, ..Continuation::default() };
+    let continuation = Continuation { from, moved, notes: kept, ..Continuation::default() };
     let mut run = tokio::spawn(async move {
         verification.run_and_prove(&meter, &sender, equal, continuation).await
     });

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 use whimbrel_verify::Sums;
 
 use super::Answer;
+use super::followed::Followed;
 use super::notes::{Earlier, Part};
 use crate::output;
 use crate::output::result::grouped;
@@ -17,13 +18,22 @@ pub struct History {
     started: String,
     /// What had come to the target when it began.
     pub as_of_txid: Option<u64>,
+    /// The transaction of the source as of which all of it holds (rule 10.2).
+    whole_as_of_txid: Option<u64>,
+    /// How much the stream named that is looked at again.
+    looked_again: usize,
     /// Why it begins anew.
     refused: Option<String>,
 }
 
 impl History {
-    /// This process begins after these.
-    pub async fn of(earlier: &Earlier, running: Option<&Running>) -> Self {
+    /// This process begins after these, and up to there what happened meanwhile is known.
+    pub async fn of(
+        earlier: &Earlier,
+        followed: Option<&Followed>,
+        looked_again: usize,
+        running: Option<&Running>,
+    ) -> Self {
         let progress = match running {
             Some(running) => running.progress().await.unwrap_or_default(),
             None => Map::new(),
@@ -33,6 +43,8 @@ impl History {
             before: earlier.note.as_ref().map(|note| note.sums).unwrap_or_default(),
             started: output::now(),
             as_of_txid: progress.get("as_of_txid").and_then(Value::as_u64),
+            whole_as_of_txid: followed.map(|followed| followed.txid),
+            looked_again,
             refused: earlier.refused.clone(),
         }
     }
@@ -70,6 +82,8 @@ impl History {
     /// What an answer says of it.
     pub fn add_to(&self, answer: &mut Answer, sums: &Sums) {
         answer.fields.extend(self.begun());
+        answer.fields.insert("as_of_txid".to_owned(), self.whole_as_of_txid.into());
+        answer.fields.insert("looked_again".to_owned(), self.looked_again.into());
         let by_this = |all: u64, before: u64| all.saturating_sub(before);
         let compared = by_this(sums.files_compared, self.before.files_compared);
         for (name, count) in [
@@ -96,11 +110,11 @@ impl History {
         if !self.is_resumed() {
             return;
         }
-        answer.verdict = format!(
-            "{} Compared in {} parts; of each this holds as of its time.",
-            answer.verdict,
-            parts.len()
-        );
+        let as_of = match self.whole_as_of_txid {
+            Some(txid) => format!("all of it holds as of transaction {txid}"),
+            None => "of each this holds as of its time".to_owned(),
+        };
+        answer.verdict = format!("{} Compared in {} parts; {as_of}.", answer.verdict, parts.len());
         for part in parts {
             let as_of = part.as_of_txid.map(|txid| format!(", from transaction {txid} on"));
             let told = format!(

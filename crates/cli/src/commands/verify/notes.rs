@@ -18,6 +18,7 @@ use whimbrel_core::path::RelPath;
 use whimbrel_store::source::Source;
 use whimbrel_verify::{Note, SampleSums, Sums};
 
+use super::followed::Followed;
 use crate::arguments::VerifyArguments;
 use crate::output;
 use crate::record;
@@ -64,6 +65,9 @@ pub struct Text {
     seed: Option<String>,
     noted_ms: u64,
     parts: Vec<Part>,
+    /// What happened at the source since is in no part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    followed: Option<Followed>,
     roots_done: usize,
     behind_base64: Option<String>,
     sums: Sums,
@@ -78,6 +82,8 @@ pub struct Earlier {
     pub note: Option<Note>,
     /// What it compared, in order.
     pub parts: Vec<Part>,
+    /// Where the source stood when the first of them began, or up to where it was followed since.
+    pub followed: Option<Followed>,
     /// The seed of its sample.
     pub seed: Option<String>,
     /// Why it is not gone on with, for people.
@@ -93,6 +99,7 @@ pub struct Notes {
     call: Value,
     seed: Option<String>,
     earlier: Vec<Part>,
+    followed: Option<Followed>,
     part: Part,
     lost: bool,
 }
@@ -140,13 +147,20 @@ impl Notes {
         let started = output::now();
         let part = Part { ended: started.clone(), started, files_compared: 0, as_of_txid: None };
         let (parts, seed) = (earlier.parts.clone(), earlier.seed.clone());
-        let notes = Self { folder, name, lock, call, seed, earlier: parts, part, lost: false };
+        let (followed, lost) = (None, false);
+        let notes = Self { folder, name, lock, call, seed, earlier: parts, followed, part, lost };
         (Some(notes), earlier)
     }
 
-    /// What this comparison is made with.
-    pub fn with(mut self, seed: Option<String>, as_of_txid: Option<u64>) -> Self {
+    /// What this comparison is made with, behind what is believed of earlier ones.
+    pub fn with(
+        mut self,
+        seed: Option<String>,
+        as_of_txid: Option<u64>,
+        earlier: &Earlier,
+    ) -> Self {
         (self.seed, self.part.as_of_txid) = (seed, as_of_txid);
+        (self.earlier, self.followed) = (earlier.parts.clone(), earlier.followed.clone());
         self
     }
 
@@ -165,6 +179,7 @@ impl Notes {
             seed: self.seed.clone(),
             noted_ms: now_ms(),
             parts: self.earlier.iter().chain([&self.part]).cloned().collect(),
+            followed: self.followed.clone(),
             roots_done: note.roots_done,
             behind_base64: note.behind.as_ref().map(|path| STANDARD.encode(path.as_bytes())),
             sums: note.sums,
@@ -236,7 +251,8 @@ fn call(arguments: &VerifyArguments, pair: &Pair, source: &dyn Source) -> Value 
 fn earlier(text: &[u8], call: &Value, within: Duration) -> Earlier {
     match believed(text, call, within) {
         Ok((text, note)) => {
-            Earlier { note: Some(note), parts: text.parts, seed: text.seed, refused: None }
+            let (parts, followed, seed) = (text.parts, text.followed, text.seed);
+            Earlier { note: Some(note), parts, followed, seed, refused: None }
         }
         Err(reason) => Earlier { refused: Some(reason), ..Earlier::default() },
     }
