@@ -91,9 +91,11 @@ Examples:
 Where both sides keep checksums no data is read. Exit code 0: equal; 5: different.
 
 Killed, stopped, or after a lost side, the same call goes on where it was, in the last hour
-(--resume-within). What was equal by then is not looked at again: each part of the result is as of its
-own time, and says so. What was not equal is looked at again. --restart begins anew, and so does every
-call with --report or --sample-for.
+(--resume-within). What was not equal is looked at again, and from HDFS, for a superuser, all that its
+stream of changes names since: then all of it holds as of one transaction (as_of_txid). Where the
+stream has dropped that, it begins anew. Elsewhere each part of the result is as of its own time, and
+says so. What changed on the target alone is not looked at again. --restart begins anew, and so does
+every call with --report or --sample-for.
 
 A sample finds every file whose name is missing or whose length differs, and looks at the bytes and
 metadata of the share that is asked for. If nothing differs it ends with exit code 0, says how much
