@@ -54,6 +54,11 @@ fn mended_seeds_of_the_wider_world_stay_mended() {
         (151975, "a known file that a listing saw open was forgotten before the next gap"),
         (157337, "nobody looked whether a commit marker in parts had landed before its files went"),
         (268111, "a tree whose passes were coarsened again and again never came to its end"),
+        (
+            373961,
+            "commit markers asked for their groups so often that a slow state came to nothing else",
+        ),
+        (434082, "the work of a pass that was given up ended a page of a later one"),
         (307336, "a commit marker that was being written to was taken for one that stands"),
         (187923, "a file that had come unheard went without a look at its commit marker"),
     ] {

@@ -135,6 +135,9 @@ pub struct Migration {
     coarsen_pause_millis: u64,
     /// How much was pending when coarsening gained nothing.
     coarsen_in_vain: u64,
+    /// Pages of all passes, so that none has the number of another: what a pass that was given up
+    /// had begun ends while a later one goes through the same directory.
+    pages_begun: u64,
     changes_seen: u64,
     stopping: bool,
     paused: bool,
@@ -202,6 +205,7 @@ impl Migration {
             coarsen_not_before: Time(0),
             coarsen_pause_millis: overload::PAUSE_MILLIS,
             coarsen_in_vain: u64::MAX,
+            pages_begun: 0,
             changes_seen: 0,
             stopping: false,
             paused: false,

@@ -34,7 +34,6 @@ pub(super) struct Pass {
     more: bool,
     /// Pages whose work is not done yet, oldest first.
     pages: VecDeque<PageWork>,
-    next_page: u64,
     met_anything: bool,
     /// Nothing is known of the directory itself.
     unknown: bool,
@@ -98,7 +97,6 @@ impl Migration {
             listing: false,
             more: true,
             pages: VecDeque::new(),
-            next_page: 0,
             touched: BTreeSet::new(),
             tainted: false,
             hold: false,
@@ -248,6 +246,8 @@ impl Migration {
 
     fn begin_page(&mut self, directory: RelPath, page: Page, join: PageJoin) {
         let Some(pass) = self.passes.get_mut(&directory) else { return };
+        self.pages_begun += 1;
+        let number = self.pages_begun;
         pass.met_anything |= !page.entries.is_empty();
         pass.unknown |= !join.own_record;
         pass.more = page.more;
@@ -257,8 +257,6 @@ impl Migration {
         } else {
             pass.after = last;
         }
-        let number = pass.next_page;
-        pass.next_page += 1;
         let last = pass.after.clone();
         pass.pages.push_back(PageWork { number, last, jobs: 1, counted: Counters::default() });
         let touched = std::mem::take(&mut pass.touched);
@@ -849,7 +847,7 @@ mod tests {
             None if hastened => "held back for a marker",
             None => "given up",
             Some(pass) if pass.waits.is_some() => "looked at the marker first",
-            Some(pass) if pass.next_page > 0 => "gone through",
+            Some(pass) if pass.met_anything => "gone through",
             Some(_) => "listed again",
         }
     }

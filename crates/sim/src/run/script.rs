@@ -5,7 +5,7 @@ use fastrand::Rng;
 use whimbrel_core::config::Extras;
 use whimbrel_core::effect::{Effect, Finish, Report, ReportKind};
 use whimbrel_core::failure::Side;
-use whimbrel_core::input::{Input, Streamed};
+use whimbrel_core::input::{Input, Listed, Streamed};
 use whimbrel_core::migration::Migration;
 use whimbrel_core::number::Time;
 use whimbrel_core::path::RelPath;
@@ -247,11 +247,16 @@ impl Run {
         caught
     }
 
-    /// The source does not answer a look at the stream.
-    pub fn answer_unavailable(&mut self, poll: Effect) {
-        if let Effect::Poll { ticket, .. } = poll {
-            let outcome = Streamed::Failed(unavailable(Side::Source));
-            self.at(50, Happening::Tell(Input::Streamed { ticket, outcome }));
-        }
+    /// The source does not answer a look at the stream, or a listing.
+    pub fn answer_unavailable(&mut self, asked: Effect) {
+        let failure = unavailable(Side::Source);
+        let told = if let Effect::Poll { ticket, .. } = asked {
+            Input::Streamed { ticket, outcome: Streamed::Failed(failure) }
+        } else if let Effect::List { ticket, .. } = asked {
+            Input::Listed { ticket, outcome: Listed::Failed(failure) }
+        } else {
+            return;
+        };
+        self.at(50, Happening::Tell(told));
     }
 }

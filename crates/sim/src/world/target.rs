@@ -227,8 +227,13 @@ impl Target {
             return;
         };
         let (writer, carried) = (Writer::Imitation(attempt), imitated.carried.clone());
-        // As long as one whose removal has no known end, nobody can tell it from that.
-        let length = if imitated.length == 7 { 8 } else { 7 };
+        // As long as one whose removal has no known end, nobody can tell it from that. An imitation
+        // is of another length than what it imitates already.
+        let length = match (imitated.writer, imitated.length) {
+            (Writer::Imitation(_), length) => length,
+            (_, 7) => 8,
+            (_, _) => 7,
+        };
         self.disturbed.insert(path.clone());
         self.owed.remove(&path);
         self.put(path, Object { content, length, writer, carried });

@@ -696,3 +696,25 @@ fn rule_9_1_scan_ends_under_overload() {
     assert!(counters.coarsened > 0, "it was coarsened");
     ends_equal(run);
 }
+
+/// What a pass that ended early had begun comes to its end while a later pass goes through the same
+/// directory: it says nothing of that one's pages (seed 434082).
+#[test]
+fn rule_1_3_pass_is_not_over_by_the_work_of_an_earlier_one() {
+    let mut run = still(Options { page_entries: 1, ..Options::still() });
+    for name in ["d/a", "d/b", "d/c"] {
+        file(&mut run, name, 5);
+    }
+    let copy = held(&mut run, copies("d/b"));
+    let list = held(&mut run, lists("d"));
+    run.answer_unavailable(list);
+    let again = held(&mut run, lists("d"));
+    answered_late(&mut run, again, 1);
+    let last = held(&mut run, lists("d"));
+    run.say(Input::Stop);
+    answered_late(&mut run, last, 1);
+    wait(&mut run, 10);
+    answered_late(&mut run, copy, 1);
+    // It stops, and is begun again.
+    ends_equal(run);
+}
