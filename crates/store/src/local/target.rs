@@ -1,12 +1,16 @@
 //! A tree of a local or mounted file system as a target.
 
+use std::borrow::Cow;
+use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use rustix::fs::{AtFlags, FileType, FlockOperation, OFlags, Statx, flock, fsync, unlinkat};
+use rustix::fs::{
+    Access, AtFlags, FileType, FlockOperation, OFlags, Statx, access, flock, fsync, unlinkat,
+};
 use rustix::io::Errno;
 use whimbrel_core::config::RequestLifetime;
 use whimbrel_core::effect::Expected;
@@ -19,11 +23,13 @@ use super::failure::{failure, failure_below, io_failure, is_absent, shown};
 use super::listing::Listings;
 use super::place::Place;
 use super::reading::{Pieces, hand_out, stream};
-use super::root::{Root, open_quietly};
+use super::root::{Root, handle_path, open_quietly};
 use super::seal::Owned;
 use super::stage::{Draft, Stage};
 use super::wanted::Wanted;
-use super::{blocking, copying, known_root, node, order, place, probe, seal, sparse, upload};
+use super::{
+    belonging, blocking, copying, known_root, node, order, place, probe, seal, sparse, upload,
+};
 use crate::error::StoreError;
 use crate::source::{Answer, ByteStream};
 use crate::target::{Abilities, Conditions, CopySource, Object, ObjectPage, Stamp, Target};
@@ -62,6 +68,8 @@ struct Inner {
     attributes: bool,
     /// The source has keys: an empty directory may be one of them.
     of_keys: bool,
+    /// A source that gets files back.
+    of_a_source: bool,
 }
 
 /// A tree that this process has to itself.
@@ -120,6 +128,27 @@ impl LocalTarget {
             inner.of_keys = true;
         }
         self
+    }
+
+    /// The same tree, as a source that gets files back: what is new belongs to it as to its
+    /// directory, and what takes a file's place keeps what security modules keep of that.
+    #[must_use]
+    pub(super) fn of_a_source(mut self) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.of_a_source = true;
+        }
+        self
+    }
+
+    /// Says what would keep a write out of a directory that stands.
+    pub(super) fn may_write<'a>(&'a self, directory: &'a [u8]) -> Answer<'a, ()> {
+        let path = directory.to_vec();
+        self.work(move |inner, _| {
+            let may = inner.root.directory(&path).and_then(|handle| {
+                access(handle_path(&handle), Access::WRITE_OK | Access::EXEC_OK)
+            });
+            may.map_err(|errno| inner.failed_below("write in", &path, errno))
+        })
     }
 
     /// Opens the tree at `path`, which must stand there, to look at it: nothing is made, removed or
@@ -190,7 +219,7 @@ impl LocalTarget {
     fn rooted(root: Root, root_key: Option<u64>, stage: Stage, attributes: bool) -> Self {
         let (listings, accounts) = (Listings::new(true), Accounts::default());
         let owners_not_set = AtomicU64::new(0);
-        let of_keys = false;
+        let (of_keys, of_a_source) = (false, false);
         let inner = Inner {
             root,
             root_key,
@@ -200,6 +229,7 @@ impl LocalTarget {
             owners_not_set,
             attributes,
             of_keys,
+            of_a_source,
         };
         Self { inner: Arc::new(inner) }
     }
@@ -420,13 +450,44 @@ impl Inner {
         crc32c: u32,
     ) -> Result<Standing, StoreError> {
         let key = place.key;
+        let stamp = &self.belonging(key, stamp)?;
         let owned = seal::seal(&draft.file, stamp, crc32c, None, &self.accounts)
             .and_then(|owned| fsync(&draft.file).map(|()| owned))
             .map_err(|errno| self.failed("write", key, errno))?;
+        self.keep_security(key, &draft.file)?;
         let (directory, name) = place.install(&self.root, folder, &draft.name, self.of_keys)?;
         draft.keep();
         self.count(owned);
         self.standing(&directory, &name, key, stamp, crc32c)
+    }
+
+    /// A directory, made with all above it if need be.
+    fn directory(&self, path: &[u8]) -> Result<OwnedFd, StoreError> {
+        match self.of_a_source {
+            true => place::directory_as(&self.root, path, &belonging::like_above),
+            false => place::directory(&self.root, path),
+        }
+    }
+
+    /// The stamp, with what belongs to a new file of a source.
+    fn belonging<'a>(&self, key: &[u8], stamp: &'a Stamp) -> Result<Cow<'a, Stamp>, StoreError> {
+        if !self.of_a_source {
+            return Ok(Cow::Borrowed(stamp));
+        }
+        let above = key.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+        let directory = self.directory(&key[..above])?;
+        let metadata = match &stamp.metadata {
+            Some(metadata) if !metadata.has_rights() => {
+                belonging::of_new_file(&directory, metadata.modified_ns, &self.accounts)
+                    .map_err(|errno| self.failed_below("look at", key, errno))?
+            }
+            Some(_) | None => return Ok(Cow::Borrowed(stamp)),
+        };
+        Ok(Cow::Owned(Stamp { metadata: Some(metadata), ..stamp.clone() }))
+    }
+
+    fn keep_security(&self, key: &[u8], file: &File) -> Result<(), StoreError> {
+        if self.of_a_source { belonging::keep_security(&self.root, key, file) } else { Ok(()) }
     }
 
     fn standing(
@@ -458,7 +519,7 @@ impl Inner {
         wanted: &Wanted,
     ) -> Result<Standing, StoreError> {
         let _leave = wanted.leave(path)?;
-        let directory = place::directory(&self.root, path)?;
+        let directory = self.directory(path)?;
         let owned = seal::seal_directory(&directory, stamp, &self.accounts)
             .and_then(|owned| fsync(&directory).map(|()| owned))
             .map_err(|errno| self.failed_below("make", path, errno))?;
@@ -496,9 +557,11 @@ impl Inner {
                 remedy: "it is uploaded again".to_owned(),
             });
         }
+        let stamp = self.belonging(key, &stamp)?;
         let owned = seal::seal(&file, &stamp, crc32c, Some(upload), &self.accounts)
             .and_then(|owned| fsync(&file).map(|()| owned))
             .map_err(|errno| self.failed("complete", key, errno))?;
+        self.keep_security(key, &file)?;
         let (directory, name) = place.install(&self.root, opened.folder(), upload, self.of_keys)?;
         self.count(owned);
         // The bytes stand; what was written down beside them is of no use any more.
