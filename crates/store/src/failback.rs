@@ -47,9 +47,9 @@ pub trait Failback: Send + Sync {
     /// Says by name why a path can never be held here.
     fn admit(&self, path: &RelPath) -> Result<(), StoreError>;
 
-    /// Says what would keep a write out of a directory that stands, as far as that can be told
-    /// without a try.
-    fn may_write<'a>(&'a self, directory: &'a RelPath) -> Answer<'a, ()>;
+    /// Says what would keep a change, or a new `file`, out of a directory that stands, as far as
+    /// that can be told without a try.
+    fn may_write<'a>(&'a self, directory: &'a RelPath, file: bool) -> Answer<'a, ()>;
 
     /// So many calls of the source's metadata service a change is taken for.
     fn calls_per_change(&self) -> u64;

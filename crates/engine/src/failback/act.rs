@@ -193,7 +193,7 @@ impl Sides {
             self.is_seen(both.path).await.map_err(|error| left(error, Side::Target))?;
         }
         if self.dry_run {
-            self.look_ahead(both.path).await?;
+            self.look_ahead(both.path, Deed::Removed).await?;
         } else {
             self.limits.source_calls.take(self.writer.calls_per_change()).await;
             self.writer.remove(both.path, file).await.map_err(of_source)?;
@@ -212,7 +212,7 @@ impl Sides {
             let done =
                 Ended { deed: Some(Deed::Carried), bytes: standing.length, ..Ended::default() };
             if self.dry_run {
-                self.look_ahead(both.path).await?;
+                self.look_ahead(both.path, Deed::Carried).await?;
                 return Ok(done);
             }
             let put = self.put(both, &standing, replaced.as_ref()).await?;
@@ -315,7 +315,7 @@ impl Sides {
     ) -> Result<Ended, Left> {
         let done = Ended { deed: Some(Deed::DirectoryMade), ..Ended::default() };
         if self.dry_run {
-            self.look_ahead(directory).await?;
+            self.look_ahead(directory, Deed::DirectoryMade).await?;
             return Ok(done);
         }
         let metadata = belongings(self.metadata, object, both.row, None);

@@ -3,16 +3,17 @@
 use whimbrel_core::entry::Node;
 use whimbrel_core::path::RelPath;
 
-use super::Sides;
 use super::act::{Left, RENAME, conflict, of_source};
+use super::{Deed, Sides};
 
 impl Sides {
     /// Says what would keep the run from writing or removing at a path.
-    pub(super) async fn look_ahead(&self, path: &RelPath) -> Result<(), Left> {
+    pub(super) async fn look_ahead(&self, path: &RelPath, deed: Deed) -> Result<(), Left> {
+        let file = deed == Deed::Carried;
         for above in path.ancestors() {
             match self.stat(&above).await.map_err(of_source)? {
                 Some(Node::Directory(_)) => {
-                    return self.writer.may_write(&above).await.map_err(of_source);
+                    return self.writer.may_write(&above, file).await.map_err(of_source);
                 }
                 Some(Node::File(_)) if self.would_go.contains(&above) => {}
                 Some(Node::File(_) | Node::Special(_)) => {

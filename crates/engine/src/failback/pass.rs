@@ -280,15 +280,17 @@ impl Job {
             {
                 continue;
             }
-            if !self.sides.remove_directory(&directory).await? {
-                if self.sides.is_empty(&directory).await? {
-                    self.so_far.left(directory.clone(), kept(&directory), tell);
-                }
+            let removed = self.sides.remove_directory(&directory).await?;
+            if !removed && !self.sides.is_empty(&directory).await? {
                 continue;
             }
             let marker = Change::DropRow(directory.marker());
             let dropped = Change::DropDirectory { path: directory.clone(), below: true };
             self.ledger.apply(&[&[marker, dropped]])?;
+            if !removed {
+                self.so_far.left(directory.clone(), kept(&directory), tell);
+                continue;
+            }
             self.so_far.sums.directories_removed += 1;
             emptied.extend(above(&directory));
             tell(Told::Done { path: directory, deed: Deed::DirectoryRemoved });

@@ -194,8 +194,8 @@ impl Failback for Meddling {
         self.inner.admit(path)
     }
 
-    fn may_write<'a>(&'a self, directory: &'a RelPath) -> Answer<'a, ()> {
-        self.inner.may_write(directory)
+    fn may_write<'a>(&'a self, directory: &'a RelPath, file: bool) -> Answer<'a, ()> {
+        self.inner.may_write(directory, file)
     }
 
     fn calls_per_change(&self) -> u64 {

@@ -353,7 +353,7 @@ impl Failback for HdfsFailback {
         }
     }
 
-    fn may_write<'a>(&'a self, _directory: &'a RelPath) -> Answer<'a, ()> {
+    fn may_write<'a>(&'a self, _directory: &'a RelPath, _file: bool) -> Answer<'a, ()> {
         // A NameNode tells at the first write.
         Box::pin(std::future::ready(Ok(())))
     }

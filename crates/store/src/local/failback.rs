@@ -136,8 +136,8 @@ impl Failback for OverTarget {
         self.target.admit(path.as_bytes())
     }
 
-    fn may_write<'a>(&'a self, directory: &'a RelPath) -> Answer<'a, ()> {
-        Box::pin(self.target.may_write(directory.as_bytes()))
+    fn may_write<'a>(&'a self, directory: &'a RelPath, file: bool) -> Answer<'a, ()> {
+        self.target.may_write(directory.as_bytes(), file)
     }
 
     fn calls_per_change(&self) -> u64 {

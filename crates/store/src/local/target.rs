@@ -140,11 +140,16 @@ impl LocalTarget {
         self
     }
 
-    /// Says what would keep a write out of a directory that stands.
-    pub(super) fn may_write<'a>(&'a self, directory: &'a [u8]) -> Answer<'a, ()> {
+    /// Says what would keep a change out of a directory that stands; a file is made elsewhere in
+    /// the tree, and renamed.
+    pub(super) fn may_write<'a>(&'a self, directory: &[u8], file: bool) -> Answer<'a, ()> {
         let path = directory.to_vec();
         self.work(move |inner, _| {
             let may = inner.root.directory(&path).and_then(|handle| {
+                let device = node::device(&node::look(&handle, b"")?);
+                if file && device != node::device(&node::look(inner.root.directory(b"")?, b"")?) {
+                    return Err(Errno::XDEV);
+                }
                 access(handle_path(&handle), Access::WRITE_OK | Access::EXEC_OK)
             });
             may.map_err(|errno| inner.failed_below("write in", &path, errno))
