@@ -1,8 +1,6 @@
 //! Commit markers: files whose presence tells readers that a group of others is complete
 //! (rule 7.1).
 
-use std::cmp::Ordering;
-
 use crate::path::RelPath;
 
 /// Folders in a table's root in which its commit markers stand.
@@ -50,11 +48,10 @@ pub fn comes_after(marker: &RelPath, other: &RelPath) -> bool {
 /// Commit markers in turns: what comes after another one of its directory stands in a later turn,
 /// and no turn has two of one directory.
 pub fn in_turns(mut markers: Vec<RelPath>) -> Vec<Vec<RelPath>> {
-    markers.sort_by(|one, other| match one.parent().cmp(&other.parent()) {
-        Ordering::Equal if comes_after(one, other) => Ordering::Greater,
-        Ordering::Equal if comes_after(other, one) => Ordering::Less,
-        Ordering::Equal => one.name().cmp(other.name()),
-        order => order,
+    markers.sort_by(|one, other| {
+        let order = one.parent().cmp(&other.parent());
+        let order = order.then(comes_after(one, other).cmp(&comes_after(other, one)));
+        order.then_with(|| one.name().cmp(other.name()))
     });
     let mut turns: Vec<Vec<RelPath>> = Vec::new();
     let (mut directory, mut turn) = (None, 0);

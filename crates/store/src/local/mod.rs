@@ -7,7 +7,6 @@
 
 mod account;
 mod acl;
-mod belonging;
 mod copying;
 mod failback;
 mod failure;

@@ -1,16 +1,12 @@
 //! A tree of a local or mounted file system as a target.
 
-use std::borrow::Cow;
-use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use rustix::fs::{
-    Access, AtFlags, FileType, FlockOperation, OFlags, Statx, access, flock, fsync, unlinkat,
-};
+use rustix::fs::{AtFlags, FileType, FlockOperation, OFlags, Statx, flock, fsync, unlinkat};
 use rustix::io::Errno;
 use whimbrel_core::config::RequestLifetime;
 use whimbrel_core::effect::Expected;
@@ -23,16 +19,16 @@ use super::failure::{failure, failure_below, io_failure, is_absent, shown};
 use super::listing::Listings;
 use super::place::Place;
 use super::reading::{Pieces, hand_out, stream};
-use super::root::{Root, handle_path, open_quietly};
+use super::root::{Root, open_quietly};
 use super::seal::Owned;
 use super::stage::{Draft, Stage};
 use super::wanted::Wanted;
-use super::{
-    belonging, blocking, copying, known_root, node, order, place, probe, seal, sparse, upload,
-};
+use super::{blocking, copying, known_root, node, order, place, probe, seal, sparse, upload};
 use crate::error::StoreError;
 use crate::source::{Answer, ByteStream};
 use crate::target::{Abilities, Conditions, CopySource, Object, ObjectPage, Stamp, Target};
+
+mod belonging;
 
 /// With parts of 16 MiB: 16 TiB, the largest file of ext4.
 const PARTS_MAX: u32 = 1 << 20;
@@ -128,32 +124,6 @@ impl LocalTarget {
             inner.of_keys = true;
         }
         self
-    }
-
-    /// The same tree, as a source that gets files back: what is new belongs to it as to its
-    /// directory, and what takes a file's place keeps what security modules keep of that.
-    #[must_use]
-    pub(super) fn of_a_source(mut self) -> Self {
-        if let Some(inner) = Arc::get_mut(&mut self.inner) {
-            inner.of_a_source = true;
-        }
-        self
-    }
-
-    /// Says what would keep a change out of a directory that stands; a file is made elsewhere in
-    /// the tree, and renamed.
-    pub(super) fn may_write<'a>(&'a self, directory: &[u8], file: bool) -> Answer<'a, ()> {
-        let path = directory.to_vec();
-        self.work(move |inner, _| {
-            let may = inner.root.directory(&path).and_then(|handle| {
-                let device = node::device(&node::look(&handle, b"")?);
-                if file && device != node::device(&node::look(inner.root.directory(b"")?, b"")?) {
-                    return Err(Errno::XDEV);
-                }
-                access(handle_path(&handle), Access::WRITE_OK | Access::EXEC_OK)
-            });
-            may.map_err(|errno| inner.failed_below("write in", &path, errno))
-        })
     }
 
     /// Opens the tree at `path`, which must stand there, to look at it: nothing is made, removed or
@@ -464,35 +434,6 @@ impl Inner {
         draft.keep();
         self.count(owned);
         self.standing(&directory, &name, key, stamp, crc32c)
-    }
-
-    /// A directory, made with all above it if need be.
-    fn directory(&self, path: &[u8]) -> Result<OwnedFd, StoreError> {
-        match self.of_a_source {
-            true => place::directory_as(&self.root, path, &belonging::like_above),
-            false => place::directory(&self.root, path),
-        }
-    }
-
-    /// The stamp, with what belongs to a new file of a source.
-    fn belonging<'a>(&self, key: &[u8], stamp: &'a Stamp) -> Result<Cow<'a, Stamp>, StoreError> {
-        if !self.of_a_source {
-            return Ok(Cow::Borrowed(stamp));
-        }
-        let above = key.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
-        let directory = self.directory(&key[..above])?;
-        let metadata = match &stamp.metadata {
-            Some(metadata) if !metadata.has_rights() => {
-                belonging::of_new_file(&directory, metadata.modified_ns, &self.accounts)
-                    .map_err(|errno| self.failed_below("look at", key, errno))?
-            }
-            Some(_) | None => return Ok(Cow::Borrowed(stamp)),
-        };
-        Ok(Cow::Owned(Stamp { metadata: Some(metadata), ..stamp.clone() }))
-    }
-
-    fn keep_security(&self, key: &[u8], file: &File) -> Result<(), StoreError> {
-        if self.of_a_source { belonging::keep_security(&self.root, key, file) } else { Ok(()) }
     }
 
     fn standing(

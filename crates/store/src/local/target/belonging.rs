@@ -1,18 +1,24 @@
 //! What belongs to files and directories that a source gets back: to new ones, as to what is made in
 //! their directory; to what takes a file's place, what the kernel keeps for that.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
-use rustix::fs::{FileType, Mode, XattrFlags, fchmod, fsetxattr, fsync};
+use rustix::fs::{Access, FileType, Mode, XattrFlags, access, fchmod, fsetxattr, fsync};
 use rustix::io::Errno;
 use whimbrel_core::metadata::Metadata;
 
-use super::account::Accounts;
-use super::failure::{failure, is_absent, shown};
-use super::root::Root;
-use super::{DEFAULT_ACL_ATTRIBUTE, acl, node, seal};
+use super::{Inner, LocalTarget};
 use crate::error::StoreError;
+use crate::local::account::Accounts;
+use crate::local::failure::{failure, is_absent, shown};
+use crate::local::root::{Root, handle_path};
+use crate::local::{DEFAULT_ACL_ATTRIBUTE, acl, node, place, seal};
+use crate::source::Answer;
+use crate::target::Stamp;
 
 const FILE_MODE: u32 = 0o644;
 const DIRECTORY_MODE: u32 = 0o755;
@@ -24,8 +30,75 @@ const SECURITY: &str = "security.";
 /// These are computed from the bytes, and hold for no others.
 const OF_THE_BYTES: [&str; 2] = ["security.ima", "security.evm"];
 
+impl LocalTarget {
+    /// The same tree, as a source that gets files back: what is new belongs to it as to its
+    /// directory, and what takes a file's place keeps what security modules keep of that.
+    #[must_use]
+    pub(in crate::local) fn of_a_source(mut self) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.of_a_source = true;
+        }
+        self
+    }
+
+    /// Says what would keep a change out of a directory that stands; a file is made elsewhere in
+    /// the tree, and renamed.
+    pub(in crate::local) fn may_write<'a>(
+        &'a self,
+        directory: &[u8],
+        file: bool,
+    ) -> Answer<'a, ()> {
+        let path = directory.to_vec();
+        self.work(move |inner, _| {
+            let may = inner.root.directory(&path).and_then(|handle| {
+                let device = node::device(&node::look(&handle, b"")?);
+                if file && device != node::device(&node::look(inner.root.directory(b"")?, b"")?) {
+                    return Err(Errno::XDEV);
+                }
+                access(handle_path(&handle), Access::WRITE_OK | Access::EXEC_OK)
+            });
+            may.map_err(|errno| inner.failed_below("write in", &path, errno))
+        })
+    }
+}
+
+impl Inner {
+    /// A directory, made with all above it if need be.
+    pub(super) fn directory(&self, path: &[u8]) -> Result<OwnedFd, StoreError> {
+        match self.of_a_source {
+            true => place::directory_as(&self.root, path, &like_above),
+            false => place::directory(&self.root, path),
+        }
+    }
+
+    /// The stamp, with what belongs to a new file of a source.
+    pub(super) fn belonging<'a>(
+        &self,
+        key: &[u8],
+        stamp: &'a Stamp,
+    ) -> Result<Cow<'a, Stamp>, StoreError> {
+        if !self.of_a_source {
+            return Ok(Cow::Borrowed(stamp));
+        }
+        let above = key.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+        let directory = self.directory(&key[..above])?;
+        let metadata = match &stamp.metadata {
+            Some(metadata) if !metadata.has_rights() => {
+                of_new_file(&directory, metadata.modified_ns, &self.accounts)
+                    .map_err(|errno| self.failed_below("look at", key, errno))?
+            }
+            Some(_) | None => return Ok(Cow::Borrowed(stamp)),
+        };
+        Ok(Cow::Owned(Stamp { metadata: Some(metadata), ..stamp.clone() }))
+    }
+
+    pub(super) fn keep_security(&self, key: &[u8], file: &File) -> Result<(), StoreError> {
+        if self.of_a_source { keep_security(&self.root, key, file) } else { Ok(()) }
+    }
+}
+
 /// Owner and group of a new directory are those of the one it lies in.
-pub(super) fn like_above(above: &OwnedFd, new: &OwnedFd) -> Result<(), Errno> {
+fn like_above(above: &OwnedFd, new: &OwnedFd) -> Result<(), Errno> {
     let look = node::look(above, b"")?;
     seal::own(new, Some(look.stx_uid), Some(look.stx_gid))?;
     if node::attribute(above, b"", DEFAULT_ACL_ATTRIBUTE)?.is_some() {
@@ -36,7 +109,7 @@ pub(super) fn like_above(above: &OwnedFd, new: &OwnedFd) -> Result<(), Errno> {
 }
 
 /// What a new file in a directory gets.
-pub(super) fn of_new_file(
+fn of_new_file(
     directory: &OwnedFd,
     modified_ns: i64,
     accounts: &Accounts,
@@ -50,13 +123,13 @@ pub(super) fn of_new_file(
         mode: listed.unwrap_or(FILE_MODE),
         modified_ns,
         acl: list.and_then(|list| acl::text(&list, accounts)),
-        xattrs: std::collections::BTreeMap::new(),
+        xattrs: BTreeMap::new(),
     })
 }
 
 /// Gives a file what security modules keep of the one whose place it takes; durable at return.
 /// What cannot be given is a failure: else the place would be another afterwards.
-pub(super) fn keep_security(root: &Root, key: &[u8], file: &File) -> Result<(), StoreError> {
+fn keep_security(root: &Root, key: &[u8], file: &File) -> Result<(), StoreError> {
     let failed = |errno| failure("look at", &root.shown(key), errno);
     let standing = root.parent(key).and_then(|(parent, name)| {
         let look = node::look(&parent, name)?;
