@@ -84,15 +84,17 @@ async fn what_is_new_gets_what_its_directory_hands_on() {
     let (folder, source, over) = opened();
     let list = "user::rwx,user:root:rwx,group::r-x,mask::rwx,other::---";
     let value = acl::attribute(list, 0o770, &Accounts::default()).expect("all are known");
-    if !attribute(folder.path(), DEFAULT_ACL_ATTRIBUTE, &value) {
+    let handing = folder.path().join("s");
+    fs::create_dir(&handing).expect("made");
+    if !attribute(&handing, DEFAULT_ACL_ATTRIBUTE, &value) {
         println!("SKIPPED: the file system keeps no lists");
         return;
     }
-    put(&over, "d/f", &Bytes::from_static(b"short"), None).await.expect("written");
-    let metadata = file(&source, "d/f").await.metadata;
+    put(&over, "s/d/f", &Bytes::from_static(b"short"), None).await.expect("written");
+    let metadata = file(&source, "s/d/f").await.metadata;
     let handed_on = "user::rw-,user:root:rwx,group::r-x,mask::rw-,other::---";
     assert_eq!((metadata.mode, metadata.acl.as_deref()), (0o660, Some(handed_on)));
-    let Some(Node::Directory(node)) = source.stat(&"d".into()).await.expect("an answer") else {
+    let Some(Node::Directory(node)) = source.stat(&"s/d".into()).await.expect("an answer") else {
         panic!("a directory")
     };
     assert_eq!((node.metadata.mode, node.metadata.acl.as_deref()), (0o770, Some(list)));
