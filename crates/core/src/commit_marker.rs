@@ -45,6 +45,28 @@ pub fn comes_after(marker: &RelPath, other: &RelPath) -> bool {
     in_order && directory == of && marker != other && is_of_table(marker) && is_of_table(other)
 }
 
+/// Commit markers in turns: what comes after another one of its directory stands in a later turn,
+/// and no turn has two of one directory.
+pub fn in_turns(mut markers: Vec<RelPath>) -> Vec<Vec<RelPath>> {
+    markers.sort_by(|one, other| {
+        let order = one.parent().cmp(&other.parent());
+        let order = order.then(comes_after(one, other).cmp(&comes_after(other, one)));
+        order.then_with(|| one.name().cmp(other.name()))
+    });
+    let mut turns: Vec<Vec<RelPath>> = Vec::new();
+    let (mut directory, mut turn) = (None, 0);
+    for marker in markers {
+        let of = marker.parent();
+        turn = if of == directory { turn + 1 } else { 0 };
+        directory = of;
+        match turns.get_mut(turn) {
+            Some(same) => same.push(marker),
+            None => turns.push(vec![marker]),
+        }
+    }
+    turns
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,6 +86,25 @@ mod tests {
         ] {
             assert_eq!(group(&path.into()), expected.map(RelPath::from), "{path}");
         }
+    }
+
+    #[test]
+    fn turns() {
+        let paths = |paths: &[&str]| paths.iter().map(|path| RelPath::from(*path)).collect();
+        let markers: Vec<RelPath> = paths(&[
+            "t/metadata/z.metadata.json",
+            "t/metadata/version-hint.text",
+            "s/_delta_log/2.json",
+            "t/metadata/v1.metadata.json",
+            "_SUCCESS",
+            "s/_delta_log/1.json",
+        ]);
+        let expected: [Vec<RelPath>; 3] = [
+            paths(&["_SUCCESS", "s/_delta_log/1.json", "t/metadata/v1.metadata.json"]),
+            paths(&["s/_delta_log/2.json", "t/metadata/z.metadata.json"]),
+            paths(&["t/metadata/version-hint.text"]),
+        ];
+        assert_eq!(in_turns(markers), expected);
     }
 
     #[test]

@@ -106,7 +106,8 @@ impl World {
         let (keys, scope, root) = (self.keys.clone(), self.scope.clone(), root.clone());
         let asked = move |ledger: &mut whimbrel_ledger::Ledger| -> Result<Differs, LedgerError> {
             let belongs = |path: &RelPath| keys.root_of(path) == root && covers_path(&scope, path);
-            let range = KeyRange { after: after.as_deref(), last: last.as_deref() };
+            let range =
+                KeyRange { after: after.as_deref(), last: last.as_deref(), ..KeyRange::default() };
             ledger.recount(&seen, &range, markers, MISSING_MAX, &belongs)
         };
         self.desk.query(asked).await

@@ -440,7 +440,7 @@ impl Ledger {
     /// Compares a page of the target's listing, ascending by the bytes of its paths, with the rows
     /// of the range that it covers: of what belongs to it and has no attempt on its way, what does
     /// not agree. With `markers` every directory that has one must be listed; else it stands while
-    /// something below it is listed. At most `limit` rows.
+    /// something below it is listed. At most `limit` rows are missing: `KeyRange::behind` goes on.
     ///
     /// # Errors
     /// `Closed`, `Damaged`, `Database`.

@@ -31,6 +31,9 @@ pub struct KeyRange<'a> {
     pub after: Option<&'a [u8]>,
     /// Up to and including this one.
     pub last: Option<&'a [u8]>,
+    /// Of rows, those alone that come behind this one's in their own order: the last one that was
+    /// told of the range when there were more.
+    pub behind: Option<&'a RelPath>,
 }
 
 impl KeyRange<'_> {
@@ -119,7 +122,7 @@ impl State {
         }))
     }
 
-    /// Rows of a range, until `visit` has enough.
+    /// Rows of a range, by the bytes of their directories and names, until `visit` has enough.
     fn visit_range(
         &self,
         sql: &Connection,
@@ -127,15 +130,25 @@ impl State {
         visit: &mut dyn FnMut(Row) -> bool,
     ) -> Result<()> {
         let after = range.after.unwrap_or_default();
+        let behind = range.behind.map(|path| self.names.key(path).directory);
         // Of those that begin it, others lie wholly before it.
         let reaches = |length: &usize| *length == 0 || after.get(*length) <= Some(&b'/');
         for length in (0..=after.len()).filter(reaches) {
             let directory = RelPath::new(after[..length].to_vec());
+            if behind.as_ref().is_some_and(|behind| directory < *behind) {
+                continue;
+            }
             if !self.visit_directory(sql, &directory, range, visit)? {
                 return Ok(());
             }
         }
         let mut from = after.to_vec();
+        if let Some(behind) = behind.filter(|behind| behind.as_bytes() > after) {
+            if !self.visit_directory(sql, &behind, range, visit)? {
+                return Ok(());
+            }
+            from = behind.as_bytes().to_vec();
+        }
         loop {
             let next = directories_after(sql, &from)?;
             for directory in &next {
@@ -170,6 +183,8 @@ impl State {
             Some(after) if after > prefix.as_slice() => return Ok(true),
             Some(_) | None => None,
         };
+        let behind = range.behind.map(|path| self.names.key(path));
+        after = after.max(behind.filter(|key| key.directory == *directory).map(|key| key.name));
         loop {
             let rows = self.objects.children_page(sql, directory, after.as_deref(), ROWS_MAX)?;
             for row in &rows {

@@ -11,8 +11,8 @@ use whimbrel_engine::{
     Deed, FailbackSetup, FailbackSums, FailbackTold, Limits, Rate, State, failback,
 };
 use whimbrel_store::error::StoreError;
-use whimbrel_store::failback::{Failback, OverTarget};
-use whimbrel_store::local::LocalTarget;
+use whimbrel_store::failback::Failback;
+use whimbrel_store::local::{LocalTarget, OverTarget};
 
 use super::migrate::{TARGET_DIRECTORY, open_state};
 use crate::arguments::{ConnectionArguments, FailbackArguments};
@@ -163,7 +163,7 @@ async fn writer(
             };
             let target = target.map_err(failed)?;
             let source = source.source.clone();
-            Ok(Arc::new(OverTarget::new(source, Arc::new(target), migration)))
+            Ok(Arc::new(OverTarget::new(source, target, migration)))
         }
         (Location::Bucket { .. } | Location::Hdfs { .. }, _) => {
             refused("fail-back goes to HDFS and to file systems")

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -219,6 +221,111 @@ fn a_target_with_foreign_files_alone_is_asked_about() {
     let mut after = place.tree("source");
     after.retain(|path, _| !path.ends_with("of/others"));
     assert_eq!(after, before);
+}
+
+/// A file system in memory; it goes with the test.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    /// `None` where this user may not mount: said aloud, since nothing is tried then.
+    fn at(path: PathBuf) -> Option<Self> {
+        std::fs::create_dir_all(&path).unwrap();
+        let options = ["-t", "tmpfs", "-o", "size=4m", "tmpfs"];
+        let done = Command::new("mount").args(options).arg(&path).output().unwrap();
+        if !done.status.success() {
+            eprintln!("SKIPPED: needs the right to mount: {done:?}");
+            return None;
+        }
+        Some(Self(path))
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// It ended the call before the removals that make room; and what fits goes back in any case.
+#[test]
+fn what_does_not_fit_goes_back_after_the_removals() {
+    let place = Place::new();
+    let Some(_small) = Mounted::at(place.path("source")) else { return };
+    place.write("source/old", vec![1; 2 << 20]);
+    place.write("source/stays", "stays");
+    place.run(&["migrate", "source", "target", "--name", "m"]).expect(0);
+    std::fs::remove_file(place.path("target/old")).unwrap();
+    place.write("target/a", vec![2; 3 << 20]);
+    let back = place.run(&BACK).expect(0);
+    assert_eq!(changes(&back), pairs(&[("carried", "a"), ("removed", "old")]));
+    assert_eq!(place.tree("source"), place.tree("target"));
+
+    place.write("target/b", vec![3; 5 << 20]);
+    place.write("target/c", "fits");
+    let back = place.run(&BACK).expect(5);
+    assert_eq!(changes(&back), pairs(&[("carried", "c")]));
+    assert_eq!(problems(&back), pairs(&[("full", "b")]));
+    assert!(!place.path("source/b").exists());
+}
+
+#[test]
+fn a_dry_run_tells_what_cannot_be_written() {
+    let place = Place::new();
+    let Some(mounted) = Mounted::at(place.path("source/fixed")) else { return };
+    place.write("source/fixed/x", "first");
+    place.write("source/fixed/gone", "first");
+    place.write("source/fixed/late", "first");
+    place.write("source/stays", "stays");
+    place.run(&["migrate", "source", "target", "--name", "m"]).expect(0);
+    place.write("target/fixed/x", "second");
+    place.write("target/fixed/new/y", "new");
+    std::fs::remove_file(place.path("target/fixed/gone")).unwrap();
+    // Files are made in the root's file system, and none is renamed into another one.
+    let unsupported = ["fixed/new/y", "fixed/x"].map(|path| ("unsupported", path));
+    for call in [&["failback", "m", "--dry-run", "--json"][..], &BACK] {
+        let told = place.run(call).expect(5);
+        assert_eq!(changes(&told), pairs(&[("removed", "fixed/gone")]), "{call:?}");
+        assert_eq!(problems(&told), pairs(&unsupported), "{call:?}");
+    }
+    std::fs::remove_file(place.path("target/fixed/late")).unwrap();
+    let read_only = ["-o", "remount,ro"];
+    assert!(Command::new("mount").args(read_only).arg(&mounted.0).status().unwrap().success());
+    let expected = [&unsupported[..], &[("denied", "fixed/late")]].concat();
+    for call in [&["failback", "m", "--dry-run", "--json"][..], &BACK] {
+        let told = place.run(call).expect(5);
+        assert_eq!((changes(&told), problems(&told)), (pairs(&[]), pairs(&expected)), "{call:?}");
+    }
+}
+
+/// It ended every call; nobody but who mounted it can have it go.
+#[test]
+fn a_mount_point_stays_when_its_last_file_goes() {
+    let place = Place::new();
+    let Some(_mounted) = Mounted::at(place.path("source/m")) else { return };
+    place.write("source/m/x", "first");
+    place.write("source/stays", "stays");
+    place.run(&["migrate", "source", "target", "--name", "m"]).expect(0);
+    std::fs::remove_dir_all(place.path("target/m")).unwrap();
+    place.write("target/zz", "goes on");
+    let back = place.run(&BACK).expect(5);
+    assert_eq!(changes(&back), pairs(&[("removed", "m/x"), ("carried", "zz")]));
+    assert_eq!(problems(&back), pairs(&[("kept", "m")]));
+    assert!(place.path("source/m").is_dir());
+    assert_eq!(changes(&place.run(&BACK).expect(0)), pairs(&[]));
+}
+
+/// They had the mode that the process makes directories with.
+#[test]
+fn new_directories_can_be_read_as_others() {
+    let place = migrated();
+    place.write("target/new/deep/x", "new");
+    let whimbrel = env!("CARGO_BIN_EXE_whimbrel");
+    let call = ["-c", "umask 077; exec \"$0\" failback m", whimbrel];
+    Ended::of(place.program("sh", &call).output().unwrap()).expect(0);
+    for path in ["source/new", "source/new/deep"] {
+        let mode = std::fs::metadata(place.path(path)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o755, "{path}");
+    }
 }
 
 #[test]
@@ -467,8 +574,10 @@ fn behind_a_fence(world: &World, checker: &Checker) {
 /// The S3 server is busy and loses answers, the NameNode's answers get lost: it goes on, or ends and
 /// is said again, and what stands in the end is what was written.
 fn over_bad_lines(world: &World, checker: &Checker) {
-    world.hadoop.write("/lines/old", "to be removed").unwrap();
     world.hadoop.write("/lines/stays", "as it is").unwrap();
+    for number in 0..20 {
+        world.hadoop.write(&format!("/lines/old/{number}"), "to be removed").unwrap();
+    }
     let source = format!("{}/lines", world.hadoop.url());
     let target = "s3://bucket/lines".to_owned();
     let s3 = FaultProxy::start(world.server.endpoint().address).unwrap();
@@ -485,8 +594,8 @@ fn over_bad_lines(world: &World, checker: &Checker) {
         let text = format!("{number} ").repeat(100_000);
         json!({"operation": "put", "path": format!("new/{number}"), "text": text})
     };
-    let mut operations: Vec<Value> = (0..40).map(put).collect();
-    operations.push(json!({"operation": "remove", "path": "old"}));
+    let gone = |number| json!({"operation": "remove", "path": format!("old/{number}")});
+    let operations: Vec<Value> = (0..40).map(put).chain((0..20).map(gone)).collect();
     checker.s3_operations(&target, &operations).unwrap();
     let mut calls = 0;
     loop {

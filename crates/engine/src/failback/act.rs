@@ -20,11 +20,13 @@ use crate::error::EngineError;
 
 /// Both sides changed.
 pub(super) const CONFLICT: &str = "conflict";
+/// Something else comes first.
+const WAITS: &str = "waits";
 /// An object that is changed again and again while it is read is left for another call.
 const READS_MAX: u32 = 3;
 const DECIDE: &str = "look at both sides, and remove or rename the one that is not wanted; or say \
                       it again with --conflicts replace, and the target's takes its place";
-const RENAME: &str = "have one of both renamed at the target";
+pub(super) const RENAME: &str = "have one of both renamed at the target";
 
 /// What became of one path.
 #[derive(Debug, Default)]
@@ -37,7 +39,7 @@ pub(super) struct Ended {
     pub(super) changes: Vec<Change>,
     /// Nothing stands there any more on both sides: its row goes, and its directory may be empty.
     pub(super) gone: bool,
-    /// Something is in the way that may go yet.
+    /// Something is in the way that may go yet: it is done after the removals.
     pub(super) blocked: bool,
     pub(super) problem: Option<Problem>,
 }
@@ -50,9 +52,9 @@ pub(super) struct Problem {
 }
 
 /// Why a path was left.
-enum Left {
-    /// Something stands in the way.
-    Blocked(String),
+pub(super) enum Left {
+    /// Something is in the way that removals may take away.
+    Blocked(Problem),
     /// A person has to look.
     Problem(Problem),
     /// A side does not go on at all.
@@ -79,14 +81,12 @@ impl Sides {
         let ended = match outcome {
             Ok(ended) => ended,
             Err(Left::Ended(error)) => return Err(error),
-            Err(Left::Blocked(_)) if pass == Pass::Carry && !self.dry_run => {
+            Err(Left::Blocked(_)) if pass == Pass::Carry => {
                 Ended { blocked: true, ..Ended::default() }
             }
-            Err(Left::Blocked(message)) => {
-                let problem = conflict(message, RENAME);
+            Err(Left::Blocked(problem) | Left::Problem(problem)) => {
                 Ended { problem: Some(problem), ..Ended::default() }
             }
-            Err(Left::Problem(problem)) => Ended { problem: Some(problem), ..Ended::default() },
         };
         Ok(Ended { path, ..ended })
     }
@@ -104,7 +104,10 @@ impl Sides {
         }
         let directory = if path.is_marker() { path.parent() } else { None };
         self.writer.admit(directory.as_ref().unwrap_or(path)).map_err(of_source)?;
-        let node = self.stat(directory.as_ref().unwrap_or(path)).await.map_err(of_source)?;
+        let at = directory.as_ref().unwrap_or(path);
+        let node = self.stat(at).await.map_err(of_source)?;
+        let gone = pass == Pass::Blocked && self.would_be_gone(path, at, node.as_ref()).await?;
+        let node = node.filter(|_| !gone);
         let both = Both { path, row, object, node };
         match directory {
             Some(directory) => self.directory(&both, &directory).await,
@@ -119,7 +122,7 @@ impl Sides {
             Some(Node::Directory(_)) if target == Since::Absent => None,
             Some(Node::Directory(_)) if target == Since::Other => {
                 let told = format!("{} is a directory at the source", both.path);
-                return Err(Left::Blocked(told));
+                return Err(Left::Blocked(conflict(told, RENAME)));
             }
             node => node.as_ref(),
         };
@@ -189,7 +192,9 @@ impl Sides {
         if both.object.is_none() {
             self.is_seen(both.path).await.map_err(|error| left(error, Side::Target))?;
         }
-        if !self.dry_run {
+        if self.dry_run {
+            self.look_ahead(both.path, Deed::Removed).await?;
+        } else {
             self.limits.source_calls.take(self.writer.calls_per_change()).await;
             self.writer.remove(both.path, file).await.map_err(of_source)?;
         }
@@ -207,6 +212,7 @@ impl Sides {
             let done =
                 Ended { deed: Some(Deed::Carried), bytes: standing.length, ..Ended::default() };
             if self.dry_run {
+                self.look_ahead(both.path, Deed::Carried).await?;
                 return Ok(done);
             }
             let put = self.put(both, &standing, replaced.as_ref()).await?;
@@ -264,7 +270,7 @@ impl Sides {
             self.limits.source_calls.take(self.writer.calls_per_change()).await;
             match self.writer.put(&file, &pour).await {
                 Ok(Put::Done { crc32c }) => Ok(Ok(Some(crc32c))),
-                Ok(Put::Changed) => Ok(Ok(None)),
+                Ok(Put::Changed | Put::Unread(StoreError::Moved { .. })) => Ok(Ok(None)),
                 Ok(Put::Unread(error)) => Err(error),
                 Err(error) => Ok(Err(error)),
             }
@@ -293,7 +299,7 @@ impl Sides {
             (Some(_), Some(Node::File(_) | Node::Special(_))) => {
                 let told =
                     format!("{directory} is a directory at the target and none at the source");
-                Err(Left::Blocked(told))
+                Err(Left::Blocked(conflict(told, RENAME)))
             }
             (Some(_), None) => Ok(Ended::default()),
             (None, Some(Node::Directory(node))) => self.unmarked(both, node, directory).await,
@@ -309,6 +315,7 @@ impl Sides {
     ) -> Result<Ended, Left> {
         let done = Ended { deed: Some(Deed::DirectoryMade), ..Ended::default() };
         if self.dry_run {
+            self.look_ahead(directory, Deed::DirectoryMade).await?;
             return Ok(done);
         }
         let metadata = belongings(self.metadata, object, both.row, None);
@@ -371,33 +378,58 @@ fn changes(path: &RelPath) -> Problem {
     }
 }
 
-fn conflict(message: String, remedy: &str) -> Problem {
+pub(super) fn waits_for_files(commit_marker: &RelPath) -> Problem {
+    Problem {
+        kind: WAITS,
+        message: format!("{commit_marker} speaks for files that are not all back"),
+        remedy: "see to what is told of these, and say it again".to_owned(),
+    }
+}
+
+pub(super) fn waits_for_marker(path: &RelPath) -> Problem {
+    Problem {
+        kind: WAITS,
+        message: format!("{path} stays as long as the commit marker that speaks for it"),
+        remedy: "see to what is told of that one, and say it again".to_owned(),
+    }
+}
+
+pub(super) fn kept(directory: &RelPath) -> Problem {
+    Problem {
+        kind: "kept",
+        message: format!("{directory} is empty at the source, and cannot be removed"),
+        remedy: "unmount what is mounted there, or leave it".to_owned(),
+    }
+}
+
+pub(super) fn conflict(message: String, remedy: &str) -> Problem {
     Problem { kind: CONFLICT, message, remedy: remedy.to_owned() }
 }
 
-fn of_source(error: StoreError) -> Left {
+pub(super) fn of_source(error: StoreError) -> Left {
     left(error, Side::Source)
 }
 
 /// What concerns one path is told of it; what concerns a side ends the call.
 fn left(error: StoreError, side: Side) -> Left {
     let (kind, message, remedy) = (error.kind(), error.to_string(), error.remedy().to_owned());
-    let problem = |kind| Left::Problem(Problem { kind, message: message.clone(), remedy });
+    let problem = |kind| Problem { kind, message: message.clone(), remedy: remedy.clone() };
+    let one = |kind| Left::Problem(problem(kind));
     match kind {
         FailureKind::Conflict if matches!(error, StoreError::Unexpected { .. }) => {
             Left::Problem(conflict(message, DECIDE))
         }
-        FailureKind::Conflict => Left::Blocked(message),
-        FailureKind::Refused => problem("refused"),
-        FailureKind::Forbidden => problem("denied"),
-        FailureKind::Corrupt => problem("corrupt"),
-        FailureKind::Moved => problem("moved"),
-        FailureKind::Unsupported => problem("unsupported"),
+        FailureKind::Conflict => Left::Blocked(conflict(message, RENAME)),
+        FailureKind::Full => Left::Blocked(problem("full")),
+        FailureKind::Refused => one("refused"),
+        FailureKind::Forbidden => one("denied"),
+        FailureKind::Corrupt => one("corrupt"),
+        FailureKind::Moved => one("moved"),
+        FailureKind::Unsupported => one("unsupported"),
         FailureKind::Unavailable
         | FailureKind::Throttled
         | FailureKind::Denied
         | FailureKind::Missing
-        | FailureKind::Full
         | FailureKind::Defect => Left::Ended(of_side(error, side)),
     }
 }

@@ -86,6 +86,12 @@ impl Sides {
         removed.map_err(|error| of_side(error, Side::Source))
     }
 
+    /// A directory that nothing lies in.
+    pub(super) async fn is_empty(&self, path: &RelPath) -> Result<bool, EngineError> {
+        let node = self.stat(path).await.map_err(|error| of_side(error, Side::Source))?;
+        Ok(matches!(node, Some(Node::Directory(directory)) if directory.empty == Some(true)))
+    }
+
     pub(super) fn target_since(&self, row: Option<&Row>, object: Option<&Object>) -> Since {
         match (row, object) {
             (_, None) => Since::Absent,

@@ -4,10 +4,13 @@
 //! later run of the migration nor another fail-back does anything again.
 
 mod act;
+mod ahead;
 mod belongings;
 mod look;
 mod pass;
+mod so_far;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -31,7 +34,12 @@ use crate::error::EngineError;
 use crate::limit::Limits;
 use crate::mounts;
 use crate::state::State;
+use act::Problem;
 use pass::Pass;
+use so_far::SoFar;
+
+/// Rows of one page's range that are held at most: more are taken in several rounds.
+const MISSING_MAX: usize = 100_000;
 
 /// The setting that names the paths whose files may be half written at the source.
 const BEGUN: &str = "failback_begun";
@@ -144,17 +152,19 @@ struct Job {
     guard: RemovalGuard,
     removals_confirmed: bool,
     transfers: usize,
-    sums: FailbackSums,
+    so_far: SoFar,
     /// Objects of the ledger that the target does not have.
     going: u64,
-    /// So many of them are gone that not all were counted.
-    uncounted: bool,
     /// Of those, what the pass that removes came to.
     removing: u64,
+    /// So many of them are held at once.
+    missing_max: usize,
     /// The target has a file that the ledger knows.
     any_file: bool,
-    /// Paths that something stands in the way of, which may go.
-    blocked: Vec<RelPath>,
+    /// Commit markers that go back, once all that they speak for is back.
+    commit_markers: Vec<RelPath>,
+    /// Commit markers that are gone at the target: they go before what they speak for.
+    commit_markers_going: BTreeSet<RelPath>,
 }
 
 /// Both sides, and how they are dealt with.
@@ -171,6 +181,8 @@ struct Sides {
     /// Rows of another history are believed only once a checksum proves them (rule 1.7).
     epoch: Epoch,
     as_of: TxId,
+    /// Of a dry run: what would have been removed by now.
+    would_go: BTreeSet<RelPath>,
 }
 
 /// Carries back what changed at the target.
@@ -179,27 +191,32 @@ struct Sides {
 /// A side that does not answer or refuses; the guard; the state. What was done until then is
 /// remembered, and the same call goes on.
 pub async fn failback(setup: FailbackSetup, tell: Tell<'_>) -> Result<FailbackSums, EngineError> {
-    let mut job = Job::open(setup).await?;
-    job.tell_doubtful(tell)?;
-    job.pass(Pass::Carry, tell).await?;
-    job.late(tell).await?;
-    let known = job.ledger.summary()?.rows;
-    let guards = job.guard.count_max.is_some() && job.guard.share_max_percent.is_some();
-    let asks = asks_first(&job.guard, job.going, known, !job.any_file) || guards && job.uncounted;
-    if asks && !job.removals_confirmed {
-        job.sums.guarded = job.going;
-    } else if job.going > 0 && !job.sides.dry_run {
-        job.pass(Pass::Remove, tell).await?;
-    }
-    let blocked = std::mem::take(&mut job.blocked);
-    job.paths(Pass::Blocked, blocked, tell).await?;
-    job.begin(&[])?;
-    let Job { ledger, sums, .. } = job;
-    ledger.close()?;
-    Ok(sums)
+    Job::open(setup).await?.run(tell).await
 }
 
 impl Job {
+    async fn run(mut self, tell: Tell<'_>) -> Result<FailbackSums, EngineError> {
+        self.tell_doubtful(tell)?;
+        self.pass(Pass::Carry, tell).await?;
+        self.late(tell).await?;
+        let known = self.ledger.summary()?.rows;
+        let asks = asks_first(&self.guard, self.going, known, !self.any_file);
+        let asks = asks && !self.removals_confirmed;
+        if asks {
+            self.so_far.sums.guarded = self.going;
+        }
+        // A dry run names what a person is to look at.
+        if self.going > 0 && (!asks || self.sides.dry_run) {
+            self.removals(tell).await?;
+        }
+        let blocked = std::mem::take(&mut self.so_far.blocked);
+        self.paths(Pass::Blocked, blocked, tell).await?;
+        self.carry_commit_markers(tell).await?;
+        self.begin(&[])?;
+        self.ledger.close()?;
+        Ok(self.so_far.sums)
+    }
+
     /// Removals may have to wait for a person.
     fn guards(&self) -> bool {
         let bounded = self.guard.count_max.is_some() && self.guard.share_max_percent.is_some();
@@ -228,6 +245,7 @@ impl Job {
             limits: setup.limits,
             epoch: meta.epoch,
             as_of: meta.position.unwrap_or(TxId(0)),
+            would_go: BTreeSet::new(),
         };
         // Files would go into another tree than they came from.
         if meta.root_key.is_some() && meta.root_key != sides.source.root_key() {
@@ -245,12 +263,13 @@ impl Job {
             guard: setup.guard,
             removals_confirmed: setup.removals_confirmed,
             transfers: setup.transfers.max(1),
-            sums: FailbackSums::default(),
+            so_far: SoFar::default(),
             going: 0,
-            uncounted: false,
             removing: 0,
+            missing_max: MISSING_MAX,
             any_file: false,
-            blocked: Vec::new(),
+            commit_markers: Vec::new(),
+            commit_markers_going: BTreeSet::new(),
         };
         job.sweep().await?;
         Ok(job)
@@ -289,15 +308,14 @@ impl Job {
     /// made of them.
     fn tell_doubtful(&mut self, tell: Tell<'_>) -> Result<(), EngineError> {
         for attempt in self.ledger.attempts()? {
-            self.sums.failures += 1;
-            tell(Told::Problem {
-                path: attempt.path,
+            let problem = Problem {
                 kind: "unknown_outcome",
                 message: "a write of the migration has no known end here".to_owned(),
                 remedy: "leave it, or compare both sides by hand; the next run of the migration \
                          looks at it"
                     .to_owned(),
-            });
+            };
+            self.so_far.left(attempt.path, problem, tell);
         }
         Ok(())
     }
@@ -307,3 +325,6 @@ impl Job {
 fn of_side(error: StoreError, side: Side) -> EngineError {
     error.into_failure(side).into()
 }
+
+#[cfg(test)]
+mod tests;

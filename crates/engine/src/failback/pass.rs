@@ -4,12 +4,13 @@
 use std::collections::BTreeSet;
 
 use futures_util::{StreamExt, stream};
+use whimbrel_core::commit_marker::{in_turns, is_commit_marker};
 use whimbrel_core::path::RelPath;
 use whimbrel_core::record::{Change, Row};
 use whimbrel_ledger::{KeyRange, Seen};
 use whimbrel_store::target::Object;
 
-use super::act::Ended;
+use super::act::{kept, waits_for_files, waits_for_marker};
 use super::{Deed, Job, Tell, Told};
 use crate::error::EngineError;
 use crate::removable::covers_path;
@@ -18,8 +19,6 @@ use crate::removable::covers_path;
 const PATHS_AT_ONCE: usize = 500;
 /// Paths of which the state becomes durable at once.
 const DURABLE_AT_ONCE: usize = 32;
-/// Rows of one page's range that are held at most: more are taken in several rounds.
-const MISSING_MAX: usize = 100_000;
 /// Foreign objects that are read at once.
 const FOUND_MAX: usize = 500;
 
@@ -63,32 +62,75 @@ impl Job {
         tell: Tell<'_>,
     ) -> Result<(), EngineError> {
         self.any_file = self.any_file || self.any_known(objects)?;
-        let (stands, mut missing, mut more) = self.differing(root, keys, objects)?;
-        if pass != Pass::Remove {
-            self.paths(pass, stands, tell).await?;
-            self.going += missing.len() as u64;
-            self.uncounted |= more;
-            if !self.sides.dry_run {
-                return Ok(());
-            }
-        }
+        let mut behind: Option<RelPath> = None;
         loop {
-            if pass == Pass::Remove && self.guards() {
-                // More is gone by now than was judged.
+            let (stands, mut missing, more) =
+                self.differing(root, keys, behind.as_ref(), objects)?;
+            let first = behind.is_none();
+            behind = missing.last().cloned();
+            if pass == Pass::Remove {
+                missing.retain(|path| !self.commit_markers_going.contains(path));
                 self.removing += missing.len() as u64;
-                if self.removing > self.going {
-                    self.sums.guarded = self.removing;
+                // More is gone by now than was judged.
+                if self.guards() && self.removing > self.going {
+                    self.so_far.sums.guarded = self.removing;
                     return Ok(());
                 }
+                self.remove(missing, tell).await?;
+            } else {
+                if first {
+                    self.carry(stands, tell).await?;
+                }
+                self.going += missing.len() as u64;
+                let missing = missing.into_iter().filter(is_commit_marker);
+                self.commit_markers_going.extend(missing);
             }
-            let before = self.ledger.summary()?.rows;
-            self.paths(Pass::Remove, missing, tell).await?;
-            // Each round drops rows, unless all of them are in conflict.
-            if !more || self.ledger.summary()?.rows == before {
+            if !more {
                 return Ok(());
             }
-            (_, missing, more) = self.differing(root, keys, objects)?;
         }
+    }
+
+    async fn carry(&mut self, paths: Vec<RelPath>, tell: Tell<'_>) -> Result<(), EngineError> {
+        let (markers, files): (Vec<_>, Vec<_>) = paths.into_iter().partition(is_commit_marker);
+        self.commit_markers.extend(markers);
+        self.paths(Pass::Carry, files, tell).await
+    }
+
+    /// What says that others are complete goes before these (rule 7.1), and comes after them.
+    pub(super) async fn carry_commit_markers(&mut self, tell: Tell<'_>) -> Result<(), EngineError> {
+        for turn in in_turns(std::mem::take(&mut self.commit_markers)) {
+            let (early, due): (Vec<_>, Vec<_>) =
+                turn.into_iter().partition(|marker| self.so_far.is_early(marker));
+            for marker in early {
+                let problem = waits_for_files(&marker);
+                self.so_far.left(marker, problem, tell);
+            }
+            self.paths(Pass::Blocked, due, tell).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes what is gone at the target.
+    pub(super) async fn removals(&mut self, tell: Tell<'_>) -> Result<(), EngineError> {
+        let markers: Vec<RelPath> = self.commit_markers_going.iter().cloned().collect();
+        self.removing += markers.len() as u64;
+        self.remove(markers, tell).await?;
+        self.pass(Pass::Remove, tell).await
+    }
+
+    async fn remove(&mut self, paths: Vec<RelPath>, tell: Tell<'_>) -> Result<(), EngineError> {
+        let (markers, files): (Vec<_>, Vec<_>) = paths.into_iter().partition(is_commit_marker);
+        for turn in in_turns(markers).into_iter().rev().chain([files]) {
+            let (kept, due): (Vec<_>, Vec<_>) =
+                turn.into_iter().partition(|path| self.so_far.is_spoken_for(path));
+            for path in kept {
+                let problem = waits_for_marker(&path);
+                self.so_far.left(path, problem, tell);
+            }
+            self.paths(Pass::Remove, due, tell).await?;
+        }
+        Ok(())
     }
 
     /// Something stands where the migration left a file: what else stands there says nothing of it.
@@ -102,12 +144,13 @@ impl Job {
         Ok(false)
     }
 
-    /// What stands otherwise than the rows of the range say, what does not stand any more, and
-    /// whether there is more of the latter.
+    /// What stands otherwise than the rows of the range say, what does not stand any more behind a
+    /// path, and whether there is more of the latter.
     fn differing(
         &self,
         root: &RelPath,
         (after, last): (Option<&[u8]>, Option<&[u8]>),
+        behind: Option<&RelPath>,
         objects: &[Object],
     ) -> Result<(Vec<RelPath>, Vec<RelPath>, bool), EngineError> {
         let (keys, scope) = (&self.sides.keys, &self.sides.scope);
@@ -121,8 +164,8 @@ impl Job {
         seen.sort_by(|one, other| one.path.cmp(&other.path));
         let place = |key: &[u8]| keys.place_in_root(root, key);
         let (after, last) = (after.map(place), last.map(place));
-        let range = KeyRange { after: after.as_deref(), last: last.as_deref() };
-        let differs = self.ledger.recount(&seen, &range, markers, MISSING_MAX, &belongs)?;
+        let range = KeyRange { after: after.as_deref(), last: last.as_deref(), behind };
+        let differs = self.ledger.recount(&seen, &range, markers, self.missing_max, &belongs)?;
         let listed = |path: &RelPath| seen.binary_search_by(|it| it.path.cmp(path)).is_ok();
         let (mut stands, missing): (Vec<_>, Vec<_>) =
             differs.doubtful.into_iter().partition(listed);
@@ -148,7 +191,7 @@ impl Job {
             after = Some(last.path.clone());
             let late = page.into_iter().filter(|found| found.late).map(|found| found.path);
             let late = late.filter(|path| covers_path(&self.sides.scope, path)).collect();
-            self.paths(Pass::Carry, late, tell).await?;
+            self.carry(late, tell).await?;
         }
     }
 
@@ -170,10 +213,14 @@ impl Job {
                 }
             }
             let gone = self.chunk(pass, rows, tell).await?;
+            if self.sides.dry_run {
+                self.sides.would_go.extend(gone);
+                continue;
+            }
             self.clean(&gone, tell).await?;
             // Not before: else a kill would leave directories that nothing leads to any more.
             let dropped: Vec<Change> = gone.into_iter().map(Change::DropRow).collect();
-            if !dropped.is_empty() && !self.sides.dry_run {
+            if !dropped.is_empty() {
                 self.ledger.apply(&[&dropped])?;
             }
         }
@@ -195,7 +242,7 @@ impl Job {
         rows: Vec<(RelPath, Option<Row>)>,
         tell: Tell<'_>,
     ) -> Result<BTreeSet<RelPath>, EngineError> {
-        let Self { sides, ledger, sums, blocked, transfers, .. } = &mut *self;
+        let Self { sides, ledger, so_far, transfers, .. } = &mut *self;
         // Collected: a closure over what is borrowed is not general enough in the stream.
         let work: Vec<_> = rows.into_iter().map(|(path, row)| sides.act(pass, path, row)).collect();
         let ended = stream::iter(work).buffer_unordered(*transfers);
@@ -206,7 +253,7 @@ impl Job {
             let mut failed = None;
             for outcome in some {
                 match outcome {
-                    Ok(one) => one.count(sums, blocked, &mut gone, &mut changes, tell),
+                    Ok(one) => so_far.count(pass, one, &mut gone, &mut changes, tell),
                     Err(error) => failed = Some(error),
                 }
             }
@@ -223,9 +270,6 @@ impl Job {
     /// Removes directories in which nothing is left, deepest first, as far as the target does not
     /// have them any more either.
     async fn clean(&mut self, gone: &BTreeSet<RelPath>, tell: Tell<'_>) -> Result<(), EngineError> {
-        if self.sides.dry_run {
-            return Ok(());
-        }
         let above = |path: &RelPath| path.parent().filter(|directory| !directory.is_root());
         let mut emptied: BTreeSet<RelPath> = gone.iter().filter_map(above).collect();
         let depth = |path: &RelPath| path.as_bytes().iter().filter(|byte| **byte == b'/').count();
@@ -233,14 +277,21 @@ impl Job {
             emptied.remove(&directory);
             if self.holds_more_than(&directory, gone)?
                 || self.sides.target_has_below(&directory).await?
-                || !self.sides.remove_directory(&directory).await?
             {
+                continue;
+            }
+            let removed = self.sides.remove_directory(&directory).await?;
+            if !removed && !self.sides.is_empty(&directory).await? {
                 continue;
             }
             let marker = Change::DropRow(directory.marker());
             let dropped = Change::DropDirectory { path: directory.clone(), below: true };
             self.ledger.apply(&[&[marker, dropped]])?;
-            self.sums.directories_removed += 1;
+            if !removed {
+                self.so_far.left(directory.clone(), kept(&directory), tell);
+                continue;
+            }
+            self.so_far.sums.directories_removed += 1;
             emptied.extend(above(&directory));
             tell(Told::Done { path: directory, deed: Deed::DirectoryRemoved });
         }
@@ -262,45 +313,5 @@ impl Job {
             }
         }
         Ok(false)
-    }
-}
-
-impl Ended {
-    fn count(
-        self,
-        sums: &mut super::FailbackSums,
-        blocked: &mut Vec<RelPath>,
-        all_gone: &mut BTreeSet<RelPath>,
-        changes: &mut Vec<Change>,
-        tell: &mut (dyn FnMut(Told) + Send),
-    ) {
-        let Self { path, deed, bytes, equal, changes: own, gone, blocked: waits, problem } = self;
-        sums.files_equal += u64::from(equal);
-        changes.extend(own);
-        if gone {
-            all_gone.insert(path.clone());
-        }
-        if waits {
-            blocked.push(path.clone());
-        }
-        if let Some(problem) = problem {
-            sums.failures += 1;
-            sums.conflicts += u64::from(problem.kind == super::act::CONFLICT);
-            let super::act::Problem { kind, message, remedy } = problem;
-            tell(Told::Problem { path: path.clone(), kind, message, remedy });
-        }
-        let Some(deed) = deed else { return };
-        // A directory is told by its own name, not by that of its marker.
-        let path = path.parent().filter(|_| path.is_marker()).unwrap_or(path);
-        match deed {
-            Deed::Carried => {
-                sums.files_carried += 1;
-                sums.bytes_carried += bytes;
-            }
-            Deed::Removed => sums.files_removed += 1,
-            Deed::DirectoryMade => sums.directories_made += 1,
-            Deed::DirectoryRemoved => sums.directories_removed += 1,
-        }
-        tell(Told::Done { path, deed });
     }
 }

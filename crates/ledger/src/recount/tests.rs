@@ -51,7 +51,11 @@ fn one_missing_object_is_told_on_the_page_that_covers_it() {
                     let end = page.last().expect("not empty");
                     let more = listed.last() != Some(end);
                     let last = more.then(|| end.path.as_bytes().to_vec());
-                    let range = KeyRange { after: after.as_deref(), last: last.as_deref() };
+                    let range = KeyRange {
+                        after: after.as_deref(),
+                        last: last.as_deref(),
+                        ..KeyRange::default()
+                    };
                     let differs = ledger.recount(page, &range, true, 9, &|_| true).expect("told");
                     assert!(!differs.more);
                     told.extend(differs.doubtful);
@@ -73,6 +77,42 @@ fn no_more_than_the_limit_is_told_of_an_emptied_target() {
     assert_eq!((some.doubtful.len(), some.more), (5, true));
     let all = ask(PATHS.len()).expect("told");
     assert_eq!((all.doubtful.len(), all.more), (PATHS.len(), false));
+}
+
+/// Whatever the pages and the limit: each missing row is told once, though no row is dropped.
+#[test]
+fn more_than_the_limit_are_told_behind_those_before() {
+    for namespace in [Namespace::Tree, Namespace::Flat] {
+        let mut ledger = Ledger::open_in_memory(namespace).expect("a ledger");
+        let rows: Vec<Change> = PATHS.iter().map(|path| Change::PutRow(row(path))).collect();
+        ledger.apply(&[&rows]).expect("it is kept");
+        let all: BTreeSet<RelPath> = PATHS.iter().map(|path| RelPath::from(*path)).collect();
+        for border in &all {
+            for limit in 1..4 {
+                let mut told = Vec::new();
+                let border = Some(border.as_bytes());
+                for (after, last) in [(None, border), (border, None)] {
+                    let mut behind: Option<RelPath> = None;
+                    loop {
+                        let range = KeyRange { after, last, behind: behind.as_ref() };
+                        let differs = ledger.recount(&[], &range, true, limit, &|_| true);
+                        let differs = differs.expect("told");
+                        behind = differs.doubtful.last().cloned();
+                        told.extend(differs.doubtful);
+                        if !differs.more {
+                            break;
+                        }
+                    }
+                }
+                told.sort();
+                assert_eq!(
+                    told,
+                    Vec::from_iter(all.clone()),
+                    "{namespace:?}, {limit} of {border:?}"
+                );
+            }
+        }
+    }
 }
 
 #[test]

@@ -128,7 +128,8 @@ impl Run {
             })
             .collect();
         let Some(ledger) = &self.ledger else { return Inventoried::default() };
-        let range = KeyRange { after: after.as_deref(), last: high.as_deref() };
+        let range =
+            KeyRange { after: after.as_deref(), last: high.as_deref(), ..KeyRange::default() };
         let differs = match ledger.recount(&seen, &range, true, DOUBTFUL_MAX, &|_| true) {
             Ok(differs) => differs,
             Err(error) => {

@@ -27,6 +27,25 @@ pub(super) fn text(attribute: &[u8], accounts: &Accounts) -> Option<String> {
     Some(texts?.join(","))
 }
 
+/// What the entries of an attribute leave of the mode that a file is made with.
+pub(super) fn mode(attribute: &[u8], made_with: u32) -> Option<u32> {
+    let entries = attribute.get(HEADER_BYTES..)?.chunks_exact(ENTRY_BYTES);
+    let (mut mode, mut masked) = (0, false);
+    for entry in entries {
+        let tag = u16::from_le_bytes(entry.get(0..2)?.try_into().ok()?);
+        let permissions = u32::from(u16::from_le_bytes(entry.get(2..4)?.try_into().ok()?)) & 7;
+        match tag {
+            USER_OWNER => mode |= permissions << 6,
+            // The mask stands for the group, where there is one.
+            MASK => (mode, masked) = (mode & !0o070 | permissions << 3, true),
+            GROUP_OWNER if !masked => mode |= permissions << 3,
+            OTHER => mode |= permissions,
+            _ => {}
+        }
+    }
+    Some(mode & made_with)
+}
+
 /// The attribute for entries in text, the base entries that it lacks taken from `mode`; default
 /// entries (of directories) are left out. `None` if an entry is not understood, stands there twice,
 /// or names somebody whom this machine does not know.
@@ -110,6 +129,19 @@ mod tests {
         let list = "user::rw-,user:root:r-x,group::r--,group:4242:-w-,mask::rwx,other::---";
         let bytes = attribute(list, 0o640, &accounts).expect("all are known");
         assert_eq!(text(&bytes, &accounts).as_deref(), Some(list));
+    }
+
+    #[test]
+    fn a_list_leaves_of_the_mode_what_it_allows() {
+        let accounts = Accounts::default();
+        for (list, expected) in [
+            ("user::rwx,group::r-x,other::r--", 0o644),
+            ("user::rwx,user:root:rwx,group::r-x,mask::rwx,other::---", 0o660),
+            ("user::r--,user:root:rwx,group::rwx,mask::r--,other::---", 0o440),
+        ] {
+            let bytes = attribute(list, 0o640, &accounts).expect("all are known");
+            assert_eq!(mode(&bytes, 0o666), Some(expected), "{list}");
+        }
     }
 
     #[test]

@@ -91,6 +91,7 @@ fn advice(errno: Errno) -> (Kind, &'static str) {
         ANOTHER_ROOT => (Kind::Missing, "put the root back that was migrated"),
         UNMOUNTED => (Kind::Conflict, "mount it again"),
         Errno::NOENT => (Kind::Missing, "look whether the path is right and mounted"),
+        Errno::BUSY => (Kind::Conflict, "something is mounted there: unmount it"),
         Errno::NOTDIR | Errno::ISDIR | Errno::EXIST | Errno::NOTEMPTY | Errno::LOOP => {
             (Kind::Conflict, "something else stands in the way: move it")
         }

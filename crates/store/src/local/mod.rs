@@ -8,6 +8,7 @@
 mod account;
 mod acl;
 mod copying;
+mod failback;
 mod failure;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
@@ -33,12 +34,15 @@ mod upload;
 mod wanted;
 mod watch;
 
+pub use failback::OverTarget;
 pub use nesting::{Nesting, nested};
 pub use source::LocalSource;
 pub use target::{LocalTarget, Taken};
 
 /// The attribute under which Linux keeps an access control list.
 const ACL_ATTRIBUTE: &str = "system.posix_acl_access";
+/// The list that a directory hands on to what is made in it.
+const DEFAULT_ACL_ATTRIBUTE: &str = "system.posix_acl_default";
 
 /// Runs what blocks on threads that may block.
 async fn blocking<T, F>(work: F) -> Result<T, crate::error::StoreError>

@@ -149,6 +149,29 @@ pub(super) fn attribute(
     }
 }
 
+/// Names of the extended attributes that travel: what the kernel keeps for itself (`system.`, the
+/// ACL among it) and names that are not text stay.
+pub(super) fn attribute_names(parent: impl AsFd, name: &[u8]) -> Result<Vec<String>, Errno> {
+    let path = handle_path_of(parent, name);
+    let list = |size: usize| {
+        let mut list = vec![0_u8; size];
+        let length = match name {
+            b"" => rustix::fs::listxattr(path.as_slice(), &mut list[..]),
+            _ => rustix::fs::llistxattr(path.as_slice(), &mut list[..]),
+        }?;
+        list.truncate(length);
+        Ok(list)
+    };
+    let list = match list(4096) {
+        Err(Errno::RANGE) => list(64 * 1024)?,
+        Err(Errno::OPNOTSUPP) => Vec::new(),
+        outcome => outcome?,
+    };
+    let names = list.split(|byte| *byte == 0).filter(|name| !name.is_empty());
+    let texts = names.filter_map(|name| std::str::from_utf8(name).ok());
+    Ok(texts.filter(|name| !name.starts_with("system.")).map(str::to_owned).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -58,6 +58,18 @@ pub(super) fn holder<'a>(root: &Root, path: &'a [u8]) -> Result<(OwnedFd, &'a [u
 
 /// A directory, open for syncing, made with all above it if need be.
 pub(super) fn directory(root: &Root, path: &[u8]) -> Result<OwnedFd, StoreError> {
+    directory_as(root, path, &|_, _| Ok(()))
+}
+
+/// Sees a directory that was made, after the one it lies in.
+pub(super) type Made<'a> = &'a dyn Fn(&OwnedFd, &OwnedFd) -> Result<(), Errno>;
+
+/// The same; `made` sees what was made.
+pub(super) fn directory_as(
+    root: &Root,
+    path: &[u8],
+    made: Made<'_>,
+) -> Result<OwnedFd, StoreError> {
     let failed = |errno: Errno| match errno {
         Errno::NOTDIR | Errno::LOOP | Errno::EXIST => StoreError::Conflict {
             message: format!(
@@ -73,7 +85,7 @@ pub(super) fn directory(root: &Root, path: &[u8]) -> Result<OwnedFd, StoreError>
     let mut tries = 0;
     loop {
         tries += 1;
-        match walk(root, path) {
+        match walk(root, path, made) {
             Err(Errno::NOENT) if tries < TRIES => {}
             outcome => return outcome.map_err(failed),
         }
@@ -91,19 +103,24 @@ fn in_the_way<'a>(root: &Root, path: &'a [u8]) -> &'a [u8] {
     prefixes.find(is_no_directory).unwrap_or(path)
 }
 
-fn walk(root: &Root, path: &[u8]) -> Result<OwnedFd, Errno> {
+fn walk(root: &Root, path: &[u8], made: Made<'_>) -> Result<OwnedFd, Errno> {
     let mut handle = open_quietly(root.directory(b"")?, b"", OFlags::DIRECTORY)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     for name in components(path)? {
         handle = match openat(&handle, name, flags, Mode::empty()) {
             Ok(next) => next,
             Err(Errno::NOENT) => {
-                match mkdirat(&handle, name, Mode::from_raw_mode(0o777)) {
-                    Ok(()) => fsync(&handle)?,
-                    Err(Errno::EXIST) => {}
+                let new = match mkdirat(&handle, name, Mode::from_raw_mode(0o777)) {
+                    Ok(()) => true,
+                    Err(Errno::EXIST) => false,
                     Err(errno) => return Err(errno),
+                };
+                let next = openat(&handle, name, flags, Mode::empty())?;
+                if new {
+                    made(&handle, &next)?;
+                    fsync(&handle)?;
                 }
-                openat(&handle, name, flags, Mode::empty())?
+                next
             }
             Err(errno) => return Err(errno),
         };

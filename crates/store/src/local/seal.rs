@@ -197,13 +197,7 @@ fn rights(
 ) -> Result<Owned, Errno> {
     let user = accounts.user_number(&metadata.owner);
     let group = accounts.group_number(&metadata.group);
-    if rustix::process::geteuid().is_root() {
-        match fchown(&file, user.map(Uid::from_raw), group.map(Gid::from_raw)) {
-            // A server that maps root away keeps its own owners.
-            Ok(()) | Err(Errno::PERM | Errno::INVAL) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
+    own(&file, user, group)?;
     let look = node::look(&file, b"")?;
     let owned = user == Some(look.stx_uid) && group == Some(look.stx_gid);
     // Base entries alone take an older list away and set the mode, in one step.
@@ -216,6 +210,16 @@ fn rights(
     let mode = if owned { mode } else { mode & !SET_ID_BITS };
     fchmod(file, Mode::from_raw_mode(mode))?;
     Ok(if owned { Owned::AsMeant } else { Owned::Otherwise })
+}
+
+/// Gives a file its owner and group as far as this process may.
+pub(super) fn own(file: impl AsFd, user: Option<u32>, group: Option<u32>) -> Result<(), Errno> {
+    let user = user.filter(|_| rustix::process::geteuid().is_root());
+    match fchown(file, user.map(Uid::from_raw), group.map(Gid::from_raw)) {
+        // A server that maps root away keeps its own owners, and only members give a group.
+        Ok(()) | Err(Errno::PERM | Errno::INVAL) => Ok(()),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// Sets an attribute where the file system keeps such and has room for it.

@@ -19,9 +19,7 @@ use super::failure::{failure, io_failure, is_absent};
 use super::hands::lend;
 use super::listing::Listings;
 use super::reading::{Pieces, hand_out, stream};
-use super::root::{
-    ANOTHER_ROOT, Root, UNMOUNTED, handle_path_of, is_mounted_in, just_after, open_quietly,
-};
+use super::root::{ANOTHER_ROOT, Root, UNMOUNTED, is_mounted_in, just_after, open_quietly};
 use super::watch::{Links, LocalWatch};
 use super::{blocking, node};
 use crate::error::StoreError;
@@ -350,7 +348,7 @@ impl Inner {
         let read = || -> Result<BTreeMap<String, Vec<u8>>, Errno> {
             let (parent, name) = self.root.parent(path.as_bytes())?;
             let mut found = BTreeMap::new();
-            for attribute in attribute_names(&parent, name)? {
+            for attribute in node::attribute_names(&parent, name)? {
                 if let Some(value) = node::attribute(&parent, name, &attribute)? {
                     found.insert(attribute, value);
                 }
@@ -405,29 +403,6 @@ fn may_have_grown(then: &Identity, now: &Identity) -> bool {
             _,
         ) => false,
     }
-}
-
-/// Names of the extended attributes that travel: what the kernel keeps for itself (`system.`, the
-/// ACL among it) and names that are not text stay.
-fn attribute_names(parent: &OwnedFd, name: &[u8]) -> Result<Vec<String>, Errno> {
-    let path = handle_path_of(parent, name);
-    let list = |size: usize| {
-        let mut list = vec![0_u8; size];
-        let length = match name {
-            b"" => rustix::fs::listxattr(path.as_slice(), &mut list[..]),
-            _ => rustix::fs::llistxattr(path.as_slice(), &mut list[..]),
-        }?;
-        list.truncate(length);
-        Ok(list)
-    };
-    let list = match list(4096) {
-        Err(Errno::RANGE) => list(64 * 1024)?,
-        Err(Errno::OPNOTSUPP) => Vec::new(),
-        outcome => outcome?,
-    };
-    let names = list.split(|byte| *byte == 0).filter(|name| !name.is_empty());
-    let texts = names.filter_map(|name| std::str::from_utf8(name).ok());
-    Ok(texts.filter(|name| !name.starts_with("system.")).map(str::to_owned).collect())
 }
 
 /// File times come from a clock that ticks. A file that changed in the tick under way could change

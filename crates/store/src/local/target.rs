@@ -28,6 +28,8 @@ use crate::error::StoreError;
 use crate::source::{Answer, ByteStream};
 use crate::target::{Abilities, Conditions, CopySource, Object, ObjectPage, Stamp, Target};
 
+mod belonging;
+
 /// With parts of 16 MiB: 16 TiB, the largest file of ext4.
 const PARTS_MAX: u32 = 1 << 20;
 
@@ -62,6 +64,8 @@ struct Inner {
     attributes: bool,
     /// The source has keys: an empty directory may be one of them.
     of_keys: bool,
+    /// A source that gets files back.
+    of_a_source: bool,
 }
 
 /// A tree that this process has to itself.
@@ -190,7 +194,7 @@ impl LocalTarget {
     fn rooted(root: Root, root_key: Option<u64>, stage: Stage, attributes: bool) -> Self {
         let (listings, accounts) = (Listings::new(true), Accounts::default());
         let owners_not_set = AtomicU64::new(0);
-        let of_keys = false;
+        let (of_keys, of_a_source) = (false, false);
         let inner = Inner {
             root,
             root_key,
@@ -200,6 +204,7 @@ impl LocalTarget {
             owners_not_set,
             attributes,
             of_keys,
+            of_a_source,
         };
         Self { inner: Arc::new(inner) }
     }
@@ -420,9 +425,11 @@ impl Inner {
         crc32c: u32,
     ) -> Result<Standing, StoreError> {
         let key = place.key;
+        let stamp = &self.belonging(key, stamp)?;
         let owned = seal::seal(&draft.file, stamp, crc32c, None, &self.accounts)
             .and_then(|owned| fsync(&draft.file).map(|()| owned))
             .map_err(|errno| self.failed("write", key, errno))?;
+        self.keep_security(key, &draft.file)?;
         let (directory, name) = place.install(&self.root, folder, &draft.name, self.of_keys)?;
         draft.keep();
         self.count(owned);
@@ -458,7 +465,7 @@ impl Inner {
         wanted: &Wanted,
     ) -> Result<Standing, StoreError> {
         let _leave = wanted.leave(path)?;
-        let directory = place::directory(&self.root, path)?;
+        let directory = self.directory(path)?;
         let owned = seal::seal_directory(&directory, stamp, &self.accounts)
             .and_then(|owned| fsync(&directory).map(|()| owned))
             .map_err(|errno| self.failed_below("make", path, errno))?;
@@ -496,9 +503,11 @@ impl Inner {
                 remedy: "it is uploaded again".to_owned(),
             });
         }
+        let stamp = self.belonging(key, &stamp)?;
         let owned = seal::seal(&file, &stamp, crc32c, Some(upload), &self.accounts)
             .and_then(|owned| fsync(&file).map(|()| owned))
             .map_err(|errno| self.failed("complete", key, errno))?;
+        self.keep_security(key, &file)?;
         let (directory, name) = place.install(&self.root, opened.folder(), upload, self.of_keys)?;
         self.count(owned);
         // The bytes stand; what was written down beside them is of no use any more.
