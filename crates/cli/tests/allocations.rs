@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use whimbrel_testbed::{NullSink, S3Server};
 
 /// For each file: calls for memory, and bytes beyond those of the file.
-const CALLS_MAX: f64 = 285.0;
-const BYTES_MAX: f64 = 55_000.0;
+const CALLS_MAX: f64 = 165.0;
+const BYTES_MAX: f64 = 50_000.0;
 const FEW: u32 = 200;
 const MANY: u32 = 1_200;
 const FILE_BYTES: usize = 1_000;

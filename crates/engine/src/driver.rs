@@ -236,7 +236,8 @@ impl Driver {
             | Effect::Poll { .. }
             | Effect::Position { .. }
             | Effect::Finish(_)) => {
-                self.tasks.spawn(self.world.clone().carry_out(outside));
+                // Else the runtime moves the whole of the largest piece of work about, for each.
+                self.tasks.spawn(Box::pin(self.world.clone().carry_out(outside)));
             }
         }
     }

@@ -24,10 +24,14 @@ pub(crate) enum Kind {
 }
 
 const SUM_BYTES: usize = 4;
+/// As long as most records are at most.
+const RECORD_BYTES: usize = 256;
 
 /// The record of a value.
 pub(crate) fn encode<T: Serialize>(kind: Kind, value: &T) -> Result<Vec<u8>> {
-    let mut record = postcard::to_extend(value, vec![0; SUM_BYTES])
+    let mut record = Vec::with_capacity(RECORD_BYTES);
+    record.extend([0; SUM_BYTES]);
+    let mut record = postcard::to_extend(value, record)
         .map_err(|error| LedgerError::Unfit { what: format!("{kind:?}: {error}") })?;
     let sum = checksum(kind, &record[SUM_BYTES..]);
     record[..SUM_BYTES].copy_from_slice(&sum.to_le_bytes());

@@ -84,6 +84,8 @@ impl Refused {
 /// characters at worst.
 const XML_BYTES_MAX: usize = 16 * 1024 * 1024;
 const ERROR_BYTES_MAX: usize = 64 * 1024;
+/// As many headers as most requests have at most.
+const HEADERS: usize = 16;
 /// How often a request that never left is handed to another connection.
 const UNSENT_TRIES_MAX: u32 = 5;
 
@@ -99,7 +101,7 @@ impl<'a> Call<'a> {
             method,
             key,
             query: Vec::new(),
-            headers: HeaderMap::new(),
+            headers: HeaderMap::with_capacity(HEADERS),
             body: Body::empty(),
             effect,
             long: false,
@@ -306,7 +308,7 @@ impl Inner {
         if matches!(call.method, Method::PUT | Method::POST) {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         }
-        let mut uri = String::new();
+        let mut uri = String::with_capacity(path.len() + 1 + query.len());
         if let Some(proxy) = self.pool.connector.forwarding_proxy() {
             uri.push_str("http://");
             uri.push_str(&self.place.endpoint.authority());

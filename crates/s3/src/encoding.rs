@@ -4,6 +4,8 @@
 //! digits; `/` stays as it is within a key. Nothing is normalised: `.`, `..` and empty segments
 //! reach the server as they are, because for S3 they are ordinary characters of a name.
 
+use std::borrow::Cow;
+
 /// Appends `key` as it stands in the path of a URI: `/` is kept.
 pub(crate) fn append_key(target: &mut String, key: &[u8]) {
     append(target, key, true);
@@ -12,6 +14,17 @@ pub(crate) fn append_key(target: &mut String, key: &[u8]) {
 /// Appends `value` as it stands in a query string or a copy source: `/` is encoded too.
 pub(crate) fn append_value(target: &mut String, value: &[u8]) {
     append(target, value, false);
+}
+
+/// `value` as it stands in a query string.
+pub(crate) fn encoded_value(value: &str) -> Cow<'_, str> {
+    if value.bytes().all(is_plain) {
+        return Cow::Borrowed(value);
+    }
+    // Every byte takes three characters at most.
+    let mut encoded = String::with_capacity(3 * value.len());
+    append_value(&mut encoded, value.as_bytes());
+    Cow::Owned(encoded)
 }
 
 /// Decodes what a server wrote for `encoding-type=url`: `+` is a space.
@@ -55,9 +68,7 @@ fn append(target: &mut String, bytes: &[u8], keep_slash: bool) {
     target.reserve(bytes.len());
     for &byte in bytes {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                target.push(char::from(byte));
-            }
+            _ if is_plain(byte) => target.push(char::from(byte)),
             b'/' if keep_slash => target.push('/'),
             _ => {
                 target.push('%');
@@ -66,6 +77,11 @@ fn append(target: &mut String, bytes: &[u8], keep_slash: bool) {
             }
         }
     }
+}
+
+/// Stands for itself everywhere.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~')
 }
 
 fn digit(byte: u8) -> Option<u8> {

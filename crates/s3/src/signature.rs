@@ -3,6 +3,7 @@
 //! Payloads are never hashed (`UNSIGNED-PAYLOAD`): a SHA-256 of every byte costs more than all the
 //! rest of a transfer, and the CRC32C in a signed header protects the body against accidents.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -11,7 +12,7 @@ use http::{HeaderMap, HeaderValue, header};
 use ring::{digest, hmac};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::encoding::{append_hex, append_value};
+use crate::encoding::{append_hex, encoded_value};
 use crate::error::{Error, Result};
 
 /// Who signs. The key derived from the secret is kept for the day that it holds.
@@ -73,7 +74,10 @@ impl Moment {
     /// `YYYYMMDD`.
     fn date(self) -> String {
         let (year, month, day) = civil(self.day());
-        format!("{year:04}{month:02}{day:02}")
+        let mut text = String::with_capacity("YYYYMMDDTHHMMSSZ".len());
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{year:04}{month:02}{day:02}");
+        text
     }
 
     /// `YYYYMMDDTHHMMSSZ`.
@@ -94,7 +98,7 @@ pub(crate) struct Scope<'a> {
 
 impl Scope<'_> {
     fn text(&self) -> String {
-        format!("{}/{}/s3/aws4_request", self.moment.date(), self.region)
+        [self.moment.date().as_str(), self.region, "s3/aws4_request"].join("/")
     }
 }
 
@@ -118,7 +122,7 @@ pub(crate) fn sign_query(
     lifetime: Duration,
 ) -> String {
     let (signed, canonical) = canonical_headers(request.headers);
-    let credential = format!("{}/{}", identity.access_key_id, scope.text());
+    let credential = [identity.access_key_id.as_str(), &scope.text()].join("/");
     let date = scope.moment.date_time();
     let lifetime = lifetime.as_secs().clamp(1, 604_800).to_string();
     let mut query = request.query;
@@ -174,15 +178,11 @@ pub(crate) fn sign_header(
 
 /// Encodes and sorts, as the canonical request wants it; the wire gets the same text.
 pub(crate) fn query_string(query: Vec<(&str, &str)>) -> String {
-    let encode = |text: &str| {
-        let mut encoded = String::new();
-        append_value(&mut encoded, text.as_bytes());
-        encoded
-    };
-    let mut pairs: Vec<(String, String)> =
-        query.into_iter().map(|(name, value)| (encode(name), encode(value))).collect();
+    let encode = |(name, value)| (encoded_value(name), encoded_value(value));
+    let mut pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> = query.into_iter().map(encode).collect();
     pairs.sort_unstable();
-    let mut text = String::new();
+    let bytes: usize = pairs.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
+    let mut text = String::with_capacity(bytes + SIGNATURE_BYTES);
     for (name, value) in pairs {
         if !text.is_empty() {
             text.push('&');
@@ -194,6 +194,8 @@ pub(crate) fn query_string(query: Vec<(&str, &str)>) -> String {
     text
 }
 
+/// `&X-Amz-Signature=` and 64 digits.
+const SIGNATURE_BYTES: usize = 81;
 const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
 
 /// The names joined by `;`, and the block of `name:value` lines.
@@ -201,8 +203,9 @@ fn canonical_headers(headers: &HeaderMap) -> (String, String) {
     let mut sorted: Vec<(&str, &HeaderValue)> =
         headers.iter().map(|(name, value)| (name.as_str(), value)).collect();
     sorted.sort_unstable_by_key(|(name, _)| *name);
-    let mut names = String::new();
-    let mut lines = String::new();
+    let bytes = |(name, value): &(&str, &HeaderValue)| name.len() + value.len() + 2;
+    let mut lines = String::with_capacity(sorted.iter().map(bytes).sum());
+    let mut names = String::with_capacity(lines.capacity());
     for (name, value) in sorted {
         if !names.is_empty() {
             names.push(';');
@@ -230,13 +233,14 @@ fn canonical_request(
     signed: &str,
     payload: &str,
 ) -> String {
-    format!("{method}\n{path}\n{query}\n{headers}\n{signed}\n{payload}")
+    [method.as_str(), path, query, headers, signed, payload].join("\n")
 }
 
 fn signature(canonical: &str, identity: &Identity, scope: &Scope<'_>) -> [u8; 32] {
     let hash = digest::digest(&digest::SHA256, canonical.as_bytes());
-    let mut text = format!("AWS4-HMAC-SHA256\n{}\n{}\n", scope.moment.date_time(), scope.text());
-    append_hex(&mut text, hash.as_ref());
+    let mut digits = String::with_capacity(64);
+    append_hex(&mut digits, hash.as_ref());
+    let text = ["AWS4-HMAC-SHA256", &scope.moment.date_time(), &scope.text(), &digits].join("\n");
     let tag = hmac::sign(&identity.key(scope), text.as_bytes());
     let mut bytes = [0; 32];
     bytes.copy_from_slice(tag.as_ref());

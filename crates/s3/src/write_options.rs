@@ -55,7 +55,7 @@ impl ObjectOptions {
             insert(headers, "content-type", content_type)?;
         }
         for (name, value) in &self.metadata {
-            insert(headers, &format!("x-amz-meta-{name}"), value)?;
+            insert(headers, &["x-amz-meta-", name].concat(), value)?;
         }
         Ok(())
     }
@@ -120,7 +120,7 @@ pub(crate) fn insert(headers: &mut HeaderMap, name: &str, value: &str) -> Result
         return Err(invalid("its value begins or ends with a space, which HTTP takes away"));
     }
     let value = HeaderValue::from_str(value).map_err(|_| invalid("its value is odd"))?;
-    if headers.insert(name.clone(), value).is_some() {
+    if headers.insert(name, value).is_some() {
         return Err(invalid("it is there twice"));
     }
     Ok(())

@@ -12,10 +12,11 @@ use crate::call::{Ended, Place};
 /// Calls to the local file system for each file that is copied, and those by which threads wake each
 /// other: these depend on the moment, and the bound leaves room for it. Those of the ledger, which
 /// writes for many files at once, are left out.
-const CALLS_MAX: [(&str, f64); 6] = [
-    ("openat", 5.2),
+const CALLS_MAX: [(&str, f64); 7] = [
+    ("openat", 3.2),
+    ("openat2", 1.1),
     ("statx", 6.2),
-    ("close", 5.2),
+    ("close", 4.2),
     ("pread64", 1.2),
     ("lgetxattr", 2.1),
     ("futex", 10.0),

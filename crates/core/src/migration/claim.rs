@@ -165,7 +165,8 @@ struct HandedOut {
 /// Everything that is claimed, and what waits for it.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
-    pub(super) held: BTreeMap<RelPath, Claim>,
+    /// Apart from the tree's nodes: they are large, and come and go often.
+    pub(super) held: BTreeMap<RelPath, Box<Claim>>,
     /// Old keys that a copy within the target reads from: nobody may change them meanwhile.
     pub(super) lent: BTreeSet<RelPath>,
     /// Commit markers that are being copied, or are about to be: they may become visible at any
@@ -188,6 +189,11 @@ pub(super) struct Claims {
 }
 
 impl Claims {
+    /// Takes a claim out, to go on with it.
+    pub(super) fn take(&mut self, path: &RelPath) -> Option<Claim> {
+        self.held.remove(path).map(|claim| *claim)
+    }
+
     /// Somebody works on the path, or reads its object.
     pub(super) fn is_busy(&self, path: &RelPath) -> bool {
         self.held.contains_key(path) || self.lent.contains(path)
@@ -203,6 +209,7 @@ impl Claims {
             .range(path.clone()..)
             .take_while(move |(held, _)| held.as_bytes().starts_with(prefix))
             .filter(move |(held, _)| path.contains(held))
+            .map(|(held, claim)| (held, &**claim))
     }
 
     /// The same, to be changed.
@@ -215,6 +222,7 @@ impl Claims {
             .range_mut(path.clone()..)
             .take_while(move |(held, _)| held.as_bytes().starts_with(prefix))
             .filter(move |(held, _)| path.contains(held))
+            .map(|(held, claim)| (held, &mut **claim))
     }
 }
 
@@ -262,7 +270,7 @@ impl Migration {
     pub(super) fn answered(&mut self, ticket: Ticket) -> Option<(RelPath, Claim)> {
         match self.tickets.remove(&ticket) {
             Some(Asked::Claim(path)) => {
-                let claim = self.claims.held.remove(&path)?;
+                let claim = self.claims.take(&path)?;
                 Some((path, claim))
             }
             Some(other) => {
@@ -281,7 +289,7 @@ impl Migration {
 
     /// Keeps working on the path.
     pub(super) fn hold(&mut self, path: RelPath, claim: Claim) {
-        self.claims.held.insert(path, claim);
+        self.claims.held.insert(path, Box::new(claim));
     }
 
     /// An entry was handed out while its path was busy: it is given back when the claim ends.

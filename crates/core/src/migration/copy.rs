@@ -74,7 +74,7 @@ impl Migration {
                 return;
             }
             let Some((path, live)) = self.queue.pop() else { return };
-            if let Some(claim) = self.claims.held.remove(&path) {
+            if let Some(claim) = self.claims.take(&path) {
                 self.start_copy(path, claim, live);
             }
         }
@@ -230,7 +230,7 @@ impl Migration {
 
     /// The stream was followed up to `as_of`, which was fetched after the last read.
     pub(super) fn confirm_by_stream(&mut self, path: RelPath, as_of: TxId) {
-        let Some(mut claim) = self.claims.held.remove(&path) else { return };
+        let Some(mut claim) = self.claims.take(&path) else { return };
         match std::mem::replace(&mut claim.step, Step::Begun) {
             Step::Confirming { attempt, written } => {
                 let stood_still = !claim.dirty;

@@ -97,7 +97,7 @@ impl Migration {
     /// No effect is waited for that could still write.
     fn in_flight_is_empty(&self) -> bool {
         let waits = |claim: &Claim| matches!(claim.step, Step::Queued | Step::AwaitingGroup { .. });
-        self.claims.held.values().all(waits) && self.outbox.is_durable()
+        self.claims.held.values().all(|claim| waits(claim)) && self.outbox.is_durable()
     }
 
     pub(super) fn quiet_deadline(&self) -> Option<Time> {

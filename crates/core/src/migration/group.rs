@@ -332,7 +332,7 @@ impl Migration {
             && at <= self.now
         {
             self.incomplete_groups.pop_first();
-            let Some(mut claim) = self.claims.held.remove(&path) else { continue };
+            let Some(mut claim) = self.claims.take(&path) else { continue };
             let Step::AwaitingGroup { asks } = claim.step else {
                 self.hold(path, claim);
                 continue;

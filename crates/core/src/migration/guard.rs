@@ -106,8 +106,8 @@ impl Migration {
     /// its siblings wait.
     pub(super) fn lets_go_at_once(&self) -> bool {
         let goes_alone =
-            |claim: &&Claim| claim.let_go.is_none() && matches!(claim.step, Step::Removing { .. });
-        let others = self.claims.held.values().filter(goes_alone).count() as u64;
+            |claim: &Claim| claim.let_go.is_none() && matches!(claim.step, Step::Removing { .. });
+        let others = self.claims.held.values().filter(|claim| goes_alone(claim)).count() as u64;
         let went = self.summary.lost + others;
         let one = Removals { objects: 1, lost: 1, leaving: others, went };
         self.guard.holding.is_none() && !self.is_too_much(one)

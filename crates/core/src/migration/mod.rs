@@ -129,12 +129,7 @@ pub struct Migration {
     /// than the answer says (rule 1.6).
     taken_up_to: Mark,
     file_keys_matter: bool,
-    coarsening: bool,
-    coarsen_not_before: Time,
-    /// How long after a round none is begun.
-    coarsen_pause_millis: u64,
-    /// How much was pending when coarsening gained nothing.
-    coarsen_in_vain: u64,
+    coarsening: overload::Coarsening,
     /// Pages of all passes, so that none has the number of another: what a pass that was given up
     /// had begun ends while a later one goes through the same directory.
     pages_begun: u64,
@@ -201,10 +196,7 @@ impl Migration {
             asked_last: None,
             taken_up_to: Mark(0),
             file_keys_matter: meta.scanned,
-            coarsening: false,
-            coarsen_not_before: Time(0),
-            coarsen_pause_millis: overload::PAUSE_MILLIS,
-            coarsen_in_vain: u64::MAX,
+            coarsening: overload::Coarsening::default(),
             pages_begun: 0,
             changes_seen: 0,
             stopping: false,

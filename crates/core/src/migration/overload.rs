@@ -5,51 +5,71 @@
 use super::Migration;
 use super::claim::Asked;
 use crate::effect::Effect;
+use crate::number::Time;
 use crate::path::RelPath;
 use crate::record::{Change, Counters};
 
 /// Pause between two rounds: what is claimed meanwhile cannot be coarsened, however often one asks.
-pub(super) const PAUSE_MILLIS: u64 = 100;
+const PAUSE_MILLIS: u64 = 100;
 /// Pause after a round in which nothing was to be gained, unless more is pending since: all of it is
 /// looked through for that.
 const IDLE_PAUSE_MILLIS: u64 = 1_000;
+
+/// How coarsening stands.
+#[derive(Debug)]
+pub(super) struct Coarsening {
+    /// The densest directories are asked for.
+    asking: bool,
+    not_before: Time,
+    /// How long after a round none is begun.
+    pause_millis: u64,
+    /// How much was pending when a round gained nothing.
+    in_vain: u64,
+}
+
+impl Default for Coarsening {
+    fn default() -> Self {
+        let (not_before, in_vain) = (Time(0), u64::MAX);
+        Self { asking: false, not_before, pause_millis: PAUSE_MILLIS, in_vain }
+    }
+}
 
 impl Migration {
     pub(super) fn consider_overload(&mut self) {
         let pending = self.summary.coarsenable;
         if pending <= self.config.pending_max {
-            if self.now >= self.coarsen_not_before.plus_millis(self.coarsen_pause_millis) {
-                self.coarsen_pause_millis = PAUSE_MILLIS;
+            if self.now >= self.coarsening.not_before.plus_millis(self.coarsening.pause_millis) {
+                self.coarsening.pause_millis = PAUSE_MILLIS;
             }
             return;
         }
-        let grown = pending > self.coarsen_in_vain.saturating_add(self.config.pending_max / 4);
-        let idle = grown || self.now >= self.coarsen_not_before;
-        if self.coarsening || !idle {
+        let grown = pending > self.coarsening.in_vain.saturating_add(self.config.pending_max / 4);
+        let idle = grown || self.now >= self.coarsening.not_before;
+        if self.coarsening.asking || !idle {
             return;
         }
-        self.coarsening = true;
-        self.coarsen_in_vain = pending;
+        self.coarsening.asking = true;
+        self.coarsening.in_vain = pending;
         let excess = pending - self.config.pending_max * 3 / 4;
         let ticket = self.ask(Asked::Densest);
         self.outbox.send_after(Effect::Densest { ticket, excess });
     }
 
     pub(super) fn coarsen(&mut self, directories: Vec<(RelPath, bool)>) {
-        self.coarsening = false;
+        self.coarsening.asking = false;
         let coarsened = directories.len() as u64;
         let pause_millis = if coarsened > 0 {
-            self.coarsen_in_vain = u64::MAX;
+            self.coarsening.in_vain = u64::MAX;
             // What is coarsened again and again, since going through it makes it as much as it was,
             // comes to its end in a longer pause. Any pause was long enough that was as long again
             // without need.
-            let pause_millis = self.coarsen_pause_millis;
-            self.coarsen_pause_millis = pause_millis.saturating_mul(2);
+            let pause_millis = self.coarsening.pause_millis;
+            self.coarsening.pause_millis = pause_millis.saturating_mul(2);
             pause_millis
         } else {
             IDLE_PAUSE_MILLIS
         };
-        self.coarsen_not_before = self.now.plus_millis(pause_millis);
+        self.coarsening.not_before = self.now.plus_millis(pause_millis);
         for (path, subtree) in directories {
             self.outbox.change(Change::Coarsen { path, subtree });
         }
@@ -64,7 +84,6 @@ mod tests {
     use super::super::tests::{changed, migration_of, sent};
     use super::*;
     use crate::config::Config;
-    use crate::number::Time;
 
     fn migration() -> Migration {
         migration_of(Config { pending_max: 100, ..Config::default() })

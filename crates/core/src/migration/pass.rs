@@ -922,7 +922,7 @@ mod tests {
         list(&mut migration, vec![file("d/b", 5)], true, known());
         list(&mut migration, vec![file("d/c", 5)], false, known());
         let cursors = |migration: &mut Migration, ended: &str| {
-            let claim = migration.claims.held.remove(&path(ended)).expect("a claim");
+            let claim = migration.claims.take(&path(ended)).expect("a claim");
             migration.settle(path(ended), claim, TxId(0));
             let cursors = changed(migration).into_iter().filter_map(|change| {
                 if let Change::Advance { cursor, .. } = change { cursor } else { None }

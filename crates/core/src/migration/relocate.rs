@@ -203,7 +203,7 @@ mod tests {
         migration.relocate(RelPath::from("c"), renamed(None));
         assert!(step(&migration, "c").is_none(), "it waits");
         let Some(Step::Relocating { attempt, from }) =
-            migration.claims.held.remove(&RelPath::from("a")).map(|claim| claim.step)
+            migration.claims.take(&RelPath::from("a")).map(|claim| claim.step)
         else {
             panic!("a copy under way")
         };

@@ -360,7 +360,7 @@ impl Migration {
     }
 
     fn drop_purge_claim(&mut self, below: &RelPath) {
-        if let Some(claim) = self.claims.held.remove(below) {
+        if let Some(claim) = self.claims.take(below) {
             self.settle(below.clone(), claim, TxId(0));
         }
     }
@@ -599,7 +599,7 @@ mod tests {
     /// A removal of all that stands below `d`, in the middle of that.
     fn purging(migration: &mut Migration, which: Removable, claim: Claim) -> Claim {
         migration.begin_purge(path("d"), claim, AfterRemoval::Settle);
-        let mut claim = migration.claims.held.remove(&path("d")).expect("a claim");
+        let mut claim = migration.claims.take(&path("d")).expect("a claim");
         if let Step::Purging(purge) = &mut claim.step {
             purge.which = which;
         }
@@ -685,11 +685,11 @@ mod tests {
             let mut migration = migration_of(Config::default());
             migration.root.key = Some(7);
             migration.begin_purge(path(at), claim(at), AfterRemoval::Settle);
-            let mut given = migration.claims.held.remove(&path(at)).expect("a claim");
+            let mut given = migration.claims.take(&path(at)).expect("a claim");
             sent(&mut migration);
             let going = Going { path: path("d/a"), etag: None };
             migration.purge_objects(path(at), given, vec![going]);
-            given = migration.claims.held.remove(&path(at)).expect("a claim");
+            given = migration.claims.take(&path(at)).expect("a claim");
             let Step::Purging(purge) = std::mem::replace(&mut given.step, Step::Begun) else {
                 panic!("a batch")
             };

@@ -69,6 +69,9 @@ impl Glob {
 
     /// True if the glob matches the path, or covers a directory above it.
     pub fn covers(&self, path: &[Unit]) -> bool {
+        if self.begins_otherwise(path) || self.ends_otherwise(path) {
+            return false;
+        }
         let run = self.run(path);
         run.covered || run.accepted()
     }
@@ -93,6 +96,23 @@ impl Glob {
     /// True if a directory that it matches is meant with everything below it.
     pub fn names_subtrees(&self) -> bool {
         self.subtree || matches!(self.tokens.last(), Some(Token::DoubleStar))
+    }
+
+    /// True if the first character alone tells that it matches neither the path nor anything above
+    /// it, which is so of nearly every path.
+    fn begins_otherwise(&self, path: &[Unit]) -> bool {
+        match (self.tokens.first(), path.first()) {
+            (Some(Token::One(wanted)), Some(first)) => wanted != first,
+            (_, _) => false,
+        }
+    }
+
+    /// The same of the last character, where the glob means nothing below what it matches.
+    fn ends_otherwise(&self, path: &[Unit]) -> bool {
+        match (self.tokens.last(), path.last()) {
+            (Some(Token::One(wanted)), Some(last)) => !self.subtree && wanted != last,
+            (_, _) => false,
+        }
     }
 
     fn compile(text: &str) -> Result<Self, String> {

@@ -46,7 +46,12 @@ impl Mounts {
     }
 
     pub(super) fn is_known(&self, path: &[u8]) -> bool {
-        self.lock().contains(&RelPath::new(path.to_vec()))
+        let known = self.lock();
+        !known.is_empty() && known.contains(&RelPath::new(path.to_vec()))
+    }
+
+    pub(super) fn none_is_known(&self) -> bool {
+        self.lock().is_empty()
     }
 
     /// Where nothing stands at the path, a mount point at it or below it went along.

@@ -126,20 +126,16 @@ pub(super) fn attribute(
     attribute: &str,
 ) -> Result<Option<Vec<u8>>, Errno> {
     let path = handle_path_of(directory, name);
-    let read = |size: usize| {
-        let mut value = vec![0; size];
-        let outcome = match name {
+    let read = |value: &mut [u8]| {
+        let length = match name {
             // The last component is then the kernel's link to the handle: follow that one.
-            b"" => rustix::fs::getxattr(path.as_slice(), attribute, &mut value[..]),
-            _ => rustix::fs::lgetxattr(path.as_slice(), attribute, &mut value[..]),
+            b"" => rustix::fs::getxattr(path.as_slice(), attribute, &mut *value)?,
+            _ => rustix::fs::lgetxattr(path.as_slice(), attribute, &mut *value)?,
         };
-        outcome.map(|length| {
-            value.truncate(length);
-            value
-        })
+        Ok(value[..length].to_vec())
     };
-    let outcome = match read(256) {
-        Err(Errno::RANGE) => read(ACL_BYTES_MAX),
+    let outcome = match read(&mut [0; 256]) {
+        Err(Errno::RANGE) => read(&mut vec![0; ACL_BYTES_MAX]),
         outcome => outcome,
     };
     match outcome {

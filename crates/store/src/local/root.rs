@@ -5,7 +5,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{Access, CWD, FileType, Mode, OFlags, Statx, access, openat};
+use rustix::fs::{
+    Access, CWD, FileType, Mode, OFlags, ResolveFlags, Statx, access, openat, openat2,
+};
 use rustix::io::Errno;
 
 use super::failure::is_absent;
@@ -19,6 +21,9 @@ pub(super) const ANOTHER_ROOT: Errno = Errno::REMCHG;
 /// A file system that was mounted there, above or below is gone. No file system answers with this
 /// one either.
 pub(super) const UNMOUNTED: Errno = Errno::NOTUNIQ;
+
+/// A handle of a directory to go on from, without the right to read it.
+const LOOKING_UP: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// A directory (or a single file) and everything under it.
 #[derive(Clone, Debug)]
@@ -94,26 +99,38 @@ impl Root {
         openat(CWD, &self.path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
     }
 
-    /// A handle of a directory for looking up only; `ANOTHER_ROOT` unless the pinned one stands,
-    /// `UNMOUNTED` unless on the way everything is mounted that was.
-    pub(super) fn directory(&self, below: &[u8]) -> Result<OwnedFd, Errno> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let mut handle = match openat(CWD, &self.path, flags, Mode::empty()) {
+    /// A handle of the root as a directory, for looking up only; `ANOTHER_ROOT` unless the pinned
+    /// one stands.
+    fn top(&self) -> Result<OwnedFd, Errno> {
+        let handle = match openat(CWD, &self.path, LOOKING_UP, Mode::empty()) {
             Err(errno) if self.pinned.is_some() && is_absent(errno) => return Err(ANOTHER_ROOT),
             outcome => outcome?,
         };
-        if let Some(pinned) = self.pinned
-            && node::file_key(&node::look(&handle, b"")?) != pinned
-        {
-            return Err(ANOTHER_ROOT);
+        match self.pinned {
+            Some(pinned) if node::file_key(&node::look(&handle, b"")?) != pinned => {
+                Err(ANOTHER_ROOT)
+            }
+            Some(_) | None => Ok(handle),
         }
-        let mut reached: Vec<u8> = Vec::new();
+    }
+
+    /// A handle of a directory for looking up only; `ANOTHER_ROOT` unless the pinned one stands,
+    /// `UNMOUNTED` unless on the way everything is mounted that was.
+    pub(super) fn directory(&self, below: &[u8]) -> Result<OwnedFd, Errno> {
+        let top = self.top()?;
+        if below.contains(&b'/')
+            && let Ok(handle) = self.in_one_step(&top, below, LOOKING_UP)
+        {
+            return Ok(handle);
+        }
+        let mut handle = top;
+        let mut reached: Vec<u8> = Vec::with_capacity(below.len());
         for name in components(below)? {
             if !reached.is_empty() {
                 reached.push(b'/');
             }
             reached.extend_from_slice(name);
-            let next = openat(&handle, name, flags | OFlags::NOFOLLOW, Mode::empty());
+            let next = openat(&handle, name, LOOKING_UP | OFlags::NOFOLLOW, Mode::empty());
             let next = next.map_err(|errno| self.absence(&reached, errno))?;
             if self.mounts.is_known(&reached) {
                 self.check_mounted(&reached, &node::look(&next, b"")?, &handle)?;
@@ -121,6 +138,29 @@ impl Root {
             handle = next;
         }
         Ok(handle)
+    }
+
+    /// Opens a file for reading, as `open_quietly` does.
+    pub(super) fn file(&self, below: &[u8]) -> Result<OwnedFd, Errno> {
+        if !below.is_empty() {
+            let top = self.top()?;
+            if let Ok(file) = quietly(|flags| self.in_one_step(&top, below, flags)) {
+                return Ok(file);
+            }
+        }
+        let (parent, name) = self.parent(below)?;
+        open_quietly(parent, name, OFlags::empty())
+    }
+
+    /// Lets the kernel walk from the root's handle. Where that fails, or a kernel before 5.6 cannot
+    /// do it, the walk from name to name tells why.
+    fn in_one_step(&self, top: &OwnedFd, below: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+        let _ = components(below)?;
+        if !self.mounts.none_is_known() {
+            return Err(Errno::OPNOTSUPP);
+        }
+        let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        openat2(top, below, flags | OFlags::NOFOLLOW, Mode::empty(), within)
     }
 
     /// What it means that something could not be found at `below`.
@@ -166,13 +206,15 @@ pub(super) fn open_quietly(
     name: &[u8],
     flags: OFlags,
 ) -> Result<OwnedFd, Errno> {
-    let flags = flags | OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    // Opening through /proc follows exactly one link: to the handle that is open already.
-    let whole = handle_path(&directory);
-    let open = |flags: OFlags| match name {
-        b"" => openat(CWD, whole.as_str(), flags, Mode::empty()),
-        _ => openat(&directory, name, flags | OFlags::NOFOLLOW, Mode::empty()),
-    };
+    quietly(|quiet| match name {
+        // Opening through /proc follows exactly one link: to the handle that is open already.
+        b"" => openat(CWD, handle_path(&directory), flags | quiet, Mode::empty()),
+        _ => openat(&directory, name, flags | quiet | OFlags::NOFOLLOW, Mode::empty()),
+    })
+}
+
+fn quietly(open: impl Fn(OFlags) -> Result<OwnedFd, Errno>) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     match open(flags | OFlags::NOATIME) {
         Err(Errno::PERM) => open(flags),
         outcome => outcome,

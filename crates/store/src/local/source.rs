@@ -328,11 +328,7 @@ impl Inner {
     }
 
     fn open_file(&self, path: &RelPath) -> Result<OwnedFd, StoreError> {
-        let opened = self
-            .root
-            .parent(path.as_bytes())
-            .and_then(|(parent, name)| open_quietly(parent, name, OFlags::empty()));
-        opened.map_err(|errno| {
+        self.root.file(path.as_bytes()).map_err(|errno| {
             let moved = is_absent(errno) || errno == ANOTHER_ROOT;
             if moved { self.moved(path) } else { self.failed("read", path, errno) }
         })

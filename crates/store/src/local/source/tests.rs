@@ -99,6 +99,28 @@ async fn a_link_swapped_in_is_not_followed() {
 }
 
 /// Length and modification time are as before; the bytes are not.
+/// The kernel walks to a deep path at once, within the root: it is told to follow no link either.
+#[tokio::test]
+async fn a_link_on_the_way_to_a_deep_path_is_not_followed() {
+    let (folder, source) = opened();
+    let root = folder.path().join("root");
+    fs::create_dir_all(root.join("a/b/c")).expect("made");
+    fs::write(root.join("a/b/c/f"), "content").expect("written");
+    symlink("a", root.join("l")).expect("linked");
+    symlink("b", root.join("a/l")).expect("linked");
+    symlink("f", root.join("a/b/c/l")).expect("linked");
+    let node = file(&source, "a/b/c/f").await;
+    assert_eq!(read(&source, "a/b/c/f", &node).await.expect("read"), b"content");
+    for linked in ["l/b/c/f", "a/l/c/f"] {
+        assert_eq!(stat(&source, linked).await, None, "{linked}");
+        assert_eq!(source.list(&linked[..5].into(), None).await.expect("an answer"), None);
+    }
+    for linked in ["l/b/c/f", "a/l/c/f", "a/b/c/l"] {
+        let outcome = read(&source, linked, &node).await;
+        assert!(matches!(outcome, Err(StoreError::Moved { .. })), "{linked}: {outcome:?}");
+    }
+}
+
 #[tokio::test]
 async fn rule_2_2_rewrite_with_its_time_set_back_is_another_file() {
     let (folder, source) = opened();
