@@ -317,6 +317,12 @@ fn keys_with_empty_components_are_copied(server: &S3Mock, place: &Place) {
     assert_eq!(verified["files_compared"], 7, "{verified}");
     let result = place.run(&call).expect(0).result();
     assert_eq!(result["run_files_copied"], 0, "{result}");
+    let tree = place.run(&["migrate", "s3://bucket/k", "tree", "--name", "tree", "--json"]);
+    let told = tree.expect(5).problems();
+    for path in ["/a", "/", "b//c", "b//", "//"] {
+        assert!(told.iter().any(|problem| problem["path"] == path), "{path} {told:?}");
+    }
+    assert!(place.path("tree/b").is_dir(), "of a marker and an object of one name one stands");
 }
 
 /// It once made each later run say that its state is damaged.
