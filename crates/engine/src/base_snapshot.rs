@@ -17,6 +17,7 @@ use whimbrel_core::effect::{Report, ReportKind};
 use whimbrel_core::failure::{Failure, FailureKind, Side};
 use whimbrel_core::input::Difference;
 use whimbrel_core::number::TxId;
+use whimbrel_core::record::Reach;
 use whimbrel_ledger::{Ledger, LedgerError, SLOTS};
 use whimbrel_store::error::StoreError;
 use whimbrel_store::snapshots::Snapshots;
@@ -284,6 +285,9 @@ impl Bases {
         let Some(mut stale) = stale else {
             return Err(Trouble::new(&format!("more than {PATHS_MAX} paths changed")));
         };
+        // They were opened in the gap, perhaps: that is all the next difference would not tell of.
+        let open = self.used.snapshots.open_files().await?;
+        stale.extend(open.into_iter().map(|path| (path, Reach::Path)));
         stale.retain(|(path, _)| covers_path(&world.scope, path));
         Ok(Difference { stale, complete: false })
     }

@@ -80,6 +80,29 @@ impl Client {
         Ok(())
     }
 
+    /// Absolute paths of all files below a directory that are open for writing, as they are while
+    /// it is asked: of those at an earlier snapshot no difference tells how they grew.
+    ///
+    /// # Errors
+    /// Those of the connection; [`Error::Unsupported`] by NameNodes before 2.9; [`Error::Denied`]
+    /// for others than superusers.
+    pub async fn open_files(&self, directory: &[u8]) -> Result<Vec<Bytes>, Error> {
+        let (mut after_id, mut open) = (0, Vec::new());
+        loop {
+            let types = vec![proto::ALL_OPEN_FILES];
+            let request = proto::OpenFilesRequest { after_id, types, path: checked(directory)? };
+            let answer: Answer<proto::OpenFilesResponse> =
+                self.call("listOpenFiles", &request).await?;
+            let page = answer.value;
+            let last = page.files.last().map(|file| file.file_id);
+            open.extend(page.files.into_iter().map(|file| file.path));
+            match last {
+                Some(last) if page.more && last > after_id => after_id = last,
+                Some(_) | None => return Ok(open),
+            }
+        }
+    }
+
     /// A page of the difference between two snapshots of `root`. Both must be snapshots: the
     /// present state has no name here.
     ///

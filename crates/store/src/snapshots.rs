@@ -28,4 +28,7 @@ pub trait Snapshots: Send + Sync {
         later: &'a str,
         paths_max: usize,
     ) -> Answer<'a, Option<Vec<(RelPath, Reach)>>>;
+
+    /// Files that are open for writing now: those of which the next difference will not tell.
+    fn open_files(&self) -> Answer<'_, Vec<RelPath>>;
 }

@@ -99,6 +99,30 @@ async fn rule_8_2_gap_is_repaired_by_a_difference() {
     stage.equal_at_rest(run).await;
 }
 
+/// Opened again in one gap, and closed in the next: no event told of either, and no difference tells
+/// of what was open at its begin.
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_8_2_file_that_was_opened_in_a_gap_is_looked_at_again() {
+    let (stage, mut run) = begun("r82o", Repair::Only, true).await;
+    let again = "r82o again";
+    let held = stage.hold_stream().await;
+    stage.act([json!({"operation": "open", "path": "d20/x", "handle": again, "append": true})]);
+    stage.act([rename("d1", "moved"), close(stage.name())]);
+    stage.hadoop.purge_edits().unwrap();
+    held.open();
+    run.until(|now| now.run.gaps == 1).await;
+    stage.stands("moved/x").await;
+    // The snapshot that was made for it is of use once the stream was followed beyond it.
+    sleep(Duration::from_secs(3)).await;
+    let held = stage.hold_stream().await;
+    stage.act(crate::stage::write(again, " and more"));
+    stage.act([close(again), create("d21/y", "y")]);
+    stage.hadoop.purge_edits().unwrap();
+    held.open();
+    run.until(|now| now.run.gaps == 2).await;
+    stage.equal_at_rest(run).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_8_2_everything_is_listed_where_snapshots_are_not_allowed() {
     let (stage, mut run) = begun("r82n", Repair::Only, false).await;

@@ -195,6 +195,35 @@ pub(crate) struct SnapshotDifferenceCursor {
 }
 
 #[derive(Clone, PartialEq, Message)]
+pub(crate) struct OpenFilesRequest {
+    #[prost(int64, required, tag = "1")]
+    pub after_id: i64,
+    #[prost(int32, repeated, packed = "false", tag = "2")]
+    pub types: Vec<i32>,
+    #[prost(bytes = "bytes", required, tag = "3")]
+    pub path: Bytes,
+}
+
+/// Every open file, whoever writes to it.
+pub(crate) const ALL_OPEN_FILES: i32 = 1;
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct OpenFile {
+    #[prost(int64, required, tag = "1")]
+    pub file_id: i64,
+    #[prost(bytes = "bytes", required, tag = "2")]
+    pub path: Bytes,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct OpenFilesResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub files: Vec<OpenFile>,
+    #[prost(bool, required, tag = "2")]
+    pub more: bool,
+}
+
+#[derive(Clone, PartialEq, Message)]
 pub(crate) struct SnapshotDifferenceRequest {
     #[prost(bytes = "bytes", required, tag = "1")]
     pub root: Bytes,

@@ -281,8 +281,12 @@ async fn a_difference_names_what_is_otherwise_and_not_everything() {
     assert!(root.is_snapshottable);
     let root = format!("/.reserved/.inodes/{}", root.file_id).into_bytes();
     client.create_snapshot(&root, "s1").await.unwrap();
+    assert_eq!(client.open_files(b"/named").await.unwrap(), ["/named/open"]);
     hadoop.operations(&what_is_named()).unwrap();
     hadoop.operations(&what_is_not_named()).unwrap();
+    assert_eq!(client.open_files(b"/named").await.unwrap(), [""; 0]);
+    let others = client_of(&hadoop, "alice").await.open_files(b"/named").await.unwrap_err();
+    assert_eq!(others.kind(), ErrorKind::Denied);
     client.create_snapshot(&root, "s2").await.unwrap();
     let page = client.snapshot_difference(&root, "s1", "s2", None).await.unwrap();
     assert_eq!(page.next, None);

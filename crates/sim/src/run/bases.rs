@@ -3,6 +3,7 @@
 
 use whimbrel_core::input::Difference;
 use whimbrel_core::number::TxId;
+use whimbrel_core::record::Reach;
 use whimbrel_ledger::SLOTS;
 
 use super::Run;
@@ -60,6 +61,10 @@ impl Run {
         let Base { tree, .. } = self.bases.base.as_ref()?;
         let fits = tree.past == self.source.past && tree.txid <= since;
         let complete = self.options.snapshots == Snapshots::Only;
-        fits.then(|| Difference { stale: self.source.difference_from(tree), complete })
+        fits.then(|| {
+            let mut stale = self.source.difference_from(tree);
+            stale.extend(self.source.open_files().map(|path| (path, Reach::Path)));
+            Difference { stale, complete }
+        })
     }
 }

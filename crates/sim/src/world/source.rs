@@ -454,6 +454,12 @@ impl Source {
         named
     }
 
+    /// Files that are being written.
+    pub fn open_files(&self) -> impl Iterator<Item = RelPath> + '_ {
+        let open = |node: &Inode| matches!(&node.kind, Kind::File(file) if file.open);
+        self.nodes.iter().filter(move |(_, node)| open(node)).map(|(path, _)| path.clone())
+    }
+
     /// Every path that stands there.
     pub fn paths(&self) -> Vec<RelPath> {
         self.nodes.keys().cloned().collect()

@@ -141,6 +141,7 @@ impl HdfsSource {
         Some(Arc::new(HdfsSnapshots {
             client: self.client.clone(),
             reached: self.reached(&RelPath::root()),
+            root: self.root.clone(),
             shown: String::from_utf8_lossy(self.root.as_bytes()).into_owned(),
         }))
     }

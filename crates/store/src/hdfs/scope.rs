@@ -49,7 +49,7 @@ impl Root {
     }
 
     /// The path below the root. A copy: a slice would keep the whole reply of the NameNode.
-    fn inside(&self, path: &Bytes) -> Option<RelPath> {
+    pub(super) fn inside(&self, path: &Bytes) -> Option<RelPath> {
         self.below(path).map(|rest| RelPath::new(Bytes::copy_from_slice(&rest)))
     }
 

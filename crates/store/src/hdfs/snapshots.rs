@@ -8,6 +8,7 @@ use whimbrel_core::record::Reach;
 use whimbrel_hdfs::{Client, Error, SnapshotDifferencePage};
 
 use super::failure::{Asked, told};
+use super::scope::Root;
 use crate::error::StoreError;
 use crate::snapshots::Snapshots;
 use crate::source::Answer;
@@ -20,6 +21,8 @@ pub(crate) struct HdfsSnapshots {
     pub client: Client,
     /// By its number, as it is asked for.
     pub reached: Vec<u8>,
+    /// By its path: so open files are told.
+    pub root: Root,
     /// The same for people.
     pub shown: String,
 }
@@ -89,6 +92,14 @@ impl Snapshots for HdfsSnapshots {
                     return Ok(Some(stale.into_iter().collect()));
                 }
             }
+        })
+    }
+
+    fn open_files(&self) -> Answer<'_, Vec<RelPath>> {
+        Box::pin(async move {
+            let open = self.client.open_files(self.root.as_bytes()).await;
+            let open = open.map_err(|error| self.failed(error))?;
+            Ok(open.iter().filter_map(|path| self.root.inside(path)).collect())
         })
     }
 }
