@@ -58,7 +58,10 @@ fn mended_seeds_of_the_wider_world_stay_mended() {
             373961,
             "commit markers asked for their groups so often that a slow state came to nothing else",
         ),
-        (593449, "a file was opened in one gap and closed in the next, and no difference told of it"),
+        (
+            593449,
+            "a file was opened in one gap and closed in the next, and no difference told of it",
+        ),
         (434082, "the work of a pass that was given up ended a page of a later one"),
         (307336, "a commit marker that was being written to was taken for one that stands"),
         (187923, "a file that had come unheard went without a look at its commit marker"),
