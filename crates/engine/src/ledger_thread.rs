@@ -21,7 +21,7 @@ use whimbrel_ledger::{Ledger, LedgerError};
 
 use crate::covered::covers_any;
 use crate::error::EngineError;
-use crate::removable::{any_found, covers_path, covers_row, removable};
+use crate::removable::{any_found, covers_object, covers_path, covers_row, removable};
 
 /// How long a batch waits for others to become durable with.
 const COMMIT_WAIT: Duration = Duration::from_millis(2);
@@ -313,7 +313,7 @@ impl Clerk {
             }
             Question::CountRemovals { ticket, now } => {
                 let View { scope, extras_go, .. } = &self.view;
-                let goes = |path: &RelPath| *extras_go && covers_path(scope, path);
+                let goes = |path: &RelPath| *extras_go && covers_object(scope, path);
                 let removals = ledger.removals(now, &|row| covers_row(scope, row), &goes)?;
                 Input::RemovalsCounted { ticket, removals }
             }
@@ -363,6 +363,7 @@ fn settled(work: Work) -> Change {
 fn cut_work(scope: &Scope, mut work: Work) -> Work {
     work.row = work.row.filter(|row| covers_row(scope, row));
     work.marker = work.marker.filter(|row| covers_row(scope, row));
+    work.found = work.found.filter(|found| covers_object(scope, &found.path));
     work.file_above = work.file_above.filter(|above| scope.covers_file(above));
     work.stale_commit_markers.retain(|marker| scope.covers_file(marker));
     work.commit_markers.retain(|row| covers_row(scope, row));
@@ -376,7 +377,7 @@ fn cut_join(scope: &Scope, directory: &RelPath, join: &mut PageJoin) {
     join.directory_records.retain(|record| covers_any(scope, &record.path));
     join.pending.retain(|path| covers_path(scope, path));
     join.attempts.retain(|attempt| covers_path(scope, &attempt.path));
-    join.found.retain(|found| covers_path(scope, &found.path));
+    join.found.retain(|found| covers_object(scope, &found.path));
     join.found_directories.retain(|name| covers_any(scope, &directory.join(name)));
     join.file_above = join.file_above.take().filter(|above| scope.covers_file(above));
     join.stale_commit_markers.retain(|marker| scope.covers_file(marker));

@@ -10,7 +10,7 @@ use whimbrel_ledger::{Differs, KeyRange, LedgerError, Seen};
 use whimbrel_store::error::StoreError;
 use whimbrel_store::target::Object;
 
-use crate::removable::covers_path;
+use crate::removable::covers_object;
 use crate::world::World;
 
 /// Paths that one answer holds at most of those of which no object was listed.
@@ -105,7 +105,8 @@ impl World {
         let markers = self.target.abilities().markers;
         let (keys, scope, root) = (self.keys.clone(), self.scope.clone(), root.clone());
         let asked = move |ledger: &mut whimbrel_ledger::Ledger| -> Result<Differs, LedgerError> {
-            let belongs = |path: &RelPath| keys.root_of(path) == root && covers_path(&scope, path);
+            let belongs =
+                |path: &RelPath| keys.root_of(path) == root && covers_object(&scope, path);
             let range =
                 KeyRange { after: after.as_deref(), last: last.as_deref(), ..KeyRange::default() };
             ledger.recount(&seen, &range, markers, MISSING_MAX, &belongs)

@@ -55,7 +55,7 @@ fn found(
     loop {
         let mut page = ledger.found_below(under, after.as_ref(), limit)?;
         after = page.last().map(|last| last.path.clone());
-        page.retain(|found| covers_path(scope, &found.path));
+        page.retain(|found| covers_object(scope, &found.path));
         if !page.is_empty() || after.is_none() {
             return Ok(page);
         }
@@ -83,12 +83,18 @@ fn rows(
     childless(ledger, scope, asked)
 }
 
-/// True if the row's object belongs to the migration: it is a file, or marks a directory.
+/// True if the row's object belongs to the migration.
 pub(crate) fn covers_row(scope: &Scope, row: &Row) -> bool {
-    if row.path.is_marker() { covers_path(scope, &row.path) } else { scope.covers_file(&row.path) }
+    covers_object(scope, &row.path)
 }
 
-/// True if the path, or the directory that it marks, belongs to the migration.
+/// True if an object of the target belongs to the migration: it is a file, or marks a directory.
+pub(crate) fn covers_object(scope: &Scope, path: &RelPath) -> bool {
+    if path.is_marker() { covers_path(scope, path) } else { scope.covers_file(path) }
+}
+
+/// True if the path, whatever stands there, or the directory that it marks, belongs to the
+/// migration.
 pub(crate) fn covers_path(scope: &Scope, path: &RelPath) -> bool {
     match path.parent() {
         Some(directory) if path.is_marker() => covers_any(scope, &directory),

@@ -25,6 +25,7 @@ use crate::base_snapshot::Bases;
 use crate::covered::{covers, cut_entries};
 use crate::followed::Followed;
 use crate::ledger_thread::{LedgerDesk, Question};
+use crate::removable::covers_object;
 use crate::root_look::RootLook;
 use crate::shared_scan::Seat;
 
@@ -221,10 +222,11 @@ impl World {
         Ok(Inventoried { found, done: cursor.is_none(), cursor, ..Inventoried::default() })
     }
 
-    /// An object under the target as a path of the source; what no path maps to is not ours to
-    /// judge.
+    /// An object under the target as a path of the source; what no path maps to, and what is out of
+    /// scope, is not ours to judge.
     pub(crate) async fn found(&self, listed: Object) -> Result<Option<Found>, StoreError> {
-        let Some(path) = self.keys.path(&listed.key) else { return Ok(None) };
+        let path = self.keys.path(&listed.key).filter(|path| covers_object(&self.scope, path));
+        let Some(path) = path else { return Ok(None) };
         let Some(object) = self.target.inspect(&listed.key).await? else { return Ok(None) };
         if object.altered {
             return self.found_without_key(path, object).await;

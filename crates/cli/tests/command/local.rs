@@ -1110,3 +1110,24 @@ fn a_target_file_altered_in_silence_is_told() {
     std::fs::set_permissions(&altered, PermissionsExt::from_mode(0o600)).unwrap();
     assert_eq!(place.run(&call).expect(0).result()["run_files_copied"], 0, "the bytes are ours");
 }
+
+/// A glob of files covers no file of its name, and the directories that may bear it: an object is
+/// a file.
+#[test]
+fn what_is_out_of_scope_is_no_extra_and_does_not_go_back() {
+    let place = Place::new();
+    place.write("source/a", "a");
+    place.write("source/own.bak", "of the source alone");
+    place.write("target/theirs.bak", "of the target alone");
+    let call = ["migrate", "source", "target", "--name", "m", "--exclude", "**/*.bak", "--json"];
+    let result = place.run(&call).expect(0).result();
+    assert_eq!(result["extras"], 0, "{result}");
+    place.run(&[&call[..], &["--extras", "remove"]].concat()).expect(0);
+    assert_eq!(place.read("target/theirs.bak").unwrap(), b"of the target alone");
+    for name in ["target/own.bak", "target/new.bak", "target/d/new.bak"] {
+        place.write(name, "by users");
+    }
+    place.run(&["failback", "m", "--conflicts", "replace"]).expect(0);
+    assert_eq!(place.read("source/own.bak").unwrap(), b"of the source alone");
+    assert_eq!(place.tree("source").len(), 2, "nothing came");
+}

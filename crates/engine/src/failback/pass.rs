@@ -13,7 +13,7 @@ use whimbrel_store::target::Object;
 use super::act::{kept, waits_for_files, waits_for_marker};
 use super::{Deed, Job, Tell, Told};
 use crate::error::EngineError;
-use crate::removable::covers_path;
+use crate::removable::covers_object;
 
 /// Paths that are worked on between two looks at the ledger.
 const PATHS_AT_ONCE: usize = 500;
@@ -155,7 +155,7 @@ impl Job {
     ) -> Result<(Vec<RelPath>, Vec<RelPath>, bool), EngineError> {
         let (keys, scope) = (&self.sides.keys, &self.sides.scope);
         let markers = self.sides.target.abilities().markers;
-        let belongs = |path: &RelPath| keys.root_of(path) == *root && covers_path(scope, path);
+        let belongs = |path: &RelPath| keys.root_of(path) == *root && covers_object(scope, path);
         let seen = objects.iter().filter_map(|object| {
             let path = keys.path(&object.key)?;
             Some(Seen { path, length: object.length, etag: object.etag.clone() })
@@ -190,7 +190,7 @@ impl Job {
             let Some(last) = page.last() else { return Ok(()) };
             after = Some(last.path.clone());
             let late = page.into_iter().filter(|found| found.late).map(|found| found.path);
-            let late = late.filter(|path| covers_path(&self.sides.scope, path)).collect();
+            let late = late.filter(|path| covers_object(&self.sides.scope, path)).collect();
             self.carry(late, tell).await?;
         }
     }
