@@ -11,12 +11,14 @@ mod ground;
 
 use std::fs;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use ground::{Ground, finished};
 use whimbrel_core::config::{Config, Existing};
 use whimbrel_core::effect::Expected;
+use whimbrel_core::path::RelPath;
 use whimbrel_engine::{Control, Ending, EngineError, Outcome, RunResult, Setup, run};
 use whimbrel_store::key::KeyMap;
 use whimbrel_store::local::LocalSource;
@@ -131,4 +133,23 @@ async fn rule_4_4_foreign_object_of_a_bucket_stays() {
     assert_eq!(bucket.read("changed").await, b"second");
     assert!(bucket.read("large").await == large);
     assert_eq!(bucket.read("removed").await, b"somebody else's", "it is an extra now");
+}
+
+/// It cannot be written there, and somebody else's object stays: people are told, and it ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_4_4_foreign_object_where_an_empty_directory_belongs_ends_the_run() {
+    let gateway = VersityGateway::start().unwrap();
+    gateway.create_bucket("bucket").unwrap();
+    let bucket = Bucket { ground: Ground::new(), gateway };
+    bucket.ground.write("f", b"first");
+    bucket.ground.write("other", b"first");
+    assert_eq!(bucket.migrate(Config::default()).await.outcome(), Outcome::Equal);
+    bucket.intrude("f").await;
+    fs::remove_file(bucket.ground.source().join("f")).unwrap();
+    fs::create_dir(bucket.ground.source().join("f")).unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(30), bucket.migrate(Config::default()));
+    let ended = ended.await.expect("it ends");
+    let parked: Vec<&RelPath> = ended.parked.iter().map(|parked| &parked.path).collect();
+    assert_eq!((ended.progress.failures, parked), (1, vec![&"f".into()]), "it is told");
+    assert_eq!(bucket.read("f").await, b"somebody else's");
 }

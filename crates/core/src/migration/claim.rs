@@ -308,6 +308,7 @@ impl Migration {
             return;
         }
         self.hot.remove(&path);
+        self.unexpected.remove(&path);
         self.set_aside_markers.settled(&path);
         self.followed_markers.remove(&path);
         self.abandon_uploads(&claim);
@@ -360,6 +361,7 @@ impl Migration {
         message: String,
     ) {
         self.hot.remove(&path);
+        self.unexpected.remove(&path);
         if reason == Parked::Failed {
             // Nobody could look at it, and will not for a while: nothing waits for that.
             self.claims.doubtful_markers.retain(|_, marker| *marker != path);

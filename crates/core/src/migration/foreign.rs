@@ -15,6 +15,8 @@ use crate::path::RelPath;
 use crate::planted::{Planted, planted};
 use crate::record::{Attempt, AttemptKind, Change, Found, LetGo, Parked, Row};
 
+/// So often in a row something else stands than the look before has shown.
+const UNEXPECTED_MAX: u32 = 8;
 /// Paths of which it is remembered that people were told: an emptied target has as many as the
 /// source has files.
 const FOREIGN_TOLD_MAX: usize = 10_000;
@@ -64,8 +66,18 @@ impl Migration {
             }
             None => attempt.number,
         };
-        self.look_at_once(number, &attempt.path);
         claim.tries += 1;
+        let times = self.unexpected.entry(path.clone()).or_default();
+        *times += 1;
+        if *times >= UNEXPECTED_MAX {
+            // No look explains it: something else is in the way, as an object is of a directory
+            // where the target is a file system.
+            self.close_attempt(number);
+            let remedy = "see what somebody else left at the target there, above or below it";
+            self.set_aside(path, claim, Failure { remedy: remedy.to_owned(), ..failure.clone() });
+            return;
+        }
+        self.look_at_once(number, &attempt.path);
         self.again(path, claim, 0, false);
     }
 

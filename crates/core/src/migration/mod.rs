@@ -105,6 +105,8 @@ pub struct Migration {
     gap_waits: bool,
     doubts: BTreeSet<(Time, AttemptNumber, RelPath)>,
     spent_uploads: BTreeSet<AttemptNumber>,
+    /// How often in a row the condition of a path's write did not hold.
+    unexpected: BTreeMap<RelPath, u32>,
     hot: hot::HotPaths,
     set_aside_markers: group::SetAside,
     followed_markers: group::Followed,
@@ -178,6 +180,7 @@ impl Migration {
             gap_waits: false,
             doubts: BTreeSet::new(),
             spent_uploads: BTreeSet::new(),
+            unexpected: BTreeMap::new(),
             hot: hot::HotPaths::new(),
             set_aside_markers: group::SetAside::default(),
             hindered: BTreeSet::new(),
