@@ -55,10 +55,6 @@ fn mended_seeds_of_the_wider_world_stay_mended() {
         (157337, "nobody looked whether a commit marker in parts had landed before its files went"),
         (268111, "a tree whose passes were coarsened again and again never came to its end"),
         (
-            373961,
-            "commit markers asked for their groups so often that a slow state came to nothing else",
-        ),
-        (
             593449,
             "a file was opened in one gap and closed in the next, and no difference told of it",
         ),

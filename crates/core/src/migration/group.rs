@@ -62,7 +62,7 @@ impl Followed {
 /// Pause before an incomplete group is asked for again.
 const ASK_AGAIN_MILLIS: u64 = 250;
 /// So often before the commit marker is given back.
-const ASKS_MAX: u32 = 4;
+const ASKS_MAX: u32 = 8;
 /// Pause between two rounds, so that a group that comes file by file is asked for seldom.
 const PAUSE_MILLIS: u64 = 1_000;
 
@@ -298,10 +298,7 @@ impl Migration {
             return;
         }
         claim.step = Step::AwaitingGroup { asks };
-        // The longer it took, the less an answer a little later matters, and each costs the state's
-        // time, which what they wait for needs too.
-        let pause_millis = ASK_AGAIN_MILLIS << asks.saturating_sub(1).min(2);
-        self.incomplete_groups.insert((self.now.plus_millis(pause_millis), path.clone()));
+        self.incomplete_groups.insert((self.now.plus_millis(ASK_AGAIN_MILLIS), path.clone()));
         self.hold(path, claim);
     }
 
