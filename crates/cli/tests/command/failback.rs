@@ -314,6 +314,29 @@ fn a_mount_point_stays_when_its_last_file_goes() {
     assert_eq!(changes(&place.run(&BACK).expect(0)), pairs(&[]));
 }
 
+/// Whoever could write to the target had his bytes run as root.
+#[test]
+fn other_bytes_do_not_run_as_their_owner() {
+    let place = Place::new();
+    let may_run_as = |name: &str| {
+        let rights = std::fs::Permissions::from_mode(0o7755);
+        std::fs::set_permissions(place.path(name), rights).unwrap();
+    };
+    for name in ["source/run", "source/stays"] {
+        place.write(name, "first");
+        may_run_as(name);
+    }
+    place.run(&["migrate", "source", "target", "--name", "m"]).expect(0);
+    std::fs::remove_file(place.path("target/run")).unwrap();
+    place.write("target/run", "somebody else's");
+    may_run_as("target/run");
+    place.run(&BACK).expect(0);
+    let mode = |name| std::fs::metadata(place.path(name)).unwrap().permissions().mode() & 0o7777;
+    assert_eq!(text(&place, "source/run"), "somebody else's");
+    assert_eq!((mode("source/run"), mode("source/stays")), (0o755, 0o7755));
+    assert_eq!(changes(&place.run(&BACK).expect(0)), pairs(&[]));
+}
+
 /// They had the mode that the process makes directories with.
 #[test]
 fn new_directories_can_be_read_as_others() {

@@ -12,7 +12,7 @@ use whimbrel_store::failback::{Carried, Put};
 use whimbrel_store::source::ByteStream;
 use whimbrel_store::target::Object;
 
-use super::belongings::belongings;
+use super::belongings::{belongings, of_file};
 use super::look::patiently;
 use super::pass::Pass;
 use super::{Conflicts, Deed, Sides, of_side};
@@ -240,7 +240,7 @@ impl Sides {
         replaced: Option<&FileNode>,
     ) -> Result<Option<u32>, Left> {
         let rights = replaced.map(|file| &file.metadata);
-        let metadata = belongings(self.metadata, object, both.row, rights);
+        let metadata = of_file(self.metadata, object, both.row, rights);
         let mut metadata = metadata.ok_or_else(|| {
             Left::Problem(Problem {
                 kind: "metadata",
