@@ -37,8 +37,8 @@ pub(super) fn belongings(
     let stamped = stamp::decode(&object.user_metadata).metadata;
     let stamped = stamped.filter(|_| level != MetadataLevel::None).unwrap_or_default();
     // Programs that copy objects take the time along, and nobody else's mode is of this form.
-    let timed = object.user_metadata.contains_key("mtime") && level != MetadataLevel::None;
-    let modified_ns = if timed { stamped.modified_ns } else { now() };
+    let timed = stamp::modified_ns(&object.user_metadata);
+    let modified_ns = timed.filter(|_| level != MetadataLevel::None).unwrap_or_else(now);
     let whole = object.user_metadata.contains_key("whimbrel-mode") && level != MetadataLevel::None;
     if !whole {
         let rights = replaced.cloned().unwrap_or_default();
@@ -136,11 +136,33 @@ mod tests {
         assert_eq!((replaced.owner.as_str(), replaced.mode), ("ann", 0o640));
         assert!(replaced.modified_ns > metadata().modified_ns);
         assert!(!belongings(MetadataLevel::Basic, &foreign, None, None).unwrap().has_rights());
-        let timed = Object {
-            user_metadata: [("mtime".to_owned(), "12.5".to_owned())].into(),
-            ..Object::default()
-        };
-        let timed = belongings(MetadataLevel::Basic, &timed, None, None).unwrap();
-        assert!(!timed.has_rights() && timed.modified_ns == 12_500_000_000);
+        let half = timed("12.5");
+        assert!(!half.has_rights() && half.modified_ns == 12_500_000_000);
+        assert_eq!(timed("-5").modified_ns, -5_000_000_000, "before 1970");
+    }
+
+    fn timed(mtime: &str) -> Metadata {
+        let mut object = Object::default();
+        object.user_metadata.insert("mtime".to_owned(), mtime.to_owned());
+        belongings(MetadataLevel::Basic, &object, None, None).unwrap()
+    }
+
+    /// These became 1970.
+    #[test]
+    fn a_time_that_cannot_be_used_is_none() {
+        let before = now();
+        for mtime in [
+            "",
+            "yesterday",
+            "NaN",
+            "1e9",
+            "0x10",
+            "1700000000,5",
+            "1700000000123",
+            "99999999999999999999999999999999999999999999",
+        ] {
+            let modified_ns = timed(mtime).modified_ns;
+            assert!((before..=now()).contains(&modified_ns), "{mtime}: {modified_ns}");
+        }
     }
 }

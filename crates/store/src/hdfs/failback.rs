@@ -196,9 +196,11 @@ impl HdfsFailback {
             };
             client.set_xattr(&reached, &xattr).await.map_err(failed)?;
         }
-        let millis = u64::try_from(metadata.modified_ns.div_euclid(NANOS_PER_MILLI));
-        // Times before 1970 cannot stand here.
-        client.set_modified(&reached, millis.unwrap_or_default()).await.map_err(failed)
+        // A time before 1970 cannot stand here: then that of the writing stays.
+        match u64::try_from(metadata.modified_ns.div_euclid(NANOS_PER_MILLI)) {
+            Ok(millis) => client.set_modified(&reached, millis).await.map_err(failed),
+            Err(_) => Ok(()),
+        }
     }
 
     async fn file(&self, file: &Carried<'_>, pour: Pour<'_>) -> Result<Put, StoreError> {
