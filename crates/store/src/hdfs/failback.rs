@@ -1,12 +1,13 @@
 //! HDFS as the end of the way back: files are made beside their names, compared, given what belongs
 //! to them, and renamed into place.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::time::timeout;
-use whimbrel_core::entry::FileNode;
+use whimbrel_core::entry::{FileNode, Node};
 use whimbrel_core::metadata::Metadata;
 use whimbrel_core::path::RelPath;
 use whimbrel_hdfs::{
@@ -251,6 +252,7 @@ impl HdfsFailback {
         };
         self.check_stored(temporary, file, crc32c).await?;
         self.give(temporary, &file.metadata, &above, FILE_MODE).await?;
+        self.check_xattrs(file.path, file.expected).await?;
         self.check_expected(file.path, file.expected).await?;
         self.rename(temporary, file.path, writer.file_id()).await?;
         Ok(Put::Done { crc32c })
@@ -307,7 +309,30 @@ impl HdfsFailback {
         expected: Option<&FileNode>,
     ) -> Result<(), StoreError> {
         let standing = self.source.stat(path).await?;
-        if is_expected(expected, standing.as_ref()) { Ok(()) } else { Err(unexpected(path)) }
+        // The identity is that of the bytes alone.
+        let rights_stay = match (expected, &standing) {
+            (Some(expected), Some(Node::File(file))) => {
+                without_xattrs(&expected.metadata) == without_xattrs(&file.metadata)
+            }
+            (_, Some(Node::File(_) | Node::Directory(_) | Node::Special(_)) | None) => true,
+        };
+        match rights_stay && is_expected(expected, standing.as_ref()) {
+            true => Ok(()),
+            false => Err(unexpected(path)),
+        }
+    }
+
+    async fn check_xattrs(
+        &self,
+        path: &RelPath,
+        expected: Option<&FileNode>,
+    ) -> Result<(), StoreError> {
+        let Some(expected) = expected else { return Ok(()) };
+        match self.source.xattrs(path).await {
+            Ok(xattrs) if xattrs == expected.metadata.xattrs => Ok(()),
+            Ok(_) | Err(StoreError::Moved { .. }) => Err(unexpected(path)),
+            Err(error) => Err(error),
+        }
     }
 
     async fn rename(
@@ -438,6 +463,11 @@ async fn poured(
     }
     writer.close().await.map_err(Failed::Pipeline)?;
     Ok(Put::Done { crc32c })
+}
+
+/// Looks do not tell of these.
+fn without_xattrs(metadata: &Metadata) -> Metadata {
+    Metadata { xattrs: BTreeMap::new(), ..metadata.clone() }
 }
 
 fn refused(message: String) -> StoreError {
