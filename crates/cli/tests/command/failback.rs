@@ -374,6 +374,7 @@ fn to_hdfs() {
     let checker = checker.with_s3(world.server.endpoint());
     with_what_belongs_to_it(&world, &checker);
     names_that_cannot_stand_there(&world, &checker);
+    what_the_name_node_refuses(&world, &checker);
     killed_again_and_again(&world, &checker);
     behind_a_fence(&world, &checker);
     over_bad_lines(&world, &checker);
@@ -506,6 +507,42 @@ fn names_that_cannot_stand_there(world: &World, checker: &Checker) {
     assert_eq!(changes(&back), pairs(&[("carried", "long/x")]));
     let listed = checker.compare(&source, &target, &[]).unwrap();
     assert!(!listed.equal, "nothing is told equal that is not");
+}
+
+/// Every call ended there, and what lies behind it never went back.
+fn what_the_name_node_refuses(world: &World, checker: &Checker) {
+    let hadoop = &world.hadoop;
+    for name in ["d/only", "stays"] {
+        hadoop.write(&format!("/refuses/{name}"), "first").unwrap();
+    }
+    hadoop
+        .operations(&[
+            set("allow_snapshot", "/refuses/d", json!({})),
+            set("create_snapshot", "/refuses/d", json!({"name": "s"})),
+        ])
+        .unwrap();
+    let (place, _, target) = migrate(world, "refuses");
+    // A file of HDFS has 32 of them at most.
+    let mut many = json!({"whimbrel-mode": "0644"});
+    for number in 1..=33 {
+        many[format!("whimbrel-xattr-{number}")] = json!(format!("user.{number}=AA=="));
+    }
+    checker
+        .s3_operations(
+            &target,
+            &[
+                json!({"operation": "put", "path": "b", "text": "much"}),
+                json!({"operation": "set_metadata", "path": "b", "metadata": many}),
+                json!({"operation": "remove", "path": "d/only"}),
+                json!({"operation": "put", "path": "z", "text": "goes on"}),
+            ],
+        )
+        .unwrap();
+    let back = place.run(&BACK).expect(5);
+    assert_eq!(changes(&back), pairs(&[("removed", "d/only"), ("carried", "z")]));
+    assert_eq!(problems(&back), pairs(&[("refused", "b"), ("kept", "d")]));
+    let again = place.run(&BACK).expect(5);
+    assert_eq!((changes(&again), problems(&again)), (pairs(&[]), pairs(&[("refused", "b")])));
 }
 
 /// Killed at any time it goes on, and leaves nothing behind.

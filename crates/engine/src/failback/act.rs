@@ -410,7 +410,7 @@ pub(super) fn kept(directory: &RelPath) -> Problem {
     Problem {
         kind: "kept",
         message: format!("{directory} is empty at the source, and cannot be removed"),
-        remedy: "unmount what is mounted there, or leave it".to_owned(),
+        remedy: "unmount what is mounted there, delete the snapshots of it, or leave it".to_owned(),
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use tokio::time::timeout;
 use whimbrel_core::entry::{FileNode, Node};
+use whimbrel_core::failure::FailureKind;
 use whimbrel_core::metadata::Metadata;
 use whimbrel_core::path::RelPath;
 use whimbrel_hdfs::{
@@ -106,6 +107,21 @@ impl HdfsFailback {
         }
     }
 
+    /// Of a change to one path: what the NameNode itself does not do there concerns no other path.
+    fn not_done(&self, path: &RelPath, error: Error) -> StoreError {
+        let remote = error.remote_class().is_some();
+        let failed = self.failed(path, error);
+        match remote && failed.kind() == FailureKind::Unavailable {
+            true => StoreError::Refused {
+                message: failed.to_string(),
+                remedy: "see to what the NameNode says, or leave the file out of the migration \
+                         (--exclude)"
+                    .to_owned(),
+            },
+            false => failed,
+        }
+    }
+
     fn temporary(&self, path: &RelPath) -> RelPath {
         let (directory, _) = path.split();
         let hash = digest::stable_u64(path.as_bytes());
@@ -172,7 +188,7 @@ impl HdfsFailback {
         mode: u16,
     ) -> Result<(), StoreError> {
         let (client, reached) = (&self.source.client, self.source.reached(path));
-        let failed = |error| self.failed(path, error);
+        let failed = |error| self.not_done(path, error);
         if metadata.has_rights() {
             let named = |name: &'_ str| Some(name.to_owned()).filter(|name| !name.is_empty());
             let (owner, group) = (named(&metadata.owner), named(&metadata.group));
@@ -352,7 +368,7 @@ impl HdfsFailback {
                 }
                 Err(self.failed(path, error))
             }
-            Err(error) => Err(self.failed(path, error)),
+            Err(error) => Err(self.not_done(path, error)),
         }
     }
 
@@ -364,9 +380,8 @@ impl HdfsFailback {
         }
         match self.source.client.remove(&self.source.reached(path)).await {
             Ok(_) => Ok(true),
-            Err(error) if error.remote_class() == Some("PathIsNotEmptyDirectoryException") => {
-                Ok(false)
-            }
+            // Files are in it, or snapshots of it.
+            Err(error) if error.remote_class().is_some() => Ok(false),
             Err(error) => Err(self.failed(path, error)),
         }
     }
@@ -424,7 +439,7 @@ impl Failback for HdfsFailback {
         Box::pin(async move {
             self.check_expected(path, Some(expected)).await?;
             let removed = self.source.client.remove(&self.source.reached(path)).await;
-            removed.map(drop).map_err(|error| self.failed(path, error))
+            removed.map(drop).map_err(|error| self.not_done(path, error))
         })
     }
 
