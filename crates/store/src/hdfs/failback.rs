@@ -270,7 +270,7 @@ impl HdfsFailback {
         self.give(temporary, &file.metadata, &above, FILE_MODE).await?;
         self.check_xattrs(file.path, file.expected).await?;
         self.check_expected(file.path, file.expected).await?;
-        self.rename(temporary, file.path, writer.file_id()).await?;
+        self.rename(temporary, file, writer.file_id()).await?;
         Ok(Put::Done { crc32c })
     }
 
@@ -354,11 +354,12 @@ impl HdfsFailback {
     async fn rename(
         &self,
         temporary: &RelPath,
-        path: &RelPath,
+        file: &Carried<'_>,
         file_id: u64,
     ) -> Result<(), StoreError> {
+        let (path, overwrite) = (file.path, file.expected.is_some());
         let (from, to) = (self.source.reached(temporary), self.source.reached(path));
-        match self.source.client.rename_over(&from, &to).await {
+        match self.source.client.rename(&from, &to, overwrite).await {
             Ok(()) => Ok(()),
             // Tried again over a lost connection: the first call may have done it.
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -367,6 +368,10 @@ impl HdfsFailback {
                     return Ok(());
                 }
                 Err(self.failed(path, error))
+            }
+            // It came after the last look.
+            Err(error) if error.remote_class() == Some("FileAlreadyExistsException") => {
+                Err(unexpected(path))
             }
             Err(error) => Err(self.not_done(path, error)),
         }
