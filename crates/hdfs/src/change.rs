@@ -31,15 +31,15 @@ impl Client {
         Ok(())
     }
 
-    /// Renames a file over whatever file stands at the other path, in one step. Tried again it may
-    /// answer [`Error::NotFound`]: look whether the file stands there.
+    /// Renames a file, in one step; with `overwrite` over whatever file stands at the other path.
+    /// Tried again it may answer [`Error::NotFound`]: look whether the file stands there.
     ///
     /// # Errors
     /// Those of the connection; [`Error::NotFound`], [`Error::Denied`]; [`Error::Remote`] if
-    /// something stands there that it cannot take the place of.
-    pub async fn rename_over(&self, from: &[u8], to: &[u8]) -> Result<(), Error> {
+    /// something stands there that it may not or cannot take the place of.
+    pub async fn rename(&self, from: &[u8], to: &[u8], overwrite: bool) -> Result<(), Error> {
         let (from, to) = (checked(from)?, checked(to)?);
-        let request = proto::RenameRequest { from, to, overwrite: true };
+        let request = proto::RenameRequest { from, to, overwrite };
         let _: Answer<proto::EmptyRequest> = self.call("rename2", &request).await?;
         Ok(())
     }

@@ -20,7 +20,7 @@ pub struct Carried<'a> {
     /// What belongs to it; without rights it gets those that new files get there, and owner and
     /// group of its directory.
     pub metadata: Metadata,
-    /// What stands there until then.
+    /// What stands there until then, with its extended attributes.
     pub expected: Option<&'a FileNode>,
 }
 

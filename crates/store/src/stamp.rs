@@ -86,7 +86,7 @@ pub fn decode(fields: &BTreeMap<String, String>) -> Stamped {
         fields.get(name).and_then(|value| unescaped(value)).filter(|text| !text.is_empty())
     };
     let mode = fields.get(MODE).and_then(|value| u32::from_str_radix(value, 8).ok());
-    let modified_ns = fields.get(MTIME).and_then(|value| nanoseconds(value));
+    let modified_ns = modified_ns(fields);
     let (owner, group, acl) = (text(OWNER), text(GROUP), text(ACL));
     let xattrs = xattrs(fields);
     let found = mode.is_some()
@@ -108,6 +108,11 @@ pub fn decode(fields: &BTreeMap<String, String>) -> Stamped {
         attempt: fields.get(ATTEMPT).and_then(|value| value.parse().ok()),
         metadata,
     }
+}
+
+/// The modification time, if one stands there that files can have.
+pub fn modified_ns(fields: &BTreeMap<String, String>) -> Option<i64> {
+    fields.get(MTIME).and_then(|value| nanoseconds(value))
 }
 
 /// True if an object's user metadata carries `metadata` as a write would have put it there; where a

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::TryStreamExt;
+use futures_util::{TryStreamExt, stream};
 use serde_json::{Value, json};
 use whimbrel_core::entry::{Entry, FileNode, Node};
 use whimbrel_core::event::Event;
@@ -20,8 +20,9 @@ use whimbrel_core::identity::Identity;
 use whimbrel_core::number::TxId;
 use whimbrel_core::path::RelPath;
 use whimbrel_store::error::StoreError;
+use whimbrel_store::failback::{Carried, Put};
 use whimbrel_store::hdfs::{HdfsSettings, HdfsSource, ImageFrom, RootKind};
-use whimbrel_store::source::{ChangeStream, Poll, Source};
+use whimbrel_store::source::{ByteStream, ChangeStream, Poll, Source};
 use whimbrel_testbed::{Hadoop, HadoopOptions};
 
 fn block_on<F: Future>(future: F) -> F::Output {
@@ -509,5 +510,53 @@ fn an_image_says_what_listings_say() {
         let later = HdfsSource::open(&settings(&hadoop, "/made/later")).await.unwrap();
         let failure = later.image(from(), folder.path(), false).await.err().unwrap();
         assert_eq!(failure.kind, FailureKind::Refused, "{failure:?}");
+    });
+}
+
+/// They were undone, and nobody was told.
+#[test]
+fn rights_that_change_while_a_file_goes_back_stay() {
+    let hadoop = Hadoop::start(&HadoopOptions::default()).unwrap();
+    let changes = [
+        ("owner", "set_owner", json!({"owner": "bob"})),
+        ("group", "set_owner", json!({"group": "guests"})),
+        ("mode", "set_permission", json!({"mode": "600"})),
+        ("list", "set_acl", json!({"acl": "user::rwx,user:bob:rw-,group::r--,other::---"})),
+        ("attribute", "set_xattr", json!({"name": "user.note", "text": "new"})),
+        ("none", "mkdirs", json!({})),
+    ];
+    let given = json!({"name": "user.note", "text": "old"});
+    for (name, _, _) in &changes {
+        let path = format!("/data/{name}");
+        let first = ("create", path.as_str(), json!({"text": "first"}));
+        run(&hadoop, &[first, ("set_xattr", path.as_str(), given.clone())]);
+    }
+    block_on(async {
+        let source = Arc::new(HdfsSource::open(&settings(&hadoop, "/data")).await.unwrap());
+        let back = source.failback("m").await.unwrap().unwrap();
+        for (name, operation, more) in changes {
+            let mut before = file(&source, name).await;
+            let path = RelPath::from(name);
+            before.metadata.xattrs = source.xattrs(&path).await.unwrap();
+            let changed =
+                if name == "none" { "/other".to_owned() } else { format!("/data/{name}") };
+            let pour = || -> ByteStream {
+                run(&hadoop, &[(operation, &changed, more.clone())]);
+                Box::pin(stream::iter([Ok(Bytes::from_static(b"second"))]))
+            };
+            let metadata = before.metadata.clone();
+            let expected = Some(&before);
+            let carried = Carried { path: &path, length: 6, crc32c: None, metadata, expected };
+            let put = back.put(&carried, &pour).await;
+            let stands = content(&source, name, &file(&source, name).await).await.unwrap();
+            if name == "none" {
+                assert!(matches!(put, Ok(Put::Done { .. })), "{put:?}");
+                assert_eq!(stands, b"second");
+                assert_eq!(source.xattrs(&path).await.unwrap(), before.metadata.xattrs);
+            } else {
+                assert!(matches!(put, Err(StoreError::Unexpected { .. })), "{name}: {put:?}");
+                assert_eq!(stands, b"first", "{name}");
+            }
+        }
     });
 }

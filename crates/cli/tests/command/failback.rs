@@ -314,6 +314,29 @@ fn a_mount_point_stays_when_its_last_file_goes() {
     assert_eq!(changes(&place.run(&BACK).expect(0)), pairs(&[]));
 }
 
+/// Whoever could write to the target had his bytes run as root.
+#[test]
+fn other_bytes_do_not_run_as_their_owner() {
+    let place = Place::new();
+    let may_run_as = |name: &str| {
+        let rights = std::fs::Permissions::from_mode(0o7755);
+        std::fs::set_permissions(place.path(name), rights).unwrap();
+    };
+    for name in ["source/run", "source/stays"] {
+        place.write(name, "first");
+        may_run_as(name);
+    }
+    place.run(&["migrate", "source", "target", "--name", "m"]).expect(0);
+    std::fs::remove_file(place.path("target/run")).unwrap();
+    place.write("target/run", "somebody else's");
+    may_run_as("target/run");
+    place.run(&BACK).expect(0);
+    let mode = |name| std::fs::metadata(place.path(name)).unwrap().permissions().mode() & 0o7777;
+    assert_eq!(text(&place, "source/run"), "somebody else's");
+    assert_eq!((mode("source/run"), mode("source/stays")), (0o755, 0o7755));
+    assert_eq!(changes(&place.run(&BACK).expect(0)), pairs(&[]));
+}
+
 /// They had the mode that the process makes directories with.
 #[test]
 fn new_directories_can_be_read_as_others() {
@@ -351,6 +374,7 @@ fn to_hdfs() {
     let checker = checker.with_s3(world.server.endpoint());
     with_what_belongs_to_it(&world, &checker);
     names_that_cannot_stand_there(&world, &checker);
+    what_the_name_node_refuses(&world, &checker);
     killed_again_and_again(&world, &checker);
     behind_a_fence(&world, &checker);
     over_bad_lines(&world, &checker);
@@ -483,6 +507,42 @@ fn names_that_cannot_stand_there(world: &World, checker: &Checker) {
     assert_eq!(changes(&back), pairs(&[("carried", "long/x")]));
     let listed = checker.compare(&source, &target, &[]).unwrap();
     assert!(!listed.equal, "nothing is told equal that is not");
+}
+
+/// Every call ended there, and what lies behind it never went back.
+fn what_the_name_node_refuses(world: &World, checker: &Checker) {
+    let hadoop = &world.hadoop;
+    for name in ["d/only", "stays"] {
+        hadoop.write(&format!("/refuses/{name}"), "first").unwrap();
+    }
+    hadoop
+        .operations(&[
+            set("allow_snapshot", "/refuses/d", json!({})),
+            set("create_snapshot", "/refuses/d", json!({"name": "s"})),
+        ])
+        .unwrap();
+    let (place, _, target) = migrate(world, "refuses");
+    // A file of HDFS has 32 of them at most.
+    let mut many = json!({"whimbrel-mode": "0644"});
+    for number in 1..=33 {
+        many[format!("whimbrel-xattr-{number}")] = json!(format!("user.{number}=AA=="));
+    }
+    checker
+        .s3_operations(
+            &target,
+            &[
+                json!({"operation": "put", "path": "b", "text": "much"}),
+                json!({"operation": "set_metadata", "path": "b", "metadata": many}),
+                json!({"operation": "remove", "path": "d/only"}),
+                json!({"operation": "put", "path": "z", "text": "goes on"}),
+            ],
+        )
+        .unwrap();
+    let back = place.run(&BACK).expect(5);
+    assert_eq!(changes(&back), pairs(&[("removed", "d/only"), ("carried", "z")]));
+    assert_eq!(problems(&back), pairs(&[("refused", "b"), ("kept", "d")]));
+    let again = place.run(&BACK).expect(5);
+    assert_eq!((changes(&again), problems(&again)), (pairs(&[]), pairs(&[("refused", "b")])));
 }
 
 /// Killed at any time it goes on, and leaves nothing behind.

@@ -12,7 +12,7 @@ use whimbrel_store::failback::{Carried, Put};
 use whimbrel_store::source::ByteStream;
 use whimbrel_store::target::Object;
 
-use super::belongings::belongings;
+use super::belongings::{belongings, of_file};
 use super::look::patiently;
 use super::pass::Pass;
 use super::{Conflicts, Deed, Sides, of_side};
@@ -239,8 +239,9 @@ impl Sides {
         object: &Object,
         replaced: Option<&FileNode>,
     ) -> Result<Option<u32>, Left> {
-        let rights = replaced.map(|file| &file.metadata);
-        let metadata = belongings(self.metadata, object, both.row, rights);
+        let replaced = self.with_xattrs(both.path, replaced).await.map_err(of_source)?;
+        let rights = replaced.as_ref().map(|file| &file.metadata);
+        let metadata = of_file(self.metadata, object, both.row, rights);
         let mut metadata = metadata.ok_or_else(|| {
             Left::Problem(Problem {
                 kind: "metadata",
@@ -248,16 +249,16 @@ impl Sides {
                 remedy: "copy it by hand: what belongs to it is not known here".to_owned(),
             })
         })?;
-        if self.metadata != MetadataLevel::Full && replaced.is_some() {
+        if let Some(rights) = rights.filter(|_| self.metadata != MetadataLevel::Full) {
             // They do not travel, so those that the file has stay.
-            metadata.xattrs = self.source.xattrs(both.path).await.map_err(of_source)?;
+            metadata.xattrs.clone_from(&rights.xattrs);
         }
         let file = Carried {
             path: both.path,
             length: object.length,
             crc32c: object.crc32c,
             metadata,
-            expected: replaced,
+            expected: replaced.as_ref(),
         };
         let pour = || -> ByteStream {
             match self.read_unchanged(both.path, object) {
@@ -276,6 +277,17 @@ impl Sides {
             }
         });
         put.await.map_err(|error| left(error, Side::Target))?.map_err(of_source)
+    }
+
+    /// No look at a file tells of its extended attributes.
+    async fn with_xattrs(
+        &self,
+        path: &RelPath,
+        file: Option<&FileNode>,
+    ) -> Result<Option<FileNode>, StoreError> {
+        let Some(mut file) = file.cloned() else { return Ok(None) };
+        file.metadata.xattrs = self.source.xattrs(path).await?;
+        Ok(Some(file))
     }
 
     /// A directory's marker: an empty directory goes back, or goes.
@@ -398,7 +410,7 @@ pub(super) fn kept(directory: &RelPath) -> Problem {
     Problem {
         kind: "kept",
         message: format!("{directory} is empty at the source, and cannot be removed"),
-        remedy: "unmount what is mounted there, or leave it".to_owned(),
+        remedy: "unmount what is mounted there, delete the snapshots of it, or leave it".to_owned(),
     }
 }
 

@@ -8,10 +8,24 @@ use whimbrel_core::record::Row;
 use whimbrel_store::stamp::{self, digest_agrees};
 use whimbrel_store::target::Object;
 
-/// A program with these bits runs with the rights of its owner or group.
+/// On a directory the bits beyond these say who may remove in it, and whose its files are.
 const SET_ID: u32 = 0o6000;
+/// A program with the other bits runs with the rights of its owner or group.
+const OF_A_FILE: u32 = 0o777;
 /// The names under which a digest may stand.
 const DIGESTED: [&str; 4] = ["owner", "group", "acl", "xattr"];
+
+/// Of a file, which gets other bytes: as a kernel does it when somebody else writes, no program
+/// stays one that runs as its owner, whoever could write to the target.
+pub(super) fn of_file(
+    level: MetadataLevel,
+    object: &Object,
+    row: Option<&Row>,
+    replaced: Option<&Metadata>,
+) -> Option<Metadata> {
+    let belongings = belongings(level, object, row, replaced)?;
+    Some(Metadata { mode: belongings.mode & OF_A_FILE, ..belongings })
+}
 
 /// `None`: the object carries a digest of something that the ledger does not have.
 pub(super) fn belongings(
@@ -23,8 +37,8 @@ pub(super) fn belongings(
     let stamped = stamp::decode(&object.user_metadata).metadata;
     let stamped = stamped.filter(|_| level != MetadataLevel::None).unwrap_or_default();
     // Programs that copy objects take the time along, and nobody else's mode is of this form.
-    let timed = object.user_metadata.contains_key("mtime") && level != MetadataLevel::None;
-    let modified_ns = if timed { stamped.modified_ns } else { now() };
+    let timed = stamp::modified_ns(&object.user_metadata);
+    let modified_ns = timed.filter(|_| level != MetadataLevel::None).unwrap_or_else(now);
     let whole = object.user_metadata.contains_key("whimbrel-mode") && level != MetadataLevel::None;
     if !whole {
         let rights = replaced.cloned().unwrap_or_default();
@@ -34,8 +48,7 @@ pub(super) fn belongings(
     if level != MetadataLevel::Full {
         metadata.xattrs.clear();
     }
-    // Whoever may write to the target makes no program here that runs as somebody else.
-    let had = row.map(|row| &row.metadata).or(replaced).map_or(0, |known| known.mode);
+    let had = row.map_or(0, |row| row.metadata.mode);
     metadata.mode &= !SET_ID | had;
     for name in DIGESTED {
         let known = row.map(|row| &row.metadata);
@@ -105,12 +118,15 @@ mod tests {
     fn no_object_makes_a_program_that_runs_as_somebody_else() {
         let run_as = |mode| Metadata { mode, ..metadata() };
         let carried = object(Some(run_as(0o4755)));
-        let mode = |row: Option<&Row>, replaced: Option<&Metadata>| {
-            belongings(MetadataLevel::Basic, &carried, row, replaced).unwrap().mode
+        let foreign = Object::default();
+        let mode = |object: &Object, replaced: Option<&Metadata>| {
+            of_file(MetadataLevel::Basic, object, None, replaced).unwrap().mode
         };
-        assert_eq!(mode(None, None), 0o755);
-        assert_eq!(mode(None, Some(&run_as(0o2755))), 0o755);
-        assert_eq!(mode(None, Some(&run_as(0o4700))), 0o4755, "as it had it");
+        assert_eq!(mode(&carried, None), 0o755);
+        for had in [0o1755, 0o2755, 0o4755, 0o7755] {
+            assert_eq!(mode(&carried, Some(&run_as(had))), 0o755);
+            assert_eq!(mode(&foreign, Some(&run_as(had))), 0o755);
+        }
     }
 
     #[test]
@@ -120,11 +136,33 @@ mod tests {
         assert_eq!((replaced.owner.as_str(), replaced.mode), ("ann", 0o640));
         assert!(replaced.modified_ns > metadata().modified_ns);
         assert!(!belongings(MetadataLevel::Basic, &foreign, None, None).unwrap().has_rights());
-        let timed = Object {
-            user_metadata: [("mtime".to_owned(), "12.5".to_owned())].into(),
-            ..Object::default()
-        };
-        let timed = belongings(MetadataLevel::Basic, &timed, None, None).unwrap();
-        assert!(!timed.has_rights() && timed.modified_ns == 12_500_000_000);
+        let half = timed("12.5");
+        assert!(!half.has_rights() && half.modified_ns == 12_500_000_000);
+        assert_eq!(timed("-5").modified_ns, -5_000_000_000, "before 1970");
+    }
+
+    fn timed(mtime: &str) -> Metadata {
+        let mut object = Object::default();
+        object.user_metadata.insert("mtime".to_owned(), mtime.to_owned());
+        belongings(MetadataLevel::Basic, &object, None, None).unwrap()
+    }
+
+    /// These became 1970.
+    #[test]
+    fn a_time_that_cannot_be_used_is_none() {
+        let before = now();
+        for mtime in [
+            "",
+            "yesterday",
+            "NaN",
+            "1e9",
+            "0x10",
+            "1700000000,5",
+            "1700000000123",
+            "99999999999999999999999999999999999999999999",
+        ] {
+            let modified_ns = timed(mtime).modified_ns;
+            assert!((before..=now()).contains(&modified_ns), "{mtime}: {modified_ns}");
+        }
     }
 }

@@ -152,13 +152,16 @@ async fn what_belongs_to_a_file_is_set() {
     assert!(before.has_acl);
     // A rename takes all of it along, over another file.
     write(&client, "/belongs/b", b"two", 10).await;
-    client.rename_over(b"/belongs/a", b"/belongs/b").await.unwrap();
+    let stands = client.rename(b"/belongs/a", b"/belongs/b", false).await.unwrap_err();
+    assert_eq!(stands.remote_class(), Some("FileAlreadyExistsException"), "{stands}");
+    client.rename(b"/belongs/a", b"/belongs/b", true).await.unwrap();
     let after = client.file_status(b"/belongs/b").await.unwrap().unwrap();
     assert_eq!((after.file_id, after.modified_millis), (before.file_id, 1_234_567_890_123));
     client.remove_acl(b"/belongs/b").await.unwrap();
     assert!(!client.file_status(b"/belongs/b").await.unwrap().unwrap().has_acl);
-    let gone = client.rename_over(b"/belongs/a", b"/belongs/b").await.unwrap_err();
+    let gone = client.rename(b"/belongs/a", b"/belongs/b", true).await.unwrap_err();
     assert_eq!(gone.kind(), ErrorKind::NotFound, "{gone}");
+    client.rename(b"/belongs/b", b"/belongs/a", false).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

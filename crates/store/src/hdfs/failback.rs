@@ -1,12 +1,14 @@
 //! HDFS as the end of the way back: files are made beside their names, compared, given what belongs
 //! to them, and renamed into place.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::time::timeout;
-use whimbrel_core::entry::FileNode;
+use whimbrel_core::entry::{FileNode, Node};
+use whimbrel_core::failure::FailureKind;
 use whimbrel_core::metadata::Metadata;
 use whimbrel_core::path::RelPath;
 use whimbrel_hdfs::{
@@ -105,6 +107,21 @@ impl HdfsFailback {
         }
     }
 
+    /// Of a change to one path: what the NameNode itself does not do there concerns no other path.
+    fn not_done(&self, path: &RelPath, error: Error) -> StoreError {
+        let remote = error.remote_class().is_some();
+        let failed = self.failed(path, error);
+        match remote && failed.kind() == FailureKind::Unavailable {
+            true => StoreError::Refused {
+                message: failed.to_string(),
+                remedy: "see to what the NameNode says, or leave the file out of the migration \
+                         (--exclude)"
+                    .to_owned(),
+            },
+            false => failed,
+        }
+    }
+
     fn temporary(&self, path: &RelPath) -> RelPath {
         let (directory, _) = path.split();
         let hash = digest::stable_u64(path.as_bytes());
@@ -171,7 +188,7 @@ impl HdfsFailback {
         mode: u16,
     ) -> Result<(), StoreError> {
         let (client, reached) = (&self.source.client, self.source.reached(path));
-        let failed = |error| self.failed(path, error);
+        let failed = |error| self.not_done(path, error);
         if metadata.has_rights() {
             let named = |name: &'_ str| Some(name.to_owned()).filter(|name| !name.is_empty());
             let (owner, group) = (named(&metadata.owner), named(&metadata.group));
@@ -196,9 +213,11 @@ impl HdfsFailback {
             };
             client.set_xattr(&reached, &xattr).await.map_err(failed)?;
         }
-        let millis = u64::try_from(metadata.modified_ns.div_euclid(NANOS_PER_MILLI));
-        // Times before 1970 cannot stand here.
-        client.set_modified(&reached, millis.unwrap_or_default()).await.map_err(failed)
+        // A time before 1970 cannot stand here: then that of the writing stays.
+        match u64::try_from(metadata.modified_ns.div_euclid(NANOS_PER_MILLI)) {
+            Ok(millis) => client.set_modified(&reached, millis).await.map_err(failed),
+            Err(_) => Ok(()),
+        }
     }
 
     async fn file(&self, file: &Carried<'_>, pour: Pour<'_>) -> Result<Put, StoreError> {
@@ -249,8 +268,9 @@ impl HdfsFailback {
         };
         self.check_stored(temporary, file, crc32c).await?;
         self.give(temporary, &file.metadata, &above, FILE_MODE).await?;
+        self.check_xattrs(file.path, file.expected).await?;
         self.check_expected(file.path, file.expected).await?;
-        self.rename(temporary, file.path, writer.file_id()).await?;
+        self.rename(temporary, file, writer.file_id()).await?;
         Ok(Put::Done { crc32c })
     }
 
@@ -305,17 +325,41 @@ impl HdfsFailback {
         expected: Option<&FileNode>,
     ) -> Result<(), StoreError> {
         let standing = self.source.stat(path).await?;
-        if is_expected(expected, standing.as_ref()) { Ok(()) } else { Err(unexpected(path)) }
+        // The identity is that of the bytes alone.
+        let rights_stay = match (expected, &standing) {
+            (Some(expected), Some(Node::File(file))) => {
+                without_xattrs(&expected.metadata) == without_xattrs(&file.metadata)
+            }
+            (_, Some(Node::File(_) | Node::Directory(_) | Node::Special(_)) | None) => true,
+        };
+        match rights_stay && is_expected(expected, standing.as_ref()) {
+            true => Ok(()),
+            false => Err(unexpected(path)),
+        }
+    }
+
+    async fn check_xattrs(
+        &self,
+        path: &RelPath,
+        expected: Option<&FileNode>,
+    ) -> Result<(), StoreError> {
+        let Some(expected) = expected else { return Ok(()) };
+        match self.source.xattrs(path).await {
+            Ok(xattrs) if xattrs == expected.metadata.xattrs => Ok(()),
+            Ok(_) | Err(StoreError::Moved { .. }) => Err(unexpected(path)),
+            Err(error) => Err(error),
+        }
     }
 
     async fn rename(
         &self,
         temporary: &RelPath,
-        path: &RelPath,
+        file: &Carried<'_>,
         file_id: u64,
     ) -> Result<(), StoreError> {
+        let (path, overwrite) = (file.path, file.expected.is_some());
         let (from, to) = (self.source.reached(temporary), self.source.reached(path));
-        match self.source.client.rename_over(&from, &to).await {
+        match self.source.client.rename(&from, &to, overwrite).await {
             Ok(()) => Ok(()),
             // Tried again over a lost connection: the first call may have done it.
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -325,7 +369,11 @@ impl HdfsFailback {
                 }
                 Err(self.failed(path, error))
             }
-            Err(error) => Err(self.failed(path, error)),
+            // It came after the last look.
+            Err(error) if error.remote_class() == Some("FileAlreadyExistsException") => {
+                Err(unexpected(path))
+            }
+            Err(error) => Err(self.not_done(path, error)),
         }
     }
 
@@ -337,9 +385,8 @@ impl HdfsFailback {
         }
         match self.source.client.remove(&self.source.reached(path)).await {
             Ok(_) => Ok(true),
-            Err(error) if error.remote_class() == Some("PathIsNotEmptyDirectoryException") => {
-                Ok(false)
-            }
+            // Files are in it, or snapshots of it.
+            Err(error) if error.remote_class().is_some() => Ok(false),
             Err(error) => Err(self.failed(path, error)),
         }
     }
@@ -397,7 +444,7 @@ impl Failback for HdfsFailback {
         Box::pin(async move {
             self.check_expected(path, Some(expected)).await?;
             let removed = self.source.client.remove(&self.source.reached(path)).await;
-            removed.map(drop).map_err(|error| self.failed(path, error))
+            removed.map(drop).map_err(|error| self.not_done(path, error))
         })
     }
 
@@ -436,6 +483,11 @@ async fn poured(
     }
     writer.close().await.map_err(Failed::Pipeline)?;
     Ok(Put::Done { crc32c })
+}
+
+/// Looks do not tell of these.
+fn without_xattrs(metadata: &Metadata) -> Metadata {
+    Metadata { xattrs: BTreeMap::new(), ..metadata.clone() }
 }
 
 fn refused(message: String) -> StoreError {

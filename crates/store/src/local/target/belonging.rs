@@ -25,8 +25,11 @@ const DIRECTORY_MODE: u32 = 0o755;
 /// What programs make a file with where the list of its directory says the rest.
 const LISTED_FILE_MODE: u32 = 0o666;
 const SET_GROUP_BIT: u32 = 0o2000;
-/// What security modules keep of a file: labels, capabilities.
+/// What security modules keep of a file: labels.
 const SECURITY: &str = "security.";
+/// Rights that a program has whoever runs it: as a kernel does it when somebody else writes, other
+/// bytes do not get them.
+const CAPABILITY: &str = "security.capability";
 /// These are computed from the bytes, and hold for no others.
 const OF_THE_BYTES: [&str; 2] = ["security.ima", "security.evm"];
 
@@ -143,7 +146,8 @@ fn keep_security(root: &Root, key: &[u8], file: &File) -> Result<(), StoreError>
         Err(errno) => return Err(failed(errno)),
     };
     let mut given = false;
-    for attribute in names.iter().filter(|attribute| attribute.starts_with(SECURITY)) {
+    let stays = |name: &&String| name.starts_with(SECURITY) && *name != CAPABILITY;
+    for attribute in names.iter().filter(stays) {
         let value = node::attribute(&parent, name, attribute).map_err(failed)?;
         let has = node::attribute(file, b"", attribute).map_err(failed)?;
         let Some(value) = value.filter(|value| Some(value) != has.as_ref()) else { continue };
