@@ -13,8 +13,10 @@ use crate::path::RelPath;
 use crate::planted::{Planted, planted};
 use crate::record::{Attempt, AttemptKind, Change, Counters, Lane, Meta, Reach, Row, Upload};
 
-/// Pause between two looks at what a doubtful attempt left.
+/// Pause between two looks at what a doubtful attempt left, for each attempt that is in doubt.
 const DOUBT_PAUSE_MILLIS: u64 = 5_000;
+/// So many attempts lengthen it.
+const SHARES_MAX: u64 = 12;
 
 /// The numbers of attempts. Those of a run begin at its time in microseconds: so they are not those
 /// of a run that the state forgot, because an older one was restored.
@@ -192,8 +194,10 @@ impl Migration {
             if until > self.now {
                 return;
             }
+            // Removals wait for a moment without such work: the more there are, the rarer each.
+            let shares = self.doubts.len() as u64;
             self.doubts.remove(&(until, number, path.clone()));
-            let again = self.now.plus_millis(DOUBT_PAUSE_MILLIS);
+            let again = self.now.plus_millis(DOUBT_PAUSE_MILLIS * shares.clamp(1, SHARES_MAX));
             self.doubts.insert((again, number, path.clone()));
             let at = self.applied();
             self.mark(&path, Reach::Path, Lane::Live, at, at);

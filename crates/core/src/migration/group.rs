@@ -59,10 +59,11 @@ impl Followed {
     }
 }
 
-/// Pause before an incomplete group is asked for again.
+/// Pause before an incomplete group is asked for again; it doubles each time, because markers that
+/// wait for each other all ask, and a slow state would do nothing else.
 const ASK_AGAIN_MILLIS: u64 = 250;
 /// So often before the commit marker is given back.
-const ASKS_MAX: u32 = 8;
+const ASKS_MAX: u32 = 4;
 /// Pause between two rounds, so that a group that comes file by file is asked for seldom.
 const PAUSE_MILLIS: u64 = 1_000;
 
@@ -298,7 +299,8 @@ impl Migration {
             return;
         }
         claim.step = Step::AwaitingGroup { asks };
-        self.incomplete_groups.insert((self.now.plus_millis(ASK_AGAIN_MILLIS), path.clone()));
+        let pause_millis = ASK_AGAIN_MILLIS << asks;
+        self.incomplete_groups.insert((self.now.plus_millis(pause_millis), path.clone()));
         self.hold(path, claim);
     }
 
