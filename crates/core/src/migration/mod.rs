@@ -23,6 +23,7 @@ mod marker;
 mod outbox;
 mod overload;
 mod pace;
+mod page;
 mod pass;
 mod progress;
 mod relocate;
