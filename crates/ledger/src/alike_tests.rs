@@ -25,8 +25,14 @@ const PATHS: [&str; 14] = [
 ];
 const LANES: [Lane; 3] = [Lane::Live, Lane::Backlog, Lane::Metadata];
 const REACHES: [Reach; 4] = [Reach::Path, Reach::Path, Reach::Directory, Reach::Subtree];
-const REASONS: [Parked; 5] =
-    [Parked::Open, Parked::Failed, Parked::Guard, Parked::Removal, Parked::Foreign];
+const REASONS: [Parked; 6] = [
+    Parked::Open,
+    Parked::Failed,
+    Parked::Guard,
+    Parked::Removal,
+    Parked::Foreign,
+    Parked::Delayed,
+];
 
 /// The same numbers at each call of the test.
 struct Drawn(u64);
@@ -46,7 +52,7 @@ impl Drawn {
         let mark = Mark(step / 2);
         let up_to = Mark((step / 2).saturating_sub(self.below(20)));
         let soon = Time(step + self.below(20));
-        match self.below(16) {
+        match self.below(19) {
             0..=7 => {
                 let first = self.below(9);
                 Change::Mark {
@@ -70,6 +76,13 @@ impl Drawn {
                 Change::Defer { path, up_to, not_before: soon, tries: 1, waiting }
             }
             14 => Change::Release(self.one(&REASONS)),
+            15 => Change::Gone { path, since: [None, Some(soon)][usize::from(step % 3 > 0)] },
+            16 => Change::DelayRemovals { after_millis: self.below(20) },
+            17 => Change::EndDelays {
+                due_by: [None, Some(Time(step))][usize::from(step % 3 > 0)],
+                first_txid: TxId(self.below(9)),
+                seen: Time(step),
+            },
             _ => Change::Coarsen { path, subtree: self.below(2) == 0 },
         }
     }

@@ -120,6 +120,7 @@ fn entry(reach: Reach, lane: Lane, parked: Option<Parked>) -> Entry {
         waiting: true,
         parked,
         let_go: Some(LetGo::Person),
+        gone_since: None,
     };
     let marks = [Mark(9), Mark(10), Mark(11)];
     Entry { pending, reach_mark: Mark(12), marks, message: Some("why".to_owned()) }
@@ -133,6 +134,7 @@ fn entries() -> Vec<Entry> {
         Some(Parked::Guard),
         Some(Parked::Removal),
         Some(Parked::Foreign),
+        Some(Parked::Delayed),
     ];
     let lanes = [(Reach::Path, Lane::Live), (Reach::Directory, Lane::Backlog)];
     let others = lanes.into_iter().chain([(Reach::Subtree, Lane::Metadata)]);
@@ -224,8 +226,12 @@ fn records() -> Vec<(Kind, Vec<u8>)> {
     for entry in entries() {
         records.push(encoded(Kind::Pending, codec::encode(Kind::Pending, &entry)));
     }
-    let log = entries().into_iter().map(Logged::Put).chain([Logged::Gone(RelPath::from("d/g"))]);
-    let log: Vec<Logged<Entry, RelPath>> = log.collect();
+    let gone = || (entry(Reach::Path, Lane::Live, Some(Parked::Delayed)), Time(13));
+    records.push(encoded(Kind::PendingGone, codec::encode(Kind::PendingGone, &gone())));
+    let (entry, since) = gone();
+    let others = [Logged::Gone(RelPath::from("d/g")), Logged::PutGone(entry, since)];
+    let log: Vec<Logged<Entry, RelPath>> =
+        entries().into_iter().map(Logged::Put).chain(others).collect();
     records.push(encoded(Kind::Log, codec::encode(Kind::Log, &(1_i64, log))));
     for identity in identities() {
         records.push(encoded(Kind::Row, codec::encode(Kind::Row, &a_row(identity))));
@@ -262,5 +268,5 @@ fn a_record_that_changes_takes_another_schema_version() {
 fn every_kind_of_record_is_held_to_its_version() {
     let kinds = records().into_iter().map(|(kind, _)| kind as u8);
     let kinds: std::collections::BTreeSet<u8> = kinds.collect();
-    assert_eq!(kinds, (Kind::State as u8..=Kind::FoundLate as u8).collect());
+    assert_eq!(kinds, (Kind::State as u8..=Kind::PendingGone as u8).collect());
 }

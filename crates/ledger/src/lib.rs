@@ -589,7 +589,7 @@ impl Ledger {
     }
 
     /// Parked entries with what happened, by the bytes of their directories and names, after
-    /// `after`.
+    /// `after`; not those whose removal waits for its time.
     ///
     /// # Errors
     /// `Closed`, `Damaged`, `Database`.

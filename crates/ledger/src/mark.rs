@@ -31,6 +31,7 @@ impl State {
                     entry.pending.waiting = false;
                     entry.pending.not_before = match reason {
                         Parked::Failed => retry_at.unwrap_or(NEXT_START),
+                        Parked::Delayed => retry_at.unwrap_or_default(),
                         Parked::Open | Parked::Guard | Parked::Removal | Parked::Foreign => Time(0),
                     };
                     entry.message = Some(message.clone());
@@ -48,6 +49,14 @@ impl State {
             Change::Hasten(path) => self.hasten(sql, path),
             Change::Reconsider { below, up_to } => self.reconsider(sql, below, *up_to),
             Change::Release(reason) => self.released(sql, *reason),
+            Change::Gone { path, since } => {
+                let gone = |entry: &mut Entry| entry.pending.gone_since = *since;
+                self.pending.change(sql, &self.names.key(path), gone).map(drop)
+            }
+            Change::DelayRemovals { after_millis } => self.delay_removals(sql, *after_millis),
+            Change::EndDelays { due_by, first_txid, seen } => {
+                self.end_delays(sql, *due_by, (*first_txid, *seen))
+            }
             Change::Confirmed => self.confirmed(sql),
             Change::HoldRemovals { message } => self.hold_removals(sql, message),
             Change::Advance { path, begun, cursor } => self.advance(sql, path, *begun, cursor),
@@ -151,6 +160,7 @@ impl State {
             entry.pending.begun = None;
             entry.pending.cursor = None;
             entry.pending.first_seen = entry.pending.last_seen;
+            entry.pending.gone_since = None;
             if as_of > TxId(0) {
                 entry.pending.first_txid = entry.pending.first_txid.max(as_of.next());
             }
@@ -279,6 +289,44 @@ impl State {
         parked.iter().try_for_each(|key| self.free(sql, key, let_go))
     }
 
+    fn delay_removals(&mut self, sql: &Connection, after_millis: u64) -> Result<()> {
+        if !self.pending.any_delayed() {
+            return Ok(());
+        }
+        for key in self.pending.parked_for(sql, Parked::Delayed)? {
+            let entry = self.pending.get(sql, &key)?;
+            let Some(Entry { pending, .. }) = entry else { continue };
+            let due = pending.gone_since.unwrap_or_default().plus_millis(after_millis);
+            if due != pending.not_before {
+                self.pending.change(sql, &key, |entry| entry.pending.not_before = due)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn end_delays(
+        &mut self,
+        sql: &Connection,
+        due_by: Option<Time>,
+        (first_txid, seen): (TxId, Time),
+    ) -> Result<()> {
+        let keys = match due_by {
+            Some(due_by) => self.pending.delayed_by(sql, due_by)?,
+            None => self.pending.parked_for(sql, Parked::Delayed)?,
+        };
+        for key in keys {
+            self.free(sql, &key, None)?;
+            self.pending.change(sql, &key, |entry| {
+                let pending = &mut entry.pending;
+                (pending.first_txid, pending.first_seen) = (first_txid, seen);
+                if due_by.is_none() {
+                    pending.gone_since = Some(Time(0));
+                }
+            })?;
+        }
+        Ok(())
+    }
+
     fn hold_removals(&mut self, sql: &Connection, message: &str) -> Result<()> {
         for key in self.pending.parked_for(sql, Parked::Removal)? {
             self.pending.change(sql, &key, |entry| {
@@ -352,8 +400,9 @@ impl State {
     pub(crate) fn begin_scan(&mut self, sql: &Connection) -> Result<()> {
         let mut left = Vec::new();
         self.pending.visit_below(sql, &RelPath::root(), &mut |key, entry| {
-            let Pending { reach, lane, parked, let_go, .. } = &entry.pending;
-            let free = parked.is_none() && let_go.is_none() && !self.pending.is_claimed(key);
+            let Pending { reach, lane, parked, let_go, gone_since, .. } = &entry.pending;
+            let free = parked.is_none() && let_go.is_none() && gone_since.is_none();
+            let free = free && !self.pending.is_claimed(key);
             if free && *lane == Lane::Backlog && *reach > Reach::Path {
                 left.push(key.clone());
             }
@@ -390,6 +439,7 @@ impl State {
                         waiting: false,
                         parked: None,
                         let_go: None,
+                        gone_since: None,
                         ..joined
                     };
                     sum = Some(Entry::fresh(fresh));
@@ -435,6 +485,7 @@ fn fresh(
         waiting: false,
         parked: None,
         let_go: None,
+        gone_since: None,
     }
 }
 
@@ -447,6 +498,9 @@ fn join(entry: &mut Entry, new: &Pending) {
         pending.begun = None;
         pending.cursor = None;
         entry.reach_mark = new.mark.max(pending.mark);
+    }
+    if pending.parked == Some(Parked::Delayed) {
+        (pending.first_txid, pending.first_seen) = (new.first_txid, new.first_seen);
     }
     widen(pending, new);
     pending.lane = pending.lane.min(new.lane);

@@ -195,6 +195,9 @@ impl State {
             | Change::Reconsider { .. }
             | Change::Defer { .. }
             | Change::Release(_)
+            | Change::Gone { .. }
+            | Change::DelayRemovals { .. }
+            | Change::EndDelays { .. }
             | Change::Confirmed
             | Change::HoldRemovals { .. }
             | Change::Advance { .. }

@@ -11,6 +11,7 @@ mod barrier;
 mod bring;
 mod claim;
 mod copy;
+mod delay;
 mod directory;
 mod finish;
 mod foreign;
@@ -116,6 +117,7 @@ pub struct Migration {
     /// Commit markers whose group is asked for again, and when.
     incomplete_groups: BTreeSet<(Time, RelPath)>,
     guard: guard::Guard,
+    delays: delay::Delays,
     /// Why objects that stood there before wait for a person.
     foreign: Option<Failure>,
     /// Paths where a foreign object was told of in this run.
@@ -188,6 +190,7 @@ impl Migration {
             followed_markers: group::Followed::default(),
             incomplete_groups: BTreeSet::new(),
             guard: guard::Guard::default(),
+            delays: delay::Delays::default(),
             foreign: None,
             foreign_told: BTreeSet::new(),
             budget: Budget::default(),
@@ -226,6 +229,7 @@ impl Migration {
             Input::Stop => self.stopping = true,
             Input::Pause(paused) => self.paused = paused,
             Input::Confirm => self.confirm_guard(),
+            Input::ConfirmDelayed => self.confirm_delayed(),
             Input::ListAgain(report) => self.list_again(report),
             Input::Busy { what, in_use } => self.asked_for_less(what, in_use),
             Input::Limit(ceilings) => self.limited(ceilings),
@@ -300,6 +304,7 @@ impl Migration {
             self.quiet_deadline(),
             self.incomplete_groups.first().map(|(at, _)| *at),
             self.guard_deadline(),
+            self.delay_deadline(),
             self.root.retry_at,
             self.position_retry_at,
             self.summary.next_due.filter(|_| self.root.lost.is_none()),
@@ -382,6 +387,7 @@ impl Migration {
             | Input::Stop
             | Input::Pause(_)
             | Input::Confirm
+            | Input::ConfirmDelayed
             | Input::ListAgain(_) => {}
         }
     }
@@ -404,6 +410,7 @@ impl Migration {
         self.summary = summary;
         self.drained = [false; 3];
         self.guard_persisted(batch);
+        self.delays.persisted(batch);
         self.fresh_summary = true;
     }
 
@@ -451,6 +458,7 @@ impl Migration {
                     self.poll_stream();
                 }
                 self.consider_overload();
+                self.end_delays();
                 self.consider_removals();
             }
             Phase::Rooting | Phase::Joining | Phase::Finished => {}

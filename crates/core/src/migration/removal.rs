@@ -394,6 +394,7 @@ impl Claim {
             up_to: Mark(0),
             tries: 0,
             let_go: top.let_go,
+            gone_since: None,
             epoch: top.epoch,
             dirty: false,
             row: None,
