@@ -475,8 +475,27 @@ impl PendingSet {
         after: Option<&Key>,
         limit: usize,
     ) -> Result<Vec<Entry>> {
-        let mut found = self.hot.parked(after, limit);
-        found.extend(self.cold.parked(sql, after, limit)?);
+        self.told(sql, (after, limit), false)
+    }
+
+    /// Those that wait for their time, after a key, ascending.
+    pub(crate) fn delayed(
+        &self,
+        sql: &Connection,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<Entry>> {
+        self.told(sql, (after, limit), true)
+    }
+
+    fn told(
+        &self,
+        sql: &Connection,
+        (after, limit): (Option<&Key>, usize),
+        delayed: bool,
+    ) -> Result<Vec<Entry>> {
+        let mut found = self.hot.parked(after, limit, delayed);
+        found.extend(self.cold.parked(sql, after, limit, delayed)?);
         found.sort_by_key(|entry| self.names.key(&entry.pending.path));
         found.truncate(limit);
         Ok(found)

@@ -40,6 +40,10 @@ impl Migration {
     pub(super) fn keep_for_a_time(&mut self, path: RelPath, mut claim: Claim) {
         let since = self.gone_since(&claim);
         claim.gone_since = Some(since);
+        if !claim.dirty {
+            // What is known of directories is of the source, not of what stays of them.
+            self.forget_directories(&path);
+        }
         let message = "gone at the source; it is removed once its time is over".to_owned();
         self.park(path, claim, Parked::Delayed, Some(self.due(since)), message);
     }
@@ -88,5 +92,162 @@ impl Migration {
 
     fn due(&self, since: Time) -> Time {
         since.plus_millis(self.config.removals_after_millis)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::claim::Step;
+    use super::super::tests::{changed, claim, migration_of, node, row, step};
+    use super::*;
+    use crate::config::Config;
+    use crate::entry::{DirectoryNode, Node};
+    use crate::input::Examined;
+    use crate::metadata::Metadata;
+    use crate::number::TxId;
+    use crate::record::{PendingSummary, Row};
+
+    const AFTER: u64 = 10_000;
+
+    fn migration() -> Migration {
+        let mut migration = migration_of(Config { removals_after_millis: AFTER, ..Config::default() });
+        migration.root.key = Some(7);
+        migration
+    }
+
+    fn path(text: &str) -> RelPath {
+        RelPath::from(text)
+    }
+
+    fn absent() -> Examined {
+        Examined::Absent { root_key: Some(7) }
+    }
+
+    fn ours(at: &str) -> Claim {
+        Claim { row: Some(Row { path: path(at), ..row() }), ..claim(at) }
+    }
+
+    /// When what a look at this time says is gone has its time over; `None`: it is not kept.
+    fn kept(migration: &mut Migration, now: u64, claim: Claim, at: &str) -> Option<(u64, u64)> {
+        migration.now = Time(now);
+        migration.look_at(path(at), claim, absent());
+        let changes = changed(migration);
+        let since = changes.iter().find_map(|change| {
+            if let Change::Gone { since, .. } = change { *since } else { None }
+        });
+        changes.iter().find_map(|change| {
+            if let Change::Park { reason: Parked::Delayed, retry_at, .. } = change {
+                Some((since.expect("a time").0, retry_at.expect("a time").0))
+            } else {
+                None
+            }
+        })
+    }
+
+    #[test]
+    fn rule_5_7_what_is_gone_stays_until_its_time_is_over() {
+        let mut new = migration();
+        assert_eq!(kept(&mut new, 5_000, ours("a"), "a"), Some((5_000, 15_000)));
+        let known = |since: u64| Claim { gone_since: Some(Time(since)), ..ours("a") };
+        assert_eq!(kept(&mut migration(), 14_999, known(5_000), "a"), Some((5_000, 15_000)));
+        let mut over = migration();
+        assert_eq!(kept(&mut over, 15_000, known(5_000), "a"), None);
+        assert!(matches!(step(&over, "a"), Some(Step::CheckingHints { absent: true })), "it goes");
+        let mut without = migration();
+        without.config.removals_after_millis = 0;
+        assert_eq!(kept(&mut without, 5_000, ours("a"), "a"), None);
+        let nothing = kept(&mut migration(), 5_000, claim("a"), "a");
+        assert_eq!(nothing, None, "nothing of ours stands there");
+        let mut far = migration();
+        far.config.removals_after_millis = u64::MAX;
+        assert_eq!(kept(&mut far, 5_000, ours("a"), "a"), Some((5_000, u64::MAX)));
+    }
+
+    /// A clock that was set back keeps it for longer, and never for less.
+    #[test]
+    fn rule_5_7_a_clock_that_was_set_back_lets_nothing_go_early() {
+        let claim = Claim { gone_since: Some(Time(90_000)), ..ours("a") };
+        assert_eq!(kept(&mut migration(), 5_000, claim, "a"), Some((90_000, 100_000)));
+    }
+
+    #[test]
+    fn rule_5_7_commit_markers_and_what_is_in_the_way_are_not_kept() {
+        let mut marker = migration();
+        assert_eq!(kept(&mut marker, 5_000, ours("_SUCCESS"), "_SUCCESS"), None);
+        assert!(matches!(step(&marker, "_SUCCESS"), Some(Step::Removing { .. })));
+        let (file_key, empty, metadata) = (9, None, Metadata::default());
+        let directory = Node::Directory(DirectoryNode { file_key, empty, metadata });
+        let mut in_the_way = migration();
+        in_the_way.look_at(path("a"), ours("a"), Examined::Present(directory));
+        assert!(matches!(step(&in_the_way, "a"), Some(Step::Removing { .. })));
+        let mut below = migration();
+        let claim = Claim { rows_below: true, ..claim("d") };
+        below.look_at(path("d"), claim, Examined::Present(Node::File(node(5))));
+        let judged = |change: &Change| {
+            matches!(change, Change::Park { reason: Parked::Removal, .. })
+        };
+        assert!(changed(&mut below).iter().any(judged), "the guard looks at it");
+    }
+
+    /// If that goes, its time begins anew.
+    #[test]
+    fn rule_5_7_what_is_back_was_never_gone() {
+        let told = |gone_since: Option<Time>, seen: Examined| {
+            let mut migration = migration();
+            let claim = Claim { gone_since, ..ours("a") };
+            migration.look_at(path("a"), claim, seen);
+            changed(&mut migration).contains(&Change::Gone { path: path("a"), since: None })
+        };
+        let file = || Examined::Present(Node::File(node(6)));
+        assert!(told(Some(Time(5)), file()) && !told(None, file()));
+        assert!(!told(Some(Time(5)), absent()));
+    }
+
+    fn waiting(next: u64) -> Migration {
+        let mut migration = migration();
+        let delayed_next = Some(Time(next));
+        migration.summary = PendingSummary { delayed: 1, delayed_next, ..PendingSummary::default() };
+        migration
+    }
+
+    fn ended(migration: &mut Migration) -> Option<Change> {
+        migration.end_delays();
+        let changes = changed(migration).into_iter();
+        changes.clone().find(|change| matches!(change, Change::EndDelays { .. }))
+    }
+
+    #[test]
+    fn rule_5_7_what_is_due_is_looked_at_again_once() {
+        let mut migration = waiting(20_000);
+        migration.stream.applied = Some(TxId(8));
+        migration.now = Time(19_999);
+        assert_eq!(ended(&mut migration), None);
+        assert_eq!(migration.delay_deadline(), Some(Time(20_000)));
+        for hinder in [
+            |it: &mut Migration, yes: bool| it.paused = yes,
+            |it: &mut Migration, yes: bool| it.stopping = yes,
+            |it: &mut Migration, yes: bool| it.root.lost = yes.then_some(Time(0)),
+        ] {
+            migration.now = Time(20_000);
+            hinder(&mut migration, true);
+            assert_eq!((ended(&mut migration), migration.delay_deadline()), (None, None));
+            hinder(&mut migration, false);
+        }
+        let (due_by, first_txid) = (Some(Time(20_000)), TxId(9));
+        let free = Change::EndDelays { due_by, first_txid, seen: Time(20_000) };
+        let batch = migration.outbox.gathering();
+        assert_eq!(ended(&mut migration), Some(free), "pending from now on");
+        assert_eq!((ended(&mut migration), migration.delay_deadline()), (None, None));
+        migration.delays.persisted(batch);
+        assert_eq!(migration.delay_deadline(), Some(Time(20_000)), "there may be more");
+    }
+
+    #[test]
+    fn rule_5_7_a_person_has_all_go_now() {
+        let mut migration = waiting(20_000);
+        migration.confirm_delayed();
+        let (due_by, first_txid) = (None, TxId(1));
+        let all = Change::EndDelays { due_by, first_txid, seen: Time(1_000) };
+        assert_eq!(changed(&mut migration), [all]);
     }
 }

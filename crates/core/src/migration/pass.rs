@@ -540,6 +540,30 @@ mod tests {
         assert!(lists(&mut held), "once the source answers");
     }
 
+    /// It is known to be gone, and looked at when its time is over; unless it is back.
+    #[test]
+    fn rule_5_7_a_page_nominates_nothing_that_is_kept_for_a_time() {
+        let join = |delayed: &[&str]| PageJoin {
+            rows: vec![row_at("d/a")],
+            directories: vec![Bytes::from_static(b"e")],
+            directory_records: vec![record("d/g")],
+            pending: ["d/a", "d/e", "d/g"].map(path).to_vec(),
+            delayed: delayed.iter().map(|at| path(at)).collect(),
+            ..known()
+        };
+        let absent = |delayed: &[&str]| {
+            let mut marked = marks(live(), Vec::new(), join(delayed));
+            marked.sort();
+            marked.dedup();
+            marked
+        };
+        let all = absent(&[]);
+        assert!(all.contains(&of("d/a", Reach::Path)) && all.contains(&of("d/e", Reach::Subtree)));
+        assert_eq!(absent(&["d/a", "d/e", "d/g"]), []);
+        let back = marks(live(), vec![file("d/a", 5), directory("d/e")], join(&["d/a", "d/e"]));
+        assert!(back.contains(&of("d/a", Reach::Path)) && back.contains(&of("d/e", Reach::Path)));
+    }
+
     #[test]
     fn passes_of_the_scan_are_the_backlogs() {
         let is_backlog = |lane: Lane| {

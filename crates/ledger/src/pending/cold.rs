@@ -322,11 +322,13 @@ impl Cold {
         sql: &Connection,
         after: Option<&Key>,
         limit: usize,
+        delayed: bool,
     ) -> Result<Vec<Entry>> {
         let mut found = Vec::new();
+        let which = if delayed { "parked = 6" } else { PARKED };
         let after_clause = if after.is_some() { "AND (directory, name) > (?2, ?3)" } else { "" };
         let mut statement = sql.prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM pending WHERE {PARKED} {after_clause}
+            "SELECT {COLUMNS} FROM pending WHERE {which} {after_clause}
              ORDER BY directory, name LIMIT ?1"
         ))?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);

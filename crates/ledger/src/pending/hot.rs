@@ -311,10 +311,13 @@ impl Hot {
         inside.take_while(|key| key.directory == *directory).take(limit).cloned().collect()
     }
 
-    pub(super) fn parked(&self, after: Option<&Key>, limit: usize) -> Vec<Entry> {
+    /// Parked ones after a key: those that wait for their time, or all others.
+    pub(super) fn parked(&self, after: Option<&Key>, limit: usize, delayed: bool) -> Vec<Entry> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let entries = self.entries.range((from, Bound::Unbounded)).map(|(_, entry)| entry);
-        let told = |entry: &&Entry| entry.pending.parked.is_some() && !is_delayed(&entry.pending);
+        let told = |entry: &&Entry| {
+            entry.pending.parked.is_some() && is_delayed(&entry.pending) == delayed
+        };
         entries.filter(told).take(limit).cloned().collect()
     }
 
