@@ -72,11 +72,7 @@ impl Entry {
         match self.pending.parked {
             None | Some(Parked::Failed) => true,
             Some(
-                Parked::Open
-                | Parked::Guard
-                | Parked::Removal
-                | Parked::Foreign
-                | Parked::Delayed,
+                Parked::Open | Parked::Guard | Parked::Removal | Parked::Foreign | Parked::Delayed,
             ) => false,
         }
     }

@@ -432,7 +432,10 @@ fn a_group_is_incomplete_while_something_of_it_is_pending() {
         (vec![live("t/x", 5), park("t/x", 5, Parked::Open, None)], Group::Complete),
         (vec![live("t/x", 5), park("t/x", 5, Parked::Failed, None)], set_aside(Parked::Failed)),
         (vec![live("t/x", 5), park("t/x", 5, Parked::Guard, None)], set_aside(Parked::Guard)),
-        (vec![live("t/x", 5), gone("t/x"), park("t/x", 5, Parked::Delayed, Some(9))], Group::Complete),
+        (
+            vec![live("t/x", 5), gone("t/x"), park("t/x", 5, Parked::Delayed, Some(9))],
+            Group::Complete,
+        ),
         (vec![live("t/x", 5), gone("t/x"), park("t/x", 5, Parked::Removal, None)], Group::Complete),
         (vec![live("t/x", 5), gone("t/x"), park("t/x", 5, Parked::Guard, None)], Group::Complete),
         (vec![live("t/x", 5), gone("t/x"), live("t/x", 5)], incomplete(&[])),

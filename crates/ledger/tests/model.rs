@@ -201,9 +201,8 @@ fn same_pages(ledger: &Ledger, model: &Model) {
         let mut pending: Vec<_> = model.entries.keys().filter(|path| child(path)).collect();
         pending.sort_by_key(|path| path.name());
         assert!(join.pending.iter().eq(pending.iter().copied()), "{directory}");
-        let delayed = |path: &&&RelPath| {
-            model.entries[**path].pending.parked == Some(Parked::Delayed)
-        };
+        let delayed =
+            |path: &&&RelPath| model.entries[**path].pending.parked == Some(Parked::Delayed);
         assert!(join.delayed.iter().eq(pending.iter().filter(delayed).copied()), "{directory}");
         assert!(join.rows.iter().eq(model.rows.values().filter(|row| child(&row.path))));
         assert!(join.found.iter().eq(model.found.values().filter(|found| child(&found.path))));

@@ -407,7 +407,8 @@ fn what_is_open_and_what_failed_is_reconsidered() {
 
 /// `x` and `y`, gone since 100 and 200, kept for 50.
 fn delayed() -> Ledger {
-    let gone = |path: &str, since: u64| Change::Gone { path: path.into(), since: Some(Time(since)) };
+    let gone =
+        |path: &str, since: u64| Change::Gone { path: path.into(), since: Some(Time(since)) };
     let mut ledger = ledger(&[live("x", 5), live("y", 6)]);
     take(&mut ledger, Lane::Live, 2, 0);
     let kept = [

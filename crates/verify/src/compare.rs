@@ -250,9 +250,7 @@ impl Comparison {
         let target = &self.verification.target;
         match attempt::ask(|| target.inspect(&key)).await {
             Ok(None) => None,
-            Ok(Some(_)) => {
-                Some(self.only_on_target(path, "the source has removed it").await)
-            }
+            Ok(Some(_)) => Some(self.only_on_target(path, "the source has removed it").await),
             Err(error) => Some(unverifiable(path, Side::Target, &error)),
         }
     }

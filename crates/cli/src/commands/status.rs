@@ -9,7 +9,8 @@ use crate::cutover::fence_stands;
 use crate::cutover::record::Record;
 use crate::exit::CommandError;
 use crate::output::progress::{
-    allowed_bandwidth, delayed, flattened, lost, root_lost, slowed_down, target_lost, unknown_outcomes,
+    allowed_bandwidth, delayed, flattened, lost, root_lost, slowed_down, target_lost,
+    unknown_outcomes,
 };
 use crate::output::result::{bytes, grouped};
 use crate::output::{self};
@@ -140,10 +141,8 @@ fn text(stand: &Map<String, Value>) -> String {
         }
     }
     let number = |name: &str| stand.get(name).and_then(Value::as_u64);
-    let kept = delayed(
-        number("removals_delayed").unwrap_or_default(),
-        number("removals_delayed_next_ms"),
-    );
+    let kept =
+        delayed(number("removals_delayed").unwrap_or_default(), number("removals_delayed_next_ms"));
     lines.extend(kept.map(|text| format!("  {:<18}{text}", "delayed")));
     lines.extend(guard(stand).map(|text| format!("  {:<18}{text}", "guard")));
     for (name, label) in [("bytes_copied", "bytes copied"), ("bytes_per_second", "per second")] {

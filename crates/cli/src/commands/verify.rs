@@ -533,7 +533,10 @@ pub fn rows(sums: &Sums, started: Instant) -> Vec<(String, String)> {
     }
     if sums.delayed > 0 {
         let count = grouped(sums.delayed);
-        row("delayed", format!("{count} gone at the source, on the target until their time is over"));
+        row(
+            "delayed",
+            format!("{count} gone at the source, on the target until their time is over"),
+        );
     }
     row("read at the source", bytes(sums.bytes_read_source));
     row("read on the target", bytes(sums.bytes_read_target));

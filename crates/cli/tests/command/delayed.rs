@@ -160,7 +160,10 @@ fn a_cut_over_has_it_go_while_it_drains() {
     assert!(text.contains("1, which go while it is drained"), "{text}");
     assert!(place.read("target/d/b").is_some(), "it was tried alone");
     let cut = place.run(&["cutover", "m", "--quiet", "1s", "--json"]).expect(0).result();
-    assert_eq!((&cut["outcome"], &cut["extra"], &cut["delayed"]), (&json!("equal"), &json!(0), &json!(0)));
+    assert_eq!(
+        (&cut["outcome"], &cut["extra"], &cut["delayed"]),
+        (&json!("equal"), &json!(0), &json!(0))
+    );
     assert_eq!(place.tree("target"), place.tree("source"));
     child.ended_within(SOON).expect(143);
 }
@@ -173,7 +176,8 @@ fn a_way_back_leaves_what_is_kept_where_it_is() {
     migrate(&place, "7d").expect(0);
     place.write("target/a", "second a");
     let back = place.run(&["failback", "m", "--json"]).expect(0);
-    let carried: Vec<_> = back.lines().into_iter().filter(|line| line["type"] == "change").collect();
+    let carried: Vec<_> =
+        back.lines().into_iter().filter(|line| line["type"] == "change").collect();
     assert_eq!(carried.len(), 1, "{carried:?}");
     assert_eq!((&carried[0]["change"], &carried[0]["path"]), (&json!("carried"), &json!("a")));
     assert!(!place.path("source/d").exists());

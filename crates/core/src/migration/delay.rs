@@ -110,7 +110,8 @@ mod tests {
     const AFTER: u64 = 10_000;
 
     fn migration() -> Migration {
-        let mut migration = migration_of(Config { removals_after_millis: AFTER, ..Config::default() });
+        let mut migration =
+            migration_of(Config { removals_after_millis: AFTER, ..Config::default() });
         migration.root.key = Some(7);
         migration
     }
@@ -132,9 +133,9 @@ mod tests {
         migration.now = Time(now);
         migration.look_at(path(at), claim, absent());
         let changes = changed(migration);
-        let since = changes.iter().find_map(|change| {
-            if let Change::Gone { since, .. } = change { *since } else { None }
-        });
+        let since = changes
+            .iter()
+            .find_map(|change| if let Change::Gone { since, .. } = change { *since } else { None });
         changes.iter().find_map(|change| {
             if let Change::Park { reason: Parked::Delayed, retry_at, .. } = change {
                 Some((since.expect("a time").0, retry_at.expect("a time").0))
@@ -183,9 +184,8 @@ mod tests {
         let mut below = migration();
         let claim = Claim { rows_below: true, ..claim("d") };
         below.look_at(path("d"), claim, Examined::Present(Node::File(node(5))));
-        let judged = |change: &Change| {
-            matches!(change, Change::Park { reason: Parked::Removal, .. })
-        };
+        let judged =
+            |change: &Change| matches!(change, Change::Park { reason: Parked::Removal, .. });
         assert!(changed(&mut below).iter().any(judged), "the guard looks at it");
     }
 
@@ -206,7 +206,8 @@ mod tests {
     fn waiting(next: u64) -> Migration {
         let mut migration = migration();
         let delayed_next = Some(Time(next));
-        migration.summary = PendingSummary { delayed: 1, delayed_next, ..PendingSummary::default() };
+        migration.summary =
+            PendingSummary { delayed: 1, delayed_next, ..PendingSummary::default() };
         migration
     }
 

@@ -117,9 +117,8 @@ impl Run {
             };
             let touched = (self.source.past, self.source.last_touch(&entry.path));
             let before = known.insert(entry.path.clone(), (since, touched.0, touched.1));
-            let anew = before.is_some_and(|(before, past, txid)| {
-                (past, txid) == touched && before < since
-            });
+            let anew = before
+                .is_some_and(|(before, past, txid)| (past, txid) == touched && before < since);
             if anew {
                 self.problem.get_or_insert(format!("the time of {} begins anew", entry.path));
             }
