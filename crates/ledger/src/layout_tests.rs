@@ -23,7 +23,7 @@ use crate::state::{Counts, Kept};
 
 /// The version, then every record's kind, length and checksum.
 const LAYOUT: &str = "\
-version 4
+version 5
 State 46 79883df4
 State 46 8a5fbb64
 Setting 14 382ee23b
@@ -33,10 +33,12 @@ Pending 36 a1ad2644
 Pending 36 f23f5a14
 Pending 36 c34e8e24
 Pending 36 551ba2b4
+Pending 36 646a7684
 Pending 35 da0b595b
 Pending 35 a99b4ff4
 Pending 35 3d2b7405
-Log 304 e68aa6f8
+PendingGone 37 521a521f
+Log 371 a019ca6a
 Row 66 83220edc
 Row 67 747d2951
 Row 69 263592f1

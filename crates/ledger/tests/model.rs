@@ -184,7 +184,7 @@ fn same(ledger: &Ledger, model: &Model) {
     assert_eq!(ledger.directories_after(first, 99).unwrap(), second);
     ledger.check().unwrap();
     let parked = ledger.parked(None, 99).unwrap();
-    let told = |entry: &&model::Entry| {
+    let told = |entry: &&support::model::Entry| {
         entry.pending.parked.is_some_and(|reason| reason != Parked::Delayed)
     };
     let count = model.entries.values().filter(told).count();
