@@ -358,7 +358,7 @@ pub enum Change {
     },
     /// Removes the entry unless it was marked after `up_to`; then it stays, free to be taken again,
     /// and reaches as far as the marks after `up_to` did (rule 1.6), its first transaction at least the one after `as_of`, its first sight that of
-    /// its newest mark; whatever was gone was not, or counts as gone since later (rule 5.7).
+    /// its newest mark.
     Settle {
         /// Where.
         path: RelPath,
@@ -408,8 +408,8 @@ pub enum Change {
     /// Every entry parked for the reason is free to be taken; if that was `Removal`, the guard lets
     /// it go (rule 5.6).
     Release(Parked),
-    /// A look found nothing at the source at that time, and the removal waits; `None`: one found
-    /// something again (rule 5.7).
+    /// A look found nothing at the source at that time, or before, and the removal waits; `None`:
+    /// one found something again (rule 5.7).
     Gone {
         /// Where.
         path: RelPath,

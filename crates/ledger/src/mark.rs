@@ -50,7 +50,10 @@ impl State {
             Change::Reconsider { below, up_to } => self.reconsider(sql, below, *up_to),
             Change::Release(reason) => self.released(sql, *reason),
             Change::Gone { path, since } => {
-                let gone = |entry: &mut Entry| entry.pending.gone_since = *since;
+                let gone = |entry: &mut Entry| {
+                    let known = &mut entry.pending.gone_since;
+                    *known = since.map(|since| known.map_or(since, |known| known.min(since)));
+                };
                 self.pending.change(sql, &self.names.key(path), gone).map(drop)
             }
             Change::DelayRemovals { after_millis } => self.delay_removals(sql, *after_millis),
@@ -160,7 +163,6 @@ impl State {
             entry.pending.begun = None;
             entry.pending.cursor = None;
             entry.pending.first_seen = entry.pending.last_seen;
-            entry.pending.gone_since = None;
             if as_of > TxId(0) {
                 entry.pending.first_txid = entry.pending.first_txid.max(as_of.next());
             }

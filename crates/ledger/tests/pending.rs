@@ -470,7 +470,12 @@ fn rule_5_7_the_time_of_what_is_gone_outlives_marks_and_processes() {
         ledger.apply(&[&[below, scan]]).unwrap();
         assert_eq!(entry(&ledger, "x").unwrap().gone_since, Some(Time(100)), "nor a scan");
         ledger.apply(&[&[backlog]]).unwrap();
-        assert_eq!(entry(&ledger, "x").unwrap().gone_since, None, "it was there, or went");
+        let (later, back) = (Some(Time(120)), None);
+        let gone = |since| Change::Gone { path: "x".into(), since };
+        ledger.apply(&[&[gone(later)]]).unwrap();
+        assert_eq!(entry(&ledger, "x").unwrap().gone_since, Some(Time(100)), "nor other work");
+        ledger.apply(&[&[gone(back)]]).unwrap();
+        assert_eq!(entry(&ledger, "x").unwrap().gone_since, None, "it is there again");
         assert_eq!(entry(&ledger, "y").unwrap().gone_since, Some(Time(200)));
     }
 }

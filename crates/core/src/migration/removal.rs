@@ -309,27 +309,37 @@ impl Migration {
                 }
                 Written::Unexpected(_) => {
                     self.look_at_once(number, &path);
-                    self.mark(&path, Reach::Path, Lane::Live, claim.first, claim.last);
+                    self.mark_left(&path, claim);
                 }
                 Written::Unknown(failure) if planted(Planted::LateRemovalForgotten) => {
                     self.close_attempt(number);
-                    self.mark(&path, Reach::Path, Lane::Live, claim.first, claim.last);
+                    self.mark_left(&path, claim);
                     first_failure.get_or_insert(failure);
                 }
                 Written::Unknown(failure) => {
                     self.doubt_removal(number, &path);
                     self.outbox.change(Change::Distrust(path.clone()));
-                    self.mark(&path, Reach::Path, Lane::Live, claim.first, claim.last);
+                    self.mark_left(&path, claim);
                     first_failure.get_or_insert(failure);
                 }
                 Written::Failed(failure) => {
                     self.close_attempt(number);
-                    self.mark(&path, Reach::Path, Lane::Live, claim.first, claim.last);
+                    self.mark_left(&path, claim);
                     first_failure.get_or_insert(failure);
                 }
             }
         }
         first_failure
+    }
+
+    /// Something may stand there yet. It is gone at the source for as long as what it was to go with
+    /// (rule 5.7).
+    fn mark_left(&mut self, path: &RelPath, claim: &Claim) {
+        self.mark(path, Reach::Path, Lane::Live, claim.first, claim.last);
+        if claim.gone_since.is_some() {
+            let (path, since) = (self.pending_path(path), claim.gone_since);
+            self.outbox.change(Change::Gone { path, since });
+        }
     }
 
     fn after_removal(&mut self, path: RelPath, mut claim: Claim, then: AfterRemoval) {

@@ -257,7 +257,8 @@ impl Model {
             }
             Change::Gone { path, since } => {
                 let Some(entry) = self.entries.get_mut(&path) else { return };
-                entry.pending.gone_since = since;
+                let known = entry.pending.gone_since.filter(|_| since.is_some());
+                entry.pending.gone_since = known.into_iter().chain(since).min();
             }
             Change::DelayRemovals { after_millis } => {
                 let delayed = |entry: &&mut Entry| entry.pending.parked == Some(Parked::Delayed);
@@ -450,7 +451,6 @@ impl Model {
         pending.reach = left.min(pending.reach);
         (pending.begun, pending.cursor) = (None, None);
         pending.first_seen = pending.last_seen;
-        pending.gone_since = None;
         if as_of.0 > 0 && pending.first_txid <= as_of {
             pending.first_txid = TxId(as_of.0 + 1);
         }
