@@ -76,10 +76,10 @@ impl Drawn {
                 Change::Defer { path, up_to, not_before: soon, tries: 1, waiting }
             }
             14 => Change::Release(self.one(&REASONS)),
-            15 => Change::Gone { path, since: [None, Some(soon)][usize::from(step % 3 > 0)] },
+            15 => Change::Gone { path, since: Some(soon).filter(|_| !step.is_multiple_of(3)) },
             16 => Change::DelayRemovals { after_millis: self.below(20) },
             17 => Change::EndDelays {
-                due_by: [None, Some(Time(step))][usize::from(step % 3 > 0)],
+                due_by: Some(Time(step)).filter(|_| !step.is_multiple_of(3)),
                 first_txid: TxId(self.below(9)),
                 seen: Time(step),
             },

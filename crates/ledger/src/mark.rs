@@ -49,13 +49,7 @@ impl State {
             Change::Hasten(path) => self.hasten(sql, path),
             Change::Reconsider { below, up_to } => self.reconsider(sql, below, *up_to),
             Change::Release(reason) => self.released(sql, *reason),
-            Change::Gone { path, since } => {
-                let gone = |entry: &mut Entry| {
-                    let known = &mut entry.pending.gone_since;
-                    *known = since.map(|since| known.map_or(since, |known| known.min(since)));
-                };
-                self.pending.change(sql, &self.names.key(path), gone).map(drop)
-            }
+            Change::Gone { path, since } => self.found_gone(sql, path, *since),
             Change::DelayRemovals { after_millis } => self.delay_removals(sql, *after_millis),
             Change::EndDelays { due_by, first_txid, seen } => {
                 self.end_delays(sql, *due_by, (*first_txid, *seen))
@@ -289,6 +283,14 @@ impl State {
     fn unpark(&mut self, sql: &Connection, reason: Parked, let_go: Option<LetGo>) -> Result<()> {
         let parked = self.pending.parked_for(sql, reason)?;
         parked.iter().try_for_each(|key| self.free(sql, key, let_go))
+    }
+
+    fn found_gone(&mut self, sql: &Connection, path: &RelPath, since: Option<Time>) -> Result<()> {
+        let gone = |entry: &mut Entry| {
+            let known = &mut entry.pending.gone_since;
+            *known = since.map(|since| known.map_or(since, |known| known.min(since)));
+        };
+        self.pending.change(sql, &self.names.key(path), gone).map(drop)
     }
 
     fn delay_removals(&mut self, sql: &Connection, after_millis: u64) -> Result<()> {

@@ -44,10 +44,10 @@ use crate::budget::Budget;
 use crate::config::Config;
 use crate::effect::{Effect, Ticket};
 use crate::failure::Failure;
-use crate::input::{Input, Work};
+use crate::input::{Examined, Input, Work};
 use crate::number::{AttemptNumber, Epoch, Mark, Time, TxId};
 use crate::path::RelPath;
-use crate::record::{Attempt, Change, Lane, Meta, PendingSummary};
+use crate::record::{Attempt, Change, Lane, Meta, PendingSummary, Row};
 
 pub use progress::Progress;
 
@@ -326,14 +326,7 @@ impl Migration {
                 }
             }
             Input::Examined { ticket, outcome, renamed } => {
-                if self.tickets.get(&ticket) == Some(&claim::Asked::Root) {
-                    self.asked_by(ticket);
-                    self.root_examined(outcome);
-                } else if let Some(directory) = self.pass_marker_asked(ticket) {
-                    self.pass_marker_examined(directory, outcome);
-                } else if let Some((path, claim)) = self.answered(ticket) {
-                    self.examined(path, claim, outcome, renamed);
-                }
+                self.answer_look(ticket, outcome, renamed);
             }
             Input::Checksummed { ticket, outcome } => {
                 if let Some((path, claim)) = self.answered(ticket) {
@@ -389,6 +382,17 @@ impl Migration {
             | Input::Confirm
             | Input::ConfirmDelayed
             | Input::ListAgain(_) => {}
+        }
+    }
+
+    fn answer_look(&mut self, ticket: Ticket, outcome: Examined, renamed: Option<Row>) {
+        if self.tickets.get(&ticket) == Some(&claim::Asked::Root) {
+            self.asked_by(ticket);
+            self.root_examined(outcome);
+        } else if let Some(directory) = self.pass_marker_asked(ticket) {
+            self.pass_marker_examined(directory, outcome);
+        } else if let Some((path, claim)) = self.answered(ticket) {
+            self.examined(path, claim, outcome, renamed);
         }
     }
 

@@ -255,6 +255,18 @@ impl Model {
                     }
                 }
             }
+            Change::Advance { path, begun, cursor } => {
+                let Some(entry) = self.entries.get_mut(&path) else { return };
+                if begun >= entry.grown {
+                    (entry.pending.begun, entry.pending.cursor) = (Some(begun), cursor);
+                }
+            }
+            other => self.apply_to_delays(other),
+        }
+    }
+
+    fn apply_to_delays(&mut self, change: Change) {
+        match change {
             Change::Gone { path, since } => {
                 let Some(entry) = self.entries.get_mut(&path) else { return };
                 let known = entry.pending.gone_since.filter(|_| since.is_some());
@@ -279,12 +291,6 @@ impl Model {
                             pending.gone_since = Some(Time(0));
                         }
                     }
-                }
-            }
-            Change::Advance { path, begun, cursor } => {
-                let Some(entry) = self.entries.get_mut(&path) else { return };
-                if begun >= entry.grown {
-                    (entry.pending.begun, entry.pending.cursor) = (Some(begun), cursor);
                 }
             }
             other => self.apply_to_rest(other),
