@@ -415,6 +415,8 @@ pub enum Change {
         path: RelPath,
         /// When.
         since: Option<Time>,
+        /// What stands below it waits with it: from now on the entry reaches that.
+        below: bool,
     },
     /// Every entry parked as `Delayed` is due so long after it was found to be gone (rule 5.7).
     DelayRemovals {

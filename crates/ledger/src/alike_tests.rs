@@ -76,7 +76,11 @@ impl Drawn {
                 Change::Defer { path, up_to, not_before: soon, tries: 1, waiting }
             }
             14 => Change::Release(self.one(&REASONS)),
-            15 => Change::Gone { path, since: Some(soon).filter(|_| !step.is_multiple_of(3)) },
+            15 => Change::Gone {
+                path,
+                since: Some(soon).filter(|_| !step.is_multiple_of(3)),
+                below: self.below(2) == 0,
+            },
             16 => Change::DelayRemovals { after_millis: self.below(20) },
             17 => Change::EndDelays {
                 due_by: Some(Time(step)).filter(|_| !step.is_multiple_of(3)),

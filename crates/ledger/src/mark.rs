@@ -49,7 +49,7 @@ impl State {
             Change::Hasten(path) => self.hasten(sql, path),
             Change::Reconsider { below, up_to } => self.reconsider(sql, below, *up_to),
             Change::Release(reason) => self.released(sql, *reason),
-            Change::Gone { path, since } => self.found_gone(sql, path, *since),
+            Change::Gone { path, since, below } => self.found_gone(sql, path, *since, *below),
             Change::DelayRemovals { after_millis } => self.delay_removals(sql, *after_millis),
             Change::EndDelays { due_by, first_txid, seen } => {
                 self.end_delays(sql, *due_by, (*first_txid, *seen))
@@ -285,8 +285,20 @@ impl State {
         parked.iter().try_for_each(|key| self.free(sql, key, let_go))
     }
 
-    fn found_gone(&mut self, sql: &Connection, path: &RelPath, since: Option<Time>) -> Result<()> {
+    fn found_gone(
+        &mut self,
+        sql: &Connection,
+        path: &RelPath,
+        since: Option<Time>,
+        below: bool,
+    ) -> Result<()> {
         let gone = |entry: &mut Entry| {
+            if below && entry.pending.reach < Reach::Subtree {
+                let mark = entry.pending.mark;
+                entry.note(Reach::Subtree, mark);
+                (entry.pending.reach, entry.reach_mark) = (Reach::Subtree, mark);
+                (entry.pending.begun, entry.pending.cursor) = (None, None);
+            }
             let known = &mut entry.pending.gone_since;
             *known = since.map(|since| known.map_or(since, |known| known.min(since)));
         };

@@ -421,7 +421,10 @@ fn a_group_is_incomplete_while_something_of_it_is_pending() {
         backlog: backlog.iter().map(|path| (*path).into()).collect(),
     };
     let set_aside = |reason| Group::SetAside { reason, path: "t/x".into() };
-    let gone = |path: &str| Change::Gone { path: path.into(), since: Some(Time(1)) };
+    let gone = |path: &str| {
+        let (path, since, below) = (path.into(), Some(Time(1)), false);
+        Change::Gone { path, since, below }
+    };
     for (changes, group) in [
         (vec![live("t/x", 5)], incomplete(&[])),
         (vec![live("t/x", 6)], Group::Complete),

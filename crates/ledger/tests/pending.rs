@@ -405,10 +405,12 @@ fn what_is_open_and_what_failed_is_reconsidered() {
     assert_eq!(take(&mut ledger, Lane::Live, 9, 0), ["d/failed", "d/open"]);
 }
 
+fn gone(path: &str, since: u64) -> Change {
+    Change::Gone { path: path.into(), since: Some(Time(since)), below: false }
+}
+
 /// `x` and `y`, gone since 100 and 200, kept for 50.
 fn delayed() -> Ledger {
-    let gone =
-        |path: &str, since: u64| Change::Gone { path: path.into(), since: Some(Time(since)) };
     let mut ledger = ledger(&[live("x", 5), live("y", 6)]);
     take(&mut ledger, Lane::Live, 2, 0);
     let kept = [
@@ -470,11 +472,10 @@ fn rule_5_7_the_time_of_what_is_gone_outlives_marks_and_processes() {
         ledger.apply(&[&[below, scan]]).unwrap();
         assert_eq!(entry(&ledger, "x").unwrap().gone_since, Some(Time(100)), "nor a scan");
         ledger.apply(&[&[backlog]]).unwrap();
-        let (later, back) = (Some(Time(120)), None);
-        let gone = |since| Change::Gone { path: "x".into(), since };
-        ledger.apply(&[&[gone(later)]]).unwrap();
+        ledger.apply(&[&[gone("x", 120)]]).unwrap();
         assert_eq!(entry(&ledger, "x").unwrap().gone_since, Some(Time(100)), "nor other work");
-        ledger.apply(&[&[gone(back)]]).unwrap();
+        let back = Change::Gone { path: "x".into(), since: None, below: false };
+        ledger.apply(&[&[back]]).unwrap();
         assert_eq!(entry(&ledger, "x").unwrap().gone_since, None, "it is there again");
         assert_eq!(entry(&ledger, "y").unwrap().gone_since, Some(Time(200)));
     }
@@ -511,4 +512,16 @@ fn rule_5_7_nothing_waits_for_what_is_kept() {
     assert!(!ledger.hints_wait(&"a".into()).unwrap());
     assert_eq!(ledger.prune_hints().unwrap(), 1, "of nothing that is pending is it of use");
     assert_eq!(ledger.densest(9).unwrap(), []);
+}
+
+/// Were it made again as a directory, it would have to be gone through.
+#[test]
+fn rule_5_7_what_is_gone_with_all_below_it_reaches_that() {
+    let mut ledger = delayed();
+    let whole = Change::Gone { path: "x".into(), since: Some(Time(100)), below: true };
+    ledger.apply(&[&[whole, live("x", 9)]]).unwrap();
+    assert_eq!(entry(&ledger, "x").unwrap().reach, Reach::Subtree);
+    let settled = |up_to| Change::Settle { path: "x".into(), up_to: Mark(up_to), as_of: TxId(0) };
+    ledger.apply(&[&[settled(5)]]).unwrap();
+    assert_eq!(entry(&ledger, "x").unwrap().reach, Reach::Path, "that was done");
 }

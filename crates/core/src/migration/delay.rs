@@ -49,10 +49,10 @@ impl Migration {
     }
 
     /// The source has something at the path: if that goes, its time begins anew.
-    pub(super) fn note_presence(&mut self, path: &RelPath, claim: &mut Claim) {
-        if claim.gone_since.take().is_some() {
-            let path = self.pending_path(path);
-            self.outbox.change(Change::Gone { path, since: None });
+    pub(super) fn note_presence(&mut self, path: &RelPath, gone_since: Option<Time>) {
+        if gone_since.is_some() {
+            let (path, since, below) = (self.pending_path(path), None, false);
+            self.outbox.change(Change::Gone { path, since, below });
         }
     }
 
@@ -196,7 +196,8 @@ mod tests {
             let mut migration = migration();
             let claim = Claim { gone_since, ..ours("a") };
             migration.look_at(path("a"), claim, seen);
-            changed(&mut migration).contains(&Change::Gone { path: path("a"), since: None })
+            let back = Change::Gone { path: path("a"), since: None, below: false };
+            changed(&mut migration).contains(&back)
         };
         let file = || Examined::Present(Node::File(node(6)));
         assert!(told(Some(Time(5)), file()) && !told(None, file()));

@@ -153,6 +153,8 @@ impl Migration {
         pass.listing = false;
         match outcome {
             Listed::Page { page, join } => {
+                let gone_since = pass.claim.gone_since.take();
+                self.note_presence(&directory, gone_since);
                 self.answered_by(crate::failure::Side::Source);
                 self.take_page(directory, page, *join);
             }

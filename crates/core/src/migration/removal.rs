@@ -337,8 +337,8 @@ impl Migration {
     fn mark_left(&mut self, path: &RelPath, claim: &Claim) {
         self.mark(path, Reach::Path, Lane::Live, claim.first, claim.last);
         if claim.gone_since.is_some() {
-            let (path, since) = (self.pending_path(path), claim.gone_since);
-            self.outbox.change(Change::Gone { path, since });
+            let (path, since, below) = (self.pending_path(path), claim.gone_since, false);
+            self.outbox.change(Change::Gone { path, since, below });
         }
     }
 

@@ -172,7 +172,8 @@ impl Migration {
             return;
         }
         if matches!(outcome, Examined::Present(_)) {
-            self.note_presence(&path, &mut claim);
+            let gone_since = claim.gone_since.take();
+            self.note_presence(&path, gone_since);
         }
         match outcome {
             Examined::Failed(failure) => self.fail(path, claim, failure),

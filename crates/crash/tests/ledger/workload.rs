@@ -366,7 +366,7 @@ impl Chance {
             8 => Change::FoundAdded(found(&any.to_string())),
             9 => Change::AttemptDoubtful { number, until: Time(self.now) },
             10 => Change::Distrust(any),
-            11 => Change::Gone { path, since: Some(Time(self.now)) },
+            11 => Change::Gone { path, since: Some(Time(self.now)), below: false },
             12 => Change::DelayRemovals { after_millis: 5_000 },
             13 => Change::EndDelays {
                 due_by: Some(Time(self.now)),

@@ -267,8 +267,14 @@ impl Model {
 
     fn apply_to_delays(&mut self, change: Change) {
         match change {
-            Change::Gone { path, since } => {
+            Change::Gone { path, since, below } => {
                 let Some(entry) = self.entries.get_mut(&path) else { return };
+                if below && entry.pending.reach < Reach::Subtree {
+                    let pending = &mut entry.pending;
+                    (pending.reach, entry.grown) = (Reach::Subtree, pending.mark);
+                    (pending.begun, pending.cursor) = (None, None);
+                    entry.marks.push((entry.grown, Reach::Subtree));
+                }
                 let known = entry.pending.gone_since.filter(|_| since.is_some());
                 entry.pending.gone_since = known.into_iter().chain(since).min();
             }

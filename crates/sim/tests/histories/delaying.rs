@@ -10,8 +10,8 @@ use whimbrel_sim::world::target::{Carried, Object, Writer};
 use whimbrel_sim::{Run, Way};
 
 use crate::stage::{
-    counters, delete, ends_equal, file, held, path, pending, removes, rename, source_content,
-    still, target_content, until_equal, until_settled,
+    counters, delete, ends_equal, file, held, path, pending, polls, removes, rename,
+    source_content, still, target_content, until_equal, until_settled,
 };
 
 /// What is gone stays for a minute, longer than a run lasts.
@@ -296,4 +296,42 @@ fn rule_5_7_extras_stay_for_a_time_too() {
         run.begin_again();
         ends_equal_in_time(run);
     }
+}
+
+/// A tree that came back was listed, and not looked at: it was there all the same.
+#[test]
+fn rule_5_7_a_tree_that_was_gone_through_again_was_back() {
+    let mut run = begun(options(true));
+    delete(&mut run, "d");
+    assert!(run.until(|run| delayed(run) == 1));
+    let since = gone_since(&run, "d").expect("a time");
+    file(&mut run, "d/new", 6);
+    until_equal(&mut run, "d/new");
+    until_settled(&mut run);
+    delete(&mut run, "d");
+    assert!(run.until(|run| gone_since(run, "d").is_some()));
+    assert!(gone_since(&run, "d") > Some(since));
+    assert_eq!(run.end(), Ok(Finish::Done));
+    assert!(run.stands(&path("d/new")) && run.stands(&path("d/a")));
+    run.begin_again();
+    ends_equal_in_time(run);
+}
+
+/// Nobody but its entry knows of what stood below a directory that was looked at alone.
+#[test]
+fn rule_5_7_what_stood_below_goes_though_the_directory_is_back() {
+    let mut run = begun(options(true));
+    let held_back = held(&mut run, polls);
+    delete(&mut run, "d");
+    let ledger = run.ledger().expect("a ledger");
+    assert_eq!(ledger.summary().expect("a summary").delayed, 0);
+    run.source().append(&path("c"));
+    run.source().close(&path("c"), 1);
+    run.release(held_back, Way::Heard(1));
+    assert!(run.until(|run| delayed(run) == 1));
+    assert!(run.source().make_directory(&path("d")));
+    assert_eq!(run.end(), Ok(Finish::Done));
+    assert!(run.stands(&path("d/a")) && run.stands(&path("d/")));
+    run.begin_again();
+    ends_equal_in_time(run);
 }
