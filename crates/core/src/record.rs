@@ -408,15 +408,26 @@ pub enum Change {
     /// Every entry parked for the reason is free to be taken; if that was `Removal`, the guard lets
     /// it go (rule 5.6).
     Release(Parked),
-    /// A look found nothing at the source at that time, or before, and the removal waits; `None`:
-    /// one found something again (rule 5.7).
+    /// A look found nothing at the source at that time, or before, and the removal waits
+    /// (rule 5.7).
     Gone {
         /// Where.
         path: RelPath,
         /// When.
-        since: Option<Time>,
+        since: Time,
         /// What stands below it waits with it: from now on the entry reaches that.
         below: bool,
+    },
+    /// A look found something at the source: nothing is gone at the path or above it, and what is
+    /// parked there as `Delayed` is free to be taken, and pending since this transaction and moment
+    /// (rule 5.7).
+    Present {
+        /// Where.
+        path: RelPath,
+        /// What follows is not known to be there.
+        first_txid: TxId,
+        /// The same as a time.
+        seen: Time,
     },
     /// Every entry parked as `Delayed` is due so long after it was found to be gone (rule 5.7).
     DelayRemovals {
@@ -592,6 +603,8 @@ pub struct PendingSummary {
     pub delayed: u64,
     /// When the first of them is due.
     pub delayed_next: Option<Time>,
+    /// Entries found to be gone since a time, these among them.
+    pub gone: u64,
     /// Smallest first transaction of the entries that are not parked (rule 10.1).
     pub first_txid: Option<TxId>,
     /// Smallest `first_seen` of the entries that are not parked.

@@ -52,7 +52,7 @@ impl Drawn {
         let mark = Mark(step / 2);
         let up_to = Mark((step / 2).saturating_sub(self.below(20)));
         let soon = Time(step + self.below(20));
-        match self.below(19) {
+        match self.below(20) {
             0..=7 => {
                 let first = self.below(9);
                 Change::Mark {
@@ -76,12 +76,9 @@ impl Drawn {
                 Change::Defer { path, up_to, not_before: soon, tries: 1, waiting }
             }
             14 => Change::Release(self.one(&REASONS)),
-            15 => Change::Gone {
-                path,
-                since: Some(soon).filter(|_| !step.is_multiple_of(3)),
-                below: self.below(2) == 0,
-            },
+            15 => Change::Gone { path, since: soon, below: self.below(2) == 0 },
             16 => Change::DelayRemovals { after_millis: self.below(20) },
+            18 => Change::Present { path, first_txid: TxId(self.below(9)), seen: soon },
             17 => Change::EndDelays {
                 due_by: Some(Time(step)).filter(|_| !step.is_multiple_of(3)),
                 first_txid: TxId(self.below(9)),

@@ -50,6 +50,9 @@ impl State {
             Change::Reconsider { below, up_to } => self.reconsider(sql, below, *up_to),
             Change::Release(reason) => self.released(sql, *reason),
             Change::Gone { path, since, below } => self.found_gone(sql, path, *since, *below),
+            Change::Present { path, first_txid, seen } => {
+                self.found_present(sql, path, (*first_txid, *seen))
+            }
             Change::DelayRemovals { after_millis } => self.delay_removals(sql, *after_millis),
             Change::EndDelays { due_by, first_txid, seen } => {
                 self.end_delays(sql, *due_by, (*first_txid, *seen))
@@ -289,7 +292,7 @@ impl State {
         &mut self,
         sql: &Connection,
         path: &RelPath,
-        since: Option<Time>,
+        since: Time,
         below: bool,
     ) -> Result<()> {
         let gone = |entry: &mut Entry| {
@@ -299,10 +302,43 @@ impl State {
                 (entry.pending.reach, entry.reach_mark) = (Reach::Subtree, mark);
                 (entry.pending.begun, entry.pending.cursor) = (None, None);
             }
-            let known = &mut entry.pending.gone_since;
-            *known = since.map(|since| known.map_or(since, |known| known.min(since)));
+            let known = entry.pending.gone_since;
+            entry.pending.gone_since = Some(known.map_or(since, |known| known.min(since)));
         };
         self.pending.change(sql, &self.names.key(path), gone).map(drop)
+    }
+
+    fn found_present(&mut self, sql: &Connection, path: &RelPath, now: (TxId, Time)) -> Result<()> {
+        if !self.pending.any_gone() {
+            return Ok(());
+        }
+        for place in [path.clone()].into_iter().chain(self.names.ancestors(path)) {
+            let key = self.names.key(&place);
+            let entry = self.pending.get(sql, &key)?;
+            let Some(Entry { pending, .. }) = entry else { continue };
+            if pending.gone_since.is_none() {
+                continue;
+            }
+            if pending.parked == Some(Parked::Delayed) {
+                self.end_delay(sql, &key, now)?;
+            }
+            self.pending.change(sql, &key, |entry| entry.pending.gone_since = None)?;
+        }
+        Ok(())
+    }
+
+    /// Nothing keeps it since this transaction and moment.
+    fn end_delay(
+        &mut self,
+        sql: &Connection,
+        key: &Key,
+        (first_txid, seen): (TxId, Time),
+    ) -> Result<()> {
+        self.free(sql, key, None)?;
+        let since = |entry: &mut Entry| {
+            (entry.pending.first_txid, entry.pending.first_seen) = (first_txid, seen);
+        };
+        self.pending.change(sql, key, since).map(drop)
     }
 
     fn delay_removals(&mut self, sql: &Connection, after_millis: u64) -> Result<()> {
@@ -324,21 +360,18 @@ impl State {
         &mut self,
         sql: &Connection,
         due_by: Option<Time>,
-        (first_txid, seen): (TxId, Time),
+        now: (TxId, Time),
     ) -> Result<()> {
         let keys = match due_by {
             Some(due_by) => self.pending.delayed_by(sql, due_by)?,
             None => self.pending.parked_for(sql, Parked::Delayed)?,
         };
         for key in keys {
-            self.free(sql, &key, None)?;
-            self.pending.change(sql, &key, |entry| {
-                let pending = &mut entry.pending;
-                (pending.first_txid, pending.first_seen) = (first_txid, seen);
-                if due_by.is_none() {
-                    pending.gone_since = Some(Time(0));
-                }
-            })?;
+            self.end_delay(sql, &key, now)?;
+            if due_by.is_none() {
+                let for_good = |entry: &mut Entry| entry.pending.gone_since = Some(Time(0));
+                self.pending.change(sql, &key, for_good)?;
+            }
         }
         Ok(())
     }

@@ -533,6 +533,11 @@ impl PendingSet {
         Ok(keys)
     }
 
+    /// True if any entry is known to be gone since a time.
+    pub(crate) fn any_gone(&self) -> bool {
+        self.counts.gone > 0
+    }
+
     /// True if any entry is parked as delayed.
     pub(crate) fn any_delayed(&self) -> bool {
         self.counts.delayed > 0
@@ -722,6 +727,7 @@ fn goes(pending: &Pending) -> bool {
 fn count(counts: &mut PendingSummary, pending: &Pending) {
     *counter(counts, pending) += 1;
     counts.let_go += u64::from(goes(pending));
+    counts.gone += u64::from(pending.gone_since.is_some());
     counts.coarsenable += u64::from(coarsens(pending));
 }
 
@@ -729,6 +735,7 @@ fn uncount(counts: &mut PendingSummary, pending: &Pending) {
     let counter = counter(counts, pending);
     *counter = counter.saturating_sub(1);
     counts.let_go = counts.let_go.saturating_sub(u64::from(goes(pending)));
+    counts.gone = counts.gone.saturating_sub(u64::from(pending.gone_since.is_some()));
     counts.coarsenable = counts.coarsenable.saturating_sub(u64::from(coarsens(pending)));
 }
 

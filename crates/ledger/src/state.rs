@@ -196,6 +196,7 @@ impl State {
             | Change::Defer { .. }
             | Change::Release(_)
             | Change::Gone { .. }
+            | Change::Present { .. }
             | Change::DelayRemovals { .. }
             | Change::EndDelays { .. }
             | Change::Confirmed

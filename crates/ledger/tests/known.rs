@@ -422,7 +422,7 @@ fn a_group_is_incomplete_while_something_of_it_is_pending() {
     };
     let set_aside = |reason| Group::SetAside { reason, path: "t/x".into() };
     let gone = |path: &str| {
-        let (path, since, below) = (path.into(), Some(Time(1)), false);
+        let (path, since, below) = (path.into(), Time(1), false);
         Change::Gone { path, since, below }
     };
     for (changes, group) in [

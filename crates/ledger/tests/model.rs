@@ -88,8 +88,10 @@ fn to_pending() -> impl Strategy<Value = Change> {
         1 => Just(Change::Confirmed),
         1 => Just(Change::HoldRemovals { message: "held".to_owned() }),
         1 => path().prop_map(Change::Hasten),
-        3 => (path(), proptest::option::of(0..40_u64), any::<bool>()).prop_map(
-            |(path, since, below)| Change::Gone { path, since: since.map(Time), below }),
+        3 => (path(), 0..40_u64, any::<bool>()).prop_map(
+            |(path, since, below)| Change::Gone { path, since: Time(since), below }),
+        1 => (path(), 1..20_u64, 1..90_u64).prop_map(|(path, first, seen)| Change::Present {
+            path, first_txid: TxId(first), seen: Time(seen) }),
         1 => (0..20_u64).prop_map(|after_millis| Change::DelayRemovals { after_millis }),
         2 => (proptest::option::of(0..40_u64), 1..20_u64, 1..90_u64).prop_map(
             |(due_by, first, seen)| Change::EndDelays {

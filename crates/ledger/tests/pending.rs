@@ -406,7 +406,7 @@ fn what_is_open_and_what_failed_is_reconsidered() {
 }
 
 fn gone(path: &str, since: u64) -> Change {
-    Change::Gone { path: path.into(), since: Some(Time(since)), below: false }
+    Change::Gone { path: path.into(), since: Time(since), below: false }
 }
 
 /// `x` and `y`, gone since 100 and 200, kept for 50.
@@ -474,7 +474,7 @@ fn rule_5_7_the_time_of_what_is_gone_outlives_marks_and_processes() {
         ledger.apply(&[&[backlog]]).unwrap();
         ledger.apply(&[&[gone("x", 120)]]).unwrap();
         assert_eq!(entry(&ledger, "x").unwrap().gone_since, Some(Time(100)), "nor other work");
-        let back = Change::Gone { path: "x".into(), since: None, below: false };
+        let back = Change::Present { path: "x/y".into(), first_txid: TxId(1), seen: Time(1) };
         ledger.apply(&[&[back]]).unwrap();
         assert_eq!(entry(&ledger, "x").unwrap().gone_since, None, "it is there again");
         assert_eq!(entry(&ledger, "y").unwrap().gone_since, Some(Time(200)));
@@ -518,10 +518,26 @@ fn rule_5_7_nothing_waits_for_what_is_kept() {
 #[test]
 fn rule_5_7_what_is_gone_with_all_below_it_reaches_that() {
     let mut ledger = delayed();
-    let whole = Change::Gone { path: "x".into(), since: Some(Time(100)), below: true };
+    let whole = Change::Gone { path: "x".into(), since: Time(100), below: true };
     ledger.apply(&[&[whole, live("x", 9)]]).unwrap();
     assert_eq!(entry(&ledger, "x").unwrap().reach, Reach::Subtree);
     let settled = |up_to| Change::Settle { path: "x".into(), up_to: Mark(up_to), as_of: TxId(0) };
     ledger.apply(&[&[settled(5)]]).unwrap();
     assert_eq!(entry(&ledger, "x").unwrap().reach, Reach::Path, "that was done");
+}
+
+/// A look at what is below found something: it is no more known to be gone, and looked at again.
+#[test]
+fn rule_5_7_what_is_kept_is_looked_at_again_once_something_is_below_it() {
+    let mut ledger = delayed();
+    let present = |path: &str| {
+        let (path, first_txid, seen) = (path.into(), TxId(30), Time(160));
+        Change::Present { path, first_txid, seen }
+    };
+    let summary = ledger.apply(&[&[present("x/y/z")]]).unwrap();
+    assert_eq!((summary.delayed, summary.gone, summary.lanes), (1, 1, [1, 0, 0]));
+    let free = entry(&ledger, "x").unwrap();
+    let since = (free.gone_since, free.first_txid, free.first_seen);
+    assert_eq!(since, (None, TxId(30), Time(160)));
+    assert_eq!(take(&mut ledger, Lane::Live, 9, 0), ["x"]);
 }

@@ -377,10 +377,10 @@ impl Migration {
             }
         };
         let pending = self.pending_path(&path);
-        if reason == Parked::Delayed {
+        if let (Parked::Delayed, Some(since)) = (reason, claim.gone_since) {
             // Were the path made again, nobody else would look at what stood below it.
-            let (since, below) = (claim.gone_since, self.removes_below(&claim));
-            self.outbox.change(Change::Gone { path: pending.clone(), since, below });
+            let (path, below) = (pending.clone(), self.removes_below(&claim));
+            self.outbox.change(Change::Gone { path, since, below });
         }
         self.outbox.change(Change::Park { path: pending, up_to, reason, retry_at, message });
         self.end_claim(path, claim);

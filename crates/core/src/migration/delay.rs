@@ -48,12 +48,21 @@ impl Migration {
         self.park(path, claim, Parked::Delayed, Some(self.due(since)), message);
     }
 
-    /// The source has something at the path: if that goes, its time begins anew.
-    pub(super) fn note_presence(&mut self, path: &RelPath, gone_since: Option<Time>) {
-        if gone_since.is_some() {
-            let (path, since, below) = (self.pending_path(path), None, false);
-            self.outbox.change(Change::Gone { path, since, below });
+    /// The source has something at the path, and directories above it: if these go, their time
+    /// begins anew. `was_gone`: it is known that nothing was there. What happened since the look may
+    /// have taken them away again (`dirty`).
+    pub(super) fn note_presence(&mut self, path: &RelPath, was_gone: bool, dirty: bool) {
+        if !was_gone && (dirty || self.summary.gone == 0) {
+            return;
         }
+        for place in [path.clone()].into_iter().chain(path.ancestors()) {
+            if let Some(claim) = self.claims.held.get_mut(&place) {
+                claim.gone_since = None;
+            }
+            self.forget_gone_pass(&place);
+        }
+        let (path, first_txid, seen) = (self.pending_path(path), self.applied().next(), self.now);
+        self.outbox.change(Change::Present { path, first_txid, seen });
     }
 
     /// A person has all of it go now.
@@ -133,9 +142,9 @@ mod tests {
         migration.now = Time(now);
         migration.look_at(path(at), claim, absent());
         let changes = changed(migration);
-        let since = changes
-            .iter()
-            .find_map(|change| if let Change::Gone { since, .. } = change { *since } else { None });
+        let since = changes.iter().find_map(|change| {
+            if let Change::Gone { since, .. } = change { Some(*since) } else { None }
+        });
         changes.iter().find_map(|change| {
             if let Change::Park { reason: Parked::Delayed, retry_at, .. } = change {
                 Some((since.expect("a time").0, retry_at.expect("a time").0))
@@ -196,12 +205,33 @@ mod tests {
             let mut migration = migration();
             let claim = Claim { gone_since, ..ours("a") };
             migration.look_at(path("a"), claim, seen);
-            let back = Change::Gone { path: path("a"), since: None, below: false };
-            changed(&mut migration).contains(&back)
+            let back = |change: &Change| matches!(change, Change::Present { .. });
+            changed(&mut migration).iter().any(back)
         };
         let file = || Examined::Present(Node::File(node(6)));
         assert!(told(Some(Time(5)), file()) && !told(None, file()));
         assert!(!told(Some(Time(5)), absent()));
+    }
+
+    /// A file has directories, whoever looked at these last.
+    #[test]
+    fn rule_5_7_what_is_above_something_that_is_back_is_back() {
+        let mut migration = migration();
+        for at in ["d", "d/e", "x"] {
+            let gone_since = Some(Time(5));
+            migration.hold(path(at), Claim { gone_since, ..claim(at) });
+        }
+        let seen = |migration: &mut Migration, dirty: bool| {
+            migration.note_presence(&path("d/e/f"), false, dirty);
+            let told = |change: &Change| matches!(change, Change::Present { .. });
+            let told = changed(migration).iter().any(told);
+            let gone = migration.claims.held.values().filter(|it| it.gone_since.is_some()).count();
+            (told, gone)
+        };
+        assert_eq!(seen(&mut migration, false), (false, 3), "nothing is known to be gone");
+        migration.summary.gone = 2;
+        assert_eq!(seen(&mut migration, true), (false, 3), "that was before something happened");
+        assert_eq!(seen(&mut migration, false), (true, 1));
     }
 
     fn waiting(next: u64) -> Migration {

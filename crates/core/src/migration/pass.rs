@@ -153,8 +153,8 @@ impl Migration {
         pass.listing = false;
         match outcome {
             Listed::Page { page, join } => {
-                let gone_since = pass.claim.gone_since.take();
-                self.note_presence(&directory, gone_since);
+                let (was_gone, old) = (pass.claim.gone_since.take().is_some(), pass.tainted);
+                self.note_presence(&directory, was_gone, old);
                 self.answered_by(crate::failure::Side::Source);
                 self.take_page(directory, page, *join);
             }
@@ -387,6 +387,13 @@ impl Migration {
             if inside && !planted(Planted::ListingOlderThanEvent) {
                 pass.touched.insert(path.clone());
             }
+        }
+    }
+
+    /// The directory is there, or something is below it (rule 5.7).
+    pub(super) fn forget_gone_pass(&mut self, directory: &RelPath) {
+        if let Some(pass) = self.passes.get_mut(directory) {
+            pass.claim.gone_since = None;
         }
     }
 

@@ -336,8 +336,8 @@ impl Migration {
     /// (rule 5.7).
     fn mark_left(&mut self, path: &RelPath, claim: &Claim) {
         self.mark(path, Reach::Path, Lane::Live, claim.first, claim.last);
-        if claim.gone_since.is_some() {
-            let (path, since, below) = (self.pending_path(path), claim.gone_since, false);
+        if let Some(since) = claim.gone_since {
+            let (path, below) = (self.pending_path(path), false);
             self.outbox.change(Change::Gone { path, since, below });
         }
     }

@@ -172,8 +172,8 @@ impl Migration {
             return;
         }
         if matches!(outcome, Examined::Present(_)) {
-            let gone_since = claim.gone_since.take();
-            self.note_presence(&path, gone_since);
+            let was_gone = claim.gone_since.take().is_some();
+            self.note_presence(&path, was_gone, claim.dirty);
         }
         match outcome {
             Examined::Failed(failure) => self.fail(path, claim, failure),

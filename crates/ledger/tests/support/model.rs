@@ -100,6 +100,7 @@ impl Model {
         };
         summary.lost = self.meta.losses.last();
         for Entry { pending, .. } in self.entries.values() {
+            summary.gone += u64::from(pending.gone_since.is_some());
             match pending.parked {
                 None => {
                     summary.lanes[pending.lane as usize] += 1;
@@ -275,8 +276,22 @@ impl Model {
                     (pending.begun, pending.cursor) = (None, None);
                     entry.marks.push((entry.grown, Reach::Subtree));
                 }
-                let known = entry.pending.gone_since.filter(|_| since.is_some());
-                entry.pending.gone_since = known.into_iter().chain(since).min();
+                let known = entry.pending.gone_since.into_iter();
+                entry.pending.gone_since = known.chain([since]).min();
+            }
+            Change::Present { path, first_txid, seen } => {
+                for (place, entry) in &mut self.entries {
+                    if !place.contains(&path) {
+                        continue;
+                    }
+                    let pending = &mut entry.pending;
+                    if pending.parked == Some(Parked::Delayed) && pending.gone_since.is_some() {
+                        (pending.parked, pending.not_before) = (None, Time(0));
+                        (pending.first_txid, pending.first_seen) = (first_txid, seen);
+                        entry.message = None;
+                    }
+                    pending.gone_since = None;
+                }
             }
             Change::DelayRemovals { after_millis } => {
                 let delayed = |entry: &&mut Entry| entry.pending.parked == Some(Parked::Delayed);

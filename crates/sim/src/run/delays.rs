@@ -9,7 +9,15 @@ use whimbrel_core::number::{Time, TxId};
 use whimbrel_core::path::RelPath;
 
 use super::Run;
+use crate::world::source::Content;
 use crate::world::target::Writer;
+
+/// Of the source.
+type Files = BTreeMap<RelPath, Option<(Content, u64, u32)>>;
+
+/// A look that found something may be heard of after a later one that found nothing; then the
+/// latter is asked for again.
+const LOOK_MILLIS_MAX: u64 = 5_000;
 
 /// What is known of it from outside.
 #[derive(Debug, Default)]
@@ -59,24 +67,32 @@ impl Run {
         for lost in self.delays.present.difference(&present) {
             self.delays.lost_at.entry(lost.clone()).or_insert(self.now);
         }
-        for key in self.target.objects.keys() {
-            let place = place(key);
-            let below_a_file = place.ancestors().any(|above| files.contains_key(&above));
-            let other = if key.is_marker() {
-                files.contains_key(&place)
-            } else {
-                present.contains(&place) && !files.contains_key(&place)
-            };
-            if below_a_file || other {
-                self.delays.in_the_way.insert(key.clone());
-            }
-        }
         self.delays.present = present;
+        let keys: Vec<RelPath> = self.target.objects.keys().cloned().collect();
+        keys.iter().for_each(|key| self.note_in_the_way(key, &files));
+    }
+
+    /// Something else stands at the source where an object does, or a file above it.
+    fn note_in_the_way(&mut self, key: &RelPath, files: &Files) {
+        let place = place(key);
+        let below_a_file = place.ancestors().any(|above| files.contains_key(&above));
+        let other = match key.is_marker() {
+            true => files.contains_key(&place),
+            false => self.delays.present.contains(&place) && !files.contains_key(&place),
+        };
+        if below_a_file || other {
+            self.delays.in_the_way.insert(key.clone());
+        }
     }
 
     /// Something was written there: that was not lost yet.
     pub(super) fn note_written(&mut self, key: &RelPath) {
+        if self.options.removals_after_millis == 0 {
+            return;
+        }
         self.delays.in_the_way.remove(key);
+        let files = self.source.files();
+        self.note_in_the_way(key, &files);
         let place = place(key);
         if self.delays.present.contains(&place) {
             self.delays.lost_at.remove(&place);
@@ -117,8 +133,9 @@ impl Run {
             };
             let touched = (self.source.past, self.source.last_touch(&entry.path));
             let before = known.insert(entry.path.clone(), (since, touched.0, touched.1));
-            let anew = before
-                .is_some_and(|(before, past, txid)| (past, txid) == touched && before < since);
+            let anew = before.is_some_and(|(before, past, txid)| {
+                (past, txid) == touched && since.millis_since(before) > LOOK_MILLIS_MAX
+            });
             if anew {
                 self.problem.get_or_insert(format!("the time of {} begins anew", entry.path));
             }
