@@ -69,7 +69,7 @@ fn what_is_gone_stays_until_its_time_is_over_and_is_told() {
     assert!(text.contains("2 paths gone at the source, the first removed after"), "{text}");
     for path in ["a", "d", "d/b"] {
         let story = place.run(&["path", "m", path]).expect(0).stdout;
-        assert!(story.contains("gone at the source; removed after 2"), "{path}: {story}");
+        assert!(story.contains("gone at the source; removed after "), "{path}: {story}");
     }
     let call = ["migrate", "source", "target", "--name", "m", "--removals-after", "1h"];
     let text = place.run(&call).expect(0).stdout;
