@@ -29,8 +29,8 @@ pub(super) struct Delays {
     lost_at: BTreeMap<RelPath, Time>,
     /// What was in the way of something that the source had, since it was written.
     in_the_way: BTreeSet<RelPath>,
-    /// Since when what is kept is gone, and when the source last touched it.
-    gone_since: BTreeMap<RelPath, (Time, u64, TxId)>,
+    /// When the time of what is kept is over, and when the source last touched it.
+    due: BTreeMap<RelPath, (Time, u64, TxId)>,
 }
 
 impl Run {
@@ -124,17 +124,17 @@ impl Run {
             return;
         }
         let Ok(kept) = ledger.delayed(None, 10_000) else { return };
-        let known = &mut self.delays.gone_since;
+        let known = &mut self.delays.due;
         known.retain(|path, _| matches!(ledger.pending_entry(path), Ok(Some(_))));
         for entry in kept {
-            let Some(since) = entry.gone_since else {
+            if entry.gone_since.is_none() {
                 self.problem.get_or_insert(format!("{} is kept since no time", entry.path));
-                continue;
-            };
+            }
+            let due = entry.not_before;
             let touched = (self.source.past, self.source.last_touch(&entry.path));
-            let before = known.insert(entry.path.clone(), (since, touched.0, touched.1));
+            let before = known.insert(entry.path.clone(), (due, touched.0, touched.1));
             let anew = before.is_some_and(|(before, past, txid)| {
-                (past, txid) == touched && since.millis_since(before) > LOOK_MILLIS_MAX
+                (past, txid) == touched && due.millis_since(before) > LOOK_MILLIS_MAX
             });
             if anew {
                 self.problem.get_or_insert(format!("the time of {} begins anew", entry.path));
