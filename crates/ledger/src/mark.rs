@@ -10,7 +10,7 @@ use whimbrel_core::record::{Attempt, Change, Lane, LetGo, Parked, Pending, Reach
 use crate::directory_record;
 use crate::error::Result;
 use crate::key::Key;
-use crate::pending::{Entry, NEXT_START, NameRange};
+use crate::pending::{Entry, NameRange};
 use crate::state::State;
 
 impl State {
@@ -27,14 +27,7 @@ impl State {
                 let whenever = planted(Planted::ParkedOverNewerMark);
                 let up_to = if whenever { Mark(u64::MAX) } else { *up_to };
                 self.give_back(sql, path, up_to, |entry| {
-                    entry.pending.parked = Some(*reason);
-                    entry.pending.waiting = false;
-                    entry.pending.not_before = match reason {
-                        Parked::Failed => retry_at.unwrap_or(NEXT_START),
-                        Parked::Delayed => retry_at.unwrap_or_default(),
-                        Parked::Open | Parked::Guard | Parked::Removal | Parked::Foreign => Time(0),
-                    };
-                    entry.message = Some(message.clone());
+                    entry.set_aside(*reason, *retry_at, message);
                 })
             }
             Change::Defer { path, up_to, not_before, tries, waiting } => {

@@ -67,6 +67,18 @@ impl Entry {
         }
     }
 
+    /// It waits for something other than a free hand, people are told why, and it may be until then.
+    pub(crate) fn set_aside(&mut self, reason: Parked, until: Option<Time>, message: &str) {
+        self.pending.parked = Some(reason);
+        self.pending.waiting = false;
+        self.pending.not_before = match reason {
+            Parked::Failed => until.unwrap_or(NEXT_START),
+            Parked::Delayed => until.unwrap_or_default(),
+            Parked::Open | Parked::Guard | Parked::Removal | Parked::Foreign => Time(0),
+        };
+        self.message = Some(message.to_owned());
+    }
+
     /// Handed out when its time has come.
     pub(crate) fn takeable(&self) -> bool {
         match self.pending.parked {
