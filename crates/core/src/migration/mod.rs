@@ -83,6 +83,8 @@ pub struct Migration {
     position_retry_at: Option<Time>,
     scan_begun: bool,
     scanned: bool,
+    /// What the scan has to come to is pending from this batch on.
+    scan_marked_by: u64,
     inventory_cursor: Option<Bytes>,
     inventory_asked: bool,
     recount: inventory::Recount,
@@ -160,6 +162,7 @@ impl Migration {
             position_retry_at: None,
             scan_begun: meta.scan_begun,
             scanned: meta.scanned,
+            scan_marked_by: 0,
             inventory_cursor: meta.inventory_cursor.clone(),
             inventory_asked: false,
             recount: inventory::Recount::of(meta, now),
@@ -405,6 +408,7 @@ impl Migration {
         self.drained = [false; 3];
         self.guard_persisted(batch);
         self.fresh_summary = true;
+        self.consider_scanned(batch);
     }
 
     fn taken(&mut self, work: Vec<Work>, summary: PendingSummary) {
