@@ -135,6 +135,15 @@ impl Entry {
     }
 }
 
+/// In which order free entries are handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    OldestFirst,
+    NewestFirst,
+    /// The oldest first of those that do not wait for anything, then the others.
+    WaitingLast,
+}
+
 /// What the log holds of one path. Written from what is borrowed.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Logged<E, P> {
@@ -167,7 +176,8 @@ pub(crate) struct PendingSet {
     now: Time,
     counts: PendingSummary,
     /// How often the backlog was asked for work since the start.
-    backlog_takes: u64,
+    /// Questions for work, per lane.
+    takes: [u64; 3],
     log_bytes: usize,
     log_records: i64,
     hot_max: usize,
@@ -193,7 +203,7 @@ impl PendingSet {
             dirty: BTreeSet::new(),
             now: Time(0),
             counts: PendingSummary::default(),
-            backlog_takes: 0,
+            takes: [0; 3],
             log_bytes: 0,
             log_records: 0,
             hot_max,
@@ -389,8 +399,10 @@ impl PendingSet {
     }
 
     /// Claims free entries of a lane that are due, the oldest mark first; of the backlog the newest
-    /// first, which keeps it small, but every fourth time the oldest, which else would never have
-    /// their turn under changes that do not stop.
+    /// first, which keeps it small. Every fourth time it is otherwise: of the backlog the oldest go
+    /// first, which else would never have their turn under changes that do not stop, and of the
+    /// others what does not wait for anything, which older ones that come due again and again would
+    /// keep from it.
     pub(crate) fn take(
         &mut self,
         sql: &Connection,
@@ -400,19 +412,19 @@ impl PendingSet {
     ) -> Result<Vec<Entry>> {
         self.now = self.now.max(now);
         self.hot.due(self.now, &self.claimed);
-        self.backlog_takes += u64::from(lane == Lane::Backlog);
-        let newest_first = lane == Lane::Backlog && !self.backlog_takes.is_multiple_of(4);
-        let mut found = self.hot.free_ones(lane, newest_first, limit);
-        found.extend(self.cold.due_ones(
-            sql,
-            (lane, newest_first),
-            limit,
-            self.now,
-            &self.claimed,
-        )?);
-        found.sort_by(|(left, _), (right, _)| {
-            let order = left.cmp(right);
-            if newest_first { order.reverse() } else { order }
+        let takes = &mut self.takes[lane as usize];
+        *takes += 1;
+        let order = match (lane, takes.is_multiple_of(4)) {
+            (Lane::Backlog, false) => Order::NewestFirst,
+            (Lane::Backlog, true) | (Lane::Live | Lane::Metadata, false) => Order::OldestFirst,
+            (Lane::Live | Lane::Metadata, true) => Order::WaitingLast,
+        };
+        let mut found = self.hot.free_ones(lane, order, limit);
+        found.extend(self.cold.due_ones(sql, (lane, order), limit, self.now, &self.claimed)?);
+        found.sort_by(|(left, one), (right, other)| match order {
+            Order::OldestFirst => left.cmp(right),
+            Order::NewestFirst => right.cmp(left),
+            Order::WaitingLast => (one.pending.waiting, left).cmp(&(other.pending.waiting, right)),
         });
         found.truncate(limit);
         for ((_, key), _) in &found {

@@ -405,6 +405,22 @@ fn what_is_open_and_what_failed_is_reconsidered() {
     assert_eq!(take(&mut ledger, Lane::Live, 9, 0), ["d/failed", "d/open"]);
 }
 
+/// With one hand: what waits is older and due again each time, and a new change was never taken.
+#[test]
+fn rule_3_4_a_new_change_has_its_turn_while_older_ones_wait() {
+    let mut ledger = ledger(&[live("w1", 1), live("w2", 2), live("new", 3)]);
+    let taken = (1..=8).find(|now| {
+        let taken = take(&mut ledger, Lane::Live, 1, *now);
+        if taken == ["new"] {
+            return true;
+        }
+        let mark = u64::from(taken == ["w2"]) + 1;
+        ledger.apply(&[&[defer(&taken[0], mark, *now, true)]]).unwrap();
+        false
+    });
+    assert!(taken.is_some(), "every fourth question is for what does not wait");
+}
+
 fn gone(path: &str, since: u64) -> Change {
     Change::Gone { path: path.into(), since: Time(since), below: false }
 }

@@ -61,6 +61,8 @@ fn mended_seeds_of_the_wider_world_stay_mended() {
         (434082, "the work of a pass that was given up ended a page of a later one"),
         (307336, "a commit marker that was being written to was taken for one that stands"),
         (187923, "a file that had come unheard went without a look at its commit marker"),
+        (141842, "a look older than the end of a doubt was believed once that was over"),
+        (238878, "a directory never had its turn among what was older, waited and came due again"),
         (373961, "commit markers asked for their groups so often that little else was done"),
     ] {
         let verdict = whimbrel_sim::run(seed, false);

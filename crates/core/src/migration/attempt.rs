@@ -212,7 +212,12 @@ impl Migration {
     }
 
     pub(super) fn is_over(&self, attempt: &Attempt) -> bool {
-        attempt.doubtful_until.is_some_and(|until| until <= self.now)
+        self.was_over(attempt, self.now)
+    }
+
+    /// The same at an earlier time.
+    pub(super) fn was_over(&self, attempt: &Attempt, at: Time) -> bool {
+        attempt.doubtful_until.is_some_and(|until| until <= at)
             && (attempt.upload.is_none()
                 || self.spent_uploads.contains(&attempt.number)
                 || self.is_commit_marker(&attempt.path))
@@ -238,7 +243,7 @@ impl Migration {
 
     /// Asks whose attempt stands.
     pub(super) fn inspect(&mut self, path: RelPath, mut claim: Claim, at: RelPath) {
-        claim.step = Step::Inspecting { path: at.clone() };
+        claim.step = Step::Inspecting { path: at.clone(), asked: self.now };
         let ticket = self.ask(Asked::Claim(path.clone()));
         self.outbox.send_after(Effect::Inspect { ticket, path: at });
         self.hold(path, claim);
@@ -251,7 +256,8 @@ impl Migration {
         mut claim: Claim,
         outcome: Result<Option<Standing>, Failure>,
     ) {
-        let Step::Inspecting { path: at } = std::mem::replace(&mut claim.step, Step::Begun) else {
+        let step = std::mem::replace(&mut claim.step, Step::Begun);
+        let Step::Inspecting { path: at, asked } = step else {
             self.again(path, claim, 100, false);
             return;
         };
@@ -265,14 +271,14 @@ impl Migration {
         self.answered_by(crate::failure::Side::Target);
         let row = if at == path { &claim.row } else { &claim.marker };
         let before = row.clone();
-        let over = claim.attempts.iter().any(|it| it.path == at && self.is_over(it));
+        let over = claim.attempts.iter().any(|it| it.path == at && self.was_over(it, asked));
         let ours = standing
             .as_ref()
             .filter(|standing| !self.is_foreign(&claim, &at, before.as_ref(), standing));
         let landed = ours.and_then(|standing| self.landed(standing));
         self.count_landed(&claim, landed, standing.as_ref());
         let held = self.holds_marker(&claim, &at, standing.as_ref());
-        let row = self.settle_doubt(&mut claim, &at, before.clone(), standing);
+        let row = self.settle_doubt(&mut claim, (&at, asked), before.clone(), standing);
         if before.is_some() && row != before {
             // What was claimed of it holds no more, however long ago it changed at the source.
             self.mark(&path, Reach::Path, Lane::Live, TxId(0), claim.last);
@@ -282,7 +288,7 @@ impl Migration {
         } else {
             claim.marker = row;
         }
-        self.close_known(&mut claim, &at, landed);
+        self.close_known(&mut claim, (&at, asked), landed);
         if held {
             self.hold_foreign(path, claim);
         } else if over {
@@ -295,12 +301,12 @@ impl Migration {
     fn settle_doubt(
         &mut self,
         claim: &mut Claim,
-        at: &RelPath,
+        (at, asked): (&RelPath, Time),
         row: Option<Row>,
         standing: Option<Standing>,
     ) -> Option<Row> {
         let Some(standing) = standing else {
-            self.note_nothing_stands(claim, at, row.is_some());
+            self.note_nothing_stands(claim, (at, asked), row.is_some());
             return None;
         };
         if self.is_foreign(claim, at, row.as_ref(), &standing) {
@@ -370,9 +376,15 @@ impl Migration {
         standing.attempt.filter(|_| ours)
     }
 
-    /// Closes what cannot take effect any more: attempts whose time is over, and the one that did.
-    fn close_known(&mut self, claim: &mut Claim, at: &RelPath, landed: Option<AttemptNumber>) {
-        let known = |it: &Attempt| self.is_over(it) || landed == Some(it.number);
+    /// Closes what could not take effect any more when the look was asked for: attempts whose time
+    /// was over, and the one that did.
+    fn close_known(
+        &mut self,
+        claim: &mut Claim,
+        (at, asked): (&RelPath, Time),
+        landed: Option<AttemptNumber>,
+    ) {
+        let known = |it: &Attempt| self.was_over(it, asked) || landed == Some(it.number);
         let (closed, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut claim.attempts)
             .into_iter()
             .partition(|attempt| attempt.path == *at && known(attempt));
@@ -486,7 +498,8 @@ mod tests {
         let mut migration = migration_of(ours());
         let mut settled = |attempts: Vec<Attempt>, standing: Standing| {
             let (mut claim, at) = (claim(attempts), RelPath::from("a"));
-            let row = migration.settle_doubt(&mut claim, &at, Some(row()), Some(standing));
+            let looked = (&at, Time(1_000));
+            let row = migration.settle_doubt(&mut claim, looked, Some(row()), Some(standing));
             (row.expect("a row"), changed(&mut migration))
         };
         assert_eq!(settled(Vec::new(), standing()), (row(), Vec::new()), "nothing is new");
@@ -560,8 +573,9 @@ mod tests {
         standing: Option<Standing>,
     ) -> (&'static str, bool, Vec<u64>) {
         let mut migration = migration_of(ours());
-        let inspecting = Step::Inspecting { path: RelPath::from("a") };
+        let inspecting = Step::Inspecting { path: RelPath::from("a"), asked: Time(1_000) };
         let claim = Claim { row, step: inspecting, ..claim(attempts) };
+        migration.now = Time(1_100);
         migration.inspected(RelPath::from("a"), claim, Ok(standing));
         let changes: Vec<Change> = changed(&mut migration);
         let closed = changes.iter().filter_map(|change| {
@@ -608,7 +622,17 @@ mod tests {
             ("the source", false, vec![4]),
             "nothing was claimed"
         );
-        assert_eq!(looked_at(known(), vec![over], None), ("begun anew", true, vec![4]), "gone");
+        assert_eq!(
+            looked_at(known(), vec![over.clone()], None),
+            ("begun anew", true, vec![4]),
+            "gone"
+        );
+        let since_then = Attempt { doubtful_until: Some(Time(1_001)), ..over };
+        assert_eq!(
+            looked_at(known(), vec![since_then], None),
+            ("the source", true, vec![]),
+            "it was not over when the look was asked for: it may have come after that"
+        );
     }
 
     #[test]

@@ -69,8 +69,9 @@ pub(super) enum Origin {
 pub(super) enum Step {
     /// Nothing is asked yet.
     Begun,
-    /// What stands on the target after doubtful attempts (rule 4.1).
-    Inspecting { path: RelPath },
+    /// What stands on the target after doubtful attempts (rule 4.1). The look is not older than
+    /// `asked`: what could take effect then may have come after it.
+    Inspecting { path: RelPath, asked: Time },
     /// What stands at the source.
     Examining,
     /// What stands at a commit marker that speaks for the path, of which this was seen.

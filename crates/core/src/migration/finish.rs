@@ -4,7 +4,7 @@ use super::claim::{Claim, Step};
 use super::{Migration, Phase};
 use crate::effect::{Effect, Finish};
 use crate::failure::Failure;
-use crate::number::Time;
+use crate::number::{Time, TxId};
 use crate::planted::{Planted, planted};
 use crate::record::Change;
 
@@ -51,6 +51,18 @@ impl Migration {
                 Some(failure) => self.finish(Finish::Guard(failure)),
                 None => self.finish(Finish::Done),
             }
+        }
+    }
+
+    /// A source that never rests leaves no moment in which nothing is pending: its scan is over
+    /// when nothing of it is.
+    pub(super) fn consider_scanned(&mut self, batch: u64) {
+        let of_scan = self.summary.first_txid == Some(TxId(0));
+        let through = self.scan_begun && batch >= self.scan_marked_by && !of_scan;
+        let runs = self.phase == Phase::Running && self.config.live && !self.gap_open;
+        if !self.scanned && through && runs && self.recount.is_done() {
+            self.scanned = true;
+            self.outbox.change(Change::Scanned);
         }
     }
 
@@ -131,6 +143,31 @@ mod tests {
         sent(migration).into_iter().find_map(|effect| {
             if let Effect::Finish(finish) = effect { Some(finish) } else { None }
         })
+    }
+
+    #[test]
+    fn rule_10_3_the_scan_of_a_source_that_never_rests_ends() {
+        let summary = |first: u64| PendingSummary {
+            lanes: [3, 0, 0],
+            first_txid: Some(TxId(first)),
+            ..PendingSummary::default()
+        };
+        let told = |first: u64, left: &dyn Fn(&mut Migration)| {
+            let mut migration = idle(Config { live: true, ..Config::default() });
+            (migration.scan_begun, migration.scanned) = (true, false);
+            left(&mut migration);
+            migration.persisted(4, summary(first));
+            changed(&mut migration).contains(&Change::Scanned)
+        };
+        assert!(told(5, &|_| {}), "the rest came later");
+        assert!(told(5, &|it| it.hold(RelPath::from("a"), claim("a"))));
+        assert!(!told(0, &|_| {}), "something of the scan is pending");
+        assert!(!told(5, &|it| it.scan_begun = false));
+        assert!(!told(5, &|it| it.scan_marked_by = 5), "it is not pending yet");
+        assert!(!told(5, &|it| it.gap_open = true));
+        assert!(!told(5, &|it| it.phase = Phase::Joining));
+        assert!(!told(5, &|it| it.config.live = false), "as listed: what stands is compared");
+        assert!(!told(5, &|it| it.scanned = true), "once");
     }
 
     /// What would have a run go on that is done but for this.

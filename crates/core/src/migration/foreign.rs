@@ -10,7 +10,7 @@ use crate::failure::{Failure, FailureKind, Side};
 use crate::identity::Identity;
 use crate::input::Standing;
 use crate::metadata::Metadata;
-use crate::number::{AttemptNumber, TxId};
+use crate::number::{AttemptNumber, Time, TxId};
 use crate::path::RelPath;
 use crate::planted::{Planted, planted};
 use crate::record::{Attempt, AttemptKind, Change, Found, LetGo, Parked, Row};
@@ -131,13 +131,18 @@ impl Migration {
 
     /// Nothing stands where something was expected. If no removal of ours did that, people are
     /// told.
-    pub(super) fn note_nothing_stands(&mut self, claim: &mut Claim, at: &RelPath, ours: bool) {
+    pub(super) fn note_nothing_stands(
+        &mut self,
+        claim: &mut Claim,
+        (at, asked): (&RelPath, Time),
+        ours: bool,
+    ) {
         let found = claim.found.take_if(|found| found.path == *at);
         if !ours && found.is_none() {
             return;
         }
         let (path, loss) = (at.clone(), claim.let_go != Some(LetGo::Person));
-        self.outbox.change(match ours && self.was_removed(claim, at) {
+        self.outbox.change(match ours && self.was_removed(claim, at, asked) {
             true => Change::Removed { path, loss, at: self.now },
             false => Change::DropRow(path),
         });
@@ -149,10 +154,10 @@ impl Migration {
         }
     }
 
-    /// A removal of ours cannot take effect any more: it did.
-    fn was_removed(&self, claim: &Claim, at: &RelPath) -> bool {
+    /// A removal of ours could not take effect any more when the look was asked for: it did.
+    fn was_removed(&self, claim: &Claim, at: &RelPath, asked: Time) -> bool {
         let removal = |it: &&Attempt| it.path == *at && it.kind == AttemptKind::Remove;
-        claim.attempts.iter().filter(removal).any(|it| self.is_over(it))
+        claim.attempts.iter().filter(removal).any(|it| self.was_over(it, asked))
     }
 
     /// Something foreign stands at a key: the ledger knows it as that from now on. The row, if it
@@ -337,7 +342,6 @@ mod tests {
     };
     use super::*;
     use crate::config::Config;
-    use crate::number::Time;
     use crate::record::Reach;
 
     fn config() -> Config {
@@ -415,7 +419,7 @@ mod tests {
         let gone = |config: Config, attempts: Vec<Attempt>, let_go: Option<LetGo>| {
             let mut migration = migration_of(config);
             let mut claim = Claim { attempts, let_go, ..claim("a") };
-            migration.note_nothing_stands(&mut claim, &RelPath::from("a"), true);
+            migration.note_nothing_stands(&mut claim, (&RelPath::from("a"), Time(1_000)), true);
             let changes = changed(&mut migration);
             let removed = changes.iter().find_map(|change| {
                 if let Change::Removed { loss, .. } = change { Some(*loss) } else { None }
@@ -436,10 +440,10 @@ mod tests {
         assert_eq!(gone(config(), vec![copy], None), (None, true));
         let mut migration = migration_of(config());
         let known = &mut Claim { found: Some(found()), ..claim("a") };
-        migration.note_nothing_stands(known, &RelPath::from("a"), false);
+        migration.note_nothing_stands(known, (&RelPath::from("a"), Time(1_000)), false);
         assert_eq!(known.found, None);
         assert_eq!(changed(&mut migration), [Change::DropRow(RelPath::from("a"))]);
-        migration.note_nothing_stands(&mut claim("a"), &RelPath::from("a"), false);
+        migration.note_nothing_stands(&mut claim("a"), (&RelPath::from("a"), Time(1_000)), false);
         assert_eq!(changed(&mut migration), [], "nothing was known to stand");
     }
 

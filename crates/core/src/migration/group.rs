@@ -299,7 +299,7 @@ impl Migration {
             return;
         }
         claim.step = Step::AwaitingGroup { asks };
-        let pause_millis = ASK_AGAIN_MILLIS << asks;
+        let pause_millis = ASK_AGAIN_MILLIS << asks.saturating_sub(1);
         self.incomplete_groups.insert((self.now.plus_millis(pause_millis), path.clone()));
         self.hold(path, claim);
     }

@@ -84,6 +84,8 @@ pub struct Migration {
     position_retry_at: Option<Time>,
     scan_begun: bool,
     scanned: bool,
+    /// What the scan has to come to is pending from this batch on.
+    scan_marked_by: u64,
     inventory_cursor: Option<Bytes>,
     inventory_asked: bool,
     recount: inventory::Recount,
@@ -162,6 +164,7 @@ impl Migration {
             position_retry_at: None,
             scan_begun: meta.scan_begun,
             scanned: meta.scanned,
+            scan_marked_by: 0,
             inventory_cursor: meta.inventory_cursor.clone(),
             inventory_asked: false,
             recount: inventory::Recount::of(meta, now),
@@ -172,11 +175,7 @@ impl Migration {
             queue: copy::CopyQueue::default(),
             copies_in_flight: 0,
             barriers: barrier::Barriers::default(),
-            stream: stream::Stream {
-                applied: meta.position,
-                saved: meta.position,
-                ..stream::Stream::default()
-            },
+            stream: stream::Stream::after(meta.position),
             gap_open: false,
             repaired_to: meta.position.unwrap_or_default(),
             gap_forgets: false,
@@ -416,6 +415,7 @@ impl Migration {
         self.guard_persisted(batch);
         self.delays.persisted(batch);
         self.fresh_summary = true;
+        self.consider_scanned(batch);
     }
 
     fn taken(&mut self, work: Vec<Work>, summary: PendingSummary) {

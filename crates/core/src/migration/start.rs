@@ -88,6 +88,7 @@ impl Migration {
         let before = self.scan_begun;
         self.scan_begun = true;
         self.scanned = false;
+        self.scan_marked_by = self.outbox.gathering();
         let coverage = self.config.new_coverage.take();
         self.outbox.change(Change::ScanBegun { coverage });
         if before {

@@ -4,13 +4,13 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Row, Rows, params, params_from_iter};
 use whimbrel_core::commit_marker;
 use whimbrel_core::number::{Mark, Time, TxId};
 use whimbrel_core::path::RelPath;
 use whimbrel_core::record::{Lane, Parked, PendingSummary, Reach};
 
-use super::{Entry, NEXT_START, NameRange, checked, count};
+use super::{Entry, NEXT_START, NameRange, Order, checked, count};
 use crate::error::{LedgerError, Result};
 use crate::key::{Key, Span};
 use crate::number::integer;
@@ -195,11 +195,11 @@ impl Cold {
         Ok(())
     }
 
-    /// Free entries of a lane that are due by `now`, in the order of the lane.
+    /// Free entries of a lane that are due by `now`: the first in this order, and others with them.
     pub(super) fn due_ones(
         &self,
         sql: &Connection,
-        (lane, newest_first): (Lane, bool),
+        (lane, order): (Lane, Order),
         limit: usize,
         now: Time,
         claimed: &BTreeSet<Key>,
@@ -208,22 +208,21 @@ impl Cold {
         if self.entries == 0 || limit == 0 {
             return Ok(found);
         }
-        let order = if newest_first { "mark DESC" } else { "mark" };
-        let mut candidates = sql.prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM pending
-             WHERE parked IN (0, 2) AND lane = ?1 AND not_before <= ?2 ORDER BY {order}"
-        ))?;
-        let mut rows = candidates.query(params![lane_number(lane), integer(now.0)])?;
-        while let Some(row) = rows.next()? {
-            let (key, entry) = read(row)?;
-            let mark = entry.pending.mark;
-            // The caller puts equal marks in the order of their keys, so all of them are needed.
-            if found.len() >= limit && found.last().is_some_and(|((last, _), _)| *last != mark) {
+        let (waiting, order) = match order {
+            Order::OldestFirst => (&["0, 1"][..], "mark"),
+            Order::NewestFirst => (&["0, 1"][..], "mark DESC"),
+            Order::WaitingLast => (&["0", "1"][..], "mark"),
+        };
+        for waiting in waiting {
+            if found.len() >= limit {
                 break;
             }
-            if !claimed.contains(&key) {
-                found.push(((mark, key), entry));
-            }
+            let mut candidates = sql.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM pending WHERE parked IN (0, 2) AND lane = ?1
+                 AND not_before <= ?2 AND waiting IN ({waiting}) ORDER BY {order}"
+            ))?;
+            let rows = candidates.query(params![lane_number(lane), integer(now.0)])?;
+            found.extend(first_of(rows, limit, claimed)?);
         }
         Ok(found)
     }
@@ -449,4 +448,25 @@ impl Cold {
         let found = statement.query_row([value], |row| Ok(read(row))).optional()?;
         found.transpose().map(|found| found.map(|(_, entry)| entry))
     }
+}
+
+/// The first of these that nobody holds; all of an equal mark, for the caller puts these in the
+/// order of their keys.
+fn first_of(
+    mut rows: Rows<'_>,
+    limit: usize,
+    claimed: &BTreeSet<Key>,
+) -> Result<Vec<((Mark, Key), Entry)>> {
+    let mut found: Vec<((Mark, Key), Entry)> = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (key, entry) = read(row)?;
+        let mark = entry.pending.mark;
+        if found.len() >= limit && found.last().is_some_and(|((last, _), _)| *last != mark) {
+            break;
+        }
+        if !claimed.contains(&key) {
+            found.push(((mark, key), entry));
+        }
+    }
+    Ok(found)
 }

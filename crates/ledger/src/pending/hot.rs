@@ -7,9 +7,9 @@ use bytes::Bytes;
 use whimbrel_core::commit_marker;
 use whimbrel_core::number::{Mark, Time, TxId};
 use whimbrel_core::path::RelPath;
-use whimbrel_core::record::{Lane, Reach};
+use whimbrel_core::record::{Lane, Pending, Reach};
 
-use super::{Entry, NEXT_START, NameRange, in_span, is_delayed};
+use super::{Entry, NEXT_START, NameRange, Order, in_span, is_delayed};
 use crate::error::Result;
 use crate::key::{Key, Span};
 
@@ -19,8 +19,8 @@ const ENTRY_BYTES: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Hot {
     entries: BTreeMap<Key, Entry>,
-    /// Free and due, per lane.
-    free: [BTreeSet<(Mark, Key)>; 3],
+    /// Free and due, per lane and by whether they wait for something.
+    free: [[BTreeSet<(Mark, Key)>; 2]; 3],
     /// Not due yet.
     timed: BTreeSet<(Time, Key)>,
     /// Parked as delayed.
@@ -36,7 +36,8 @@ pub(super) struct Hot {
 
 /// Where an entry stands in the orders.
 struct Places {
-    free: Option<(usize, Mark)>,
+    /// Lane, whether it waits, and mark.
+    free: Option<(usize, usize, Mark)>,
     timed: Option<Time>,
     delayed: Option<Time>,
     txid: Option<(bool, TxId)>,
@@ -50,7 +51,7 @@ impl Places {
         let due = pending.not_before <= now;
         let active = pending.parked.is_none();
         Self {
-            free: (takeable && due && free).then_some((lane_index(pending.lane), pending.mark)),
+            free: (takeable && due && free).then(|| free_place(pending)),
             timed: (takeable && !due).then_some(pending.not_before),
             delayed: is_delayed(pending).then_some(pending.not_before),
             txid: active.then_some((pending.waiting, pending.first_txid)),
@@ -64,6 +65,10 @@ pub(super) fn weight(entry: &Entry) -> usize {
     let cursor = entry.pending.cursor.as_ref().map_or(0, Bytes::len);
     let message = entry.message.as_ref().map_or(0, String::len);
     ENTRY_BYTES + entry.pending.path.as_bytes().len() + cursor + message
+}
+
+fn free_place(pending: &Pending) -> (usize, usize, Mark) {
+    (lane_index(pending.lane), usize::from(pending.waiting), pending.mark)
 }
 
 fn lane_index(lane: Lane) -> usize {
@@ -109,8 +114,8 @@ impl Hot {
     pub(super) fn insert(&mut self, key: Key, entry: Entry, free: bool, now: Time) {
         let pending = &entry.pending;
         let places = Places::of(&entry, free, now);
-        if let Some((lane, mark)) = places.free {
-            self.free[lane].insert((mark, key.clone()));
+        if let Some((lane, waits, mark)) = places.free {
+            self.free[lane][waits].insert((mark, key.clone()));
         }
         if let Some(time) = places.timed {
             self.timed.insert((time, key.clone()));
@@ -136,7 +141,8 @@ impl Hot {
         let entry = self.entries.remove(key)?;
         let pending = &entry.pending;
         if entry.takeable() {
-            self.free[lane_index(pending.lane)].remove(&(pending.mark, key.clone()));
+            let (lane, waits, mark) = free_place(pending);
+            self.free[lane][waits].remove(&(mark, key.clone()));
             if pending.not_before > Time(0) {
                 self.timed.remove(&(pending.not_before, key.clone()));
             }
@@ -177,11 +183,11 @@ impl Hot {
         self.bytes = self.bytes - weight_before + weight(entry);
         let place = |key: &Key| key.clone();
         if before.free != after.free {
-            if let Some((lane, mark)) = before.free {
-                self.free[lane].remove(&(mark, place(key)));
+            if let Some((lane, waits, mark)) = before.free {
+                self.free[lane][waits].remove(&(mark, place(key)));
             }
-            if let Some((lane, mark)) = after.free {
-                self.free[lane].insert((mark, place(key)));
+            if let Some((lane, waits, mark)) = after.free {
+                self.free[lane][waits].insert((mark, place(key)));
             }
         }
         if before.timed != after.timed {
@@ -225,14 +231,16 @@ impl Hot {
             && entry.takeable()
             && entry.pending.not_before <= now
         {
-            self.free[lane_index(entry.pending.lane)].insert((entry.pending.mark, key.clone()));
+            let (lane, waits, mark) = free_place(&entry.pending);
+            self.free[lane][waits].insert((mark, key.clone()));
         }
     }
 
     /// Somebody holds it.
     pub(super) fn claim(&mut self, key: &Key) {
         if let Some(entry) = self.entries.get(key) {
-            self.free[lane_index(entry.pending.lane)].remove(&(entry.pending.mark, key.clone()));
+            let (lane, waits, mark) = free_place(&entry.pending);
+            self.free[lane][waits].remove(&(mark, key.clone()));
         }
     }
 
@@ -249,21 +257,28 @@ impl Hot {
         }
     }
 
+    /// The first of the lane in this order, and others with them.
     pub(super) fn free_ones(
         &self,
         lane: Lane,
-        newest_first: bool,
+        order: Order,
         limit: usize,
     ) -> Vec<((Mark, Key), Entry)> {
-        let free = &self.free[lane_index(lane)];
         let entry = |place: &(Mark, Key)| {
             self.entries.get(&place.1).map(|entry| (place.clone(), entry.clone()))
         };
-        if newest_first {
-            free.iter().rev().take(limit).filter_map(entry).collect()
-        } else {
-            free.iter().take(limit).filter_map(entry).collect()
-        }
+        let of = |free: &BTreeSet<(Mark, Key)>| -> Vec<((Mark, Key), Entry)> {
+            match order {
+                Order::NewestFirst => free.iter().rev().take(limit).filter_map(entry).collect(),
+                Order::OldestFirst | Order::WaitingLast => {
+                    free.iter().take(limit).filter_map(entry).collect()
+                }
+            }
+        };
+        let [at_once, waiting] = &self.free[lane_index(lane)];
+        let mut found = of(at_once);
+        found.extend(of(waiting));
+        found
     }
 
     pub(super) fn until_next_start(&self) -> Vec<Key> {

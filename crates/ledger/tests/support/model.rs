@@ -35,7 +35,7 @@ pub struct Model {
     pub hints: BTreeSet<Hint>,
     pub meta: Meta,
     now: Time,
-    backlog_takes: u64,
+    takes: [u64; 3],
 }
 
 fn reaches(above: &Pending, path: &RelPath) -> bool {
@@ -51,7 +51,7 @@ impl Model {
     /// Claims end and what waited for the next start is due.
     pub fn restart(&mut self) {
         self.now = Time(0);
-        self.backlog_takes = 0;
+        self.takes = [0; 3];
         for entry in self.entries.values_mut() {
             entry.claimed = false;
             let delayed = entry.pending.parked == Some(Parked::Delayed);
@@ -75,11 +75,12 @@ impl Model {
             })
             .collect();
         due.sort_by_key(|entry| (entry.pending.mark, entry.pending.path.split()));
-        if lane == Lane::Backlog {
-            self.backlog_takes += 1;
-            if !self.backlog_takes.is_multiple_of(4) {
-                due.reverse();
-            }
+        let takes = &mut self.takes[lane as usize];
+        *takes += 1;
+        match (lane, takes.is_multiple_of(4)) {
+            (Lane::Backlog, false) => due.reverse(),
+            (Lane::Backlog, true) | (Lane::Live | Lane::Metadata, false) => {}
+            (Lane::Live | Lane::Metadata, true) => due.sort_by_key(|entry| entry.pending.waiting),
         }
         due.truncate(limit);
         due.into_iter()

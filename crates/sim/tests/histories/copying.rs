@@ -355,6 +355,22 @@ fn rule_4_1_put_lands_over_a_newer_one() {
     ends_equal(run);
 }
 
+/// The target is looked at before a PUT without a known end lands, and answers when no such PUT can
+/// land any more.
+#[test]
+fn rule_4_1_a_look_tells_nothing_of_what_came_after_it() {
+    let mut run = run();
+    file(&mut run, "a", 5);
+    let put = held(&mut run, copies("a"));
+    run.release(put, Way::Unheard(4_000));
+    let look = held(&mut run, inspects("a"));
+    answered_late(&mut run, look, 20_000);
+    delete(&mut run, "a");
+    run.end().expect("it comes to its end");
+    assert!(!run.stands(&path("a")), "it goes, though it came after the look");
+    assert_eq!(run.difference(), None);
+}
+
 /// The process dies while a PUT is on its way: its intent is durable, and the run after it waits.
 #[test]
 fn rule_4_1_intent_survives_a_crash() {
