@@ -152,8 +152,11 @@ impl Pending {
     /// Nobody found anything at the source when it was last looked at, and its removal waits, or
     /// waited, for its time: nothing else waits for it (rule 5.7).
     pub fn is_gone_for_a_time(&self) -> bool {
-        let waits = |reason| matches!(reason, Parked::Delayed | Parked::Removal | Parked::Guard);
-        self.gone_since.is_some() && self.parked.is_some_and(waits)
+        match self.parked {
+            Some(Parked::Delayed) => true,
+            Some(Parked::Removal | Parked::Guard) => self.gone_since.is_some(),
+            None | Some(Parked::Open | Parked::Failed | Parked::Foreign) => false,
+        }
     }
 }
 

@@ -55,6 +55,11 @@ impl Run {
         }
     }
 
+    /// What is kept is due at other times from now on.
+    pub(super) fn another_delay(&mut self) {
+        self.delays.due.clear();
+    }
+
     /// Looks what the source has no more.
     pub(super) fn note_losses(&mut self) {
         let state = (self.source.past, self.source.txid);

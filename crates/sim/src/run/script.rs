@@ -158,6 +158,7 @@ impl Run {
     /// The next run is asked to keep what is gone for another time.
     pub fn delay_removals(&mut self, after_millis: u64) {
         self.options.removals_after_millis = after_millis;
+        self.another_delay();
     }
 
     /// So much time passes while nothing runs.
