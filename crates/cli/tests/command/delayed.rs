@@ -31,8 +31,9 @@ fn live(place: &Place, after: &str) -> Running {
     child
 }
 
+/// A state that a run has just taken, and that has no socket yet, says that it is in use.
 fn status(place: &Place) -> Value {
-    place.run(&["status", "m", "--json"]).expect(0).result()
+    place.run(&["status", "m", "--json"]).result()
 }
 
 /// When the time of a path is over, as `path` tells it.
