@@ -176,8 +176,8 @@ pub enum Command {
     Resume(NameArguments),
     /// Stop a running migration in good order; start it again to resume
     Stop(NameArguments),
-    /// Say that what a guard holds back is meant
-    Confirm(NameArguments),
+    /// Say that what a guard holds back is meant, or what waits for its time (--delayed)
+    Confirm(ConfirmArguments),
     /// Print the version
     Version,
     /// Print completions for a shell
@@ -392,6 +392,11 @@ pub struct GuardArguments {
     /// The share of all objects that goes with it; 0%: N alone decides; none: never ask
     #[arg(long, value_name = "PERCENT", default_value = "50%", value_parser = unit::share_limit)]
     pub removals_share_max: Limit<u64>,
+    /// What is gone at the source stays on the target for so long (12h, 7d) after that was first
+    /// found, and goes then unless the source has it again; not commit markers, and not what is in
+    /// the way of something that the source has. whimbrel confirm NAME --delayed has it go at once
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = unit::duration)]
+    pub removals_after: Duration,
     /// A file system that was mounted at PATH, relative to SOURCE, is gone for good: its files count
     /// as removed; may be given several times
     #[arg(long, value_name = "PATH")]
@@ -516,6 +521,18 @@ pub struct PathArguments {
 pub struct NameArguments {
     /// The migration's name
     pub name: String,
+    /// Its state folder, where it was given one
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct ConfirmArguments {
+    /// The migration's name
+    pub name: String,
+    /// What is gone at the source and stays for a time (--removals-after) goes now
+    #[arg(long)]
+    pub delayed: bool,
     /// Its state folder, where it was given one
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,

@@ -235,7 +235,7 @@ mod tests {
     fn the_same_options_and_flags_win() {
         let config = "bandwidth = \"25MB/s\"\nlive = true\ninclude = [\"a\", \"b/**\"]\n\
                       transfers = 7\nexisting = \"trust\"\nadopt = false\n\
-                      removals-max = 20\nremovals-share-max = \"none\"\n\
+                      removals-max = 20\nremovals-share-max = \"none\"\nremovals-after = \"7d\"\n\
                       source-snapshots = \"only\"\n";
         let read = migrate(config, &[]);
         assert_eq!(read.limits.bandwidth, bandwidth("25MB/s").ok());
@@ -245,6 +245,7 @@ mod tests {
         assert_eq!(read.limits.transfers, Some(7));
         let bounds = read.guard.bounds();
         assert_eq!((bounds.count_max, bounds.share_max_percent), (Some(20), None));
+        assert_eq!(read.guard.removals_after.as_secs(), 7 * 86_400);
         let read = migrate(config, &["--bandwidth", "1MB/s", "--include", "c"]);
         assert_eq!(read.limits.bandwidth, bandwidth("1MB/s").ok());
         assert_eq!(read.scope.include, ["c"]);
@@ -282,6 +283,7 @@ mod tests {
             ("live = 1", "live"),
             ("live = true\nsource-snapshots = true", "source-snapshots"),
             ("removals-share-max = 50", "50"),
+            ("removals-after = 7", "7"),
             ("[limits]\nbandwidth = \"25MB/s\"", "limits"),
             ("config = \"other.toml\"", "config"),
             ("bandwidth = ", "whimbrel.toml"),

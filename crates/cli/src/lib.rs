@@ -6,6 +6,7 @@ mod commands;
 mod config;
 mod control;
 mod cutover;
+mod delayed;
 mod doctor;
 mod exit;
 #[cfg(feature = "fuzzing")]

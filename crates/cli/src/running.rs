@@ -44,10 +44,19 @@ impl Running {
 
     /// Whether something is to be done about a path; `None` once the migration has ended.
     async fn is_pending(&self, path: &RelPath) -> Option<bool> {
+        Some(is_worked_on(&self.story(path).await?))
+    }
+
+    /// Whether what stands at a path is gone at the source, and stays for a time; `None` once the
+    /// migration has ended.
+    pub async fn delays(&self, path: &RelPath) -> Option<bool> {
+        Some(is_delayed(&self.story(path).await?))
+    }
+
+    async fn story(&self, path: &RelPath) -> Option<Value> {
         let encoded = STANDARD.encode(path.as_bytes());
         let asked = Request::Path { path: None, path_base64: Some(encoded) };
-        let answer = control::ask(&self.place, &asked).await.ok()??;
-        Some(is_worked_on(answer.get("path")?))
+        control::ask(&self.place, &asked).await.ok()??.get("path").cloned()
     }
 
     async fn stand_of(&self, path: &RelPath) -> Option<Stand> {
@@ -96,7 +105,7 @@ fn is_worked_on(story: &Value) -> bool {
         let entry = story.get(name).and_then(Value::as_object);
         entry.is_some_and(|entry| {
             let parked = entry.get("parked").and_then(Value::as_str);
-            !matches!(parked, Some("open" | "failed" | "guard" | "foreign"))
+            !matches!(parked, Some("open" | "failed" | "guard" | "foreign" | "delayed"))
         })
     };
     let attempts = story.get("attempts").and_then(Value::as_array);
@@ -104,11 +113,29 @@ fn is_worked_on(story: &Value) -> bool {
     writing || waits("pending") || waits("pending_above")
 }
 
+/// The entry that looks at a path next waits for its time.
+fn is_delayed(story: &Value) -> bool {
+    let own = story.get("pending").filter(|own| !own.is_null());
+    let entry = own.or_else(|| story.get("pending_above"));
+    let parked = entry.and_then(|entry| entry.get("parked")).and_then(Value::as_str);
+    parked == Some("delayed")
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use super::is_worked_on;
+    use super::{is_delayed, is_worked_on};
+
+    #[test]
+    fn rule_5_7_what_waits_for_its_time_is_told_by_what_looks_at_it_next() {
+        let delayed = json!({ "parked": "delayed" });
+        assert!(is_delayed(&json!({ "pending": delayed, "pending_above": null })));
+        assert!(is_delayed(&json!({ "pending": null, "pending_above": delayed })));
+        let back = json!({ "pending": { "parked": null }, "pending_above": delayed });
+        assert!(!is_delayed(&back), "it is looked at by itself");
+        assert!(!is_delayed(&json!({ "pending": null, "pending_above": null })));
+    }
 
     /// What was set aside until the guard had judged it was told as extra.
     #[test]
@@ -116,7 +143,7 @@ mod tests {
         for place in ["pending", "pending_above"] {
             let story = |parked: Option<&str>| json!({ place: { "parked": parked } });
             assert!(is_worked_on(&story(None)) && is_worked_on(&story(Some("removal"))), "{place}");
-            for parked in ["open", "failed", "guard", "foreign"] {
+            for parked in ["open", "failed", "guard", "foreign", "delayed"] {
                 assert!(!is_worked_on(&story(Some(parked))), "{place}: {parked}");
             }
         }

@@ -51,6 +51,8 @@ pub struct Config {
     pub claims_max: usize,
     /// The guard against mass deletion (rule 5.6).
     pub removal_guard: RemovalGuard,
+    /// How long what is gone at the source stays on the target (rule 5.7).
+    pub removals_after_millis: u64,
     /// What the run goes over, in words, unless an earlier run began to scan the same: everything is
     /// scanned again, since no event names what was left out, and the words are kept.
     pub new_coverage: Option<String>,
@@ -168,6 +170,7 @@ impl Default for Config {
             passes_max: 16,
             claims_max: 256,
             removal_guard: RemovalGuard::default(),
+            removals_after_millis: 0,
             new_coverage: None,
             ceilings: Ceilings::default(),
             timetable: None,

@@ -212,6 +212,8 @@ pub enum Input {
     Pause(bool),
     /// A person confirmed what a guard holds.
     Confirm,
+    /// A person has what is gone at the source and kept for a time go now (rule 5.7).
+    ConfirmDelayed,
     /// Listings of the scan were wrong, as the report says: everything is listed again.
     ListAgain(Report),
 }
@@ -302,6 +304,8 @@ pub struct PageJoin {
     pub own_record: bool,
     /// Children that are pending, ascending.
     pub pending: Vec<RelPath>,
+    /// Those of them whose removal waits for its time, ascending (rule 5.7).
+    pub delayed: Vec<RelPath>,
     /// Children with attempts whose end is not known, ascending (rule 1.3).
     pub attempts: Vec<Attempt>,
     /// Foreign objects, ascending.

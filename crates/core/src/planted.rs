@@ -71,6 +71,8 @@ bugs! {
     "5.5" LeftBelowFile: "objects below a path stay when a file takes it",
     "5.5" FileLeftAtDirectory: "an object stays when a directory takes its path",
     "5.6" GuardAsleep: "no removal is too much",
+    "5.7" DelayBegunAnew: "what is gone is kept from the last look at it on",
+    "5.7" DelayCutShort: "what is kept for a time goes when it is looked at again",
     "6.1" RenameShallow: "of a renamed directory the new path alone is looked at",
     "6.1" RenamedBytesBelieved: "a renamed file is copied within the target although it changed",
     "6.3" CopyNamesNothing: "a copy within the target does not say what it copies",

@@ -85,6 +85,9 @@ pub enum Parked {
     /// An object stands in its place that was not written by this migration, and a person decides
     /// (`--existing refuse`, or it came after the first look at the target).
     Foreign,
+    /// Gone at the source, and kept for as long as an operator has it stay; due at `not_before`
+    /// (rule 5.7).
+    Delayed,
 }
 
 impl Parked {
@@ -92,7 +95,7 @@ impl Parked {
     pub fn in_a_moment(self) -> bool {
         match self {
             Self::Removal => true,
-            Self::Open | Self::Failed | Self::Guard | Self::Foreign => false,
+            Self::Open | Self::Failed | Self::Guard | Self::Foreign | Self::Delayed => false,
         }
     }
 }
@@ -139,6 +142,22 @@ pub struct Pending {
     pub parked: Option<Parked>,
     /// Who let its removal go (rule 5.6).
     pub let_go: Option<LetGo>,
+    /// When a look first found nothing at the source, and none found anything since: its removal
+    /// waits from then on (rule 5.7). Kept by the ledger beside the other fields.
+    #[serde(skip)]
+    pub gone_since: Option<Time>,
+}
+
+impl Pending {
+    /// Nobody found anything at the source when it was last looked at, and its removal waits, or
+    /// waited, for its time: nothing else waits for it (rule 5.7).
+    pub fn is_gone_for_a_time(&self) -> bool {
+        match self.parked {
+            Some(Parked::Delayed) => true,
+            Some(Parked::Removal | Parked::Guard) => self.gone_since.is_some(),
+            None | Some(Parked::Open | Parked::Failed | Parked::Foreign) => false,
+        }
+    }
 }
 
 /// A write to the target whose end is not durably known (rule 4.1).
@@ -322,7 +341,8 @@ pub struct Meta {
 pub enum Change {
     /// Makes a path pending, or adds to its entry: reach and last transaction grow, lane and first
     /// transaction fall, parking, waiting and backing off end. A pass's cursor stays only if the
-    /// reach stays.
+    /// reach stays. Of an entry parked as `Delayed` the first transaction and sight are those of the
+    /// mark: what it lacks since before is kept on purpose (rule 5.7).
     Mark {
         /// Where.
         path: RelPath,
@@ -358,7 +378,8 @@ pub enum Change {
         up_to: Mark,
         /// Why.
         reason: Parked,
-        /// Parked as failed: tried again then; `None`: at the next start.
+        /// Parked as failed: tried again then; `None`: at the next start. Parked as delayed: due
+        /// then.
         retry_at: Option<Time>,
         /// For people: what happened.
         message: String,
@@ -390,6 +411,43 @@ pub enum Change {
     /// Every entry parked for the reason is free to be taken; if that was `Removal`, the guard lets
     /// it go (rule 5.6).
     Release(Parked),
+    /// A look found nothing at the source at that time, or before, and the removal waits
+    /// (rule 5.7).
+    Gone {
+        /// Where.
+        path: RelPath,
+        /// When.
+        since: Time,
+        /// What stands below it waits with it: from now on the entry reaches that.
+        below: bool,
+    },
+    /// A look found something at the source: nothing is gone at the path or above it, and what is
+    /// parked there as `Delayed` is free to be taken, and pending since this transaction and moment
+    /// (rule 5.7).
+    Present {
+        /// Where.
+        path: RelPath,
+        /// What follows is not known to be there.
+        first_txid: TxId,
+        /// The same as a time.
+        seen: Time,
+    },
+    /// Every entry parked as `Delayed` is due so long after it was found to be gone (rule 5.7).
+    DelayRemovals {
+        /// So long.
+        after_millis: u64,
+    },
+    /// Entries parked as `Delayed` that are due by a time are free to be taken, and pending since
+    /// this transaction and moment; the longest due first, some thousands of them. `None`: all of
+    /// them, whose time is over for good, since a person says so (rule 5.7).
+    EndDelays {
+        /// By then.
+        due_by: Option<Time>,
+        /// Since then nothing keeps them.
+        first_txid: TxId,
+        /// The same as a time.
+        seen: Time,
+    },
     /// A person means what the guard holds: every entry parked as `Guard` or `Removal` is let go,
     /// and what went before counts no more (rule 5.6).
     Confirmed,
@@ -544,6 +602,12 @@ pub struct PendingSummary {
     pub removals: u64,
     /// Entries in whose place a foreign object stands, for a person to decide.
     pub foreign: u64,
+    /// Entries gone at the source whose removal waits for its time (rule 5.7).
+    pub delayed: u64,
+    /// When the first of them is due.
+    pub delayed_next: Option<Time>,
+    /// Entries found to be gone since a time, these among them.
+    pub gone: u64,
     /// Smallest first transaction of the entries that are not parked (rule 10.1).
     pub first_txid: Option<TxId>,
     /// Smallest `first_seen` of the entries that are not parked.

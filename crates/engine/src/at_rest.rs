@@ -1,15 +1,20 @@
 //! What is asked of a migration that does not run: its state is opened, read and closed.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Value, json};
 use whimbrel_core::path::RelPath;
-use whimbrel_core::record::Change;
+use whimbrel_core::record::{Change, Reach};
 use whimbrel_ledger::{Ledger, Options};
 
+use crate::clock::Clock;
 use crate::error::EngineError;
 use crate::state::State;
 use crate::story::told;
+
+/// Entries read at a time.
+const DELAYED_PAGE: usize = 10_000;
 
 /// What the state of a migration that does not run knows of a path.
 ///
@@ -39,6 +44,8 @@ pub fn status_at_rest(state: &Path) -> Result<Value, EngineError> {
         "files_open": summary.open,
         "failures": summary.failed,
         "guarded": summary.guarded + summary.foreign,
+        "removals_delayed": summary.delayed,
+        "removals_delayed_next_ms": summary.delayed_next.map(|time| time.0),
         "attempts": summary.attempts,
         "unknown_outcomes": summary.attempts,
         "extras": summary.found,
@@ -68,6 +75,40 @@ pub fn confirm_at_rest(state: &Path) -> Result<u64, EngineError> {
     }
     ledger.close()?;
     Ok(held)
+}
+
+/// A person has what a migration that does not run keeps for a time go now: the next run removes it.
+/// Says how many paths that are; durable at return.
+///
+/// # Errors
+/// `Local`: no state there, in use, damaged, or the disk is full.
+pub fn confirm_delayed_at_rest(state: &Path) -> Result<u64, EngineError> {
+    let mut ledger = at_rest(state)?;
+    let delayed = ledger.summary()?.delayed;
+    if delayed > 0 {
+        let first_txid = ledger.meta()?.position.unwrap_or_default().next();
+        let seen = Clock::start().now();
+        ledger.apply(&[&[Change::EndDelays { due_by: None, first_txid, seen }]])?;
+    }
+    ledger.close()?;
+    Ok(delayed)
+}
+
+/// What a migration that does not run keeps for a time: paths, each with all that is below it or
+/// without.
+///
+/// # Errors
+/// `Local`: no state there, in use, or damaged.
+pub fn delayed_at_rest(state: &Path) -> Result<BTreeMap<RelPath, bool>, EngineError> {
+    let ledger = at_rest(state)?;
+    let mut all = BTreeMap::new();
+    let mut after: Option<RelPath> = None;
+    loop {
+        let page = ledger.delayed(after.as_ref(), DELAYED_PAGE)?;
+        let Some(last) = page.last() else { return Ok(all) };
+        after = Some(last.path.clone());
+        all.extend(page.into_iter().map(|entry| (entry.path, entry.reach == Reach::Subtree)));
+    }
 }
 
 pub(crate) fn at_rest(state: &Path) -> Result<Ledger, EngineError> {

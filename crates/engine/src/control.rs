@@ -45,6 +45,8 @@ pub(crate) enum Order {
     Pause(bool),
     /// A person confirms what a guard holds.
     Confirm,
+    /// A person has what is gone and kept for a time go now.
+    ConfirmDelayed,
     /// A person allows another pace; answered with all that is allowed then. Nobody waits for the
     /// answer where another migration passed it on.
     Limit { limits: NewLimits, answer: Option<oneshot::Sender<Allowed>> },
@@ -140,6 +142,11 @@ impl Control {
         self.give(Order::Confirm);
     }
 
+    /// Lets go now what is gone at the source and kept for a time.
+    pub fn confirm_delayed(&self) {
+        self.give(Order::ConfirmDelayed);
+    }
+
     /// The newest view of the run, renewed twice a second.
     pub fn progress(&self) -> Progress {
         self.progress.borrow().clone()
@@ -211,8 +218,13 @@ pub enum Request {
     Resume {},
     /// Stops in good order.
     Stop {},
-    /// Lets go on what a guard holds: answered with how many paths that are, under `confirmed`.
-    Confirm {},
+    /// Lets go on what a guard holds, or what is kept for a time: answered with how many paths that
+    /// are, under `confirmed`.
+    Confirm {
+        /// What is gone at the source and kept for a time.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        delayed: bool,
+    },
 }
 
 /// Sends one request to the migration that runs in a state folder.
@@ -386,7 +398,7 @@ impl Desk {
                 self.control.stop();
                 json!({ "ok": true })
             }
-            Request::Confirm {} => self.confirm().await,
+            Request::Confirm { delayed } => self.confirm(delayed).await,
         }
     }
 
@@ -421,10 +433,14 @@ impl Desk {
     }
 
     /// Answered with how many paths are meant.
-    async fn confirm(&self) -> Value {
+    async fn confirm(&self, delayed: bool) -> Value {
         match self.ledger.query(|ledger| ledger.summary()).await {
+            Some(Ok(summary)) if delayed => {
+                self.control.confirm_delayed();
+                json!({ "ok": true, "confirmed": summary.delayed })
+            }
             Some(Ok(summary)) => {
-                self.control.give(Order::Confirm);
+                self.control.confirm();
                 json!({ "ok": true, "confirmed": summary.guarded })
             }
             Some(Err(error)) => refusal(error.to_string()),

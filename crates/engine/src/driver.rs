@@ -120,6 +120,7 @@ impl Driver {
             }
             Order::Pause(paused) => Input::Pause(paused),
             Order::Confirm => Input::Confirm,
+            Order::ConfirmDelayed => Input::ConfirmDelayed,
             Order::Limit { limits, answer } => {
                 self.limit(&limits);
                 self.tell_of_orders();

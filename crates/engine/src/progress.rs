@@ -68,6 +68,14 @@ pub struct Progress {
     pub failures: u64,
     /// Removals that a guard holds.
     pub guarded: u64,
+    /// Paths gone at the source that stay on the target until their time is over: neither pending
+    /// nor behind.
+    pub removals_delayed: u64,
+    /// When the time of the first of them is over, in milliseconds since the Unix epoch; `None` if
+    /// there are none.
+    pub removals_delayed_next_ms: Option<u64>,
+    /// How long what is gone stays.
+    pub removals_after_seconds: f64,
     /// The guard's bounds: removals wait for a person once more than so many objects, and more than
     /// the share below, went within an hour; `None`: never.
     pub removals_max: Option<u64>,
@@ -250,6 +258,9 @@ impl Meter {
             files_open: seen.pending.open,
             failures: seen.pending.failed,
             guarded: seen.pending.guarded + seen.pending.foreign,
+            removals_delayed: seen.pending.delayed,
+            removals_delayed_next_ms: seen.pending.delayed_next.map(|time| time.0),
+            removals_after_seconds: seen.removals_after_millis as f64 / 1000.0,
             removals_max: seen.removal_guard.count_max,
             removals_share_max_percent: seen.removal_guard.share_max_percent,
             attempts: seen.pending.attempts,

@@ -105,7 +105,9 @@ fn pending(entry: &Pending) -> Value {
         Parked::Guard => "guard",
         Parked::Removal => "removal",
         Parked::Foreign => "foreign",
+        Parked::Delayed => "delayed",
     });
+    let delayed = entry.parked == Some(Parked::Delayed);
     json!({
         "path": entry.path.to_string(),
         "reach": reach,
@@ -114,6 +116,8 @@ fn pending(entry: &Pending) -> Value {
         "last_txid": entry.last_txid.0,
         "tries": entry.tries,
         "parked": parked,
+        "gone_since_ms": entry.gone_since.map(|time| time.0),
+        "removed_after_ms": delayed.then_some(entry.not_before.0),
     })
 }
 

@@ -25,8 +25,14 @@ const PATHS: [&str; 14] = [
 ];
 const LANES: [Lane; 3] = [Lane::Live, Lane::Backlog, Lane::Metadata];
 const REACHES: [Reach; 4] = [Reach::Path, Reach::Path, Reach::Directory, Reach::Subtree];
-const REASONS: [Parked; 5] =
-    [Parked::Open, Parked::Failed, Parked::Guard, Parked::Removal, Parked::Foreign];
+const REASONS: [Parked; 6] = [
+    Parked::Open,
+    Parked::Failed,
+    Parked::Guard,
+    Parked::Removal,
+    Parked::Foreign,
+    Parked::Delayed,
+];
 
 /// The same numbers at each call of the test.
 struct Drawn(u64);
@@ -46,7 +52,7 @@ impl Drawn {
         let mark = Mark(step / 2);
         let up_to = Mark((step / 2).saturating_sub(self.below(20)));
         let soon = Time(step + self.below(20));
-        match self.below(16) {
+        match self.below(20) {
             0..=7 => {
                 let first = self.below(9);
                 Change::Mark {
@@ -70,6 +76,14 @@ impl Drawn {
                 Change::Defer { path, up_to, not_before: soon, tries: 1, waiting }
             }
             14 => Change::Release(self.one(&REASONS)),
+            15 => Change::Gone { path, since: soon, below: self.below(2) == 0 },
+            16 => Change::DelayRemovals { after_millis: self.below(20) },
+            18 => Change::Present { path, first_txid: TxId(self.below(9)), seen: soon },
+            17 => Change::EndDelays {
+                due_by: Some(Time(step)).filter(|_| !step.is_multiple_of(3)),
+                first_txid: TxId(self.below(9)),
+                seen: Time(step),
+            },
             _ => Change::Coarsen { path, subtree: self.below(2) == 0 },
         }
     }

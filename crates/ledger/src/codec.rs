@@ -21,6 +21,8 @@ pub(crate) enum Kind {
     Row = 10,
     Directory = 11,
     FoundLate = 12,
+    /// A pending entry of what is gone at the source since a time.
+    PendingGone = 13,
 }
 
 const SUM_BYTES: usize = 4;

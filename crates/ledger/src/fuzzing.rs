@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use whimbrel_core::number::AttemptNumber;
+use whimbrel_core::number::{AttemptNumber, Time};
 use whimbrel_core::path::RelPath;
 use whimbrel_core::record::{Attempt, DirectoryRecord, Found, Hint, Part, Row};
 
@@ -17,7 +17,7 @@ use crate::write_ahead_log;
 /// The first byte says of which kind the body behind it is.
 pub fn record(bytes: &[u8]) {
     let Some((kind, body)) = bytes.split_first() else { return };
-    match kind % 10 {
+    match kind % 11 {
         0 => check::<Kept>(Kind::State, body),
         1 => check::<(String, String)>(Kind::Setting, body),
         2 => check::<Entry>(Kind::Pending, body),
@@ -27,6 +27,7 @@ pub fn record(bytes: &[u8]) {
         6 => check::<(AttemptNumber, Part)>(Kind::Part, body),
         7 => check::<(i64, Hint)>(Kind::Hint, body),
         8 => check::<Found>(Kind::Found, body),
+        10 => check::<(Entry, Time)>(Kind::PendingGone, body),
         _ => check::<DirectoryRecord>(Kind::Directory, body),
     }
     let _a_row = row::decode(body);

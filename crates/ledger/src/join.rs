@@ -9,7 +9,7 @@ use whimbrel_core::entry::{Node, Page};
 use whimbrel_core::identity::Identity;
 use whimbrel_core::input::{PageJoin, Work};
 use whimbrel_core::path::{Namespace, RelPath};
-use whimbrel_core::record::{Reach, Row};
+use whimbrel_core::record::{Parked, Reach, Row};
 
 use crate::child;
 use crate::directory_record;
@@ -232,12 +232,14 @@ impl State {
                 child::directories(sql, self.names, "directory_record", directory, &range)?,
             ),
         };
+        let pending = self.pending.children(sql, directory, &range)?;
         Ok(PageJoin {
+            delayed: self.delayed_of(sql, &pending)?,
+            pending,
             directories: self.objects.child_directories(sql, directory, &range)?,
             directory_records,
             record_directories,
             own_record: directory_record::get(sql, self.names, directory)?.is_some(),
-            pending: self.pending.children(sql, directory, &range)?,
             attempts: self.attempts.children(directory, &range),
             found,
             found_directories,
@@ -247,6 +249,18 @@ impl State {
             commit_markers: self.commit_markers_of_pass(sql, directory, &range)?,
             rows,
         })
+    }
+
+    /// Those of what is pending whose removal waits for its time.
+    fn delayed_of(&self, sql: &Connection, pending: &[RelPath]) -> Result<Vec<RelPath>> {
+        let mut delayed = Vec::new();
+        for path in pending.iter().filter(|_| self.pending.any_delayed()) {
+            let entry = self.pending.get(sql, &self.names.key(path))?;
+            if entry.is_some_and(|entry| entry.pending.parked == Some(Parked::Delayed)) {
+                delayed.push(path.clone());
+            }
+        }
+        Ok(delayed)
     }
 
     /// Rows elsewhere of the listed files whose own path has no row with their file key.

@@ -23,7 +23,7 @@ use crate::state::{Counts, Kept};
 
 /// The version, then every record's kind, length and checksum.
 const LAYOUT: &str = "\
-version 4
+version 5
 State 46 79883df4
 State 46 8a5fbb64
 Setting 14 382ee23b
@@ -33,10 +33,12 @@ Pending 36 a1ad2644
 Pending 36 f23f5a14
 Pending 36 c34e8e24
 Pending 36 551ba2b4
+Pending 36 646a7684
 Pending 35 da0b595b
 Pending 35 a99b4ff4
 Pending 35 3d2b7405
-Log 304 e68aa6f8
+PendingGone 37 521a521f
+Log 371 a019ca6a
 Row 66 83220edc
 Row 67 747d2951
 Row 69 263592f1
@@ -120,6 +122,7 @@ fn entry(reach: Reach, lane: Lane, parked: Option<Parked>) -> Entry {
         waiting: true,
         parked,
         let_go: Some(LetGo::Person),
+        gone_since: None,
     };
     let marks = [Mark(9), Mark(10), Mark(11)];
     Entry { pending, reach_mark: Mark(12), marks, message: Some("why".to_owned()) }
@@ -133,6 +136,7 @@ fn entries() -> Vec<Entry> {
         Some(Parked::Guard),
         Some(Parked::Removal),
         Some(Parked::Foreign),
+        Some(Parked::Delayed),
     ];
     let lanes = [(Reach::Path, Lane::Live), (Reach::Directory, Lane::Backlog)];
     let others = lanes.into_iter().chain([(Reach::Subtree, Lane::Metadata)]);
@@ -224,8 +228,12 @@ fn records() -> Vec<(Kind, Vec<u8>)> {
     for entry in entries() {
         records.push(encoded(Kind::Pending, codec::encode(Kind::Pending, &entry)));
     }
-    let log = entries().into_iter().map(Logged::Put).chain([Logged::Gone(RelPath::from("d/g"))]);
-    let log: Vec<Logged<Entry, RelPath>> = log.collect();
+    let gone = || (entry(Reach::Path, Lane::Live, Some(Parked::Delayed)), Time(13));
+    records.push(encoded(Kind::PendingGone, codec::encode(Kind::PendingGone, &gone())));
+    let (entry, since) = gone();
+    let others = [Logged::Gone(RelPath::from("d/g")), Logged::PutGone(entry, since)];
+    let log: Vec<Logged<Entry, RelPath>> =
+        entries().into_iter().map(Logged::Put).chain(others).collect();
     records.push(encoded(Kind::Log, codec::encode(Kind::Log, &(1_i64, log))));
     for identity in identities() {
         records.push(encoded(Kind::Row, codec::encode(Kind::Row, &a_row(identity))));
@@ -262,5 +270,5 @@ fn a_record_that_changes_takes_another_schema_version() {
 fn every_kind_of_record_is_held_to_its_version() {
     let kinds = records().into_iter().map(|(kind, _)| kind as u8);
     let kinds: std::collections::BTreeSet<u8> = kinds.collect();
-    assert_eq!(kinds, (Kind::State as u8..=Kind::FoundLate as u8).collect());
+    assert_eq!(kinds, (Kind::State as u8..=Kind::PendingGone as u8).collect());
 }

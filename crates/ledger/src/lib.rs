@@ -589,7 +589,7 @@ impl Ledger {
     }
 
     /// Parked entries with what happened, by the bytes of their directories and names, after
-    /// `after`.
+    /// `after`; not those whose removal waits for its time.
     ///
     /// # Errors
     /// `Closed`, `Damaged`, `Database`.
@@ -600,6 +600,18 @@ impl Ledger {
         let told =
             entries.into_iter().map(|entry| (entry.pending, entry.message.unwrap_or_default()));
         Ok(told.collect())
+    }
+
+    /// Entries whose removal waits for its time, by the bytes of their directories and names, after
+    /// `after` (rule 5.7).
+    ///
+    /// # Errors
+    /// `Closed`, `Damaged`, `Database`.
+    pub fn delayed(&self, after: Option<&RelPath>, limit: usize) -> Result<Vec<Pending>> {
+        self.usable()?;
+        let after = after.map(|after| self.state.names.key(after));
+        let entries = self.state.pending.delayed(&self.sql, after.as_ref(), limit)?;
+        Ok(entries.into_iter().map(|entry| entry.pending).collect())
     }
 
     /// Hints, in the order of their paths.

@@ -10,7 +10,7 @@ use whimbrel_core::record::{Attempt, Change, Lane, LetGo, Parked, Pending, Reach
 use crate::directory_record;
 use crate::error::Result;
 use crate::key::Key;
-use crate::pending::{Entry, NEXT_START, NameRange};
+use crate::pending::{Entry, NameRange};
 use crate::state::State;
 
 impl State {
@@ -27,13 +27,7 @@ impl State {
                 let whenever = planted(Planted::ParkedOverNewerMark);
                 let up_to = if whenever { Mark(u64::MAX) } else { *up_to };
                 self.give_back(sql, path, up_to, |entry| {
-                    entry.pending.parked = Some(*reason);
-                    entry.pending.waiting = false;
-                    entry.pending.not_before = match reason {
-                        Parked::Failed => retry_at.unwrap_or(NEXT_START),
-                        Parked::Open | Parked::Guard | Parked::Removal | Parked::Foreign => Time(0),
-                    };
-                    entry.message = Some(message.clone());
+                    entry.set_aside(*reason, *retry_at, message);
                 })
             }
             Change::Defer { path, up_to, not_before, tries, waiting } => {
@@ -48,6 +42,14 @@ impl State {
             Change::Hasten(path) => self.hasten(sql, path),
             Change::Reconsider { below, up_to } => self.reconsider(sql, below, *up_to),
             Change::Release(reason) => self.released(sql, *reason),
+            Change::Gone { path, since, below } => self.found_gone(sql, path, *since, *below),
+            Change::Present { path, first_txid, seen } => {
+                self.found_present(sql, path, (*first_txid, *seen))
+            }
+            Change::DelayRemovals { after_millis } => self.delay_removals(sql, *after_millis),
+            Change::EndDelays { due_by, first_txid, seen } => {
+                self.end_delays(sql, *due_by, (*first_txid, *seen))
+            }
             Change::Confirmed => self.confirmed(sql),
             Change::HoldRemovals { message } => self.hold_removals(sql, message),
             Change::Advance { path, begun, cursor } => self.advance(sql, path, *begun, cursor),
@@ -279,6 +281,94 @@ impl State {
         parked.iter().try_for_each(|key| self.free(sql, key, let_go))
     }
 
+    fn found_gone(
+        &mut self,
+        sql: &Connection,
+        path: &RelPath,
+        since: Time,
+        below: bool,
+    ) -> Result<()> {
+        let gone = |entry: &mut Entry| {
+            if below && entry.pending.reach < Reach::Subtree {
+                let mark = entry.pending.mark;
+                entry.note(Reach::Subtree, mark);
+                (entry.pending.reach, entry.reach_mark) = (Reach::Subtree, mark);
+                (entry.pending.begun, entry.pending.cursor) = (None, None);
+            }
+            let known = entry.pending.gone_since;
+            entry.pending.gone_since = Some(known.map_or(since, |known| known.min(since)));
+        };
+        self.pending.change(sql, &self.names.key(path), gone).map(drop)
+    }
+
+    fn found_present(&mut self, sql: &Connection, path: &RelPath, now: (TxId, Time)) -> Result<()> {
+        if !self.pending.any_gone() {
+            return Ok(());
+        }
+        for place in [path.clone()].into_iter().chain(self.names.ancestors(path)) {
+            let key = self.names.key(&place);
+            let entry = self.pending.get(sql, &key)?;
+            let Some(Entry { pending, .. }) = entry else { continue };
+            if pending.gone_since.is_none() {
+                continue;
+            }
+            if pending.parked == Some(Parked::Delayed) {
+                self.end_delay(sql, &key, now)?;
+            }
+            self.pending.change(sql, &key, |entry| entry.pending.gone_since = None)?;
+        }
+        Ok(())
+    }
+
+    /// Nothing keeps it since this transaction and moment.
+    fn end_delay(
+        &mut self,
+        sql: &Connection,
+        key: &Key,
+        (first_txid, seen): (TxId, Time),
+    ) -> Result<()> {
+        self.free(sql, key, None)?;
+        let since = |entry: &mut Entry| {
+            (entry.pending.first_txid, entry.pending.first_seen) = (first_txid, seen);
+        };
+        self.pending.change(sql, key, since).map(drop)
+    }
+
+    fn delay_removals(&mut self, sql: &Connection, after_millis: u64) -> Result<()> {
+        if !self.pending.any_delayed() {
+            return Ok(());
+        }
+        for key in self.pending.parked_for(sql, Parked::Delayed)? {
+            let entry = self.pending.get(sql, &key)?;
+            let Some(Entry { pending, .. }) = entry else { continue };
+            let due = pending.gone_since.unwrap_or_default().plus_millis(after_millis);
+            if due != pending.not_before {
+                self.pending.change(sql, &key, |entry| entry.pending.not_before = due)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn end_delays(
+        &mut self,
+        sql: &Connection,
+        due_by: Option<Time>,
+        now: (TxId, Time),
+    ) -> Result<()> {
+        let keys = match due_by {
+            Some(due_by) => self.pending.delayed_by(sql, due_by)?,
+            None => self.pending.parked_for(sql, Parked::Delayed)?,
+        };
+        for key in keys {
+            self.end_delay(sql, &key, now)?;
+            if due_by.is_none() {
+                let for_good = |entry: &mut Entry| entry.pending.gone_since = Some(Time(0));
+                self.pending.change(sql, &key, for_good)?;
+            }
+        }
+        Ok(())
+    }
+
     fn hold_removals(&mut self, sql: &Connection, message: &str) -> Result<()> {
         for key in self.pending.parked_for(sql, Parked::Removal)? {
             self.pending.change(sql, &key, |entry| {
@@ -352,8 +442,9 @@ impl State {
     pub(crate) fn begin_scan(&mut self, sql: &Connection) -> Result<()> {
         let mut left = Vec::new();
         self.pending.visit_below(sql, &RelPath::root(), &mut |key, entry| {
-            let Pending { reach, lane, parked, let_go, .. } = &entry.pending;
-            let free = parked.is_none() && let_go.is_none() && !self.pending.is_claimed(key);
+            let Pending { reach, lane, parked, let_go, gone_since, .. } = &entry.pending;
+            let free = parked.is_none() && let_go.is_none() && gone_since.is_none();
+            let free = free && !self.pending.is_claimed(key);
             if free && *lane == Lane::Backlog && *reach > Reach::Path {
                 left.push(key.clone());
             }
@@ -390,6 +481,7 @@ impl State {
                         waiting: false,
                         parked: None,
                         let_go: None,
+                        gone_since: None,
                         ..joined
                     };
                     sum = Some(Entry::fresh(fresh));
@@ -435,6 +527,7 @@ fn fresh(
         waiting: false,
         parked: None,
         let_go: None,
+        gone_since: None,
     }
 }
 
@@ -447,6 +540,9 @@ fn join(entry: &mut Entry, new: &Pending) {
         pending.begun = None;
         pending.cursor = None;
         entry.reach_mark = new.mark.max(pending.mark);
+    }
+    if pending.parked == Some(Parked::Delayed) {
+        (pending.first_txid, pending.first_seen) = (new.first_txid, new.first_seen);
     }
     widen(pending, new);
     pending.lane = pending.lane.min(new.lane);

@@ -67,19 +67,56 @@ impl Entry {
         }
     }
 
+    /// It waits for something other than a free hand, people are told why, and it may be until then.
+    pub(crate) fn set_aside(&mut self, reason: Parked, until: Option<Time>, message: &str) {
+        self.pending.parked = Some(reason);
+        self.pending.waiting = false;
+        self.pending.not_before = match reason {
+            Parked::Failed => until.unwrap_or(NEXT_START),
+            Parked::Delayed => until.unwrap_or_default(),
+            Parked::Open | Parked::Guard | Parked::Removal | Parked::Foreign => Time(0),
+        };
+        self.message = Some(message.to_owned());
+    }
+
     /// Handed out when its time has come.
     pub(crate) fn takeable(&self) -> bool {
         match self.pending.parked {
             None | Some(Parked::Failed) => true,
-            Some(Parked::Open | Parked::Guard | Parked::Removal | Parked::Foreign) => false,
+            Some(
+                Parked::Open | Parked::Guard | Parked::Removal | Parked::Foreign | Parked::Delayed,
+            ) => false,
         }
     }
 
     /// May join others of its directory. What waits for something else would only be met, and
     /// wait, again; so would what the guard has let go (rule 5.6), and commit markers; and so would
-    /// a directory that a pass above it came to: the scan would begin anew each time.
+    /// a directory that a pass above it came to: the scan would begin anew each time. Of what is
+    /// gone the time would be lost since when it is (rule 5.7).
     pub(crate) fn coarsens(&self) -> bool {
         coarsens(&self.pending)
+    }
+
+    /// As a record of the table.
+    fn encoded(&self) -> Result<Vec<u8>> {
+        match self.pending.gone_since {
+            Some(since) => codec::encode(Kind::PendingGone, &(self, since)),
+            None => codec::encode(Kind::Pending, self),
+        }
+    }
+
+    /// Back from a record of the table.
+    pub(crate) fn decoded(record: &[u8]) -> Result<Self> {
+        if !codec::is_of(Kind::PendingGone, record) {
+            return codec::decode(Kind::Pending, record);
+        }
+        let (entry, since): (Self, Time) = codec::decode(Kind::PendingGone, record)?;
+        Ok(entry.gone(since))
+    }
+
+    fn gone(mut self, since: Time) -> Self {
+        self.pending.gone_since = Some(since);
+        self
     }
 
     /// Its removal waits for the guard, or was let go by it (rule 5.6).
@@ -112,6 +149,17 @@ enum Order {
 pub(crate) enum Logged<E, P> {
     Put(E),
     Gone(P),
+    /// Of what is gone at the source since that time.
+    PutGone(E, Time),
+}
+
+impl<'a, P> Logged<&'a Entry, P> {
+    fn of(entry: &'a Entry) -> Self {
+        match entry.pending.gone_since {
+            Some(since) => Self::PutGone(entry, since),
+            None => Self::Put(entry),
+        }
+    }
 }
 
 /// All pending entries.
@@ -135,6 +183,8 @@ pub(crate) struct PendingSet {
     hot_max: usize,
 }
 
+/// Delays that end at a time: others are not to wait for as many as may be due.
+const DELAYS_ENDED_MAX: usize = 2_000;
 /// The log is written anew when it is longer than this and than twice what it has to hold.
 const LOG_BYTES_MAX: usize = 32 << 20;
 /// Bytes of one log record when the log is written anew.
@@ -177,14 +227,17 @@ impl PendingSet {
                 return Err(LedgerError::damaged("the log of what is pending has gaps"));
             }
             for logged in all {
-                match logged {
-                    Logged::Put(entry) => {
-                        let key = self.names.key(&entry.pending.path);
-                        self.forget(&key);
-                        self.place(key, entry);
+                let entry = match logged {
+                    Logged::Put(entry) => entry,
+                    Logged::PutGone(entry, since) => entry.gone(since),
+                    Logged::Gone(path) => {
+                        self.forget(&self.names.key(&path));
+                        continue;
                     }
-                    Logged::Gone(path) => self.forget(&self.names.key(&path)),
-                }
+                };
+                let key = self.names.key(&entry.pending.path);
+                self.forget(&key);
+                self.place(key, entry);
             }
         }
         self.dirty.clear();
@@ -382,7 +435,8 @@ impl PendingSet {
     }
 
     /// Visits the entries strictly below a path in the order of their keys, hot ones first, until
-    /// `visit` returns false; false if it did.
+    /// `visit` returns false; false if it did. What is gone and kept for a time is passed over: it
+    /// may be very much, and nobody waits for it (rule 5.7).
     pub(crate) fn visit_below(
         &self,
         sql: &Connection,
@@ -392,7 +446,8 @@ impl PendingSet {
         for span in self.names.below(path) {
             let mut guarded = |key: &Key, entry: &Entry| {
                 // The root's own key lies in its own directory.
-                if entry.pending.path == *path { Ok(true) } else { visit(key, entry) }
+                let passed = entry.pending.path == *path || is_delayed(&entry.pending);
+                if passed { Ok(true) } else { visit(key, entry) }
             };
             if !self.hot.visit(&span, &mut guarded)?
                 || !self.cold.visit(sql, &span, &mut guarded)?
@@ -433,15 +488,34 @@ impl PendingSet {
         Ok(keys.into_iter().map(|key| self.names.child(directory, &key.name)).collect())
     }
 
-    /// Parked entries after a key, ascending.
+    /// Parked entries after a key, ascending; not those that wait for their time.
     pub(crate) fn parked(
         &self,
         sql: &Connection,
         after: Option<&Key>,
         limit: usize,
     ) -> Result<Vec<Entry>> {
-        let mut found = self.hot.parked(after, limit);
-        found.extend(self.cold.parked(sql, after, limit)?);
+        self.told(sql, (after, limit), false)
+    }
+
+    /// Those that wait for their time, after a key, ascending.
+    pub(crate) fn delayed(
+        &self,
+        sql: &Connection,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<Entry>> {
+        self.told(sql, (after, limit), true)
+    }
+
+    fn told(
+        &self,
+        sql: &Connection,
+        (after, limit): (Option<&Key>, usize),
+        delayed: bool,
+    ) -> Result<Vec<Entry>> {
+        let mut found = self.hot.parked(after, limit, delayed);
+        found.extend(self.cold.parked(sql, after, limit, delayed)?);
         found.sort_by_key(|entry| self.names.key(&entry.pending.path));
         found.truncate(limit);
         Ok(found)
@@ -469,11 +543,28 @@ impl PendingSet {
 
     /// Keys of the entries that are parked for a reason.
     pub(crate) fn parked_for(&self, sql: &Connection, reason: Parked) -> Result<Vec<Key>> {
-        let parked = self.hot.parked(None, usize::MAX).into_iter();
-        let here = parked.filter(|entry| entry.pending.parked == Some(reason));
+        let here = self.hot.entries().filter(|entry| entry.pending.parked == Some(reason));
         let mut keys: Vec<Key> = here.map(|entry| self.names.key(&entry.pending.path)).collect();
         keys.extend(self.cold.parked_for(sql, reason)?);
         Ok(keys)
+    }
+
+    /// Keys of entries parked as delayed that are due by a time, the longest due first.
+    pub(crate) fn delayed_by(&self, sql: &Connection, due_by: Time) -> Result<Vec<Key>> {
+        let mut keys = self.hot.delayed_by(due_by, DELAYS_ENDED_MAX);
+        let left = DELAYS_ENDED_MAX - keys.len();
+        keys.extend(self.cold.delayed_by(sql, due_by, left)?);
+        Ok(keys)
+    }
+
+    /// True if any entry is known to be gone since a time.
+    pub(crate) fn any_gone(&self) -> bool {
+        self.counts.gone > 0
+    }
+
+    /// True if any entry is parked as delayed.
+    pub(crate) fn any_delayed(&self) -> bool {
+        self.counts.delayed > 0
     }
 
     /// True if an entry that is neither parked nor waiting, other than `except`, was first pending
@@ -495,6 +586,7 @@ impl PendingSet {
         summary.first_txid = least(self.hot.first_txid(), cold.first_txid);
         summary.first_seen = least(self.hot.first_seen(), cold.first_seen);
         summary.next_due = least(self.hot.next_due(self.now), cold.next_due);
+        summary.delayed_next = least(self.hot.delayed_next(), cold.delayed_next);
         Ok(summary)
     }
 
@@ -514,7 +606,7 @@ impl PendingSet {
         let logged: Vec<Logged<&Entry, RelPath>> = dirty
             .iter()
             .map(|key| match self.hot.get(key) {
-                Some(entry) => Logged::Put(entry),
+                Some(entry) => Logged::of(entry),
                 None => Logged::Gone(self.path(key)),
             })
             .collect();
@@ -574,7 +666,7 @@ impl PendingSet {
         for entry in self.hot.entries() {
             bytes += hot::weight(entry);
             left -= 1;
-            logged.push(Logged::Put(entry));
+            logged.push(Logged::of(entry));
             if bytes > LOG_RECORD_BYTES || left == 0 {
                 let sequence = i64::try_from(records.len()).unwrap_or(i64::MAX) + 1;
                 records.push(codec::encode(Kind::Log, &(sequence, &logged))?);
@@ -628,6 +720,7 @@ fn counter<'a>(counts: &'a mut PendingSummary, pending: &Pending) -> &'a mut u64
         (Some(Parked::Guard), _) => &mut counts.guarded,
         (Some(Parked::Removal), _) => &mut counts.removals,
         (Some(Parked::Foreign), _) => &mut counts.foreign,
+        (Some(Parked::Delayed), _) => &mut counts.delayed,
         (None, Lane::Live) => &mut counts.lanes[0],
         (None, Lane::Backlog) => &mut counts.lanes[1],
         (None, Lane::Metadata) => &mut counts.lanes[2],
@@ -642,7 +735,12 @@ fn coarsens(pending: &Pending) -> bool {
     let sign = pending.lane == Lane::Live
         && pending.reach == Reach::Path
         && is_commit_marker(&pending.path);
-    pending.parked.is_none() && !pending.waiting && pending.let_go.is_none() && !scan && !sign
+    let free = pending.parked.is_none() && !pending.waiting;
+    free && pending.let_go.is_none() && pending.gone_since.is_none() && !scan && !sign
+}
+
+fn is_delayed(pending: &Pending) -> bool {
+    pending.parked == Some(Parked::Delayed)
 }
 
 /// The guard let its removal go.
@@ -653,6 +751,7 @@ fn goes(pending: &Pending) -> bool {
 fn count(counts: &mut PendingSummary, pending: &Pending) {
     *counter(counts, pending) += 1;
     counts.let_go += u64::from(goes(pending));
+    counts.gone += u64::from(pending.gone_since.is_some());
     counts.coarsenable += u64::from(coarsens(pending));
 }
 
@@ -660,6 +759,7 @@ fn uncount(counts: &mut PendingSummary, pending: &Pending) {
     let counter = counter(counts, pending);
     *counter = counter.saturating_sub(1);
     counts.let_go = counts.let_go.saturating_sub(u64::from(goes(pending)));
+    counts.gone = counts.gone.saturating_sub(u64::from(pending.gone_since.is_some()));
     counts.coarsenable = counts.coarsenable.saturating_sub(u64::from(coarsens(pending)));
 }
 

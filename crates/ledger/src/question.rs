@@ -138,6 +138,7 @@ impl State {
             let pending = &entry.pending;
             pending.first_txid <= up_to
                 && pending.parked != Some(Parked::Open)
+                && !pending.is_gone_for_a_time()
                 && pending.path != *marker
                 && !commit_marker::is_commit_marker(&pending.path)
         };
@@ -262,7 +263,10 @@ impl State {
     pub(crate) fn idle_hints(&self, sql: &Connection) -> Result<Vec<Hint>> {
         let mut idle = Vec::new();
         for hint in self.hints.all() {
-            let counts = |entry: &Entry| entry.pending.first_txid <= hint.txid;
+            let counts = |entry: &Entry| {
+                entry.pending.first_txid <= hint.txid
+                    && entry.pending.parked != Some(Parked::Delayed)
+            };
             if !self.objects.any_at_or_below(sql, &hint.from)?
                 || !self.any_reaching(sql, &hint.to, &counts)?
             {

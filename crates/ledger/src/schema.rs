@@ -66,6 +66,14 @@ CREATE TABLE directory_record (
     "
 -- Records of pending entries and of the migration have another form.
 ",
+    "
+-- What is gone and kept for a time may be most of what is pending: what others look for passes it by.
+DROP INDEX pending_due;
+DROP INDEX pending_parked;
+CREATE INDEX pending_due ON pending (not_before) WHERE not_before > 0 AND parked <> 6;
+CREATE INDEX pending_parked ON pending (directory, name) WHERE parked > 0 AND parked <> 6;
+CREATE INDEX pending_delayed ON pending (not_before) WHERE parked = 6;
+",
 ];
 
 /// Opens the database file, through the named VFS if one is given, without looking into it.

@@ -195,6 +195,10 @@ impl State {
             | Change::Reconsider { .. }
             | Change::Defer { .. }
             | Change::Release(_)
+            | Change::Gone { .. }
+            | Change::Present { .. }
+            | Change::DelayRemovals { .. }
+            | Change::EndDelays { .. }
             | Change::Confirmed
             | Change::HoldRemovals { .. }
             | Change::Advance { .. }
@@ -243,20 +247,22 @@ impl State {
                 meta.inventory_cursor.clone_from(cursor);
                 meta.inventory_done = *done;
             }
-            Change::ScanBegun { coverage } => {
-                meta.scan_begun = true;
-                meta.scanned = false;
-                if let Some(words) = coverage {
-                    self.put_setting(sql, COVERAGE, words)?;
-                }
-                self.begin_scan(sql)?;
-            }
+            Change::ScanBegun { coverage } => self.scan_begun(sql, coverage.as_deref())?,
             Change::Scanned => meta.scanned = true,
             Change::Arrived => meta.losses.make_good(),
             Change::Removed { path, loss, at } => self.removed(sql, path, *loss, *at)?,
             Change::Count(counters) => meta.counters.add(counters),
         }
         Ok(())
+    }
+
+    fn scan_begun(&mut self, sql: &Connection, coverage: Option<&str>) -> Result<()> {
+        let meta = &mut self.kept.meta;
+        (meta.scan_begun, meta.scanned) = (true, false);
+        if let Some(words) = coverage {
+            self.put_setting(sql, COVERAGE, words)?;
+        }
+        self.begin_scan(sql)
     }
 
     /// The next mark to give is above every mark that was given.

@@ -8,6 +8,8 @@ use whimbrel_core::number::{Epoch, Mark, TxId};
 use whimbrel_core::record::{Hint, Parked, Reach};
 
 use super::*;
+use crate::key::Names;
+use crate::pending::{Entry, PendingSet};
 
 fn mark(path: &str, number: u64) -> Change {
     Change::Mark {
@@ -179,7 +181,8 @@ fn an_older_state_is_upgraded_or_left_to_the_version_that_wrote_it() {
     let folder = tempfile::tempdir().unwrap();
     let open = || Ledger::open(folder.path(), Options::default());
     let sql = || Connection::open(folder.path().join(DATABASE)).unwrap();
-    let older = || sql().execute_batch("PRAGMA user_version = 3").unwrap();
+    let back = "DROP INDEX pending_delayed; PRAGMA user_version = 3";
+    let older = || sql().execute_batch(back).unwrap();
     let mut ledger = open().unwrap();
     for (pinned, kept) in [(16_385, Some(16_385)), (1 << 60, None)] {
         ledger.apply(&[&[mark("x", 1), Change::RootPinned(pinned)]]).unwrap();
@@ -194,10 +197,51 @@ fn an_older_state_is_upgraded_or_left_to_the_version_that_wrote_it() {
     sql().execute("UPDATE pending_log SET record = ?1 WHERE sequence = 1", [record]).unwrap();
     older();
     let error = open().unwrap_err();
-    assert!(matches!(error, LedgerError::Older { found: 3, known: 4, .. }), "{error}");
+    assert!(matches!(error, LedgerError::Older { found: 3, known: 5, .. }), "{error}");
     assert!(error.remedy().contains("--adopt"), "{error}");
     let version: i64 = sql().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
     assert_eq!(version, 3, "left as it was");
+}
+
+fn held(path: &str, parked: Option<Parked>) -> Pending {
+    Pending {
+        path: path.into(),
+        reach: Reach::Path,
+        lane: Lane::Live,
+        first_txid: TxId(1),
+        last_txid: TxId(1),
+        first_seen: Time(1),
+        last_seen: Time(1),
+        mark: Mark(1),
+        begun: None,
+        cursor: None,
+        tries: 0,
+        not_before: Time(0),
+        waiting: false,
+        parked,
+        let_go: None,
+        gone_since: None,
+    }
+}
+
+/// Its records are those of today as long as nothing is kept for a time.
+#[test]
+fn what_was_pending_in_an_older_state_is_as_it_was() {
+    let sql = schema::of_version(4);
+    let mut kept = Kept::new(Namespace::Tree);
+    let mut pending = PendingSet::load(&sql, Names(Namespace::Tree), 0).unwrap();
+    for path in ["a", "b"] {
+        pending.attach(Entry::fresh(held(path, (path == "b").then_some(Parked::Guard))));
+    }
+    pending.flush(&sql).unwrap();
+    (kept.counts.pending, kept.counts.pending_log) = pending.stored();
+    assert_eq!(kept.counts.pending, 2, "they stand in the table");
+    kept.write(&sql).unwrap();
+    let options = Options { namespace: Some(Namespace::Tree), ..Options::default() };
+    let mut ledger = Ledger::start(sql, "a test", options, None).unwrap();
+    let summary = ledger.apply(&[&[Change::Release(Parked::Guard)]]).unwrap();
+    assert_eq!((summary.lanes, summary.guarded), ([2, 0, 0], 0));
+    ledger.check().unwrap();
 }
 
 #[test]

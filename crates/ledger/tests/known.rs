@@ -421,6 +421,10 @@ fn a_group_is_incomplete_while_something_of_it_is_pending() {
         backlog: backlog.iter().map(|path| (*path).into()).collect(),
     };
     let set_aside = |reason| Group::SetAside { reason, path: "t/x".into() };
+    let gone = |path: &str| {
+        let (path, since, below) = (path.into(), Time(1), false);
+        Change::Gone { path, since, below }
+    };
     for (changes, group) in [
         (vec![live("t/x", 5)], incomplete(&[])),
         (vec![live("t/x", 6)], Group::Complete),
@@ -431,6 +435,13 @@ fn a_group_is_incomplete_while_something_of_it_is_pending() {
         (vec![live("t/x", 5), park("t/x", 5, Parked::Open, None)], Group::Complete),
         (vec![live("t/x", 5), park("t/x", 5, Parked::Failed, None)], set_aside(Parked::Failed)),
         (vec![live("t/x", 5), park("t/x", 5, Parked::Guard, None)], set_aside(Parked::Guard)),
+        (
+            vec![live("t/x", 5), gone("t/x"), park("t/x", 5, Parked::Delayed, Some(9))],
+            Group::Complete,
+        ),
+        (vec![live("t/x", 5), gone("t/x"), park("t/x", 5, Parked::Removal, None)], Group::Complete),
+        (vec![live("t/x", 5), gone("t/x"), park("t/x", 5, Parked::Guard, None)], Group::Complete),
+        (vec![live("t/x", 5), gone("t/x"), live("t/x", 5)], incomplete(&[])),
         (vec![live("t/x", 5), defer("t/x", 5, 0, true)], incomplete(&[])),
         (vec![subtree("", 5)], incomplete(&[""])),
         (vec![children("", 5)], incomplete(&[""])),

@@ -52,8 +52,8 @@ fn lane() -> impl Strategy<Value = Lane> {
 }
 
 fn parked() -> impl Strategy<Value = Parked> {
-    use Parked::{Failed, Foreign, Guard, Open, Removal};
-    select(&[Open, Failed, Guard, Removal, Foreign][..])
+    use Parked::{Delayed, Failed, Foreign, Guard, Open, Removal};
+    select(&[Open, Failed, Guard, Removal, Foreign, Delayed][..])
 }
 
 fn mark() -> impl Strategy<Value = Change> {
@@ -88,6 +88,14 @@ fn to_pending() -> impl Strategy<Value = Change> {
         1 => Just(Change::Confirmed),
         1 => Just(Change::HoldRemovals { message: "held".to_owned() }),
         1 => path().prop_map(Change::Hasten),
+        3 => (path(), 0..40_u64, any::<bool>()).prop_map(
+            |(path, since, below)| Change::Gone { path, since: Time(since), below }),
+        1 => (path(), 1..20_u64, 1..90_u64).prop_map(|(path, first, seen)| Change::Present {
+            path, first_txid: TxId(first), seen: Time(seen) }),
+        1 => (0..20_u64).prop_map(|after_millis| Change::DelayRemovals { after_millis }),
+        2 => (proptest::option::of(0..40_u64), 1..20_u64, 1..90_u64).prop_map(
+            |(due_by, first, seen)| Change::EndDelays {
+                due_by: due_by.map(Time), first_txid: TxId(first), seen: Time(seen) }),
         1 => (path(), up_to()).prop_map(|(below, up_to)| Change::Reconsider { below, up_to }),
         2 => (path(), up_to(), proptest::option::of("[a-z]")).prop_map(
             |(path, begun, cursor)| Change::Advance {
@@ -178,7 +186,10 @@ fn same(ledger: &Ledger, model: &Model) {
     assert_eq!(ledger.directories_after(first, 99).unwrap(), second);
     ledger.check().unwrap();
     let parked = ledger.parked(None, 99).unwrap();
-    let count = model.entries.values().filter(|entry| entry.pending.parked.is_some()).count();
+    let told = |entry: &&support::model::Entry| {
+        entry.pending.parked.is_some_and(|reason| reason != Parked::Delayed)
+    };
+    let count = model.entries.values().filter(told).count();
     assert_eq!(parked.len(), count);
     same_pages(ledger, model);
 }
@@ -191,7 +202,10 @@ fn same_pages(ledger: &Ledger, model: &Model) {
             |path: &RelPath| path.parent().as_ref() == Some(&directory) && path.name() > &b"a"[..];
         let mut pending: Vec<_> = model.entries.keys().filter(|path| child(path)).collect();
         pending.sort_by_key(|path| path.name());
-        assert!(join.pending.iter().eq(pending), "{directory}");
+        assert!(join.pending.iter().eq(pending.iter().copied()), "{directory}");
+        let delayed =
+            |path: &&&RelPath| model.entries[**path].pending.parked == Some(Parked::Delayed);
+        assert!(join.delayed.iter().eq(pending.iter().filter(delayed).copied()), "{directory}");
         assert!(join.rows.iter().eq(model.rows.values().filter(|row| child(&row.path))));
         assert!(join.found.iter().eq(model.found.values().filter(|found| child(&found.path))));
         let directories = model.directories.values().filter(|record| child(&record.path));

@@ -420,3 +420,140 @@ fn rule_3_4_a_new_change_has_its_turn_while_older_ones_wait() {
     });
     assert!(taken.is_some(), "every fourth question is for what does not wait");
 }
+
+fn gone(path: &str, since: u64) -> Change {
+    Change::Gone { path: path.into(), since: Time(since), below: false }
+}
+
+/// `x` and `y`, gone since 100 and 200, kept for 50.
+fn delayed() -> Ledger {
+    let mut ledger = ledger(&[live("x", 5), live("y", 6)]);
+    take(&mut ledger, Lane::Live, 2, 0);
+    let kept = [
+        gone("x", 100),
+        park("x", 5, Parked::Delayed, Some(150)),
+        gone("y", 200),
+        park("y", 6, Parked::Delayed, Some(250)),
+    ];
+    let summary = ledger.apply(&[&kept]).unwrap();
+    assert_eq!((summary.delayed, summary.delayed_next), (2, Some(Time(150))));
+    assert_eq!((summary.lanes, summary.first_txid, summary.next_due), ([0; 3], None, None));
+    ledger
+}
+
+fn end_delays(due_by: Option<u64>) -> Change {
+    let (first_txid, seen) = (TxId(30), Time(160));
+    Change::EndDelays { due_by: due_by.map(Time), first_txid, seen }
+}
+
+#[test]
+fn rule_5_7_what_is_kept_for_a_time_comes_back_when_that_is_over() {
+    let mut ledger = delayed();
+    assert_eq!(take(&mut ledger, Lane::Live, 9, 999), [""; 0], "nobody takes it by itself");
+    assert_eq!(ledger.parked(None, 9).unwrap(), [], "it is no exception");
+    let kept = |ledger: &Ledger, after: Option<&RelPath>| {
+        let kept = ledger.delayed(after, 9).unwrap().into_iter();
+        kept.map(|entry| entry.path.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(kept(&ledger, None), ["x", "y"]);
+    assert_eq!(kept(&ledger, Some(&"x".into())), ["y"]);
+    let summary = ledger.apply(&[&[end_delays(Some(149))]]).unwrap();
+    assert_eq!(summary.delayed, 2);
+    let summary = ledger.apply(&[&[end_delays(Some(150))]]).unwrap();
+    assert_eq!((summary.delayed, summary.delayed_next), (1, Some(Time(250))));
+    let since = (summary.first_txid, summary.first_seen);
+    assert_eq!(since, (Some(TxId(30)), Some(Time(160))), "it is pending from then on");
+    assert_eq!(entry(&ledger, "x").unwrap().gone_since, Some(Time(100)), "that is still known");
+    assert_eq!(take(&mut ledger, Lane::Live, 9, 160), ["x"]);
+}
+
+/// Whatever marks it, and though the process dies, its time counts from the first look.
+#[test]
+fn rule_5_7_the_time_of_what_is_gone_outlives_marks_and_processes() {
+    for hot_max in [100, 0] {
+        let mut ledger = delayed();
+        ledger.keep_in_memory(hot_max);
+        ledger.apply(&[&[live("x", 20)]]).unwrap();
+        let mut ledger = ledger.restart().unwrap();
+        let marked = entry(&ledger, "x").unwrap();
+        assert_eq!((marked.parked, marked.gone_since), (None, Some(Time(100))));
+        let since = (marked.first_txid, marked.first_seen);
+        assert_eq!(since, (TxId(20), Time(200)), "it was not behind before");
+        let summary = ledger.apply(&[&[coarsen("", true)]]).unwrap();
+        assert_eq!(summary.coarsenable, 0);
+        assert_eq!(entry(&ledger, "x").unwrap().gone_since, Some(Time(100)), "it joins nothing");
+        let scan = Change::ScanBegun { coverage: None };
+        let below = mark("x", Reach::Subtree, Lane::Backlog, 21);
+        let backlog = Change::Settle { path: "x".into(), up_to: Mark(0), as_of: TxId(0) };
+        ledger.apply(&[&[below, scan]]).unwrap();
+        assert_eq!(entry(&ledger, "x").unwrap().gone_since, Some(Time(100)), "nor a scan");
+        ledger.apply(&[&[backlog]]).unwrap();
+        ledger.apply(&[&[gone("x", 120)]]).unwrap();
+        assert_eq!(entry(&ledger, "x").unwrap().gone_since, Some(Time(100)), "nor other work");
+        let back = Change::Present { path: "x/y".into(), first_txid: TxId(1), seen: Time(1) };
+        ledger.apply(&[&[back]]).unwrap();
+        assert_eq!(entry(&ledger, "x").unwrap().gone_since, None, "it is there again");
+        assert_eq!(entry(&ledger, "y").unwrap().gone_since, Some(Time(200)));
+    }
+}
+
+#[test]
+fn rule_5_7_another_delay_counts_from_the_same_moment() {
+    let mut ledger = delayed();
+    let next = |ledger: &mut Ledger, after_millis: u64| {
+        ledger.apply(&[&[Change::DelayRemovals { after_millis }]]).unwrap().delayed_next
+    };
+    assert_eq!(next(&mut ledger, 1_000), Some(Time(1_100)));
+    assert_eq!(next(&mut ledger, 0), Some(Time(100)));
+    assert_eq!(next(&mut ledger, u64::MAX), Some(Time(u64::MAX)));
+    let mut ledger = ledger.restart().unwrap();
+    assert_eq!(ledger.summary().unwrap().delayed, 2, "the next start is nothing to it");
+    assert_eq!(next(&mut ledger, 50), Some(Time(150)));
+}
+
+#[test]
+fn rule_5_7_a_persons_word_ends_the_time_of_all_for_good() {
+    let mut ledger = delayed();
+    let summary = ledger.apply(&[&[end_delays(None)]]).unwrap();
+    assert_eq!((summary.delayed, summary.lanes), (0, [2, 0, 0]));
+    let mut ledger = ledger.restart().unwrap();
+    assert_eq!(entry(&ledger, "y").unwrap().gone_since, Some(Time(0)));
+    assert_eq!(take(&mut ledger, Lane::Live, 9, 0), ["x", "y"]);
+}
+
+#[test]
+fn rule_5_7_nothing_waits_for_what_is_kept() {
+    let mut ledger = delayed();
+    ledger.apply(&[&[Change::HintAdded(support::hint("a", "", 40))]]).unwrap();
+    assert!(!ledger.hints_wait(&"a".into()).unwrap());
+    assert_eq!(ledger.prune_hints().unwrap(), 1, "of nothing that is pending is it of use");
+    assert_eq!(ledger.densest(9).unwrap(), []);
+}
+
+/// Were it made again as a directory, it would have to be gone through.
+#[test]
+fn rule_5_7_what_is_gone_with_all_below_it_reaches_that() {
+    let mut ledger = delayed();
+    let whole = Change::Gone { path: "x".into(), since: Time(100), below: true };
+    ledger.apply(&[&[whole, live("x", 9)]]).unwrap();
+    assert_eq!(entry(&ledger, "x").unwrap().reach, Reach::Subtree);
+    let settled = |up_to| Change::Settle { path: "x".into(), up_to: Mark(up_to), as_of: TxId(0) };
+    ledger.apply(&[&[settled(5)]]).unwrap();
+    assert_eq!(entry(&ledger, "x").unwrap().reach, Reach::Path, "that was done");
+}
+
+/// A look at what is below found something: it is no more known to be gone, and looked at again.
+#[test]
+fn rule_5_7_what_is_kept_is_looked_at_again_once_something_is_below_it() {
+    let mut ledger = delayed();
+    let present = |path: &str| {
+        let (path, first_txid, seen) = (path.into(), TxId(30), Time(160));
+        Change::Present { path, first_txid, seen }
+    };
+    let summary = ledger.apply(&[&[present("x/y/z")]]).unwrap();
+    assert_eq!((summary.delayed, summary.gone, summary.lanes), (1, 1, [1, 0, 0]));
+    let free = entry(&ledger, "x").unwrap();
+    let since = (free.gone_since, free.first_txid, free.first_seen);
+    assert_eq!(since, (None, TxId(30), Time(160)));
+    assert_eq!(take(&mut ledger, Lane::Live, 9, 0), ["x"]);
+}

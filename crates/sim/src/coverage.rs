@@ -384,6 +384,7 @@ fn answered(input: &Input) -> Option<Tie> {
         | Input::Stop
         | Input::Pause(_)
         | Input::Confirm
+        | Input::ConfirmDelayed
         | Input::ListAgain(_) => None,
     }
 }

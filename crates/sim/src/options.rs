@@ -83,6 +83,10 @@ pub struct Options {
     pub stops: u32,
     /// When removals wait for a person.
     pub removal_guard: RemovalGuard,
+    /// How long what is gone at the source stays on the target.
+    pub removals_after_millis: u64,
+    /// A history is not over before all of that is removed.
+    pub outlasts_delays: bool,
     /// A person confirms when a run ended for it.
     pub asks_a_person: bool,
     /// Times that a person confirms whatever is held besides.
@@ -177,6 +181,8 @@ impl Options {
             restores: if rng.u8(..5) == 0 { 1 } else { 0 },
             stops: if rng.u8(..3) == 0 { rng.u32(1..3) } else { 0 },
             removal_guard,
+            removals_after_millis: Self::draw_delay(rng),
+            outlasts_delays: true,
             asks_a_person: removal_guard != RemovalGuard::default() || intrusions > 0,
             confirmations,
             conditions,
@@ -207,6 +213,16 @@ impl Options {
         let (count_max, share_max_percent) = (Some(rng.u64(..4)), Some(rng.u64(10..70)));
         let guard = RemovalGuard { count_max, share_max_percent };
         (guard, rng.u32(..3))
+    }
+
+    /// The same. Some of it is over while the history lasts, and some long after it.
+    fn draw_delay(rng: &Rng) -> u64 {
+        let mut rng = Rng::with_seed(rng.get_seed().rotate_left(59));
+        if rng.u8(..8) > 0 {
+            return 0;
+        }
+        let longest = [1_000, 20_000, 600_000][rng.usize(..3)];
+        rng.u64(1..longest)
     }
 
     /// The same.
@@ -340,6 +356,8 @@ impl Options {
             restores: 0,
             stops: 0,
             removal_guard: RemovalGuard::default(),
+            removals_after_millis: 0,
+            outlasts_delays: false,
             asks_a_person: false,
             confirmations: 0,
             snapshots: Snapshots::None,

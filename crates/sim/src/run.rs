@@ -2,6 +2,7 @@
 //! one happening to the next. One seed gives one history.
 
 mod bases;
+mod delays;
 mod examined;
 mod ledger_side;
 mod pace;
@@ -148,6 +149,7 @@ pub struct Run {
     /// A state that is to be restored, and what was done since.
     kept: Option<(Box<Source>, Vec<Step>)>,
     bases: bases::Bases,
+    delays: delays::Delays,
     image: Option<saved_image::SavedImage>,
     reports: Vec<Report>,
     coverage: Coverage,
@@ -242,6 +244,7 @@ impl Run {
             recent: Vec::new(),
             kept: None,
             bases: bases::Bases::default(),
+            delays: delays::Delays::default(),
             image,
             reports: Vec::new(),
             coverage: Coverage::default(),
@@ -281,6 +284,7 @@ impl Run {
                 self.clear_away();
             }
             self.coverage.ended();
+            self.outlast_delays();
             self.crash();
             self.drain();
         }
@@ -296,6 +300,7 @@ impl Run {
             Next::Nothing => self.problem = Some("nothing will ever happen again".to_owned()),
         }
         self.steps += 1;
+        self.note_losses();
         if self.steps.is_multiple_of(oracle::PERIOD_STEPS) || self.steps < self.examined_to {
             self.examine_everything();
         }
@@ -323,7 +328,9 @@ impl Run {
             || self.now < self.last_operation.plus_millis(self.options.quiet_millis * 2);
         match &self.finished {
             Some(Finish::Stopped) => true,
-            Some(Finish::Done) => self.options.live && quiet_too_early,
+            Some(Finish::Done) => {
+                (self.options.live && quiet_too_early) || self.delayed_until().is_some()
+            }
             Some(Finish::GaveUp(_)) => self.options.root_moves > 0,
             Some(Finish::Guard(_)) => self.options.asks_a_person,
             None => false,
@@ -374,7 +381,10 @@ impl Run {
                 self.intrude();
             }
             Happening::Stop => self.core.handle(self.now, Input::Stop),
-            Happening::Confirm => self.core.handle(self.now, Input::Confirm),
+            Happening::Confirm => {
+                self.core.handle(self.now, Input::Confirm);
+                self.confirm_delayed();
+            }
             Happening::Busy(what, in_use) => self.busy(what, in_use),
             Happening::Limit(ceilings) => {
                 self.tally.interfered();
@@ -562,6 +572,7 @@ fn config(options: &Options) -> Config {
         extras: options.extras,
         adopt: options.adopt,
         removal_guard: options.removal_guard,
+        removals_after_millis: options.removals_after_millis,
         ceilings: options.ceilings,
         timetable: options.timetable.clone(),
         local_time: options.local_time.clone(),

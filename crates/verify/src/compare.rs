@@ -137,8 +137,7 @@ impl Comparison {
                 Box::pin(self.file(path, node)).await
             }
             Ok(Some(Node::Directory(_) | Node::File(_) | Node::Special(_)) | None) => {
-                let message = "the source does not have it".to_owned();
-                Some(Difference { path, kind: DifferenceKind::Extra, length: 0, message })
+                Some(self.only_on_target(path, "the source does not have it").await)
             }
             Err(error) => Some(unverifiable(path, Side::Source, &error)),
         }
@@ -251,12 +250,19 @@ impl Comparison {
         let target = &self.verification.target;
         match attempt::ask(|| target.inspect(&key)).await {
             Ok(None) => None,
-            Ok(Some(_)) => {
-                let message = "the source has removed it".to_owned();
-                Some(Difference { path, kind: DifferenceKind::Extra, length: 0, message })
-            }
+            Ok(Some(_)) => Some(self.only_on_target(path, "the source has removed it").await),
             Err(error) => Some(unverifiable(path, Side::Target, &error)),
         }
+    }
+
+    /// What only the target has, on purpose or not.
+    async fn only_on_target(&self, path: RelPath, message: &str) -> Difference {
+        let kept = match &self.verification.keeper {
+            Some(keeper) => keeper.keeps(&path).await,
+            None => false,
+        };
+        let kind = if kept { DifferenceKind::Delayed } else { DifferenceKind::Extra };
+        Difference { path, kind, length: 0, message: message.to_owned() }
     }
 
     async fn look(&self, path: &RelPath, node: &FileNode) -> Result<Verdict, (Side, StoreError)> {

@@ -377,7 +377,10 @@ impl Join<'_> {
     async fn finish_one(&mut self) -> Result<(), Failure> {
         match self.tasks.join_next().await {
             None | Some(Ok(None)) => Ok(()),
-            Some(Ok(Some(seen))) if self.comparison.verification.worker.is_none() => {
+            Some(Ok(Some(seen)))
+                if seen.difference.kind == DifferenceKind::Delayed
+                    || self.comparison.verification.worker.is_none() =>
+            {
                 self.tell(seen.difference).await;
                 Ok(())
             }
@@ -418,8 +421,11 @@ impl Join<'_> {
     }
 
     async fn tell(&mut self, difference: Difference) {
-        self.notebook.unequal(&difference.path);
         self.meter.count(difference.kind);
+        if difference.kind == DifferenceKind::Delayed {
+            return;
+        }
+        self.notebook.unequal(&difference.path);
         let ignored = self.comparison.verification.options.ignore_extras;
         if difference.kind == DifferenceKind::Extra && ignored {
             return;

@@ -58,12 +58,20 @@ pub struct Verification {
     pub options: Options,
     /// Who makes the target equal meanwhile, if anybody does.
     pub worker: Option<Arc<dyn Worker>>,
+    /// Who has what is gone at the source stay on the target for a time, if anybody does.
+    pub keeper: Option<Arc<dyn Keeper>>,
 }
 
 /// Whoever makes the target equal to the source while they are compared (rule 10.2).
 pub trait Worker: Send + Sync {
     /// What is to be done about a path, now.
     fn stand<'a>(&'a self, path: &'a RelPath) -> Pin<Box<dyn Future<Output = Stand> + Send + 'a>>;
+}
+
+/// Whoever has what is gone at the source stay on the target for a time.
+pub trait Keeper: Send + Sync {
+    /// Whether that is why something stands at a path, now.
+    fn keeps<'a>(&'a self, path: &'a RelPath) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>>;
 }
 
 /// How far the work on a path is.
@@ -123,6 +131,8 @@ pub enum DifferenceKind {
     Unverifiable,
     /// It differs, and the worker is not done with it.
     Moving,
+    /// Only the target has it, for a time and on purpose: counted, and never handed out.
+    Delayed,
 }
 
 /// One path that is not equal.
@@ -181,6 +191,9 @@ pub struct Sums {
     pub unverifiable: u64,
     /// Differ, and the worker is not done with them.
     pub moving: u64,
+    /// Only at the target, for a time and on purpose.
+    #[serde(default)]
+    pub delayed: u64,
     /// Equal by the checksums that both sides keep.
     pub verified_by_checksum: u64,
     /// Equal by reading at least one side.
@@ -202,6 +215,7 @@ pub struct Meter {
     pub(crate) metadata_different: AtomicU64,
     pub(crate) unverifiable: AtomicU64,
     pub(crate) moving: AtomicU64,
+    pub(crate) delayed: AtomicU64,
     pub(crate) verified_by_checksum: AtomicU64,
     pub(crate) verified_by_reading: AtomicU64,
     pub(crate) bytes_read_source: AtomicU64,
@@ -226,6 +240,7 @@ impl Meter {
             metadata_different: get(&self.metadata_different),
             unverifiable: get(&self.unverifiable),
             moving: get(&self.moving),
+            delayed: get(&self.delayed),
             verified_by_checksum: get(&self.verified_by_checksum),
             verified_by_reading: get(&self.verified_by_reading),
             bytes_read_source: get(&self.bytes_read_source),
@@ -241,6 +256,7 @@ impl Meter {
             DifferenceKind::MetadataDifferent => &self.metadata_different,
             DifferenceKind::Unverifiable => &self.unverifiable,
             DifferenceKind::Moving => &self.moving,
+            DifferenceKind::Delayed => &self.delayed,
         };
         add(counter, 1);
     }

@@ -63,6 +63,7 @@ impl Meter {
         Self {
             files_compared: sums.files_compared.into(),
             directories: sums.directories.into(),
+            delayed: sums.delayed.into(),
             verified_by_checksum: sums.verified_by_checksum.into(),
             verified_by_reading: sums.verified_by_reading.into(),
             bytes_read_source: sums.bytes_read_source.into(),
@@ -81,6 +82,7 @@ impl Meter {
         Sums {
             files_compared: get(&self.files_compared),
             directories: get(&self.directories),
+            delayed: get(&self.delayed),
             verified_by_checksum: get(&self.verified_by_checksum),
             verified_by_reading: get(&self.verified_by_reading),
             bytes_read_source: get(&self.bytes_read_source),

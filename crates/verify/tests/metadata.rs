@@ -35,6 +35,7 @@ async fn compared(folder: &Path, metadata: MetadataLevel) -> Vec<(String, Differ
             sample: None,
         },
         worker: None,
+        keeper: None,
     };
     let (sender, mut receiver) = mpsc::channel(16);
     verification.run(&Arc::new(Meter::default()), &sender).await.expect("compared");

@@ -118,6 +118,7 @@ async fn tried(
             sample: None,
         },
         worker,
+        keeper: None,
     };
     let (sender, mut receiver) = mpsc::channel(16);
     let run =

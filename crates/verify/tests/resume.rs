@@ -50,6 +50,7 @@ fn verification(folder: &Path, sample: Option<Sample>) -> Verification {
             sample,
         },
         worker: None,
+        keeper: None,
     }
 }
 

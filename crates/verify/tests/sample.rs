@@ -64,6 +64,7 @@ async fn seen(folder: &Path, sample: Sample, mapped: &[&str]) -> Seen {
             sample: Some(sample),
         },
         worker: None,
+        keeper: None,
     };
     let (sender, mut receiver) = mpsc::channel(1_000);
     let meter = Arc::new(Meter::default());

@@ -2,9 +2,9 @@
 //! migration.
 
 use serde_json::{Value, json};
-use whimbrel_engine::{Request, confirm_at_rest};
+use whimbrel_engine::{Request, confirm_at_rest, confirm_delayed_at_rest};
 
-use crate::arguments::{LimitArguments, NameArguments};
+use crate::arguments::{ConfirmArguments, LimitArguments, NameArguments};
 use crate::control;
 use crate::exit::CommandError;
 use crate::output;
@@ -29,17 +29,41 @@ pub async fn order(
     Ok(0)
 }
 
-/// Says that what the guard of the migration of that name holds is meant; it need not run.
+/// Says that what the guard of the migration of that name holds is meant, or what it keeps for a
+/// time; it need not run.
 ///
 /// # Errors
 /// No such migration, or its state cannot be changed.
-pub async fn confirm(arguments: &NameArguments, json: bool) -> Result<u8, CommandError> {
+pub async fn confirm(arguments: &ConfirmArguments, json: bool) -> Result<u8, CommandError> {
     let place = state::existing(&arguments.name, arguments.state.as_deref())?;
-    let answer = match control::ask(&place, &Request::Confirm {}).await? {
+    let delayed = arguments.delayed;
+    let at_rest = if delayed { confirm_delayed_at_rest } else { confirm_at_rest };
+    let answer = match control::ask(&place, &Request::Confirm { delayed }).await? {
         Some(answer) => answer,
-        None => json!({ "ok": true, "confirmed": confirm_at_rest(&place.folder)? }),
+        None => json!({ "ok": true, "confirmed": at_rest(&place.folder)? }),
     };
-    let done = match answer.get("confirmed").and_then(Value::as_u64) {
+    let done = if delayed { sent_off(&answer) } else { confirmed(&answer) };
+    tell(&place.name, &done, &answer, json);
+    Ok(0)
+}
+
+/// What becomes of what waited for its time.
+fn sent_off(answer: &Value) -> String {
+    match answer.get("confirmed").and_then(Value::as_u64) {
+        None | Some(0) => "keeps nothing for a time".to_owned(),
+        Some(count) => {
+            let paths = if count == 1 { "one path".to_owned() } else { format!("{count} paths") };
+            format!(
+                "looks again at {paths} that it kept for a time, and removes what is gone; if it \
+                 has ended, start it again"
+            )
+        }
+    }
+}
+
+/// What becomes of what the guard held.
+fn confirmed(answer: &Value) -> String {
+    match answer.get("confirmed").and_then(Value::as_u64) {
         None | Some(0) => "holds nothing back".to_owned(),
         Some(1) => {
             "removes what it held at or below one path; if it has ended, start it again".to_owned()
@@ -47,9 +71,7 @@ pub async fn confirm(arguments: &NameArguments, json: bool) -> Result<u8, Comman
         Some(held) => format!(
             "removes what it held at or below {held} paths; if it has ended, start it again"
         ),
-    };
-    tell(&place.name, &done, &answer, json);
-    Ok(0)
+    }
 }
 
 /// Changes the limits of the migration of that name.

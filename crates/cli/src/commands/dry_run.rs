@@ -57,7 +57,8 @@ pub async fn run(
             DifferenceKind::Extra
             | DifferenceKind::MetadataDifferent
             | DifferenceKind::Unverifiable
-            | DifferenceKind::Moving => return,
+            | DifferenceKind::Moving
+            | DifferenceKind::Delayed => return,
         };
         if !difference.path.is_marker() {
             plan.copies += 1;

@@ -410,6 +410,7 @@ impl Request {
             adopt: arguments.policy.adopt,
             extras: arguments.policy.extras,
             removal_guard: arguments.guard.bounds(),
+            removals_after_millis: millis(arguments.guard.removals_after),
             metadata: arguments.write.metadata,
             directory_markers: arguments.write.directory_markers,
             pending_max: arguments.limits.pending_max.unwrap_or(usual.pending_max),
@@ -454,7 +455,7 @@ impl Request {
         let totals = result.rows().into_iter().map(|(name, value)| (name.to_owned(), value));
         let mut facts = Facts {
             title: format!("Migration {}", result.name),
-            verdict: result.verdict().to_owned(),
+            verdict: result.verdict(),
             good: result.outcome == Outcome::Equal,
             totals: totals.collect(),
             limits: report::limits_of_migration(),
@@ -515,6 +516,9 @@ impl Request {
             files_open: progress.files_open,
             guarded: progress.guarded,
             guard: self.arguments.guard.bounds(),
+            removals_delayed: progress.removals_delayed,
+            removals_delayed_next_ms: progress.removals_delayed_next_ms,
+            removals_after_seconds: progress.removals_after_seconds,
             extras: progress.extras,
             out_of_scope: progress.out_of_scope,
             metadata_ledger_only: progress.metadata_ledger_only,

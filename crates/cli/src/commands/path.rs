@@ -11,6 +11,7 @@ use whimbrel_engine::{Request, story_at_rest};
 use crate::arguments::PathArguments;
 use crate::control;
 use crate::exit::{self, CommandError, Condition};
+use crate::output::progress::hour;
 use crate::output::{self, printable};
 use crate::state;
 
@@ -72,8 +73,12 @@ fn text(story: &Map<String, Value>) -> String {
             }
         }
     }
-    if let Some(Value::String(message)) = story.get("message") {
-        lines.push(format!("  {}", printable(message)));
+    match (removed_after(story), story.get("message")) {
+        (Some(at), _) => {
+            lines.push(format!("  gone at the source; removed after {}", hour(at)));
+        }
+        (None, Some(Value::String(message))) => lines.push(format!("  {}", printable(message))),
+        (None, _) => {}
     }
     if let Some(Value::Array(attempts)) = story.get("attempts")
         && !attempts.is_empty()
@@ -81,6 +86,12 @@ fn text(story: &Map<String, Value>) -> String {
         lines.push(format!("  {} writes whose end is not known yet", attempts.len()));
     }
     lines.join("\n")
+}
+
+/// When the time is over of what is gone at the source, here or above.
+fn removed_after(story: &Map<String, Value>) -> Option<u64> {
+    let own = story.get("pending").filter(|own| !own.is_null());
+    own.or_else(|| story.get("pending_above"))?.get("removed_after_ms")?.as_u64()
 }
 
 fn add(lines: &mut Vec<String>, name: &str, value: &Value) {

@@ -9,7 +9,8 @@ use crate::cutover::fence_stands;
 use crate::cutover::record::Record;
 use crate::exit::CommandError;
 use crate::output::progress::{
-    allowed_bandwidth, flattened, lost, root_lost, slowed_down, target_lost, unknown_outcomes,
+    allowed_bandwidth, delayed, flattened, lost, root_lost, slowed_down, target_lost,
+    unknown_outcomes,
 };
 use crate::output::result::{bytes, grouped};
 use crate::output::{self};
@@ -139,6 +140,10 @@ fn text(stand: &Map<String, Value>) -> String {
             lines.push(format!("  {label:<18}{}", grouped(value)));
         }
     }
+    let number = |name: &str| stand.get(name).and_then(Value::as_u64);
+    let kept =
+        delayed(number("removals_delayed").unwrap_or_default(), number("removals_delayed_next_ms"));
+    lines.extend(kept.map(|text| format!("  {:<18}{text}", "delayed")));
     lines.extend(guard(stand).map(|text| format!("  {:<18}{text}", "guard")));
     for (name, label) in [("bytes_copied", "bytes copied"), ("bytes_per_second", "per second")] {
         if let Some(value @ 1..) = stand.get(name).and_then(Value::as_u64) {

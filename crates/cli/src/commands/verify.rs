@@ -15,11 +15,12 @@ use tokio::sync::mpsc;
 use whimbrel_engine::status_at_rest;
 use whimbrel_report::Facts;
 use whimbrel_verify::{
-    Content, Continuation, Difference, DifferenceKind, Equal, Meter, Moved, Note, Options, Sample,
-    Since, Sums, Verification, Worker,
+    Content, Continuation, Difference, DifferenceKind, Equal, Keeper, Meter, Moved, Note, Options,
+    Sample, Since, Sums, Verification, Worker,
 };
 
 use crate::arguments::VerifyArguments;
+use crate::delayed::Delayed;
 use crate::exit::{self, CommandError, Condition};
 use crate::open::{self, Absent, OpenSource, OpenTarget};
 use crate::output::result::{bytes, grouped};
@@ -81,6 +82,8 @@ pub async fn run(arguments: VerifyArguments, json: bool) -> Result<u8, CommandEr
     let seed = sample.as_ref().map(|sample| sample.seed.clone());
     comparing.notes = notes.map(|notes| notes.with(seed, history.as_of_txid, &earlier));
     comparing.moved = moved;
+    let keeper = migration.as_ref().map(|place| Delayed::of(place, running.clone()));
+    comparing.verification.keeper = keeper.map(|keeper| Arc::new(keeper) as Arc<dyn Keeper>);
     comparing.files_expected = files_expected(running.as_deref(), migration.as_ref()).await;
     let mut report = arguments.report.as_deref().map(SignedReport::of_comparison).transpose()?;
     comparing.tell_equal = report.is_some();
@@ -323,7 +326,9 @@ impl Comparing {
         let keys = coverage.keys(target.prefix())?;
         let mapped = coverage.moves.iter().map(|(from, _)| from.clone()).collect();
         let (source, target, scope) = (source.source, target.into_target(), coverage.scope);
-        let verification = Verification { source, target, keys, mapped, scope, options, worker };
+        let keeper = None;
+        let verification =
+            Verification { source, target, keys, mapped, scope, options, worker, keeper };
         let (notes, from, moved, files_expected) = (None, None, Moved::default(), None);
         Ok(Self { verification, tell_equal: false, notes, from, moved, files_expected })
     }
@@ -448,6 +453,7 @@ pub fn kind(kind: DifferenceKind) -> &'static str {
         DifferenceKind::MetadataDifferent => "metadata_different",
         DifferenceKind::Unverifiable => "unverifiable",
         DifferenceKind::Moving => "moving",
+        DifferenceKind::Delayed => "delayed",
     }
 }
 
@@ -524,6 +530,13 @@ pub fn rows(sums: &Sums, started: Instant) -> Vec<(String, String)> {
         if number > 0 {
             row(name, grouped(number));
         }
+    }
+    if sums.delayed > 0 {
+        let count = grouped(sums.delayed);
+        row(
+            "delayed",
+            format!("{count} gone at the source, on the target until their time is over"),
+        );
     }
     row("read at the source", bytes(sums.bytes_read_source));
     row("read on the target", bytes(sums.bytes_read_target));

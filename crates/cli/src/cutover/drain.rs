@@ -72,6 +72,10 @@ pub async fn drain(
     let mut quiet_since: Option<(u64, Seen)> = None;
     loop {
         let stand = watched.look().await?;
+        if stand.delayed() > 0 {
+            // The target has to equal the source, not what that was.
+            watched.confirm_delayed().await?;
+        }
         if let Some(followed) = followed_since(&stand, from) {
             let seen = stand.seen();
             let (since, before) = *quiet_since.get_or_insert((followed, seen));
@@ -83,7 +87,8 @@ pub async fn drain(
             }
             let quiet = followed.saturating_sub(since) >= millis(patience.quiet) && before == seen;
             let waits = waits_for_writers && stand.open_files().is_some();
-            if quiet && !waits && stand.waits_for().is_none() {
+            let done = stand.waits_for().is_none() && stand.delayed() == 0;
+            if quiet && !waits && done {
                 let aside: Vec<_> =
                     stand.set_aside().into_iter().chain(stand.open_files()).collect();
                 return if aside.is_empty() { Ok(seen) } else { Err(No::Because(aside)) };

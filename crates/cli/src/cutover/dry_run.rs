@@ -103,7 +103,12 @@ fn tell(place: &StatePlace, stand: &Stand, reasons: &[Reason], outlook: &Outlook
     let fence = fence.map(|fence| format!("\n  {}", fence_stands(fence, &place.name)));
     let lag = stand.field("lag_seconds").as_f64();
     let lag = lag.map_or("not known".to_owned(), |lag| format!("{lag:.1} s"));
-    let rows = [("pending", grouped(pending)), ("lag", lag), ("time from the fence on", time)];
+    let mut rows = vec![("pending", grouped(pending)), ("lag", lag)];
+    if stand.delayed() > 0 {
+        let count = grouped(stand.delayed());
+        rows.push(("removals delayed", format!("{count}, which go while it is drained")));
+    }
+    rows.push(("time from the fence on", time));
     let rows = rows.iter().map(|(name, value)| format!("\n  {name:<24}{value}"));
     let rows: String = rows.chain(fence).collect();
     output::standard_output(&format!("{verdict}{rows}"));
@@ -115,13 +120,14 @@ fn about(seconds: f64) -> String {
 }
 
 /// What a dry run tells of the migration.
-const NEEDED: [&str; 15] = [
+const NEEDED: [&str; 16] = [
     "pending_live",
     "pending_backlog",
     "pending_metadata",
     "files_open",
     "failures",
     "guarded",
+    "removals_delayed",
     "unknown_outcomes",
     "as_of_txid",
     "lag_transactions",

@@ -98,6 +98,14 @@ impl Watched {
         Running::at(self.place.clone()).await
     }
 
+    /// Has what is gone at the source and stays for a time go now.
+    ///
+    /// # Errors
+    /// It refuses.
+    pub async fn confirm_delayed(&self) -> Result<(), CommandError> {
+        control::ask(&self.place, &Request::Confirm { delayed: true }).await.map(drop)
+    }
+
     /// Stops it in good order, and waits for its end.
     ///
     /// # Errors

@@ -135,6 +135,11 @@ impl Stand {
         reasons.flatten().collect()
     }
 
+    /// Paths that are gone at the source and stay for a time: a cut-over has them go.
+    pub fn delayed(&self) -> u64 {
+        self.count("removals_delayed")
+    }
+
     /// Files that are open, as a reason.
     pub fn open_files(&self) -> Option<Reason> {
         let count = self.count("files_open");

@@ -142,6 +142,7 @@ pub fn set_aside(reason: Parked) -> (&'static str, &'static str) {
         Parked::Foreign => {
             ("foreign", "move it away, or choose another --existing; then start again")
         }
+        Parked::Delayed => ("delayed", "nothing: it goes once its time is over"),
     }
 }
 

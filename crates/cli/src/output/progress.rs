@@ -220,6 +220,8 @@ fn troubles(progress: &Progress) -> impl Iterator<Item = String> {
         count(progress.failures, "failed"),
         count(progress.files_open, "open at the source"),
         count(progress.guarded, "removals wait for whimbrel confirm"),
+        delayed(progress.removals_delayed, progress.removals_delayed_next_ms)
+            .map(|text| format!("delayed: {text}")),
         lost("source", progress.source_lost_seconds),
         root_lost(progress.source_root_lost_seconds),
         target_lost(progress.target_lost_seconds, progress.target_full),
@@ -268,8 +270,19 @@ fn bandwidth(now: u64, next: Option<(u64, u64)>) -> String {
     format!("bandwidth: {}{}", rate(now), turn.unwrap_or_default())
 }
 
-/// A time of the coming week as the clock on the wall shows it.
-fn hour(millis: u64) -> String {
+/// What is gone at the source and stays for a time, and when the first of it goes; `None`: nothing.
+pub fn delayed(count: u64, next_ms: Option<u64>) -> Option<String> {
+    let paths = match count {
+        0 => return None,
+        1 => "1 path gone at the source".to_owned(),
+        _ => format!("{} paths gone at the source", grouped(count)),
+    };
+    let next = next_ms.map(|at| format!(", the first removed after {}", hour(at)));
+    Some(format!("{paths}{}", next.unwrap_or_default()))
+}
+
+/// A time as the clock on the wall shows it.
+pub fn hour(millis: u64) -> String {
     let at = i64::try_from(millis).ok().and_then(|at| Timestamp::from_millisecond(at).ok());
     let at = at.unwrap_or_default().to_zoned(TimeZone::system());
     at.strftime("%a %Y-%m-%d %H:%M %Z").to_string()

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 use whimbrel_core::config::RemovalGuard;
 use whimbrel_core::record::Counters;
 
+use super::progress::delayed;
 use crate::exit::CommandError;
 
 /// How a migration ended.
@@ -51,6 +52,12 @@ pub struct MigrationResult {
     pub guarded: u64,
     /// When removals wait for a person.
     pub guard: RemovalGuard,
+    /// Paths gone at the source that stay until their time is over.
+    pub removals_delayed: u64,
+    /// When the first of them is, in milliseconds since the Unix epoch.
+    pub removals_delayed_next_ms: Option<u64>,
+    /// How long what is gone stays.
+    pub removals_after_seconds: f64,
     /// Objects that the source does not have.
     pub extras: u64,
     /// Objects of earlier runs that the scope does not cover any more.
@@ -105,6 +112,9 @@ impl MigrationResult {
         fields.insert("removals_max".into(), self.guard.count_max.into());
         let share = self.guard.share_max_percent;
         fields.insert("removals_share_max_percent".into(), share.into());
+        fields.insert("removals_delayed".into(), self.removals_delayed.into());
+        fields.insert("removals_delayed_next_ms".into(), self.removals_delayed_next_ms.into());
+        fields.insert("removals_after_seconds".into(), self.removals_after_seconds.into());
         fields.insert("out_of_scope".into(), self.out_of_scope.into());
         fields.insert("metadata_ledger_only".into(), self.metadata_ledger_only.into());
         fields.insert("run_owners_not_set".into(), self.run_owners_not_set.into());
@@ -131,7 +141,7 @@ impl MigrationResult {
 
     /// As people read it.
     pub fn text(&self) -> String {
-        let mut lines = vec![self.verdict().to_owned()];
+        let mut lines = vec![self.verdict()];
         lines.extend(self.rows().iter().map(|(name, value)| format!("  {name:<18}{value}")));
         lines.extend(self.report.iter().map(|report| format!("  {:<18}{report}", "report")));
         lines.join("\n")
@@ -164,6 +174,9 @@ impl MigrationResult {
                 row(name, format!("{} {what}", grouped(number)).trim_end().to_owned());
             }
         }
+        if let Some(text) = delayed(self.removals_delayed, self.removals_delayed_next_ms) {
+            row("delayed", text);
+        }
         if let Some(txid) = self.as_of_txid {
             row("as of transaction", txid.to_string());
         }
@@ -172,13 +185,20 @@ impl MigrationResult {
     }
 
     /// One sentence.
-    pub fn verdict(&self) -> &'static str {
-        match self.outcome {
+    pub fn verdict(&self) -> String {
+        let kept = "; what is gone at the source stays until its time is over.";
+        let verdict = match self.outcome {
             Outcome::Equal if self.as_of_txid.is_some() => "Equal: the target equals the source.",
             Outcome::Equal => "Equal: the target equals the source as it was listed.",
             Outcome::Incomplete => "Incomplete: it ran to the end, but not every path arrived.",
             Outcome::Failed => "Failed.",
             Outcome::Stopped => "Stopped: start the same call again to go on from here.",
+        };
+        match verdict.strip_suffix('.') {
+            Some(said) if self.outcome == Outcome::Equal && self.removals_delayed > 0 => {
+                format!("{said}{kept}")
+            }
+            Some(_) | None => verdict.to_owned(),
         }
     }
 }

@@ -5,6 +5,7 @@
 mod call;
 mod costs;
 mod cutover;
+mod delayed;
 mod ends;
 mod failback;
 mod fsimage;

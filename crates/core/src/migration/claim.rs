@@ -29,6 +29,8 @@ pub(super) struct Claim {
     pub(super) tries: u32,
     /// Who let its removal go (rule 5.6).
     pub(super) let_go: Option<LetGo>,
+    /// Nothing was found at the source since then (rule 5.7).
+    pub(super) gone_since: Option<Time>,
     /// The history in which the source is read for it (rule 1.7).
     pub(super) epoch: Epoch,
     /// The source changed here since the claim began.
@@ -240,6 +242,7 @@ impl Claim {
             up_to,
             tries: pending.tries,
             let_go: pending.let_go,
+            gone_since: pending.gone_since,
             epoch,
             dirty: false,
             row: work.row.clone(),
@@ -374,9 +377,13 @@ impl Migration {
                 self.mark(&path, Reach::Path, Lane::Live, claim.first, claim.last)
             }
         };
-        let parked =
-            Change::Park { path: self.pending_path(&path), up_to, reason, retry_at, message };
-        self.outbox.change(parked);
+        let pending = self.pending_path(&path);
+        if let (Parked::Delayed, Some(since)) = (reason, claim.gone_since) {
+            // Were the path made again, nobody else would look at what stood below it.
+            let (path, below) = (pending.clone(), self.removes_below(&claim));
+            self.outbox.change(Change::Gone { path, since, below });
+        }
+        self.outbox.change(Change::Park { path: pending, up_to, reason, retry_at, message });
         self.end_claim(path, claim);
     }
 

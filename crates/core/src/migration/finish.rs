@@ -199,6 +199,15 @@ mod tests {
         assert_eq!(end(&mut unscanned), Some(Finish::Done));
     }
 
+    /// That is what was asked for.
+    #[test]
+    fn rule_5_7_a_run_ends_though_something_is_kept_for_a_time() {
+        let mut migration = idle(Config::default());
+        let (delayed, delayed_next) = (3, Some(Time(9_000)));
+        migration.summary = PendingSummary { delayed, delayed_next, ..PendingSummary::default() };
+        assert_eq!(end(&mut migration), Some(Finish::Done));
+    }
+
     #[test]
     fn a_run_that_waits_for_a_word_says_so() {
         let conflict = failure(Side::Target, FailureKind::Conflict);

@@ -368,7 +368,9 @@ impl Migration {
             Parked::Guard | Parked::Foreign => {
                 self.park(path, claim, reason, None, failure.message);
             }
-            Parked::Failed | Parked::Open | Parked::Removal => self.set_aside(path, claim, failure),
+            Parked::Failed | Parked::Open | Parked::Removal | Parked::Delayed => {
+                self.set_aside(path, claim, failure);
+            }
         }
     }
 }

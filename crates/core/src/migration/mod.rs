@@ -11,6 +11,7 @@ mod barrier;
 mod bring;
 mod claim;
 mod copy;
+mod delay;
 mod directory;
 mod finish;
 mod foreign;
@@ -43,10 +44,10 @@ use crate::budget::Budget;
 use crate::config::Config;
 use crate::effect::{Effect, Ticket};
 use crate::failure::Failure;
-use crate::input::{Input, Work};
+use crate::input::{Examined, Input, Work};
 use crate::number::{AttemptNumber, Epoch, Mark, Time, TxId};
 use crate::path::RelPath;
-use crate::record::{Attempt, Change, Lane, Meta, PendingSummary};
+use crate::record::{Attempt, Change, Lane, Meta, PendingSummary, Row};
 
 pub use progress::Progress;
 
@@ -118,6 +119,7 @@ pub struct Migration {
     /// Commit markers whose group is asked for again, and when.
     incomplete_groups: BTreeSet<(Time, RelPath)>,
     guard: guard::Guard,
+    delays: delay::Delays,
     /// Why objects that stood there before wait for a person.
     foreign: Option<Failure>,
     /// Paths where a foreign object was told of in this run.
@@ -173,11 +175,7 @@ impl Migration {
             queue: copy::CopyQueue::default(),
             copies_in_flight: 0,
             barriers: barrier::Barriers::default(),
-            stream: stream::Stream {
-                applied: meta.position,
-                saved: meta.position,
-                ..stream::Stream::default()
-            },
+            stream: stream::Stream::after(meta.position),
             gap_open: false,
             repaired_to: meta.position.unwrap_or_default(),
             gap_forgets: false,
@@ -191,6 +189,7 @@ impl Migration {
             followed_markers: group::Followed::default(),
             incomplete_groups: BTreeSet::new(),
             guard: guard::Guard::default(),
+            delays: delay::Delays::default(),
             foreign: None,
             foreign_told: BTreeSet::new(),
             budget: Budget::default(),
@@ -229,6 +228,7 @@ impl Migration {
             Input::Stop => self.stopping = true,
             Input::Pause(paused) => self.paused = paused,
             Input::Confirm => self.confirm_guard(),
+            Input::ConfirmDelayed => self.confirm_delayed(),
             Input::ListAgain(report) => self.list_again(report),
             Input::Busy { what, in_use } => self.asked_for_less(what, in_use),
             Input::Limit(ceilings) => self.limited(ceilings),
@@ -303,6 +303,7 @@ impl Migration {
             self.quiet_deadline(),
             self.incomplete_groups.first().map(|(at, _)| *at),
             self.guard_deadline(),
+            self.delay_deadline(),
             self.root.retry_at,
             self.position_retry_at,
             self.summary.next_due.filter(|_| self.root.lost.is_none()),
@@ -324,14 +325,7 @@ impl Migration {
                 }
             }
             Input::Examined { ticket, outcome, renamed } => {
-                if self.tickets.get(&ticket) == Some(&claim::Asked::Root) {
-                    self.asked_by(ticket);
-                    self.root_examined(outcome);
-                } else if let Some(directory) = self.pass_marker_asked(ticket) {
-                    self.pass_marker_examined(directory, outcome);
-                } else if let Some((path, claim)) = self.answered(ticket) {
-                    self.examined(path, claim, outcome, renamed);
-                }
+                self.answer_look(ticket, outcome, renamed);
             }
             Input::Checksummed { ticket, outcome } => {
                 if let Some((path, claim)) = self.answered(ticket) {
@@ -385,7 +379,19 @@ impl Migration {
             | Input::Stop
             | Input::Pause(_)
             | Input::Confirm
+            | Input::ConfirmDelayed
             | Input::ListAgain(_) => {}
+        }
+    }
+
+    fn answer_look(&mut self, ticket: Ticket, outcome: Examined, renamed: Option<Row>) {
+        if self.tickets.get(&ticket) == Some(&claim::Asked::Root) {
+            self.asked_by(ticket);
+            self.root_examined(outcome);
+        } else if let Some(directory) = self.pass_marker_asked(ticket) {
+            self.pass_marker_examined(directory, outcome);
+        } else if let Some((path, claim)) = self.answered(ticket) {
+            self.examined(path, claim, outcome, renamed);
         }
     }
 
@@ -407,6 +413,7 @@ impl Migration {
         self.summary = summary;
         self.drained = [false; 3];
         self.guard_persisted(batch);
+        self.delays.persisted(batch);
         self.fresh_summary = true;
         self.consider_scanned(batch);
     }
@@ -455,6 +462,7 @@ impl Migration {
                     self.poll_stream();
                 }
                 self.consider_overload();
+                self.end_delays();
                 self.consider_removals();
             }
             Phase::Rooting | Phase::Joining | Phase::Finished => {}

@@ -34,6 +34,10 @@ impl Migration {
             listed.insert(entry.path.clone());
             let row = lookup.row(&entry.path);
             let Entry { path, node } = entry;
+            if lookup.delayed.contains(&path) {
+                // It is back (rule 5.7).
+                self.mark(&path, Reach::Path, Lane::Live, first, last);
+            }
             match node {
                 Node::File(file) => {
                     let stale = touched.contains(&path);
@@ -64,7 +68,8 @@ impl Migration {
             let name = path.name();
             let nominated =
                 lookup.directories.contains(name) || lookup.record_directories.contains(name);
-            if !nominated && !listed_directories.contains(path) {
+            let known = nominated || lookup.delayed.contains(path);
+            if !known && !listed_directories.contains(path) {
                 self.mark(path, Reach::Subtree, Lane::Live, first, last);
             }
         }
@@ -133,6 +138,7 @@ impl Migration {
             up_to: Mark(0),
             tries: 0,
             let_go: None,
+            gone_since: None,
             epoch: self.epoch,
             dirty: false,
             row,
@@ -196,7 +202,7 @@ impl Migration {
     ) {
         let own_marker = directory.marker();
         for path in lookup.known_paths() {
-            if listed.contains(&path) || path == own_marker {
+            if listed.contains(&path) || path == own_marker || lookup.delayed.contains(&path) {
                 continue;
             }
             let up_to = self.mark(&path, Reach::Path, Lane::Live, context.first, context.last);
@@ -208,7 +214,7 @@ impl Migration {
         }
         for name in lookup.directories.union(&lookup.record_directories) {
             let path = directory.join(name);
-            if !listed.contains(&path) {
+            if !listed.contains(&path) && !lookup.delayed.contains(&path) {
                 self.mark(&path, Reach::Subtree, Lane::Live, context.first, context.last);
             }
         }
@@ -258,6 +264,8 @@ struct Lookup {
     /// Names below which records of directories are kept.
     record_directories: BTreeSet<Bytes>,
     pending: BTreeSet<RelPath>,
+    /// Known to be gone, and kept for a time.
+    delayed: BTreeSet<RelPath>,
     found: BTreeMap<RelPath, Found>,
     /// Where foreign objects stand that go if the source has nothing there.
     extras: BTreeSet<RelPath>,
@@ -288,6 +296,7 @@ impl Lookup {
                 .map(|record| (record.path.clone(), record))
                 .collect(),
             pending: join.pending.into_iter().collect(),
+            delayed: join.delayed.into_iter().collect(),
             found: join.found.into_iter().map(|found| (found.path.clone(), found)).collect(),
             attempts: join.attempts,
             renamed: join.renamed,

@@ -153,6 +153,8 @@ impl Migration {
         pass.listing = false;
         match outcome {
             Listed::Page { page, join } => {
+                let (was_gone, old) = (pass.claim.gone_since.take().is_some(), pass.tainted);
+                self.note_presence(&directory, was_gone, old);
                 self.answered_by(crate::failure::Side::Source);
                 self.take_page(directory, page, *join);
             }
@@ -388,6 +390,13 @@ impl Migration {
         }
     }
 
+    /// The directory is there, or something is below it (rule 5.7).
+    pub(super) fn forget_gone_pass(&mut self, directory: &RelPath) {
+        if let Some(pass) = self.passes.get_mut(directory) {
+            pass.claim.gone_since = None;
+        }
+    }
+
     /// A pass goes through the path's directory and did not come to it yet.
     pub(super) fn is_beyond_cursor(&self, path: &RelPath) -> bool {
         let pass = path.parent().and_then(|directory| self.passes.get(&directory));
@@ -538,6 +547,30 @@ mod tests {
         held.now = Time(9_000);
         held.list_held();
         assert!(lists(&mut held), "once the source answers");
+    }
+
+    /// It is known to be gone, and looked at when its time is over; unless it is back.
+    #[test]
+    fn rule_5_7_a_page_nominates_nothing_that_is_kept_for_a_time() {
+        let join = |delayed: &[&str]| PageJoin {
+            rows: vec![row_at("d/a")],
+            directories: vec![Bytes::from_static(b"e")],
+            directory_records: vec![record("d/g")],
+            pending: ["d/a", "d/e", "d/g"].map(path).to_vec(),
+            delayed: delayed.iter().map(|at| path(at)).collect(),
+            ..known()
+        };
+        let absent = |delayed: &[&str]| {
+            let mut marked = marks(live(), Vec::new(), join(delayed));
+            marked.sort();
+            marked.dedup();
+            marked
+        };
+        let all = absent(&[]);
+        assert!(all.contains(&of("d/a", Reach::Path)) && all.contains(&of("d/e", Reach::Subtree)));
+        assert_eq!(absent(&["d/a", "d/e", "d/g"]), []);
+        let back = marks(live(), vec![file("d/a", 5), directory("d/e")], join(&["d/a", "d/e"]));
+        assert!(back.contains(&of("d/a", Reach::Path)) && back.contains(&of("d/e", Reach::Path)));
     }
 
     #[test]

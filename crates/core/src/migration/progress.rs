@@ -12,8 +12,9 @@ use crate::record::{Lane, PendingSummary};
 pub struct Progress {
     /// What the run is doing.
     pub phase: Phase,
-    /// Every change up to here is on the target, parked paths aside (rule 10.1); `None` without a
-    /// stream and before the scan's end.
+    /// Every change up to here is on the target, parked paths aside (rule 10.1), and removals that
+    /// were kept for a time until they are done (rule 5.7); `None` without a stream and before the
+    /// scan's end.
     pub as_of: Option<TxId>,
     /// Everything up to here is marked.
     pub applied: Option<TxId>,
@@ -53,6 +54,8 @@ pub struct Progress {
     pub paused: bool,
     /// When removals wait for a person.
     pub removal_guard: RemovalGuard,
+    /// How long what is gone at the source stays (rule 5.7).
+    pub removals_after_millis: u64,
 }
 
 /// The stream is looked at every few hundred milliseconds. Not heard of for longer, what happens at
@@ -122,6 +125,7 @@ impl Migration {
                 .is_some_and(|(_, how)| how.kind == FailureKind::Full),
             paused: self.paused,
             removal_guard: self.config.removal_guard,
+            removals_after_millis: self.config.removals_after_millis,
         }
     }
 

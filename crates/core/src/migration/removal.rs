@@ -309,27 +309,37 @@ impl Migration {
                 }
                 Written::Unexpected(_) => {
                     self.look_at_once(number, &path);
-                    self.mark(&path, Reach::Path, Lane::Live, claim.first, claim.last);
+                    self.mark_left(&path, claim);
                 }
                 Written::Unknown(failure) if planted(Planted::LateRemovalForgotten) => {
                     self.close_attempt(number);
-                    self.mark(&path, Reach::Path, Lane::Live, claim.first, claim.last);
+                    self.mark_left(&path, claim);
                     first_failure.get_or_insert(failure);
                 }
                 Written::Unknown(failure) => {
                     self.doubt_removal(number, &path);
                     self.outbox.change(Change::Distrust(path.clone()));
-                    self.mark(&path, Reach::Path, Lane::Live, claim.first, claim.last);
+                    self.mark_left(&path, claim);
                     first_failure.get_or_insert(failure);
                 }
                 Written::Failed(failure) => {
                     self.close_attempt(number);
-                    self.mark(&path, Reach::Path, Lane::Live, claim.first, claim.last);
+                    self.mark_left(&path, claim);
                     first_failure.get_or_insert(failure);
                 }
             }
         }
         first_failure
+    }
+
+    /// Something may stand there yet. It is gone at the source for as long as what it was to go with
+    /// (rule 5.7).
+    fn mark_left(&mut self, path: &RelPath, claim: &Claim) {
+        self.mark(path, Reach::Path, Lane::Live, claim.first, claim.last);
+        if let Some(since) = claim.gone_since {
+            let (path, below) = (self.pending_path(path), false);
+            self.outbox.change(Change::Gone { path, since, below });
+        }
     }
 
     fn after_removal(&mut self, path: RelPath, mut claim: Claim, then: AfterRemoval) {
@@ -394,6 +404,7 @@ impl Claim {
             up_to: Mark(0),
             tries: 0,
             let_go: top.let_go,
+            gone_since: None,
             epoch: top.epoch,
             dirty: false,
             row: None,

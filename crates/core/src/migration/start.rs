@@ -29,6 +29,7 @@ impl Migration {
         }
         self.outbox.change(Change::Release(Parked::Failed));
         self.outbox.change(Change::Release(Parked::Foreign));
+        self.delay_as_asked();
     }
 
     pub(super) fn root_seen(&mut self) {

@@ -50,6 +50,13 @@ pub(super) struct Stream {
     pub(super) newest: Option<Time>,
 }
 
+impl Stream {
+    /// Followed up to here by an earlier run.
+    pub(super) fn after(position: Option<TxId>) -> Self {
+        Self { applied: position, saved: position, ..Self::default() }
+    }
+}
+
 /// A file just made is usually closed within this time: it is looked at then, or after it.
 const CREATED_GRACE_MILLIS: u64 = 1_000;
 

@@ -124,6 +124,7 @@ pub(super) fn work(at: &str) -> Work {
         waiting: false,
         parked: None,
         let_go: None,
+        gone_since: None,
     };
     Work {
         pending,

@@ -171,6 +171,10 @@ impl Migration {
             self.look_at_marker(path, claim, outcome, marker);
             return;
         }
+        if matches!(outcome, Examined::Present(_)) {
+            let was_gone = claim.gone_since.take().is_some();
+            self.note_presence(&path, was_gone, claim.dirty);
+        }
         match outcome {
             Examined::Failed(failure) => self.fail(path, claim, failure),
             Examined::Absent { root_key } => self.meet_absence(path, claim, root_key),
@@ -314,6 +318,10 @@ impl Migration {
             } else {
                 self.nominate(path, claim);
             }
+            return;
+        }
+        if self.stays_for_a_time(&claim) {
+            self.keep_for_a_time(path, claim);
             return;
         }
         self.check_hints(path, claim, true);

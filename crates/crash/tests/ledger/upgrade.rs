@@ -10,8 +10,15 @@ use crate::support::{live, row};
 use crate::workload::{Act, Known, open, perform};
 use crate::{find, seeds};
 
-/// What made a state of version 2 one of version 3, undone.
-const BACK: &str = "DROP TABLE directory_record; PRAGMA user_version = 2";
+/// What made a state of version 2 one of the newest, undone.
+const BACK: &str = "
+    DROP INDEX pending_delayed;
+    DROP INDEX pending_due;
+    DROP INDEX pending_parked;
+    CREATE INDEX pending_due ON pending (not_before) WHERE not_before > 0;
+    CREATE INDEX pending_parked ON pending (directory, name) WHERE parked > 0;
+    DROP TABLE directory_record;
+    PRAGMA user_version = 2";
 
 fn statement(image: &Image, text: &str) -> Image {
     let folder = tempfile::tempdir().unwrap();
@@ -79,6 +86,6 @@ fn a_newer_state_is_refused_with_a_remedy_and_left_alone() {
     assert!(matches!(error, LedgerError::Newer { found: 99, .. }), "{error:?}");
     assert!(error.remedy().contains("newer version of whimbrel"), "{}", error.remedy());
     drop(mount);
-    let again = statement(&disk.image(), "PRAGMA user_version = 4");
+    let again = statement(&disk.image(), "PRAGMA user_version = 5");
     find(&again, &[&known], folder.path()).unwrap_or_else(|what| panic!("{what}"));
 }

@@ -348,15 +348,15 @@ impl Chance {
 
     /// What comes now and then.
     fn turn(&mut self, model: &Model) -> Vec<Change> {
-        use Parked::{Failed, Foreign, Guard, Open, Removal};
+        use Parked::{Delayed, Failed, Foreign, Guard, Open, Removal};
         let any = self.path();
         let (path, up_to) = self.pending(model).unwrap_or((any.clone(), 0));
         let text = path.to_string();
-        let reason = *self.draw.one(&[Open, Failed, Guard, Removal, Foreign]);
+        let reason = *self.draw.one(&[Open, Failed, Guard, Removal, Foreign, Delayed]);
         let retry = self.draw.once_in(2).then_some(self.now + 5_000);
         let number = AttemptNumber(1 + self.draw.below(self.attempt as usize) as u64);
         let directory = *self.draw.one(DIRECTORIES);
-        vec![match self.draw.below(12) {
+        vec![match self.draw.below(16) {
             0..3 => park(&text, up_to, reason, retry),
             3 => defer(&text, up_to, self.now + 2_000, self.draw.once_in(2)),
             4 => Change::Release(reason),
@@ -366,6 +366,17 @@ impl Chance {
             8 => Change::FoundAdded(found(&any.to_string())),
             9 => Change::AttemptDoubtful { number, until: Time(self.now) },
             10 => Change::Distrust(any),
+            11 => Change::Gone { path, since: Time(self.now), below: false },
+            14 => {
+                let (first_txid, seen) = (TxId(self.txid), Time(self.now));
+                Change::Present { path, first_txid, seen }
+            }
+            12 => Change::DelayRemovals { after_millis: 5_000 },
+            13 => Change::EndDelays {
+                due_by: Some(Time(self.now)),
+                first_txid: TxId(self.txid),
+                seen: Time(self.now),
+            },
             _ => coarsen(directory, self.draw.once_in(2)),
         }]
     }

@@ -11,7 +11,6 @@ use whimbrel_core::path::RelPath;
 use whimbrel_core::record::{Lane, Parked, PendingSummary, Reach};
 
 use super::{Entry, NEXT_START, NameRange, Order, checked, count};
-use crate::codec::{self, Kind};
 use crate::error::{LedgerError, Result};
 use crate::key::{Key, Span};
 use crate::number::integer;
@@ -30,6 +29,7 @@ pub(super) struct Least {
     pub first_txid: Option<TxId>,
     pub first_seen: Option<Time>,
     pub next_due: Option<Time>,
+    pub delayed_next: Option<Time>,
 }
 
 fn lane_number(lane: Lane) -> i64 {
@@ -56,8 +56,14 @@ fn parked_number(parked: Option<Parked>) -> i64 {
         Some(Parked::Guard) => 3,
         Some(Parked::Removal) => 4,
         Some(Parked::Foreign) => 5,
+        Some(Parked::Delayed) => DELAYED,
     }
 }
+
+/// Statements have it as it is: indexes go by it.
+const DELAYED: i64 = 6;
+/// What is parked, but for what waits for its time.
+const PARKED: &str = "parked > 0 AND parked <> 6";
 
 /// The columns that every reading statement begins with.
 const COLUMNS: &str = "directory, name, reach, lane, first_txid, first_seen, mark, not_before, \
@@ -70,7 +76,7 @@ fn read(row: &Row<'_>) -> Result<(Key, Entry)> {
         name: Bytes::from(row.get::<_, Vec<u8>>(1)?),
     };
     let record = row.get_ref(10)?.as_blob().map_err(rusqlite::Error::from)?;
-    let entry: Entry = codec::decode(Kind::Pending, record)?;
+    let entry = Entry::decoded(record)?;
     let pending = &entry.pending;
     let bytes = pending.path.as_bytes();
     let (head, tail) = (key.directory.as_bytes(), key.name.as_ref());
@@ -181,7 +187,7 @@ impl Cold {
             pending.waiting,
             parked_number(pending.parked),
             commit_marker::is_commit_marker(&pending.path),
-            codec::encode(Kind::Pending, entry)?,
+            entry.encoded()?,
         ])?;
         self.least.set(None);
         self.entries += 1;
@@ -224,7 +230,8 @@ impl Cold {
     pub(super) fn until_next_start(&self, sql: &Connection) -> Result<Vec<Key>> {
         self.keys(
             sql,
-            "SELECT directory, name FROM pending WHERE not_before = ?1 AND not_before > 0",
+            "SELECT directory, name FROM pending
+             WHERE not_before = ?1 AND not_before > 0 AND parked <> 6",
             &[&integer(NEXT_START.0)],
         )
     }
@@ -259,7 +266,8 @@ impl Cold {
         }
         let bound = if span.until.is_some() { "AND directory < ?2" } else { "" };
         let mut statement = sql.prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM pending WHERE directory >= ?1 {bound} ORDER BY directory, name"
+            "SELECT {COLUMNS} FROM pending
+             WHERE directory >= ?1 {bound} AND parked <> 6 ORDER BY directory, name"
         ))?;
         let parameters = std::iter::once(&span.from).chain(&span.until);
         let mut rows = statement.query(params_from_iter(parameters))?;
@@ -313,11 +321,13 @@ impl Cold {
         sql: &Connection,
         after: Option<&Key>,
         limit: usize,
+        delayed: bool,
     ) -> Result<Vec<Entry>> {
         let mut found = Vec::new();
+        let which = if delayed { "parked = 6" } else { PARKED };
         let after_clause = if after.is_some() { "AND (directory, name) > (?2, ?3)" } else { "" };
         let mut statement = sql.prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM pending WHERE parked > 0 {after_clause}
+            "SELECT {COLUMNS} FROM pending WHERE {which} {after_clause}
              ORDER BY directory, name LIMIT ?1"
         ))?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -342,7 +352,8 @@ impl Cold {
         if self.entries == 0 {
             return Ok(());
         }
-        let condition = if let_go { "parked IN (0, 4)" } else { "parked > 0 AND parked = 4" };
+        let held = format!("{PARKED} AND parked = 4");
+        let condition = if let_go { "parked IN (0, 4)" } else { &held };
         let mut statement =
             sql.prepare_cached(&format!("SELECT {COLUMNS} FROM pending WHERE {condition}"))?;
         let mut rows = statement.query([])?;
@@ -356,10 +367,26 @@ impl Cold {
     }
 
     pub(super) fn parked_for(&self, sql: &Connection, reason: Parked) -> Result<Vec<Key>> {
+        let set = if reason == Parked::Delayed { "parked = 6" } else { PARKED };
         self.keys(
             sql,
-            "SELECT directory, name FROM pending WHERE parked > 0 AND parked = ?1",
+            &format!("SELECT directory, name FROM pending WHERE {set} AND parked = ?1"),
             &[&parked_number(Some(reason))],
+        )
+    }
+
+    /// Keys of entries parked as delayed that are due by a time, the longest due first.
+    pub(super) fn delayed_by(
+        &self,
+        sql: &Connection,
+        due_by: Time,
+        limit: usize,
+    ) -> Result<Vec<Key>> {
+        self.keys(
+            sql,
+            "SELECT directory, name FROM pending WHERE parked = 6 AND not_before <= ?1
+             ORDER BY not_before LIMIT ?2",
+            &[&integer(due_by.0), &i64::try_from(limit).unwrap_or(i64::MAX)],
         )
     }
 
@@ -403,10 +430,14 @@ impl Cold {
         }
         let found = self.first(sql, "parked = ?1 AND parked = 0 ORDER BY first_seen LIMIT 1", 0)?;
         least.first_seen = found.map(|entry| entry.pending.first_seen);
-        let condition = "not_before > 0 AND not_before > ?1 ORDER BY not_before LIMIT 1";
+        let condition = "not_before > 0 AND parked <> 6 AND not_before > ?1
+                         ORDER BY not_before LIMIT 1";
         let found = self.first(sql, condition, integer(now.0))?;
         least.next_due =
             found.map(|entry| entry.pending.not_before).filter(|time| *time != NEXT_START);
+        let condition = "parked = ?1 AND parked = 6 ORDER BY not_before LIMIT 1";
+        let found = self.first(sql, condition, DELAYED)?;
+        least.delayed_next = found.map(|entry| entry.pending.not_before);
         self.least.set(Some((now, least)));
         Ok(least)
     }

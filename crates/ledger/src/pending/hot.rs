@@ -9,7 +9,7 @@ use whimbrel_core::number::{Mark, Time, TxId};
 use whimbrel_core::path::RelPath;
 use whimbrel_core::record::{Lane, Pending, Reach};
 
-use super::{Entry, NEXT_START, NameRange, Order, in_span};
+use super::{Entry, NEXT_START, NameRange, Order, in_span, is_delayed};
 use crate::error::Result;
 use crate::key::{Key, Span};
 
@@ -23,6 +23,8 @@ pub(super) struct Hot {
     free: [[BTreeSet<(Mark, Key)>; 2]; 3],
     /// Not due yet.
     timed: BTreeSet<(Time, Key)>,
+    /// Parked as delayed.
+    delayed: BTreeSet<(Time, Key)>,
     /// Not parked, by whether they wait for a rename's other end.
     txids: BTreeSet<(bool, TxId, Key)>,
     /// Not parked.
@@ -37,6 +39,7 @@ struct Places {
     /// Lane, whether it waits, and mark.
     free: Option<(usize, usize, Mark)>,
     timed: Option<Time>,
+    delayed: Option<Time>,
     txid: Option<(bool, TxId)>,
     seen: Option<Time>,
 }
@@ -50,6 +53,7 @@ impl Places {
         Self {
             free: (takeable && due && free).then(|| free_place(pending)),
             timed: (takeable && !due).then_some(pending.not_before),
+            delayed: is_delayed(pending).then_some(pending.not_before),
             txid: active.then_some((pending.waiting, pending.first_txid)),
             seen: active.then_some(pending.first_seen),
         }
@@ -116,6 +120,9 @@ impl Hot {
         if let Some(time) = places.timed {
             self.timed.insert((time, key.clone()));
         }
+        if let Some(time) = places.delayed {
+            self.delayed.insert((time, key.clone()));
+        }
         if let Some((waiting, txid)) = places.txid {
             self.txids.insert((waiting, txid, key.clone()));
         }
@@ -139,6 +146,9 @@ impl Hot {
             if pending.not_before > Time(0) {
                 self.timed.remove(&(pending.not_before, key.clone()));
             }
+        }
+        if is_delayed(pending) {
+            self.delayed.remove(&(pending.not_before, key.clone()));
         }
         if pending.parked.is_none() {
             self.txids.remove(&(pending.waiting, pending.first_txid, key.clone()));
@@ -186,6 +196,14 @@ impl Hot {
             }
             if let Some(time) = after.timed {
                 self.timed.insert((time, place(key)));
+            }
+        }
+        if before.delayed != after.delayed {
+            if let Some(time) = before.delayed {
+                self.delayed.remove(&(time, place(key)));
+            }
+            if let Some(time) = after.delayed {
+                self.delayed.insert((time, place(key)));
             }
         }
         if before.txid != after.txid {
@@ -308,10 +326,23 @@ impl Hot {
         inside.take_while(|key| key.directory == *directory).take(limit).cloned().collect()
     }
 
-    pub(super) fn parked(&self, after: Option<&Key>, limit: usize) -> Vec<Entry> {
+    /// Parked ones after a key: those that wait for their time, or all others.
+    pub(super) fn parked(&self, after: Option<&Key>, limit: usize, delayed: bool) -> Vec<Entry> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let entries = self.entries.range((from, Bound::Unbounded)).map(|(_, entry)| entry);
-        entries.filter(|entry| entry.pending.parked.is_some()).take(limit).cloned().collect()
+        let told = |entry: &&Entry| {
+            entry.pending.parked.is_some() && is_delayed(&entry.pending) == delayed
+        };
+        entries.filter(told).take(limit).cloned().collect()
+    }
+
+    pub(super) fn delayed_by(&self, due_by: Time, limit: usize) -> Vec<Key> {
+        let due = self.delayed.iter().take_while(|(time, _)| *time <= due_by);
+        due.take(limit).map(|(_, key)| key.clone()).collect()
+    }
+
+    pub(super) fn delayed_next(&self) -> Option<Time> {
+        self.delayed.first().map(|(time, _)| *time)
     }
 
     pub(super) fn active_since(&self, txid: TxId, except: &Key) -> bool {
@@ -364,6 +395,7 @@ mod tests {
             waiting: false,
             parked: None,
             let_go: None,
+            gone_since: None,
         })
     }
 

@@ -54,7 +54,8 @@ impl Model {
         self.takes = [0; 3];
         for entry in self.entries.values_mut() {
             entry.claimed = false;
-            if entry.pending.not_before == Time(u64::MAX) {
+            let delayed = entry.pending.parked == Some(Parked::Delayed);
+            if entry.pending.not_before == Time(u64::MAX) && !delayed {
                 entry.pending.not_before = Time(0);
             }
         }
@@ -100,6 +101,7 @@ impl Model {
         };
         summary.lost = self.meta.losses.last();
         for Entry { pending, .. } in self.entries.values() {
+            summary.gone += u64::from(pending.gone_since.is_some());
             match pending.parked {
                 None => {
                     summary.lanes[pending.lane as usize] += 1;
@@ -115,6 +117,12 @@ impl Model {
                 Some(Parked::Guard) => summary.guarded += 1,
                 Some(Parked::Removal) => summary.removals += 1,
                 Some(Parked::Foreign) => summary.foreign += 1,
+                Some(Parked::Delayed) => {
+                    summary.delayed += 1;
+                    let next = summary.delayed_next.unwrap_or(pending.not_before);
+                    summary.delayed_next = Some(next.min(pending.not_before));
+                    continue;
+                }
             }
             if pending.not_before > self.now && pending.not_before < Time(u64::MAX) {
                 let due = summary.next_due.unwrap_or(pending.not_before);
@@ -141,6 +149,7 @@ impl Model {
         lost || self.entries.values().map(|entry| &entry.pending).any(|pending| {
             pending.first_txid <= up_to
                 && pending.parked != Some(Parked::Open)
+                && !pending.is_gone_for_a_time()
                 && !is_commit_marker(&pending.path)
                 && (group.contains(&pending.path) || reaches(pending, group))
         })
@@ -181,6 +190,7 @@ impl Model {
                     waiting: false,
                     parked: None,
                     let_go: None,
+                    gone_since: None,
                 });
             }
             Change::Coarsen { path, subtree } => self.coarsen(&path, subtree),
@@ -201,6 +211,7 @@ impl Model {
                     entry.pending.not_before = match (reason, retry_at) {
                         (Parked::Failed, Some(time)) => time,
                         (Parked::Failed, None) => Time(u64::MAX),
+                        (Parked::Delayed, Some(time)) => time,
                         _ => Time(0),
                     };
                     entry.message = Some(message);
@@ -250,6 +261,58 @@ impl Model {
                 let Some(entry) = self.entries.get_mut(&path) else { return };
                 if begun >= entry.grown {
                     (entry.pending.begun, entry.pending.cursor) = (Some(begun), cursor);
+                }
+            }
+            other => self.apply_to_delays(other),
+        }
+    }
+
+    fn apply_to_delays(&mut self, change: Change) {
+        match change {
+            Change::Gone { path, since, below } => {
+                let Some(entry) = self.entries.get_mut(&path) else { return };
+                if below && entry.pending.reach < Reach::Subtree {
+                    let pending = &mut entry.pending;
+                    (pending.reach, entry.grown) = (Reach::Subtree, pending.mark);
+                    (pending.begun, pending.cursor) = (None, None);
+                    entry.marks.push((entry.grown, Reach::Subtree));
+                }
+                let known = entry.pending.gone_since.into_iter();
+                entry.pending.gone_since = known.chain([since]).min();
+            }
+            Change::Present { path, first_txid, seen } => {
+                for (place, entry) in &mut self.entries {
+                    if !place.contains(&path) {
+                        continue;
+                    }
+                    let pending = &mut entry.pending;
+                    if pending.parked == Some(Parked::Delayed) && pending.gone_since.is_some() {
+                        (pending.parked, pending.not_before) = (None, Time(0));
+                        (pending.first_txid, pending.first_seen) = (first_txid, seen);
+                        entry.message = None;
+                    }
+                    pending.gone_since = None;
+                }
+            }
+            Change::DelayRemovals { after_millis } => {
+                let delayed = |entry: &&mut Entry| entry.pending.parked == Some(Parked::Delayed);
+                for Entry { pending, .. } in self.entries.values_mut().filter(delayed) {
+                    let since = pending.gone_since.unwrap_or(Time(0));
+                    pending.not_before = Time(since.0.saturating_add(after_millis));
+                }
+            }
+            Change::EndDelays { due_by, first_txid, seen } => {
+                for entry in self.entries.values_mut() {
+                    let pending = &mut entry.pending;
+                    let due = due_by.is_none_or(|by| pending.not_before <= by);
+                    if pending.parked == Some(Parked::Delayed) && due {
+                        (pending.parked, pending.not_before) = (None, Time(0));
+                        (pending.first_txid, pending.first_seen) = (first_txid, seen);
+                        entry.message = None;
+                        if due_by.is_none() {
+                            pending.gone_since = Some(Time(0));
+                        }
+                    }
                 }
             }
             other => self.apply_to_rest(other),
@@ -507,6 +570,10 @@ impl Entry {
             (self.pending.begun, self.pending.cursor) = (None, None);
             self.grown = new.mark.max(self.pending.mark);
         }
+        if self.pending.parked == Some(Parked::Delayed) {
+            self.pending.first_txid = new.first_txid;
+            self.pending.first_seen = new.first_seen;
+        }
         self.widen(new);
         let pending = &mut self.pending;
         pending.lane = pending.lane.min(new.lane);
@@ -523,5 +590,6 @@ fn coarsens(pending: &Pending) -> bool {
     let sign = pending.lane == Lane::Live
         && pending.reach == Reach::Path
         && is_commit_marker(&pending.path);
-    !pending.waiting && pending.let_go.is_none() && !scan && !sign
+    let gone = pending.gone_since.is_some();
+    !pending.waiting && pending.let_go.is_none() && !gone && !scan && !sign
 }

@@ -29,16 +29,20 @@ impl Run {
             let object = self.target.objects.get(path)?;
             self.tally.unfounded(&self.source, path, object, self.now)
         });
+        let early = gone.as_ref().and_then(|path| self.gone_early(path));
         let sent = write.clone();
         let applied = self.target.apply(write);
         if applied == Applied::Done {
             self.tally.landed(&sent);
-            self.problem = self.problem.take().or(unfounded);
+            self.problem = self.problem.take().or(unfounded).or(early);
         }
         let trampled = self.target.trampled.take();
         self.problem = self.problem.take().or(trampled);
         // A write that was refused makes nothing visible.
         let key = key.filter(|_| applied == Applied::Done);
+        if let Some(path) = &key {
+            self.note_written(path);
+        }
         if let (Some(path), Some(ledger), true) = (key, &self.ledger, self.history_is_told()) {
             let told_at = self.history_told_at;
             let early =

@@ -155,6 +155,17 @@ impl Run {
         self.crash();
     }
 
+    /// The next run is asked to keep what is gone for another time.
+    pub fn delay_removals(&mut self, after_millis: u64) {
+        self.options.removals_after_millis = after_millis;
+        self.another_delay();
+    }
+
+    /// So much time passes while nothing runs.
+    pub fn rest(&mut self, millis: u64) {
+        self.now = self.now.plus_millis(millis);
+    }
+
     /// The process dies, and before it is started again a person confirms what its guard holds.
     pub fn confirm_between_runs(&mut self) {
         self.confirm_at_rest();

@@ -8,6 +8,7 @@
 )]
 
 mod copying;
+mod delaying;
 mod foreign;
 mod joining;
 mod marking;

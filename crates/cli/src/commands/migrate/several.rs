@@ -198,6 +198,9 @@ fn over_all(results: &[MigrationResult], names: &[String]) -> (Map<String, Value
         let told: Vec<&Value> = all.iter().filter_map(|fields| fields.get(name)).collect();
         match name.as_str() {
             "exit_code" | "removals_max" | "removals_share_max_percent" => {}
+            "removals_delayed_next_ms" => {
+                *value = told.iter().filter_map(|at| at.as_u64()).min().into();
+            }
             "as_of_txid" => {
                 let oldest = told.iter().map(|txid| txid.as_u64()).min();
                 *value = oldest.flatten().into();
