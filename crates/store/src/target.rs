@@ -94,6 +94,15 @@ pub trait Target: Send + Sync {
     fn bytes_sent(&self) -> Option<u64> {
         None
     }
+
+    /// Where another file system is mounted below the root, in words: what stands on the target
+    /// there cannot be seen. `None` where nothing is, and where nothing can be mounted.
+    ///
+    /// # Errors
+    /// The root cannot be found, or what is mounted cannot be read.
+    fn mounted_below(&self) -> Result<Option<String>, StoreError> {
+        Ok(None)
+    }
 }
 
 /// What a target can do.

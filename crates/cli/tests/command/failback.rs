@@ -314,6 +314,23 @@ fn a_mount_point_stays_when_its_last_file_goes() {
     assert_eq!(changes(&place.run(&BACK).expect(0)), pairs(&[]));
 }
 
+/// Nobody sees what the migration wrote under it: all of it was removed at the source.
+#[test]
+fn what_lies_under_a_mount_at_the_target_is_not_gone() {
+    let place = Place::new();
+    place.write("source/m/x", "first");
+    place.write("source/stays", "stays");
+    place.run(&["migrate", "source", "target", "--name", "m"]).expect(0);
+    let Some(mounted) = Mounted::at(place.path("target/m")) else { return };
+    for call in [&BACK[..], &["failback", "m", "--dry-run", "--json"]] {
+        let told = place.run(call).expect(4);
+        assert_eq!(changes(&told), pairs(&[]), "{call:?}");
+    }
+    assert_eq!(text(&place, "source/m/x"), "first");
+    drop(mounted);
+    assert_eq!(changes(&place.run(&BACK).expect(0)), pairs(&[]));
+}
+
 /// Whoever could write to the target had his bytes run as root.
 #[test]
 fn other_bytes_do_not_run_as_their_owner() {

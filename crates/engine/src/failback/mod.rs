@@ -43,6 +43,8 @@ const MISSING_MAX: usize = 100_000;
 
 /// The setting that names the paths whose files may be half written at the source.
 const BEGUN: &str = "failback_begun";
+/// The setting that holds the bounds with which removals wait for a person; empty if none do.
+const HELD: &str = "failback_held";
 
 /// Everything that one fail-back is made of.
 pub struct FailbackSetup {
@@ -196,15 +198,19 @@ pub async fn failback(setup: FailbackSetup, tell: Tell<'_>) -> Result<FailbackSu
 
 impl Job {
     async fn run(mut self, tell: Tell<'_>) -> Result<FailbackSums, EngineError> {
+        self.refuse_mounts()?;
         self.tell_doubtful(tell)?;
+        // What comes back in this call makes no smaller share of what went.
+        let known = self.ledger.summary()?.rows;
         self.pass(Pass::Carry, tell).await?;
         self.late(tell).await?;
-        let known = self.ledger.summary()?.rows;
         let asks = asks_first(&self.guard, self.going, known, !self.any_file);
-        let asks = asks && !self.removals_confirmed;
+        let asks = self.guards() && self.going > 0 && (asks || self.is_held()?);
         if asks {
             self.so_far.sums.guarded = self.going;
+            self.hold(true)?;
         }
+        self.refuse_mounts()?;
         // A dry run names what a person is to look at.
         if self.going > 0 && (!asks || self.sides.dry_run) {
             self.removals(tell).await?;
@@ -213,6 +219,7 @@ impl Job {
         self.paths(Pass::Blocked, blocked, tell).await?;
         self.carry_commit_markers(tell).await?;
         self.begin(&[])?;
+        self.hold(self.so_far.sums.guarded > 0)?;
         self.ledger.close()?;
         Ok(self.so_far.sums)
     }
@@ -221,6 +228,41 @@ impl Job {
     fn guards(&self) -> bool {
         let bounded = self.guard.count_max.is_some() && self.guard.share_max_percent.is_some();
         bounded && !self.removals_confirmed
+    }
+
+    /// What stands at the target under a mount point cannot be seen, and would be taken for gone.
+    fn refuse_mounts(&self) -> Result<(), EngineError> {
+        let place = self.sides.target.mounted_below();
+        match place.map_err(|error| of_side(error, Side::Target))? {
+            None => Ok(()),
+            Some(place) => Err(EngineError::Target {
+                message: format!(
+                    "{place}: another file system is mounted there, so that nobody sees what the \
+                     migration wrote under it; nothing goes back"
+                ),
+                remedy: "unmount it, then say the same again".to_owned(),
+            }),
+        }
+    }
+
+    /// An earlier call held removals, and no person has looked since: files that it brought back
+    /// may make few of what are many. Other bounds are a person's word.
+    fn is_held(&self) -> Result<bool, EngineError> {
+        Ok(self.ledger.setting(HELD)?.is_some_and(|held| held == self.bounds()))
+    }
+
+    /// Whether removals wait for a person from now on; durable at return.
+    fn hold(&mut self, waits: bool) -> Result<(), EngineError> {
+        let held = if waits { self.bounds() } else { String::new() };
+        if !self.sides.dry_run && self.ledger.setting(HELD)?.unwrap_or_default() != held {
+            self.ledger.set_setting(HELD, &held)?;
+        }
+        Ok(())
+    }
+
+    fn bounds(&self) -> String {
+        let bound = |bound: Option<u64>| bound.map_or("none".to_owned(), |max| max.to_string());
+        format!("{} {}", bound(self.guard.count_max), bound(self.guard.share_max_percent))
     }
 
     async fn open(setup: FailbackSetup) -> Result<Self, EngineError> {

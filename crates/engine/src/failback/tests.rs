@@ -160,6 +160,28 @@ async fn the_guard_counts_all_that_is_gone() {
     assert_eq!((sums.guarded, sums.files_removed), (0, 10));
 }
 
+/// The first call brought a file back, so that the target had one that is known: the same call,
+/// said again, removed everything else.
+#[tokio::test]
+async fn what_is_held_stays_held_when_the_call_is_said_again() {
+    let trees = Trees::migrated(&["a", "b", "c"]).await;
+    ["a", "b", "c"].iter().for_each(|path| trees.remove("target", path));
+    trees.write("target", "new", "new");
+    let guard = RemovalGuard { count_max: Some(1_000), share_max_percent: Some(50) };
+    let setup = || FailbackSetup { guard, ..trees.setup() };
+    for call in 0..3 {
+        let (sums, _) = few_at_once(setup()).await;
+        assert_eq!((sums.guarded, sums.files_removed), (3, 0), "call {call}");
+    }
+    let confirmed = FailbackSetup { removals_confirmed: true, ..setup() };
+    let (sums, _) = few_at_once(confirmed).await;
+    assert_eq!((sums.guarded, sums.files_removed), (0, 3));
+    trees.remove("target", "new");
+    trees.write("target", "other", "other");
+    let (sums, _) = few_at_once(setup()).await;
+    assert_eq!(sums.guarded, 1, "nothing that is known is left");
+}
+
 /// A person was not asked about what goes after the first look at the target.
 #[tokio::test]
 async fn what_goes_while_it_runs_waits_for_a_person() {

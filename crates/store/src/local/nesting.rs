@@ -92,6 +92,25 @@ fn inside(path: &Path) -> Option<Inside> {
     if told { inside_mount(&mounts, look.stx_mnt_id, path) } else { None }
 }
 
+/// The first place below a directory where a file system is mounted now.
+///
+/// # Errors
+/// The directory cannot be found, or what is mounted cannot be read.
+pub(super) fn mounted_below(directory: &Path) -> Result<Option<PathBuf>, StoreError> {
+    let shown = Root::new(directory).shown(b"");
+    let failed = |error| io_failure("see what is mounted below", &shown, &error);
+    let directory = directory.canonicalize().map_err(failed)?;
+    let mounts = std::fs::read("/proc/self/mountinfo").map_err(failed)?;
+    Ok(first_below(&mounts, &directory))
+}
+
+fn first_below(mounts: &[u8], directory: &Path) -> Option<PathBuf> {
+    let places = mounts
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| line.split(|byte| *byte == b' ').nth(4).map(unescaped));
+    places.filter(|place| place != directory && place.starts_with(directory)).min()
+}
+
 /// Form: `mountinfo` of proc_pid_mountinfo(5).
 fn inside_mount(mounts: &[u8], mount: u64, path: &Path) -> Option<Inside> {
     mounts.split(|byte| *byte == b'\n').find_map(|line| {
@@ -134,6 +153,15 @@ mod tests {
 21 20 8:1 /data/a\\040b /mnt/bound rw shared:1 - ext4 /dev/vda rw
 22 20 0:30 / /mnt/bound/tmp rw - tmpfs tmpfs rw
 ";
+
+    #[test]
+    fn mounts_below_a_directory_are_found() {
+        let below = |directory: &str| first_below(MOUNTS, Path::new(directory));
+        assert_eq!(below("/mnt/bound"), Some("/mnt/bound/tmp".into()));
+        assert_eq!(below("/mnt"), Some("/mnt/bound".into()));
+        assert_eq!(below("/mnt/bound/tmp"), None, "it is one itself");
+        assert_eq!(below("/mnt/bo"), None);
+    }
 
     #[test]
     fn one_directory_by_two_mounts() {

@@ -23,7 +23,9 @@ use super::root::{Root, open_quietly};
 use super::seal::Owned;
 use super::stage::{Draft, Stage};
 use super::wanted::Wanted;
-use super::{blocking, copying, known_root, node, order, place, probe, seal, sparse, upload};
+use super::{
+    blocking, copying, known_root, nesting, node, order, place, probe, seal, sparse, upload,
+};
 use crate::error::StoreError;
 use crate::source::{Answer, ByteStream};
 use crate::target::{Abilities, Conditions, CopySource, Object, ObjectPage, Stamp, Target};
@@ -345,6 +347,11 @@ impl Target for LocalTarget {
     fn read(&self, key: &[u8]) -> ByteStream {
         let (inner, key) = (self.inner.clone(), key.to_vec());
         stream(u64::MAX, move |pieces| inner.read(&key, pieces))
+    }
+
+    fn mounted_below(&self) -> Result<Option<String>, StoreError> {
+        let place = nesting::mounted_below(self.inner.root.path())?;
+        Ok(place.map(|place| place.display().to_string()))
     }
 }
 
