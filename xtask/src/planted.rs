@@ -13,7 +13,7 @@ use crate::process::{cargo, output, run, target, workspace};
 #[derive(Debug, Args)]
 pub struct PlantedBugs {
     /// Histories that may pass before a bug counts as not found.
-    #[arg(long, value_name = "N", default_value_t = 3_000)]
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
     pub seeds_max: u64,
     /// These bugs alone; nothing is written then. Without it all of them, and docs/planted.md.
     #[arg(long, value_name = "NAME")]

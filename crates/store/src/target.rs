@@ -95,6 +95,12 @@ pub trait Target: Send + Sync {
         None
     }
 
+    /// The extended attributes that stand at an object now, where the target keeps such as a file
+    /// system does; `None` where they are a part of the user metadata alone.
+    fn attributes<'a>(&'a self, _key: &'a [u8]) -> Answer<'a, Option<BTreeMap<String, Vec<u8>>>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
     /// Where another file system is mounted below the root, in words: what stands on the target
     /// there cannot be seen. `None` where nothing is, and where nothing can be mounted.
     ///

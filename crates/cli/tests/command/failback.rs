@@ -314,6 +314,44 @@ fn a_mount_point_stays_when_its_last_file_goes() {
     assert_eq!(changes(&place.run(&BACK).expect(0)), pairs(&[]));
 }
 
+/// A file that was changed in place lost those of the source, and what users had set.
+#[test]
+fn extended_attributes_of_a_local_target_go_back() {
+    let place = Place::new();
+    let set = |path: &str, name: &str, value: &str| {
+        let path = place.path(path);
+        rustix::fs::setxattr(path, name, value.as_bytes(), rustix::fs::XattrFlags::empty())
+    };
+    place.write("source/a", "first");
+    place.write("source/b", "first");
+    if set("source/a", "user.mine", "mine").and(set("source/b", "user.mine", "mine")).is_err() {
+        eprintln!("SKIPPED: needs a file system with extended attributes");
+        return;
+    }
+    let call = ["migrate", "source", "target", "--name", "m", "--metadata", "full"];
+    place.run(&call).expect(0);
+    place.write("target/a", "second");
+    place.write("target/b", "second");
+    set("target/b", "user.mine", "another").unwrap();
+    assert_eq!(changes(&place.run(&BACK).expect(0)), pairs(&[("carried", "a"), ("carried", "b")]));
+    let names = |path: &str| {
+        let mut names = vec![0; 4096];
+        let length = rustix::fs::listxattr(place.path(path), &mut names[..]).unwrap();
+        String::from_utf8(names[..length].to_vec()).unwrap()
+    };
+    let value = |path: &str| {
+        let mut value = vec![0; 64];
+        let length = rustix::fs::getxattr(place.path(path), "user.mine", &mut value[..]).unwrap();
+        String::from_utf8(value[..length].to_vec()).unwrap()
+    };
+    assert_eq!((value("source/a"), value("source/b")), ("mine".into(), "another".into()));
+    place.run(&call).expect(0);
+    assert_eq!((value("target/a"), value("target/b")), ("mine".into(), "another".into()));
+    for path in ["source/a", "source/b"] {
+        assert!(names(path).contains("user.mine\0"), "{}", names(path));
+    }
+}
+
 /// Nobody sees what the migration wrote under it: all of it was removed at the source.
 #[test]
 fn what_lies_under_a_mount_at_the_target_is_not_gone() {

@@ -249,9 +249,16 @@ impl Sides {
                 remedy: "copy it by hand: what belongs to it is not known here".to_owned(),
             })
         })?;
-        if let Some(rights) = rights.filter(|_| self.metadata != MetadataLevel::Full) {
+        match (self.metadata, rights) {
+            (MetadataLevel::Full, _) => {
+                let key = self.keys.key(both.path).map_err(|error| left(error, Side::Target))?;
+                let standing = self.target.attributes(&key).await;
+                let standing = standing.map_err(|error| left(error, Side::Target))?;
+                metadata.xattrs = standing.unwrap_or(metadata.xattrs);
+            }
             // They do not travel, so those that the file has stay.
-            metadata.xattrs.clone_from(&rights.xattrs);
+            (_, Some(rights)) => metadata.xattrs.clone_from(&rights.xattrs),
+            (_, None) => {}
         }
         let file = Carried {
             path: both.path,

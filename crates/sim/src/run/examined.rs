@@ -72,7 +72,10 @@ impl Run {
         let wrong = wrong.or_else(|| {
             let parked = ledger.parked(None, 10_000).ok()?;
             let aside = |path: &RelPath| parked.iter().any(|(entry, _)| entry.path.contains(path));
-            let slowest = self.options.latency_max + self.options.ledger_latency_max;
+            // A side that takes few requests a second answers the last of many so much later.
+            let sides = [self.options.target_capacity, self.options.source_capacity];
+            let turns: u64 = sides.into_iter().flatten().map(|capacity| 1_000 / capacity).sum();
+            let slowest = self.options.latency_max + self.options.ledger_latency_max + turns;
             self.options
                 .live
                 .then(|| self.tally.stale(&self.source, &self.target, aside, (self.now, slowest)))?

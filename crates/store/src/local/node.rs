@@ -1,5 +1,6 @@
 //! From the kernel's description of an inode to what stands at a path.
 
+use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 
 use bytes::Bytes;
@@ -145,8 +146,22 @@ pub(super) fn attribute(
     }
 }
 
-/// Names of the extended attributes that travel: what the kernel keeps for itself (`system.`, the
-/// ACL among it) and names that are not text stay.
+/// The extended attributes that travel.
+pub(super) fn attributes(
+    parent: impl AsFd,
+    name: &[u8],
+) -> Result<BTreeMap<String, Vec<u8>>, Errno> {
+    let mut found = BTreeMap::new();
+    for attribute in attribute_names(&parent, name)? {
+        if let Some(value) = self::attribute(&parent, name, &attribute)? {
+            found.insert(attribute, value);
+        }
+    }
+    Ok(found)
+}
+
+/// Their names: what the kernel keeps for itself (`system.`, the ACL among it), what a migration
+/// noted at its target, and names that are not text stay.
 pub(super) fn attribute_names(parent: impl AsFd, name: &[u8]) -> Result<Vec<String>, Errno> {
     let path = handle_path_of(parent, name);
     let list = |size: usize| {
@@ -165,7 +180,8 @@ pub(super) fn attribute_names(parent: impl AsFd, name: &[u8]) -> Result<Vec<Stri
     };
     let names = list.split(|byte| *byte == 0).filter(|name| !name.is_empty());
     let texts = names.filter_map(|name| std::str::from_utf8(name).ok());
-    Ok(texts.filter(|name| !name.starts_with("system.")).map(str::to_owned).collect())
+    let stays = |name: &str| name.starts_with("system.") || name.starts_with("user.whimbrel.");
+    Ok(texts.filter(|name| !stays(name)).map(str::to_owned).collect())
 }
 
 #[cfg(test)]

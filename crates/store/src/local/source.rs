@@ -343,13 +343,7 @@ impl Inner {
     fn xattrs(&self, path: &RelPath) -> Result<BTreeMap<String, Vec<u8>>, StoreError> {
         let read = || -> Result<BTreeMap<String, Vec<u8>>, Errno> {
             let (parent, name) = self.root.parent(path.as_bytes())?;
-            let mut found = BTreeMap::new();
-            for attribute in node::attribute_names(&parent, name)? {
-                if let Some(value) = node::attribute(&parent, name, &attribute)? {
-                    found.insert(attribute, value);
-                }
-            }
-            Ok(found)
+            node::attributes(&parent, name)
         };
         match read() {
             Ok(found) => Ok(found),

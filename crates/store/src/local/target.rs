@@ -1,5 +1,6 @@
 //! A tree of a local or mounted file system as a target.
 
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
@@ -334,6 +335,16 @@ impl Target for LocalTarget {
     fn inspect<'a>(&'a self, key: &'a [u8]) -> Answer<'a, Option<Object>> {
         let key = key.to_vec();
         self.work(move |inner, _| inner.inspect(&key))
+    }
+
+    fn attributes<'a>(&'a self, key: &'a [u8]) -> Answer<'a, Option<BTreeMap<String, Vec<u8>>>> {
+        let key = key.to_vec();
+        self.work(move |inner, _| {
+            let parent = inner.root.parent(&key);
+            let found = parent.and_then(|(parent, name)| node::attributes(&parent, name));
+            let found = found.map_err(|errno| inner.failed("read the attributes of", &key, errno));
+            found.map(Some)
+        })
     }
 
     fn list<'a>(&'a self, prefix: &'a [u8], after: Option<&'a [u8]>) -> Answer<'a, ObjectPage> {
