@@ -335,12 +335,12 @@ fn extended_attributes_of_a_local_target_go_back() {
     set("target/b", "user.mine", "another").unwrap();
     assert_eq!(changes(&place.run(&BACK).expect(0)), pairs(&[("carried", "a"), ("carried", "b")]));
     let names = |path: &str| {
-        let mut names = vec![0; 4096];
+        let mut names = [0; 4096];
         let length = rustix::fs::listxattr(place.path(path), &mut names[..]).unwrap();
         String::from_utf8(names[..length].to_vec()).unwrap()
     };
     let value = |path: &str| {
-        let mut value = vec![0; 64];
+        let mut value = [0; 64];
         let length = rustix::fs::getxattr(place.path(path), "user.mine", &mut value[..]).unwrap();
         String::from_utf8(value[..length].to_vec()).unwrap()
     };
