@@ -47,6 +47,10 @@ pub async fn run(arguments: CutoverArguments, json: bool) -> Result<u8, CommandE
     }
     let connection = call.connection(&arguments.connection);
     let pair = Pair::parse(&call.source(), &call.target(), &connection)?;
+    // Before all that a cut-over wants: a fence has to go whatever ran since.
+    if arguments.undo_fence {
+        return undo_fence(&pair, &connection, &place, json).await;
+    }
     if matches!(pair.source, Location::Bucket { .. }) {
         return Err(CommandError::usage(
             format!("{} has no stream of changes: nothing tells whether it changes", pair.source),
@@ -60,11 +64,7 @@ pub async fn run(arguments: CutoverArguments, json: bool) -> Result<u8, CommandE
         ));
     }
     let _taken = record::take(&place.folder)?;
-    let mut record = Record::read(&place.folder)?;
-    if arguments.undo_fence {
-        let source = open::source(&pair.source, &connection, false).await?;
-        return undo_fence(&source.fences, &mut record, &place, json).await;
-    }
+    let record = Record::read(&place.folder)?;
     fence::refuse_another(&record, &place.name, arguments.fence)?;
     let report = arguments.report.as_deref().map(absolute);
     make_way(report.as_deref(), &record)?;
@@ -483,12 +483,20 @@ fn absolute(folder: &Path) -> PathBuf {
 }
 
 async fn undo_fence(
-    fences: &[Arc<dyn Fence>],
-    record: &mut Record,
+    pair: &Pair,
+    connection: &ConnectionArguments,
     place: &StatePlace,
     json: bool,
 ) -> Result<u8, CommandError> {
-    let undone = fence::undo(fences, record).await?;
+    let _taken = record::take(&place.folder)?;
+    let mut record = Record::read(&place.folder)?;
+    let undone = match record.fence() {
+        None => false,
+        Some(_) => {
+            let source = open::source(&pair.source, connection, false).await?;
+            fence::undo(&source.fences, &mut record).await?
+        }
+    };
     if json {
         output::json_line(
             "result",

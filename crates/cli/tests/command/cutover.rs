@@ -249,6 +249,7 @@ fn from_hdfs_behind_each_fence() {
     behind_safe_mode(&world);
     behind_permissions(&world);
     killed_behind_its_fence(&world);
+    a_fence_is_undone_after_a_run_without_live(&world);
 }
 
 fn migrated(world: &World, place: &Place, target: &str) -> Running {
@@ -426,4 +427,28 @@ fn killed_behind_its_fence(world: &World) {
     assert_eq!(mode(world), before, "as it was before the first of them");
     place.run(&["stop", "m"]).expect(0);
     child.ended_within(SOON).expect(143);
+}
+
+/// It was refused for want of a stream, which nobody needs to undo a fence; `failback`, refused
+/// behind the fence, named the very call that was refused.
+fn a_fence_is_undone_after_a_run_without_live(world: &World) {
+    let before = mode(world);
+    let place = world.place(world.hadoop.superuser());
+    let child = migrated(world, &place, "not-live");
+    let call = [&CUT[..4], &["--fence", "permissions"]].concat();
+    place.run(&call).expect(0);
+    child.ended_within(SOON).expect(143);
+    place.run(&["migrate", &world.source(), "s3://bucket/not-live", "--name", "m"]).expect(0);
+    assert_ne!(mode(world), before);
+    let back = place.run(&["failback", "m", "--dry-run", "--json"]).expect(2).result();
+    assert!(back["remedy"].as_str().unwrap().contains("--undo-fence"), "{back}");
+    let undone = place.run(&["cutover", "m", "--undo-fence", "--json"]).expect(0).result();
+    assert_eq!(undone["undone"], true);
+    assert_eq!(mode(world), before);
+    // Nothing stands, and nothing is refused.
+    let again = place.run(&["cutover", "m", "--undo-fence", "--json"]).expect(0).result();
+    assert_eq!(again["undone"], false);
+    // But for a cut-over itself, which needs the stream.
+    place.run(&call).expect(2);
+    place.run(&["failback", "m", "--dry-run"]).expect(0);
 }
