@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -125,9 +126,15 @@ impl Cutover {
     ) -> Result<u8, CommandError> {
         self.announce();
         let mut watched = None;
-        let ended = tokio::select! {
-            ended = self.steps(&mut record, source, &mut watched) => Ended::of(ended),
-            signal = signals.next() => Ended::Stopped(signal),
+        // A signal that is there when everything is proven comes first: it is a no still.
+        let proof = tokio::select! {
+            biased;
+            signal = signals.next() => Err(Ended::Stopped(signal)),
+            proof = self.prove(&mut record, source, &mut watched) => proof.map_err(Ended::of),
+        };
+        let ended = match proof {
+            Ok(proof) => decided(&mut signals, self.decide(proof, &mut record)).await,
+            Err(ended) => ended,
         };
         if matches!(ended, Ended::Yes) {
             return Ok(self.answer(&ended, &record, Vec::new()));
@@ -142,13 +149,14 @@ impl Cutover {
         Ok(self.answer(&ended, &record, settled))
     }
 
-    /// Everything up to the yes.
-    async fn steps(
+    /// Everything that the answer rests on. It can be given up anywhere: what it changed outside is
+    /// put back, the migration goes on, and what there is of a report goes with it.
+    async fn prove<'a>(
         &mut self,
         record: &mut Record,
         source: OpenSource,
-        watching: &mut Option<Watched>,
-    ) -> Result<(), No> {
+        watching: &'a mut Option<Watched>,
+    ) -> Result<Proof<'a>, No> {
         let watched = watching.insert(Watched::at(&self.place, &self.call).await?);
         drain::ready(watched, self.patience).await?;
         let kind = self.arguments.fence;
@@ -176,6 +184,13 @@ impl Cutover {
             record.verified(as_of_txid, took)?;
             self.tell_step(Step::Verified);
         }
+        Ok(Proof { watched, sums, reasons, report })
+    }
+
+    /// Signs the report and answers as it says. Never given up between the two: a signed yes, or a
+    /// migration that was stopped for one, would stand beside an answer that is no.
+    async fn decide(&mut self, proof: Proof<'_>, record: &mut Record) -> Result<(), No> {
+        let Proof { watched, sums, reasons, report } = proof;
         if let Some(report) = report {
             let facts = self.facts(&sums, &reasons);
             self.proven.report = Some(report.finish(facts, &self.pair)?);
@@ -384,6 +399,29 @@ impl Cutover {
     }
 }
 
+/// Everything that the answer rests on, and what it is about.
+struct Proof<'a> {
+    watched: &'a Watched,
+    sums: Sums,
+    /// Why it is no; empty: it is yes.
+    reasons: Vec<Reason>,
+    report: Option<SignedReport>,
+}
+
+/// Sees a decision through: a signal changes it no more, and is told so.
+async fn decided(signals: &mut Signals, deciding: impl Future<Output = Result<(), No>>) -> Ended {
+    let mut deciding = pin!(deciding);
+    let ended = loop {
+        tokio::select! {
+            ended = &mut deciding => break ended,
+            _ = signals.next() => output::standard_error("it is decided: the answer follows"),
+        }
+    };
+    // What came up to here is not taken for the second one, which would leave the fence.
+    signals.forget();
+    ended.map_or_else(Ended::of, |()| Ended::Yes)
+}
+
 /// How it ended.
 enum Ended {
     Yes,
@@ -393,11 +431,10 @@ enum Ended {
 }
 
 impl Ended {
-    fn of(ended: Result<(), No>) -> Self {
-        match ended {
-            Ok(()) => Self::Yes,
-            Err(No::Because(reasons)) => Self::No(reasons),
-            Err(No::Failed(error)) => Self::Failed(error),
+    fn of(no: No) -> Self {
+        match no {
+            No::Because(reasons) => Self::No(reasons),
+            No::Failed(error) => Self::Failed(error),
         }
     }
 

@@ -221,6 +221,32 @@ fn stopped_by_a_signal_it_is_no_yes() {
     assert!(runs(&place));
 }
 
+/// Control-C after the step `reported` was a no, beside a signed report that said yes and a
+/// migration that had been stopped for good.
+#[test]
+fn a_signal_after_the_report_left_a_signed_yes_and_no_migration() {
+    for (name, after, code) in
+        [("-INT", "drained", 130), ("-INT", "reported", 0), ("-TERM", "reported", 0)]
+    {
+        let place = Place::new();
+        let _stopped = Stopped(&place);
+        let _child = live(&place);
+        let cut = place.spawn(&CUT);
+        until_step(&place, after);
+        signal(name, &cut.id());
+        let result = cut.ended_within(SOON).expect(code).result();
+        let said_yes = code == 0;
+        assert_eq!(result["outcome"] == "equal", said_yes, "{name} {after}: {result}");
+        assert_eq!(runs(&place), !said_yes, "{name} {after}");
+        // Evidence of a yes, or none at all.
+        assert_eq!(place.path("proof/report.json").exists(), said_yes, "{name} {after}");
+        if said_yes {
+            place.run(&["report", "check", "proof"]).expect(0);
+            assert_eq!(step(&place).as_deref(), Some("equal"));
+        }
+    }
+}
+
 #[test]
 fn killed_after_any_step_it_is_taken_again() {
     for killed_after in ["begun", "fenced", "drained", "verified", "reported", "equal"] {
