@@ -74,6 +74,9 @@ pub async fn run(arguments: CutoverArguments, json: bool) -> Result<u8, CommandE
     let signals = Signals::listen()?;
     let source = open::source(&pair.source, &connection, true).await?;
     let fence = fence::chosen(&source.fences, arguments.fence)?;
+    if let Some(fence) = &fence {
+        fence::refuse_another_directory(fence.as_ref(), &record, &place.name)?;
+    }
     let cut = Cutover {
         problems: Problems::new(json, &place.name),
         patience: Patience { give_up_after: arguments.give_up_after, quiet: arguments.quiet, json },
@@ -254,8 +257,8 @@ impl Cutover {
     async fn put_back(&self, record: &mut Record, watched: Option<&Watched>) -> Vec<CommandError> {
         let mut errors = Vec::new();
         if !self.arguments.keep_fence {
-            errors.extend(fence::undo(&self.fences, record).await.err().map(|error| {
-                let name = &self.place.name;
+            let name = &self.place.name;
+            errors.extend(fence::undo(&self.fences, record, name).await.err().map(|error| {
                 CommandError {
                     message: format!("the fence stands: {}", error.message),
                     remedy: format!("whimbrel cutover {name} --undo-fence; {}", error.remedy),
@@ -531,7 +534,7 @@ async fn undo_fence(
         None => false,
         Some(_) => {
             let source = open::source(&pair.source, connection, false).await?;
-            fence::undo(&source.fences, &mut record).await?
+            fence::undo(&source.fences, &mut record, &place.name).await?
         }
     };
     if json {

@@ -276,6 +276,7 @@ fn from_hdfs_behind_each_fence() {
     behind_permissions(&world);
     killed_behind_its_fence(&world);
     a_fence_is_undone_after_a_run_without_live(&world);
+    a_fence_is_not_undone_at_another_directory(&world);
 }
 
 fn migrated(world: &World, place: &Place, target: &str) -> Running {
@@ -477,4 +478,34 @@ fn a_fence_is_undone_after_a_run_without_live(world: &World) {
     // But for a cut-over itself, which needs the stream.
     place.run(&call).expect(2);
     place.run(&["failback", "m", "--dry-run"]).expect(0);
+}
+
+/// It went by path: a directory that was made in the place of the fenced one was given its mode,
+/// and the fence around that one was forgotten.
+fn a_fence_is_not_undone_at_another_directory(world: &World) {
+    let before = mode(world);
+    let place = world.place(world.hadoop.superuser());
+    let child = migrated(world, &place, "renamed");
+    let call = [&CUT[..4], &["--json", "--fence", "permissions"]].concat();
+    place.run(&call).expect(0);
+    child.ended_within(SOON).expect(143);
+    let fenced = mode(world);
+    let away = json!({"operation": "rename", "path": "/data", "to": "/away"});
+    let another = json!({"operation": "mkdirs", "path": "/data"});
+    let closed = json!({"operation": "set_permission", "path": "/data", "mode": "700"});
+    world.hadoop.operations(&[away, another, closed]).unwrap();
+    let (found, record) = (mode(world), place.read("state/whimbrel/m/cutover.json"));
+    for refused in [&["cutover", "m", "--undo-fence", "--json"][..], &call] {
+        let told = place.run(refused).expect(3).result();
+        assert!(told["message"].as_str().unwrap().contains("another directory"), "{told}");
+        assert!(told["remedy"].as_str().unwrap().contains("rename"), "{told}");
+        assert_eq!(mode(world), found);
+        assert_eq!(place.read("state/whimbrel/m/cutover.json"), record);
+    }
+    let gone = json!({"operation": "delete", "path": "/data", "recursive": true});
+    let back = json!({"operation": "rename", "path": "/away", "to": "/data"});
+    world.hadoop.operations(&[gone, back]).unwrap();
+    assert_eq!(mode(world), fenced);
+    place.run(&["cutover", "m", "--undo-fence"]).expect(0);
+    assert_eq!(mode(world), before);
 }
