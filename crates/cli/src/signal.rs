@@ -52,6 +52,11 @@ impl Signals {
             None => std::future::pending().await,
         }
     }
+
+    /// Those that came up to now are no matter of what comes next.
+    pub fn forget(&mut self) {
+        while self.heard.try_recv().is_ok() {}
+    }
 }
 
 impl Listeners {

@@ -17,6 +17,10 @@ pub trait Fence: Send + Sync {
     /// Which one.
     fn kind(&self) -> FenceKind;
 
+    /// The number of the directory that it is around; `None` where it holds for all of the source,
+    /// whatever stands where.
+    fn directory(&self) -> Option<u64>;
+
     /// How it is before the fence: what `undo` needs to know, in a word that people can read.
     fn before(&self) -> Answer<'_, String>;
 

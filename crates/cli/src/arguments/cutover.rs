@@ -21,8 +21,9 @@ In this order: the source is fenced, the migration drains it to the last transac
 sides is compared, and looked at once more: nothing in scope may have changed since the fence. Then
 the report is written and signed, the migration is stopped, and only then the answer is yes.
 
-A fence that was set stands on after a yes. After everything else it is undone, also by Control-C;
-after kill -9 it stands: say the same call again, or --undo-fence.
+A fence that was set stands on after a yes. After everything else it is undone, also by Control-C
+(once the report is being signed, a signal changes the answer no more); after kill -9 it stands:
+say the same call again, or --undo-fence.
 
 Exit code 0: yes, equal; 5: no, and each reason is told.";
 

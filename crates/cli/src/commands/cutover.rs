@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -47,6 +48,10 @@ pub async fn run(arguments: CutoverArguments, json: bool) -> Result<u8, CommandE
     }
     let connection = call.connection(&arguments.connection);
     let pair = Pair::parse(&call.source(), &call.target(), &connection)?;
+    // Before all that a cut-over wants: a fence has to go whatever ran since.
+    if arguments.undo_fence {
+        return undo_fence(&pair, &connection, &place, json).await;
+    }
     if matches!(pair.source, Location::Bucket { .. }) {
         return Err(CommandError::usage(
             format!("{} has no stream of changes: nothing tells whether it changes", pair.source),
@@ -60,11 +65,7 @@ pub async fn run(arguments: CutoverArguments, json: bool) -> Result<u8, CommandE
         ));
     }
     let _taken = record::take(&place.folder)?;
-    let mut record = Record::read(&place.folder)?;
-    if arguments.undo_fence {
-        let source = open::source(&pair.source, &connection, false).await?;
-        return undo_fence(&source.fences, &mut record, &place, json).await;
-    }
+    let record = Record::read(&place.folder)?;
     fence::refuse_another(&record, &place.name, arguments.fence)?;
     let report = arguments.report.as_deref().map(absolute);
     make_way(report.as_deref(), &record)?;
@@ -73,6 +74,9 @@ pub async fn run(arguments: CutoverArguments, json: bool) -> Result<u8, CommandE
     let signals = Signals::listen()?;
     let source = open::source(&pair.source, &connection, true).await?;
     let fence = fence::chosen(&source.fences, arguments.fence)?;
+    if let Some(fence) = &fence {
+        fence::refuse_another_directory(fence.as_ref(), &record, &place.name)?;
+    }
     let cut = Cutover {
         problems: Problems::new(json, &place.name),
         patience: Patience { give_up_after: arguments.give_up_after, quiet: arguments.quiet, json },
@@ -125,9 +129,15 @@ impl Cutover {
     ) -> Result<u8, CommandError> {
         self.announce();
         let mut watched = None;
-        let ended = tokio::select! {
-            ended = self.steps(&mut record, source, &mut watched) => Ended::of(ended),
-            signal = signals.next() => Ended::Stopped(signal),
+        // A signal that is there when everything is proven comes first: it is a no still.
+        let proof = tokio::select! {
+            biased;
+            signal = signals.next() => Err(Ended::Stopped(signal)),
+            proof = self.prove(&mut record, source, &mut watched) => proof.map_err(Ended::of),
+        };
+        let ended = match proof {
+            Ok(proof) => decided(&mut signals, self.decide(proof, &mut record)).await,
+            Err(ended) => ended,
         };
         if matches!(ended, Ended::Yes) {
             return Ok(self.answer(&ended, &record, Vec::new()));
@@ -142,13 +152,14 @@ impl Cutover {
         Ok(self.answer(&ended, &record, settled))
     }
 
-    /// Everything up to the yes.
-    async fn steps(
+    /// Everything that the answer rests on. It can be given up anywhere: what it changed outside is
+    /// put back, the migration goes on, and what there is of a report goes with it.
+    async fn prove<'a>(
         &mut self,
         record: &mut Record,
         source: OpenSource,
-        watching: &mut Option<Watched>,
-    ) -> Result<(), No> {
+        watching: &'a mut Option<Watched>,
+    ) -> Result<Proof<'a>, No> {
         let watched = watching.insert(Watched::at(&self.place, &self.call).await?);
         drain::ready(watched, self.patience).await?;
         let kind = self.arguments.fence;
@@ -176,6 +187,13 @@ impl Cutover {
             record.verified(as_of_txid, took)?;
             self.tell_step(Step::Verified);
         }
+        Ok(Proof { watched, sums, reasons, report })
+    }
+
+    /// Signs the report and answers as it says. Never given up between the two: a signed yes, or a
+    /// migration that was stopped for one, would stand beside an answer that is no.
+    async fn decide(&mut self, proof: Proof<'_>, record: &mut Record) -> Result<(), No> {
+        let Proof { watched, sums, reasons, report } = proof;
         if let Some(report) = report {
             let facts = self.facts(&sums, &reasons);
             self.proven.report = Some(report.finish(facts, &self.pair)?);
@@ -239,8 +257,8 @@ impl Cutover {
     async fn put_back(&self, record: &mut Record, watched: Option<&Watched>) -> Vec<CommandError> {
         let mut errors = Vec::new();
         if !self.arguments.keep_fence {
-            errors.extend(fence::undo(&self.fences, record).await.err().map(|error| {
-                let name = &self.place.name;
+            let name = &self.place.name;
+            errors.extend(fence::undo(&self.fences, record, name).await.err().map(|error| {
                 CommandError {
                     message: format!("the fence stands: {}", error.message),
                     remedy: format!("whimbrel cutover {name} --undo-fence; {}", error.remedy),
@@ -384,6 +402,29 @@ impl Cutover {
     }
 }
 
+/// Everything that the answer rests on, and what it is about.
+struct Proof<'a> {
+    watched: &'a Watched,
+    sums: Sums,
+    /// Why it is no; empty: it is yes.
+    reasons: Vec<Reason>,
+    report: Option<SignedReport>,
+}
+
+/// Sees a decision through: a signal changes it no more, and is told so.
+async fn decided(signals: &mut Signals, deciding: impl Future<Output = Result<(), No>>) -> Ended {
+    let mut deciding = pin!(deciding);
+    let ended = loop {
+        tokio::select! {
+            ended = &mut deciding => break ended,
+            _ = signals.next() => output::standard_error("it is decided: the answer follows"),
+        }
+    };
+    // What came up to here is not taken for the second one, which would leave the fence.
+    signals.forget();
+    ended.map_or_else(Ended::of, |()| Ended::Yes)
+}
+
 /// How it ended.
 enum Ended {
     Yes,
@@ -393,11 +434,10 @@ enum Ended {
 }
 
 impl Ended {
-    fn of(ended: Result<(), No>) -> Self {
-        match ended {
-            Ok(()) => Self::Yes,
-            Err(No::Because(reasons)) => Self::No(reasons),
-            Err(No::Failed(error)) => Self::Failed(error),
+    fn of(no: No) -> Self {
+        match no {
+            No::Because(reasons) => Self::No(reasons),
+            No::Failed(error) => Self::Failed(error),
         }
     }
 
@@ -483,12 +523,20 @@ fn absolute(folder: &Path) -> PathBuf {
 }
 
 async fn undo_fence(
-    fences: &[Arc<dyn Fence>],
-    record: &mut Record,
+    pair: &Pair,
+    connection: &ConnectionArguments,
     place: &StatePlace,
     json: bool,
 ) -> Result<u8, CommandError> {
-    let undone = fence::undo(fences, record).await?;
+    let _taken = record::take(&place.folder)?;
+    let mut record = Record::read(&place.folder)?;
+    let undone = match record.fence() {
+        None => false,
+        Some(_) => {
+            let source = open::source(&pair.source, connection, false).await?;
+            fence::undo(&source.fences, &mut record, &place.name).await?
+        }
+    };
     if json {
         output::json_line(
             "result",

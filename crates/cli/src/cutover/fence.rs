@@ -10,7 +10,7 @@ use whimbrel_store::fence::{Fence, FenceKind};
 
 use super::record::{Record, Standing, Step};
 use crate::arguments::FenceArgument;
-use crate::exit::CommandError;
+use crate::exit::{CommandError, Condition};
 
 /// A request to set a fence that was given up, by a signal, may take effect so much later.
 const LATE_MAX: Duration = Duration::from_millis(500);
@@ -59,6 +59,39 @@ pub fn refuse_another(
     }
 }
 
+/// Refuses a fence around another directory than the one that an earlier call closed: how that one
+/// was is no matter of this one.
+///
+/// # Errors
+/// The source has another directory in its place.
+pub fn refuse_another_directory(
+    fence: &dyn Fence,
+    record: &Record,
+    name: &str,
+) -> Result<(), CommandError> {
+    let Some(standing) = record.fence() else { return Ok(()) };
+    // What an older version wrote does not say which one it was.
+    let (Some(closed), Some(found)) = (standing.directory, fence.directory()) else {
+        return Ok(());
+    };
+    if closed == found {
+        return Ok(());
+    }
+    let (kind, before) = (standing.kind.name(), &standing.before);
+    Err(CommandError {
+        condition: Condition::Source,
+        message: format!(
+            "another directory (number {found}) stands at the source than the one that the fence \
+             {kind} is around (number {closed}): nothing was changed"
+        ),
+        remedy: format!(
+            "rename that one back to the source, then whimbrel cutover {name} --undo-fence; if it \
+             is to stay where it is, or is gone, give it the mode {before} yourself, and remove {}",
+            record.path().display()
+        ),
+    })
+}
+
 /// Sets the fence.
 ///
 /// # Errors
@@ -72,7 +105,10 @@ pub async fn set(
     let standing = match record.fence() {
         // What an earlier call found is how it was: it may be fenced now.
         Some(standing) => standing.clone(),
-        None => Standing { kind, before: fence.before().await.map_err(of_source)? },
+        None => {
+            let before = fence.before().await.map_err(of_source)?;
+            Standing { kind, before, directory: fence.directory() }
+        }
     };
     record.fencing(standing)?;
     fence.set().await.map_err(of_source)?;
@@ -82,10 +118,15 @@ pub async fn set(
 /// Undoes the fence that the record tells of; `false` if there is none.
 ///
 /// # Errors
-/// The source refuses, or the record cannot be written.
-pub async fn undo(fences: &[Arc<dyn Fence>], record: &mut Record) -> Result<bool, CommandError> {
+/// The source refuses, or has another directory in its place; the record cannot be written.
+pub async fn undo(
+    fences: &[Arc<dyn Fence>],
+    record: &mut Record,
+    name: &str,
+) -> Result<bool, CommandError> {
     let Some(standing) = record.fence().cloned() else { return Ok(false) };
     if let Some(fence) = chosen(fences, standing.kind)? {
+        refuse_another_directory(fence.as_ref(), record, name)?;
         loop {
             fence.undo(&standing.before).await.map_err(of_source)?;
             tokio::time::sleep(LATE_MAX).await;

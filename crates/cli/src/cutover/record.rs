@@ -67,6 +67,10 @@ pub struct Standing {
     pub kind: FenceArgument,
     /// How the source was before.
     pub before: String,
+    /// The number of the directory that it is around; none of a fence around no single one, and
+    /// in what older versions wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<u64>,
 }
 
 /// As it stands in the file.
@@ -112,6 +116,11 @@ impl Record {
             })?,
         };
         Ok(Self { folder: folder.to_owned(), text })
+    }
+
+    /// Where it is kept.
+    pub fn path(&self) -> PathBuf {
+        self.folder.join(FILE)
     }
 
     /// The fence that stands, or may stand.
@@ -230,7 +239,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut record = Record::read(folder.path()).unwrap();
         assert_eq!((record.fence(), record.report()), (None, None));
-        let standing = Standing { kind: FenceArgument::Permissions, before: "0755".to_owned() };
+        let standing = Standing {
+            kind: FenceArgument::Permissions,
+            before: "0755".to_owned(),
+            directory: Some(16_386),
+        };
         record.fencing(standing).unwrap();
         record.reporting(Path::new("/a/proof")).unwrap();
         record.verified(17, Duration::from_millis(250)).unwrap();
@@ -243,6 +256,9 @@ mod tests {
             damaged[bit / 8] ^= 1 << (bit % 8);
             assert!(decode(&damaged).is_err(), "bit {bit}");
         }
+        // As of the versions that did not note which directory it is.
+        let old = r#"{"kind": "permissions", "before": "0755"}"#;
+        assert_eq!(serde_json::from_str::<Standing>(old).unwrap().directory, None);
         record.undone().unwrap();
         assert_eq!(Record::read(folder.path()).unwrap().fence(), None);
     }

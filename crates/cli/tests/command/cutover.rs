@@ -221,6 +221,32 @@ fn stopped_by_a_signal_it_is_no_yes() {
     assert!(runs(&place));
 }
 
+/// Control-C after the step `reported` was a no, beside a signed report that said yes and a
+/// migration that had been stopped for good.
+#[test]
+fn a_signal_after_the_report_left_a_signed_yes_and_no_migration() {
+    for (name, after, code) in
+        [("-INT", "drained", 130), ("-INT", "reported", 0), ("-TERM", "reported", 0)]
+    {
+        let place = Place::new();
+        let _stopped = Stopped(&place);
+        let _child = live(&place);
+        let cut = place.spawn(&CUT);
+        until_step(&place, after);
+        signal(name, &cut.id());
+        let result = cut.ended_within(SOON).expect(code).result();
+        let said_yes = code == 0;
+        assert_eq!(result["outcome"] == "equal", said_yes, "{name} {after}: {result}");
+        assert_eq!(runs(&place), !said_yes, "{name} {after}");
+        // Evidence of a yes, or none at all.
+        assert_eq!(place.path("proof/report.json").exists(), said_yes, "{name} {after}");
+        if said_yes {
+            place.run(&["report", "check", "proof"]).expect(0);
+            assert_eq!(step(&place).as_deref(), Some("equal"));
+        }
+    }
+}
+
 #[test]
 fn killed_after_any_step_it_is_taken_again() {
     for killed_after in ["begun", "fenced", "drained", "verified", "reported", "equal"] {
@@ -249,6 +275,8 @@ fn from_hdfs_behind_each_fence() {
     behind_safe_mode(&world);
     behind_permissions(&world);
     killed_behind_its_fence(&world);
+    a_fence_is_undone_after_a_run_without_live(&world);
+    a_fence_is_not_undone_at_another_directory(&world);
 }
 
 fn migrated(world: &World, place: &Place, target: &str) -> Running {
@@ -426,4 +454,58 @@ fn killed_behind_its_fence(world: &World) {
     assert_eq!(mode(world), before, "as it was before the first of them");
     place.run(&["stop", "m"]).expect(0);
     child.ended_within(SOON).expect(143);
+}
+
+/// It was refused for want of a stream, which nobody needs to undo a fence; `failback`, refused
+/// behind the fence, named the very call that was refused.
+fn a_fence_is_undone_after_a_run_without_live(world: &World) {
+    let before = mode(world);
+    let place = world.place(world.hadoop.superuser());
+    let child = migrated(world, &place, "not-live");
+    let call = [&CUT[..4], &["--fence", "permissions"]].concat();
+    place.run(&call).expect(0);
+    child.ended_within(SOON).expect(143);
+    place.run(&["migrate", &world.source(), "s3://bucket/not-live", "--name", "m"]).expect(0);
+    assert_ne!(mode(world), before);
+    let back = place.run(&["failback", "m", "--dry-run", "--json"]).expect(2).result();
+    assert!(back["remedy"].as_str().unwrap().contains("--undo-fence"), "{back}");
+    let undone = place.run(&["cutover", "m", "--undo-fence", "--json"]).expect(0).result();
+    assert_eq!(undone["undone"], true);
+    assert_eq!(mode(world), before);
+    // Nothing stands, and nothing is refused.
+    let again = place.run(&["cutover", "m", "--undo-fence", "--json"]).expect(0).result();
+    assert_eq!(again["undone"], false);
+    // But for a cut-over itself, which needs the stream.
+    place.run(&call).expect(2);
+    place.run(&["failback", "m", "--dry-run"]).expect(0);
+}
+
+/// It went by path: a directory that was made in the place of the fenced one was given its mode,
+/// and the fence around that one was forgotten.
+fn a_fence_is_not_undone_at_another_directory(world: &World) {
+    let before = mode(world);
+    let place = world.place(world.hadoop.superuser());
+    let child = migrated(world, &place, "renamed");
+    let call = [&CUT[..4], &["--json", "--fence", "permissions"]].concat();
+    place.run(&call).expect(0);
+    child.ended_within(SOON).expect(143);
+    let fenced = mode(world);
+    let away = json!({"operation": "rename", "path": "/data", "to": "/away"});
+    let another = json!({"operation": "mkdirs", "path": "/data"});
+    let closed = json!({"operation": "set_permission", "path": "/data", "mode": "700"});
+    world.hadoop.operations(&[away, another, closed]).unwrap();
+    let (found, record) = (mode(world), place.read("state/whimbrel/m/cutover.json"));
+    for refused in [&["cutover", "m", "--undo-fence", "--json"][..], &call] {
+        let told = place.run(refused).expect(3).result();
+        assert!(told["message"].as_str().unwrap().contains("another directory"), "{told}");
+        assert!(told["remedy"].as_str().unwrap().contains("rename"), "{told}");
+        assert_eq!(mode(world), found);
+        assert_eq!(place.read("state/whimbrel/m/cutover.json"), record);
+    }
+    let gone = json!({"operation": "delete", "path": "/data", "recursive": true});
+    let back = json!({"operation": "rename", "path": "/away", "to": "/data"});
+    world.hadoop.operations(&[gone, back]).unwrap();
+    assert_eq!(mode(world), fenced);
+    place.run(&["cutover", "m", "--undo-fence"]).expect(0);
+    assert_eq!(mode(world), before);
 }

@@ -25,6 +25,10 @@ impl Fence for SafeMode {
         FenceKind::SafeMode
     }
 
+    fn directory(&self) -> Option<u64> {
+        None
+    }
+
     fn before(&self) -> Answer<'_, String> {
         Box::pin(async {
             let on = self.stands().await?;
@@ -55,6 +59,8 @@ impl Fence for SafeMode {
 /// The mode of one root, known by its number: another directory in its place is never touched.
 pub(crate) struct Permissions {
     pub client: Client,
+    /// Its number.
+    pub directory: u64,
     /// By its number, as it is asked for.
     pub reached: Vec<u8>,
     /// The same for people.
@@ -78,6 +84,10 @@ impl Permissions {
 impl Fence for Permissions {
     fn kind(&self) -> FenceKind {
         FenceKind::Permissions
+    }
+
+    fn directory(&self) -> Option<u64> {
+        Some(self.directory)
     }
 
     fn before(&self) -> Answer<'_, String> {

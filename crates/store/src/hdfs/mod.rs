@@ -155,6 +155,7 @@ impl HdfsSource {
         let client = self.client.clone();
         let permissions = fence::Permissions {
             client: self.client.clone(),
+            directory: self.root_id,
             reached: self.reached(&RelPath::root()),
             shown: String::from_utf8_lossy(self.root.as_bytes()).into_owned(),
         };
