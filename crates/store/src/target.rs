@@ -101,6 +101,12 @@ pub trait Target: Send + Sync {
         Box::pin(std::future::ready(Ok(None)))
     }
 
+    /// Whether what stands at a key has bytes to read: not so a link, a FIFO, a device or a socket
+    /// of a file system. Where nothing stands it is not known to be anything else.
+    fn is_file<'a>(&'a self, _key: &'a [u8]) -> Answer<'a, bool> {
+        Box::pin(std::future::ready(Ok(true)))
+    }
+
     /// Where another file system is mounted below the root, in words: what stands on the target
     /// there cannot be seen. `None` where nothing is, and where nothing can be mounted.
     ///

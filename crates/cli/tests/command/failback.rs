@@ -314,6 +314,28 @@ fn a_mount_point_stays_when_its_last_file_goes() {
     assert_eq!(changes(&place.run(&BACK).expect(0)), pairs(&[]));
 }
 
+/// The first one ended every call, and a dry run took it for a file.
+#[test]
+fn what_is_no_file_at_a_local_target_holds_nothing_up() {
+    let place = Place::new();
+    place.write("source/changed", "first");
+    place.write("source/gone", "first");
+    place.run(&["migrate", "source", "target", "--name", "m"]).expect(0);
+    let (fifo, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::from_raw_mode(0o644));
+    rustix::fs::mknodat(rustix::fs::CWD, place.path("target/a"), fifo, mode, 0).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(place.path("target/b")).unwrap();
+    std::os::unix::fs::symlink("changed", place.path("target/c")).unwrap();
+    place.write("target/changed", "second");
+    std::fs::remove_file(place.path("target/gone")).unwrap();
+    let others = pairs(&[("conflict", "a"), ("conflict", "b"), ("conflict", "c")]);
+    let expected = pairs(&[("carried", "changed"), ("removed", "gone")]);
+    for call in [&["failback", "m", "--dry-run", "--json"], &BACK[..]] {
+        let told = place.run(call).expect(5);
+        assert_eq!((changes(&told), problems(&told)), (expected.clone(), others.clone()));
+    }
+    assert_eq!(text(&place, "source/changed"), "second");
+}
+
 /// A file that was changed in place lost those of the source, and what users had set.
 #[test]
 fn extended_attributes_of_a_local_target_go_back() {

@@ -207,6 +207,12 @@ impl Sides {
             Some(Node::Directory(_) | Node::Special(_)) | None => None,
         };
         let mut object = both.object.clone();
+        let of_target = |error| left(error, Side::Target);
+        let key = self.keys.key(both.path).map_err(of_target)?;
+        if object.is_some() && !self.target.is_file(&key).await.map_err(of_target)? {
+            let told = format!("{} is no file at the target, nor an object", both.path);
+            return Err(Left::Problem(conflict(told, "have it removed there")));
+        }
         for _ in 0..READS_MAX {
             let Some(standing) = object else { return Ok(Ended::default()) };
             let done =

@@ -347,6 +347,18 @@ impl Target for LocalTarget {
         })
     }
 
+    fn is_file<'a>(&'a self, key: &'a [u8]) -> Answer<'a, bool> {
+        let key = key.to_vec();
+        self.work(move |inner, _| {
+            let parent = inner.root.parent(&key);
+            match parent.and_then(|(parent, name)| node::look(&parent, name)) {
+                Ok(look) => Ok(node::file_type(&look) == FileType::RegularFile),
+                Err(errno) if is_absent(errno) => Ok(true),
+                Err(errno) => Err(inner.failed_below("look at", &key, errno)),
+            }
+        })
+    }
+
     fn list<'a>(&'a self, prefix: &'a [u8], after: Option<&'a [u8]>) -> Answer<'a, ObjectPage> {
         let (prefix, after) = (prefix.to_vec(), after.map(<[u8]>::to_vec));
         self.work(move |inner, _| match inner.root_key {
