@@ -1,10 +1,12 @@
 //! What a dry run knows of what the run would meet.
 
 use whimbrel_core::entry::Node;
+use whimbrel_core::failure::Side;
 use whimbrel_core::path::RelPath;
 
 use super::act::{Left, RENAME, conflict, of_source};
-use super::{Deed, Sides};
+use super::{Deed, Sides, of_side};
+use crate::error::EngineError;
 
 impl Sides {
     /// Says what would keep the run from writing or removing at a path.
@@ -39,6 +41,27 @@ impl Sides {
                 self.would_be_empty(at).await
             }
             Some(Node::Directory(_) | Node::Special(_)) | None => Ok(false),
+        }
+    }
+
+    /// True of a directory that the source has, if nothing would be left in it.
+    pub(super) async fn would_lose_all(&self, directory: &RelPath) -> Result<bool, EngineError> {
+        let of_source = |error| of_side(error, Side::Source);
+        if !matches!(self.stat(directory).await.map_err(of_source)?, Some(Node::Directory(_))) {
+            return Ok(false);
+        }
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            self.limits.source_calls.take(1).await;
+            let page = self.source.list(directory, after.as_deref()).await.map_err(of_source)?;
+            let Some(page) = page else { return Ok(false) };
+            if page.entries.iter().any(|entry| !self.would_go.contains(&entry.path)) {
+                return Ok(false);
+            }
+            after = page.entries.last().map(|last| last.path.name().to_vec());
+            if !page.more {
+                return Ok(true);
+            }
         }
     }
 

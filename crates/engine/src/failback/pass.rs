@@ -214,7 +214,8 @@ impl Job {
             }
             let gone = self.chunk(pass, rows, tell).await?;
             if self.sides.dry_run {
-                self.sides.would_go.extend(gone);
+                self.sides.would_go.extend(gone.iter().cloned());
+                self.clean_ahead(&gone, tell).await?;
                 continue;
             }
             self.clean(&gone, tell).await?;
@@ -270,11 +271,8 @@ impl Job {
     /// Removes directories in which nothing is left, deepest first, as far as the target does not
     /// have them any more either.
     async fn clean(&mut self, gone: &BTreeSet<RelPath>, tell: Tell<'_>) -> Result<(), EngineError> {
-        let above = |path: &RelPath| path.parent().filter(|directory| !directory.is_root());
         let mut emptied: BTreeSet<RelPath> = gone.iter().filter_map(above).collect();
-        let depth = |path: &RelPath| path.as_bytes().iter().filter(|byte| **byte == b'/').count();
-        while let Some(directory) = emptied.iter().max_by_key(|path| depth(path)).cloned() {
-            emptied.remove(&directory);
+        while let Some(directory) = take_deepest(&mut emptied) {
             if self.holds_more_than(&directory, gone)?
                 || self.sides.target_has_below(&directory).await?
             {
@@ -298,6 +296,29 @@ impl Job {
         Ok(())
     }
 
+    /// The same as a dry run foresees it.
+    async fn clean_ahead(
+        &mut self,
+        gone: &BTreeSet<RelPath>,
+        tell: Tell<'_>,
+    ) -> Result<(), EngineError> {
+        let mut emptied: BTreeSet<RelPath> = gone.iter().filter_map(above).collect();
+        while let Some(directory) = take_deepest(&mut emptied) {
+            if self.holds_more_than(&directory, &self.sides.would_go)?
+                || self.sides.target_has_below(&directory).await?
+                || !self.sides.would_lose_all(&directory).await?
+                || !self.sides.would_go.insert(directory.clone())
+            {
+                continue;
+            }
+            self.sides.would_go.insert(directory.marker());
+            self.so_far.sums.directories_removed += 1;
+            emptied.extend(above(&directory));
+            tell(Told::Done { path: directory, deed: Deed::DirectoryRemoved });
+        }
+        Ok(())
+    }
+
     /// The ledger has more below a directory than what is gone, its own marker aside.
     fn holds_more_than(
         &self,
@@ -314,4 +335,14 @@ impl Job {
         }
         Ok(false)
     }
+}
+
+fn above(path: &RelPath) -> Option<RelPath> {
+    path.parent().filter(|directory| !directory.is_root())
+}
+
+fn take_deepest(directories: &mut BTreeSet<RelPath>) -> Option<RelPath> {
+    let depth = |path: &RelPath| path.as_bytes().iter().filter(|byte| **byte == b'/').count();
+    let deepest = directories.iter().max_by_key(|path| depth(path)).cloned()?;
+    directories.take(&deepest)
 }

@@ -28,6 +28,7 @@ impl SoFar {
         self.sums.conflicts += u64::from(problem.kind == CONFLICT);
         self.undone.insert(path.split().0.marker());
         let Problem { kind, message, remedy } = problem;
+        let path = by_its_own_name(path);
         tell(Told::Problem { path, kind, message, remedy });
     }
 
@@ -71,8 +72,7 @@ impl SoFar {
             self.left(path.clone(), problem, tell);
         }
         let Some(deed) = deed else { return };
-        // A directory is told by its own name, not by that of its marker.
-        let path = path.parent().filter(|_| path.is_marker()).unwrap_or(path);
+        let path = by_its_own_name(path);
         match deed {
             Deed::Carried => {
                 self.sums.files_carried += 1;
@@ -84,4 +84,9 @@ impl SoFar {
         }
         tell(Told::Done { path, deed });
     }
+}
+
+/// A directory is told by its own name, not by that of its marker.
+fn by_its_own_name(path: RelPath) -> RelPath {
+    path.parent().filter(|_| path.is_marker()).unwrap_or(path)
 }
