@@ -113,6 +113,8 @@ impl Run {
         let place = place(key);
         let excused = commit_marker::is_commit_marker(key)
             || self.delays.in_the_way.contains(key)
+            // What is in the way of a directory takes its marker along.
+            || key.is_marker() && self.delays.in_the_way.contains(&place)
             || self.delays.present.contains(&place)
             // A removal that was not heard of may take what was written since.
             || !self.options.conditions;
