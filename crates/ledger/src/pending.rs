@@ -175,8 +175,7 @@ pub(crate) struct PendingSet {
     /// The latest time at which work was asked for.
     now: Time,
     counts: PendingSummary,
-    /// How often the backlog was asked for work since the start.
-    /// Questions for work, per lane.
+    /// Questions for work since the start, per lane.
     takes: [u64; 3],
     log_bytes: usize,
     log_records: i64,
@@ -549,7 +548,8 @@ impl PendingSet {
         Ok(keys)
     }
 
-    /// Keys of entries parked as delayed that are due by a time, the longest due first.
+    /// Keys of entries parked as delayed that are due by a time, those in memory first; some of
+    /// them, if there are very many.
     pub(crate) fn delayed_by(&self, sql: &Connection, due_by: Time) -> Result<Vec<Key>> {
         let mut keys = self.hot.delayed_by(due_by, DELAYS_ENDED_MAX);
         let left = DELAYS_ENDED_MAX - keys.len();
