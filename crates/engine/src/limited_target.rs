@@ -9,6 +9,7 @@ use whimbrel_core::budget::{Paced, prefix_of};
 use whimbrel_core::effect::Expected;
 use whimbrel_core::input::{Input, Standing};
 use whimbrel_core::record::Part;
+use whimbrel_store::content::Content;
 use whimbrel_store::error::StoreError;
 use whimbrel_store::source::{Answer, ByteStream};
 use whimbrel_store::target::{Abilities, CopySource, Object, ObjectPage, Stamp, Target};
@@ -33,15 +34,15 @@ impl LimitedTarget {
     }
 
     /// Lets one request with so many bytes of body pass.
-    async fn request(&self, key: &[u8], body: &[Bytes]) {
+    async fn request(&self, key: &[u8], bytes: u64) {
         self.limits.prefixes.take(self.prefix(key)).await;
-        self.pass(body).await;
+        self.pass(bytes).await;
     }
 
-    async fn pass(&self, body: &[Bytes]) {
+    async fn pass(&self, bytes: u64) {
         self.limits.target_requests.take(1).await;
         self.counts.target_requests.add(1);
-        self.counts.target_bytes.add(body.iter().map(|piece| piece.len() as u64).sum());
+        self.counts.target_bytes.add(bytes);
     }
 
     /// Passes an answer about a key on.
@@ -94,20 +95,20 @@ impl Target for LimitedTarget {
     fn put<'a>(
         &'a self,
         key: &'a [u8],
-        body: Vec<Bytes>,
+        content: Content,
         stamp: &'a Stamp,
         expected: &'a Expected,
     ) -> Answer<'a, Standing> {
         Box::pin(async move {
-            self.request(key, &body).await;
-            let answer = self.inner.put(key, body, stamp, expected).await;
+            self.request(key, content.length()).await;
+            let answer = self.inner.put(key, content, stamp, expected).await;
             self.heard(key, answer)
         })
     }
 
     fn open_upload<'a>(&'a self, key: &'a [u8], stamp: &'a Stamp) -> Answer<'a, String> {
         Box::pin(async move {
-            self.request(key, &[]).await;
+            self.request(key, 0).await;
             let answer = self.inner.open_upload(key, stamp).await;
             self.heard(key, answer)
         })
@@ -118,11 +119,11 @@ impl Target for LimitedTarget {
         key: &'a [u8],
         upload: &'a str,
         number: u32,
-        body: Vec<Bytes>,
+        content: Content,
     ) -> Answer<'a, Part> {
         Box::pin(async move {
-            self.request(key, &body).await;
-            let answer = self.inner.put_part(key, upload, number, body).await;
+            self.request(key, content.length()).await;
+            let answer = self.inner.put_part(key, upload, number, content).await;
             self.heard(key, answer)
         })
     }
@@ -136,7 +137,7 @@ impl Target for LimitedTarget {
         expected: &'a Expected,
     ) -> Answer<'a, Standing> {
         Box::pin(async move {
-            self.request(key, &[]).await;
+            self.request(key, 0).await;
             let answer = self.inner.complete_upload(key, upload, parts, crc32c, expected).await;
             self.heard(key, answer)
         })
@@ -144,7 +145,7 @@ impl Target for LimitedTarget {
 
     fn abort_upload<'a>(&'a self, key: &'a [u8], upload: &'a str) -> Answer<'a, ()> {
         Box::pin(async move {
-            self.request(key, &[]).await;
+            self.request(key, 0).await;
             let answer = self.inner.abort_upload(key, upload).await;
             self.heard(key, answer)
         })
@@ -158,7 +159,7 @@ impl Target for LimitedTarget {
         expected: &'a Expected,
     ) -> Answer<'a, Standing> {
         Box::pin(async move {
-            self.request(key, &[]).await;
+            self.request(key, 0).await;
             let answer = self.inner.copy(from, key, stamp, expected).await;
             self.heard(key, answer)
         })
@@ -170,7 +171,7 @@ impl Target for LimitedTarget {
     ) -> Answer<'a, Vec<Result<(), StoreError>>> {
         Box::pin(async move {
             let first = items.first().map(|(key, _)| key.as_slice()).unwrap_or_default();
-            self.request(first, &[]).await;
+            self.request(first, 0).await;
             let answer = self.inner.remove(items).await;
             if let Ok(outcomes) = &answer {
                 self.note_refused(items, outcomes);
@@ -181,7 +182,7 @@ impl Target for LimitedTarget {
 
     fn inspect<'a>(&'a self, key: &'a [u8]) -> Answer<'a, Option<Object>> {
         Box::pin(async move {
-            self.request(key, &[]).await;
+            self.request(key, 0).await;
             let answer = self.inner.inspect(key).await;
             self.heard(key, answer)
         })
@@ -189,7 +190,7 @@ impl Target for LimitedTarget {
 
     fn list<'a>(&'a self, prefix: &'a [u8], after: Option<&'a [u8]>) -> Answer<'a, ObjectPage> {
         Box::pin(async move {
-            self.pass(&[]).await;
+            self.pass(0).await;
             let answer = self.inner.list(prefix, after).await;
             if let Err(error) = &answer {
                 self.note(error, Paced::TargetRequests);

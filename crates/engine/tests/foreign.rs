@@ -96,7 +96,7 @@ impl Bucket {
         let body = vec![Bytes::from("somebody else's")];
         let key = format!("p/{name}");
         let target = self.target().await;
-        target.put(key.as_bytes(), body, &stamp, &Expected::Anything).await.unwrap();
+        target.put(key.as_bytes(), body.into(), &stamp, &Expected::Anything).await.unwrap();
     }
 
     async fn read(&self, name: &str) -> Vec<u8> {

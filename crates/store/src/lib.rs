@@ -3,6 +3,7 @@
 pub mod attributes;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod content;
 mod digest;
 pub mod error;
 pub mod failback;

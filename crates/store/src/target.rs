@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use whimbrel_core::config::RequestLifetime;
 use whimbrel_core::effect::Expected;
 use whimbrel_core::failure::FailureKind;
@@ -10,6 +9,7 @@ use whimbrel_core::input::Standing;
 use whimbrel_core::metadata::Metadata;
 use whimbrel_core::record::Part;
 
+use crate::content::Content;
 use crate::error::StoreError;
 use crate::source::{Answer, ByteStream};
 
@@ -28,12 +28,12 @@ pub trait Target: Send + Sync {
     /// Says by name why a key can never be held here; `Ok` otherwise. No request is sent.
     fn admit(&self, key: &[u8]) -> Result<(), StoreError>;
 
-    /// Writes one object from memory. At return it is durable as the target understands it, and
+    /// Writes one object from memory, and says that it has the checksum of `content`. At return it is durable as the target understands it, and
     /// its CRC32C was checked by the target where it can.
     fn put<'a>(
         &'a self,
         key: &'a [u8],
-        body: Vec<Bytes>,
+        content: Content,
         stamp: &'a Stamp,
         expected: &'a Expected,
     ) -> Answer<'a, Standing>;
@@ -47,7 +47,7 @@ pub trait Target: Send + Sync {
         key: &'a [u8],
         upload: &'a str,
         number: u32,
-        body: Vec<Bytes>,
+        content: Content,
     ) -> Answer<'a, Part>;
 
     /// Makes an object of the parts, ascending, with the CRC32C of the whole.

@@ -106,7 +106,7 @@ async fn write(target: &S3Target, order: SourceWrite<'_>) -> Result<bool, String
     }
     let stamp = Stamp::default();
     target
-        .put(&key, vec![Bytes::from(body)], &stamp, &Expected::Anything)
+        .put(&key, Bytes::from(body).into(), &stamp, &Expected::Anything)
         .await
         .map(|_| true)
         .map_err(text)

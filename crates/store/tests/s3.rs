@@ -19,6 +19,7 @@ use whimbrel_core::entry::{FileNode, Node};
 use whimbrel_core::failure::FailureKind;
 use whimbrel_core::metadata::Metadata;
 use whimbrel_core::path::RelPath;
+use whimbrel_store::content::Content;
 use whimbrel_store::error::StoreError;
 use whimbrel_store::s3::{Environment, S3Settings, S3Source, S3Target};
 use whimbrel_store::source::Source;
@@ -86,7 +87,7 @@ async fn keys(target: &S3Target, prefix: &[u8]) -> Vec<String> {
 /// What every server must do alike.
 async fn whole_life_of_objects(target: &S3Target) {
     let small = target
-        .put(b"p/a", vec![Bytes::from("he"), Bytes::from("llo")], &stamp(1), &Expected::Anything)
+        .put(b"p/a", ["he", "llo"].into_iter().collect(), &stamp(1), &Expected::Anything)
         .await;
     let small = small.unwrap();
     assert_eq!(small.crc32c, Some(0x9a71_bb4c));
@@ -101,7 +102,7 @@ async fn whole_life_of_objects(target: &S3Target) {
     let pieces = [Bytes::from(vec![7; 5 * MIB]), Bytes::from(vec![9; 1000])];
     let mut parts = Vec::new();
     for (number, piece) in [(2, &pieces[1]), (1, &pieces[0])] {
-        let body = vec![piece.clone()];
+        let body = Content::from(piece.clone());
         parts.insert(0, target.put_part(b"p/large", &upload, number, body).await.unwrap());
     }
     let crc = crc32c::crc32c(&pieces.concat());
@@ -116,12 +117,12 @@ async fn whole_life_of_objects(target: &S3Target) {
     let dropped = target.open_upload(b"p/dropped", &stamp(3)).await.unwrap();
     target.abort_upload(b"p/dropped", &dropped).await.unwrap();
     target.abort_upload(b"p/dropped", &dropped).await.unwrap();
-    let late = target.put_part(b"p/dropped", &dropped, 1, vec![Bytes::from("x")]).await;
+    let late = target.put_part(b"p/dropped", &dropped, 1, Content::from(Bytes::from("x"))).await;
     assert!(matches!(late, Err(StoreError::Conflict { .. })), "{late:?}");
 
     copies(target, small.etag).await;
 
-    target.put(b"p/d/", Vec::new(), &stamp(6), &Expected::Anything).await.unwrap();
+    target.put(b"p/d/", Content::default(), &stamp(6), &Expected::Anything).await.unwrap();
     assert_eq!(keys(target, b"p/").await, ["p/a", "p/b", "p/d/", "p/large"]);
     assert_eq!(target.inspect(b"p/d/").await.unwrap().unwrap().length, 0);
     let all = ["p/a", "p/b", "p/d/", "p/large", "p/none"]
@@ -156,7 +157,7 @@ async fn copies(target: &S3Target, etag: Option<String>) {
 async fn conditions(target: &S3Target) {
     let minded = target.abilities().conditions;
     assert!(minded.writes, "{minded:?}");
-    let body = |text: &'static str| vec![Bytes::from(text)];
+    let body = |text: &'static str| Content::from(Bytes::from(text));
     let unexpected =
         |outcome: &Result<_, StoreError>| matches!(outcome, Err(StoreError::Unexpected { .. }));
     let key = b"p/minded";
@@ -211,8 +212,8 @@ fn versitygw_as_a_target() {
         assert_eq!(target.abilities().copy_bytes_max, 5 << 30, "its ranges' checksums are wrong");
         whole_life_of_objects(&target).await;
         conditions(&target).await;
-        target.put(b"p/x", Vec::new(), &stamp(1), &Expected::Anything).await.unwrap();
-        let below = target.put(b"p/x/y", Vec::new(), &stamp(1), &Expected::Anything).await;
+        target.put(b"p/x", Content::default(), &stamp(1), &Expected::Anything).await.unwrap();
+        let below = target.put(b"p/x/y", Content::default(), &stamp(1), &Expected::Anything).await;
         assert!(matches!(below, Err(StoreError::Conflict { .. })), "{below:?}");
     });
 }
@@ -238,7 +239,10 @@ fn keys_that_keep_a_server_busy_are_too_long() {
             |length: usize| format!("p/{0}/{0}/{1}", "k".repeat(200), "k".repeat(length - 404));
         let (held, refused) = (key_of(471), key_of(472));
         target.admit(held.as_bytes()).unwrap();
-        target.put(held.as_bytes(), Vec::new(), &stamp(1), &Expected::Anything).await.unwrap();
+        target
+            .put(held.as_bytes(), Content::default(), &stamp(1), &Expected::Anything)
+            .await
+            .unwrap();
         let outcome = target.admit(refused.as_bytes());
         assert!(matches!(outcome, Err(StoreError::Refused { .. })), "{outcome:?}");
         assert_eq!(everything(&server).await, [held], "the probe cleans up");
@@ -264,7 +268,10 @@ fn leftovers_of_a_killed_probe_are_swept() {
         let old_odd = probe("m2.", 1, "thirty-one\u{1f}x");
         let [nobodys, other] = ["p/.whimbrel-probe-kept/x", "p/.whimbrel-probed"].map(String::from);
         for key in [&own, &own_odd, &old, &old_odd, &young, &nobodys, &other] {
-            target.put(key.as_bytes(), Vec::new(), &stamp(1), &Expected::Anything).await.unwrap();
+            target
+                .put(key.as_bytes(), Content::default(), &stamp(1), &Expected::Anything)
+                .await
+                .unwrap();
         }
         for key in [&old, &old_odd, &nobodys] {
             let file = File::open(server.data_directory().join("bucket").join(key)).unwrap();
@@ -426,11 +433,11 @@ fn keys_as_a_source() {
         let target = S3Target::open(&settings("s3://bucket/in")).await.unwrap();
         for key in ["in/b/c", "in/a", "in/é"] {
             target
-                .put(key.as_bytes(), vec![Bytes::from(key)], &stamp(1), &Expected::Anything)
+                .put(key.as_bytes(), Bytes::from(key).into(), &stamp(1), &Expected::Anything)
                 .await
                 .unwrap();
         }
-        target.put(b"in2", vec![Bytes::from("2")], &stamp(1), &Expected::Anything).await.unwrap();
+        target.put(b"in2", Bytes::from("2").into(), &stamp(1), &Expected::Anything).await.unwrap();
         let source = S3Source::open(&settings("s3a://bucket/in/")).await.unwrap();
         let page = source.list(&RelPath::root(), None).await.unwrap().unwrap();
         let names: Vec<_> = page.entries.iter().map(|entry| entry.path.to_string()).collect();
@@ -461,7 +468,7 @@ async fn read_and_change(source: &S3Source, target: &S3Target, path: &RelPath, f
     let crc = source.stored_checksum(path, file, file.identity.length()).await.unwrap();
     assert_eq!(crc, Some(crc32c::crc32c(b"in/b/c")));
     target
-        .put(b"in/b/c", vec![Bytes::from("other")], &stamp(2), &Expected::Anything)
+        .put(b"in/b/c", Bytes::from("other").into(), &stamp(2), &Expected::Anything)
         .await
         .unwrap();
     let moved = read(0..6).await;

@@ -12,6 +12,7 @@ use whimbrel_core::metadata::{Metadata, MetadataLevel};
 use whimbrel_core::number::AttemptNumber;
 use whimbrel_core::path::RelPath;
 use whimbrel_core::record::{Row, Upload};
+use whimbrel_store::content::Content;
 use whimbrel_store::error::StoreError;
 use whimbrel_store::key::KeyMap;
 use whimbrel_store::source::Source;
@@ -170,7 +171,7 @@ impl Carrier {
         let key = self.key(path)?;
         let directory = path.parent().unwrap_or_default();
         let stamp = self.stamp(attempt, &directory, metadata).await?;
-        let put = self.target.put(&key, Vec::new(), &stamp, expected).await;
+        let put = self.target.put(&key, Content::default(), &stamp, expected).await;
         let standing = put.map_err(Ended::writing)?;
         Ok(Written::Done(verified(standing, 0, None)?))
     }

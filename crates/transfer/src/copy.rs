@@ -2,23 +2,17 @@
 
 use std::ops::Range;
 
-use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::sync::mpsc::UnboundedSender;
 use whimbrel_core::effect::CopyJob;
 use whimbrel_core::failure::{Failure, FailureKind, Side};
 use whimbrel_core::identity::Identity;
 use whimbrel_core::input::{Input, Written};
+use whimbrel_store::content::Content;
 
 use crate::carrier::Carrier;
 use crate::outcome::{Ended, verified};
 use crate::plan::Plan;
-
-/// Bytes of one request with their checksum.
-pub(crate) struct Body {
-    pub(crate) pieces: Vec<Bytes>,
-    pub(crate) crc32c: u32,
-}
 
 impl Carrier {
     pub(crate) async fn copied(
@@ -43,41 +37,39 @@ impl Carrier {
         let _room = self.memory.reserve(length).await;
         let metadata = job.node.metadata.clone();
         let stamp = self.stamp(job.attempt, &job.path, metadata).await?;
-        let body = self.body(job, 0..length, false).await?;
-        check_source(job, body.crc32c)?;
-        let put = self.target.put(key, body.pieces, &stamp, &job.expected).await;
+        let content = self.content(job, 0..length, false).await?;
+        let crc32c = content.crc32c();
+        check_source(job, crc32c)?;
+        let put = self.target.put(key, content, &stamp, &job.expected).await;
         let standing = put.map_err(Ended::writing)?;
-        Ok(Written::Done(verified(standing, length, Some(body.crc32c))?))
+        Ok(Written::Done(verified(standing, length, Some(crc32c))?))
     }
 
     /// Reads exactly these bytes of the pinned file; fewer or more mean that it moved. What a
     /// `beginning` has is not known to be of one moment.
-    pub(crate) async fn body(
+    pub(crate) async fn content(
         &self,
         job: &CopyJob,
         range: Range<u64>,
         beginning: bool,
-    ) -> Result<Body, Ended> {
+    ) -> Result<Content, Ended> {
         let expected = range.end - range.start;
-        let mut body = Body { pieces: Vec::new(), crc32c: 0 };
+        let mut content = Content::default();
         if expected == 0 {
-            return Ok(body);
+            return Ok(content);
         }
-        let mut received = 0_u64;
         let mut stream = match beginning {
             true => self.source.read_beginning(&job.path, &job.node, range),
             false => self.source.read(&job.path, &job.node, range),
         };
         while let Some(piece) = stream.next().await {
             let piece = piece.map_err(Ended::reading)?;
-            received += piece.len() as u64;
-            if received > expected {
+            if content.length() + piece.len() as u64 > expected {
                 return Err(Ended::Moved);
             }
-            body.crc32c = crc32c::crc32c_append(body.crc32c, &piece);
-            body.pieces.push(piece);
+            content.push(piece);
         }
-        if received == expected { Ok(body) } else { Err(Ended::Moved) }
+        if content.length() == expected { Ok(content) } else { Err(Ended::Moved) }
     }
 }
 

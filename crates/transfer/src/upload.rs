@@ -13,7 +13,7 @@ use whimbrel_core::record::{Part, Upload};
 use whimbrel_store::error::StoreError;
 
 use crate::carrier::Carrier;
-use crate::copy::{Body, check_source};
+use crate::copy::check_source;
 use crate::outcome::Ended;
 use crate::plan::parts;
 
@@ -82,13 +82,13 @@ impl Carrier {
     ) -> Result<Part, Ended> {
         let length = range.end - range.start;
         let _room = self.memory.reserve(length).await;
-        let body = self.body(job, range, job.beginning).await?;
+        let content = self.content(job, range, job.beginning).await?;
         let mut wait = PART_WAIT;
         let mut tries = 1;
         let begun = Instant::now();
         loop {
-            let answer = self.target.put_part(key, upload, number, body.pieces.clone()).await;
-            match answer.and_then(|part| checked(part, number, length, &body)) {
+            let answer = self.target.put_part(key, upload, number, content.clone()).await;
+            match answer.and_then(|part| checked(part, number, length, content.crc32c())) {
                 Ok(part) => return Ok(part),
                 Err(error)
                     if tries < PART_TRIES
@@ -125,15 +125,15 @@ fn whole(parts: &[Part]) -> u32 {
     })
 }
 
-fn checked(part: Part, number: u32, length: u64, body: &Body) -> Result<Part, StoreError> {
-    if part.number == number && part.length == length && part.crc32c == body.crc32c {
+fn checked(part: Part, number: u32, length: u64, crc32c: u32) -> Result<Part, StoreError> {
+    if part.number == number && part.length == length && part.crc32c == crc32c {
         return Ok(part);
     }
     Err(StoreError::Corrupt {
         message: format!(
             "the target answers with part {} of {} bytes and CRC32C {:08x}; sent was part {number} \
              of {length} bytes and CRC32C {:08x}",
-            part.number, part.length, part.crc32c, body.crc32c
+            part.number, part.length, part.crc32c, crc32c
         ),
         remedy: "check the network and proxies on the way to the target".to_owned(),
     })

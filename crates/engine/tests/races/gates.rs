@@ -5,7 +5,6 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -16,6 +15,7 @@ use whimbrel_core::input::Standing;
 use whimbrel_core::number::TxId;
 use whimbrel_core::path::{Namespace, RelPath};
 use whimbrel_core::record::Part;
+use whimbrel_store::content::Content;
 use whimbrel_store::error::StoreError;
 use whimbrel_store::source::{Answer, ByteStream, ChangeStream, Memory, Poll, Source};
 use whimbrel_store::target::{Abilities, CopySource, Object, ObjectPage, Stamp, Target};
@@ -265,12 +265,12 @@ impl GatedTarget {
         key.strip_prefix(&self.prefix).unwrap_or(&key).to_owned()
     }
 
-    fn land_later(&self, held: Held, key: &[u8], body: Vec<Bytes>, stamp: &Stamp) -> StoreError {
+    fn land_later(&self, held: Held, key: &[u8], content: Content, stamp: &Stamp) -> StoreError {
         let (inner, key, stamp) = (self.inner.clone(), key.to_vec(), stamp.clone());
         held.reached.add_permits(1);
         tokio::spawn(async move {
             held.opened.acquire().await.unwrap().forget();
-            inner.put(&key, body, &stamp, &Expected::Anything).await.unwrap();
+            inner.put(&key, content, &stamp, &Expected::Anything).await.unwrap();
             held.passed.add_permits(1);
         });
         StoreError::Unknown { message: "the answer is lost".to_owned() }
@@ -294,17 +294,17 @@ impl Target for GatedTarget {
     fn put<'a>(
         &'a self,
         key: &'a [u8],
-        body: Vec<Bytes>,
+        content: Content,
         stamp: &'a Stamp,
         expected: &'a Expected,
     ) -> Answer<'a, Standing> {
         Box::pin(async move {
             let subject = self.subject(key);
             if let Some(held) = self.gates.take(Moment::LateWrite, &subject) {
-                return Err(self.land_later(held, key, body, stamp));
+                return Err(self.land_later(held, key, content, stamp));
             }
             self.gates.pass(Moment::Writing, &subject).await;
-            let standing = self.inner.put(key, body, stamp, expected).await;
+            let standing = self.inner.put(key, content, stamp, expected).await;
             self.gates.pass(Moment::Written, &subject).await;
             standing
         })
@@ -319,9 +319,9 @@ impl Target for GatedTarget {
         key: &'a [u8],
         upload: &'a str,
         number: u32,
-        body: Vec<Bytes>,
+        content: Content,
     ) -> Answer<'a, Part> {
-        self.inner.put_part(key, upload, number, body)
+        self.inner.put_part(key, upload, number, content)
     }
 
     fn complete_upload<'a>(

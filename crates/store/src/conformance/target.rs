@@ -7,6 +7,7 @@ use whimbrel_core::effect::Expected;
 use whimbrel_core::metadata::Metadata;
 
 use super::{Outcome, Row, Verdict, drained, ensure, good, hostile_names, row, shown, upload};
+use crate::content::Content;
 use crate::error::StoreError;
 use crate::stamp;
 use crate::target::{CopySource, Object, Stamp, Target};
@@ -355,7 +356,7 @@ impl Suite<'_> {
     }
 }
 
-pub(super) fn pieces(body: &[u8]) -> Vec<Bytes> {
+pub(super) fn pieces(body: &[u8]) -> Content {
     body.chunks(body.len().div_ceil(2).max(1)).map(Bytes::copy_from_slice).collect()
 }
 

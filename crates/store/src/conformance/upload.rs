@@ -112,7 +112,7 @@ impl Suite<'_> {
         let bodies = self.body();
         let (upload, parts) = self.sent(&key, &bodies).await?;
         good("abort", self.target.abort_upload(&key, &upload).await)?;
-        let late = self.target.put_part(&key, &upload, 2, vec![Bytes::from_static(b"late")]).await;
+        let late = self.target.put_part(&key, &upload, 2, Bytes::from_static(b"late").into()).await;
         ensure(late.is_err(), || "a late part was taken".to_owned())?;
         let crc32c = crc32c::crc32c(&bodies.concat());
         let late =

@@ -13,6 +13,7 @@ use whimbrel_core::path::RelPath;
 use whimbrel_core::record::Part;
 
 use super::LocalTarget;
+use crate::content::Content;
 use crate::error::StoreError;
 use crate::failback::{Carried, Failback, Pour, Put, is_expected, unexpected};
 use crate::source::{Answer, ByteStream, Source};
@@ -109,7 +110,7 @@ impl OverTarget {
         while reader.received < file.length {
             let length = part_bytes.min(file.length - reader.received);
             let piece = match reader.piece(length).await {
-                Ok(piece) if piece.is_empty() => break,
+                Ok(piece) if piece.length() == 0 => break,
                 Ok(piece) => piece,
                 Err(error) => return Ok(Put::Unread(error)),
             };
@@ -166,7 +167,8 @@ impl Failback for OverTarget {
     ) -> Answer<'a, ()> {
         Box::pin(async move {
             let (marker, stamp) = (path.marker(), self.stamp(metadata));
-            let made = self.target.put(marker.as_bytes(), Vec::new(), &stamp, &Expected::Anything);
+            let made =
+                self.target.put(marker.as_bytes(), Content::default(), &stamp, &Expected::Anything);
             made.await.map(drop)
         })
     }
@@ -208,8 +210,8 @@ impl Reader {
     }
 
     /// The next so many bytes, or fewer where the stream ends.
-    async fn piece(&mut self, length: u64) -> Result<Vec<Bytes>, StoreError> {
-        let mut pieces = Vec::new();
+    async fn piece(&mut self, length: u64) -> Result<Content, StoreError> {
+        let mut content = Content::default();
         let mut left = usize::try_from(length).unwrap_or(usize::MAX);
         while left > 0 {
             if self.rest.is_empty() {
@@ -220,11 +222,12 @@ impl Reader {
             }
             let piece = self.rest.split_to(left.min(self.rest.len()));
             left -= piece.len();
-            self.received += piece.len() as u64;
-            self.crc32c = crc32c::crc32c_append(self.crc32c, &piece);
-            pieces.push(piece);
+            content.push(piece);
         }
-        Ok(pieces)
+        self.received += content.length();
+        let length = usize::try_from(content.length()).unwrap_or(usize::MAX);
+        self.crc32c = crc32c::crc32c_combine(self.crc32c, content.crc32c(), length);
+        Ok(content)
     }
 
     /// Why what came is not what was announced. The end of the stream may tell that its bytes

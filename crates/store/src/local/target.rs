@@ -6,7 +6,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
 use rustix::fs::{AtFlags, FileType, FlockOperation, OFlags, Statx, flock, fsync, unlinkat};
 use rustix::io::Errno;
 use whimbrel_core::config::RequestLifetime;
@@ -27,6 +26,7 @@ use super::wanted::Wanted;
 use super::{
     blocking, copying, known_root, nesting, node, order, place, probe, seal, sparse, upload,
 };
+use crate::content::Content;
 use crate::error::StoreError;
 use crate::source::{Answer, ByteStream};
 use crate::target::{Abilities, Conditions, CopySource, Object, ObjectPage, Stamp, Target};
@@ -258,14 +258,14 @@ impl Target for LocalTarget {
     fn put<'a>(
         &'a self,
         key: &'a [u8],
-        body: Vec<Bytes>,
+        content: Content,
         stamp: &'a Stamp,
         expected: &'a Expected,
     ) -> Answer<'a, Standing> {
         let (key, stamp, expected) = (key.to_vec(), stamp.clone(), expected.clone());
         self.work(move |inner, wanted| {
             let place = Place { key: &key, expected: &expected, wanted };
-            inner.put(&place, &body, &stamp)
+            inner.put(&place, &content, &stamp)
         })
     }
 
@@ -282,10 +282,10 @@ impl Target for LocalTarget {
         key: &'a [u8],
         upload: &'a str,
         number: u32,
-        body: Vec<Bytes>,
+        content: Content,
     ) -> Answer<'a, Part> {
         let (key, upload) = (key.to_vec(), upload.to_owned());
-        self.work(move |inner, _| upload::put_part(&inner.stage, &key, &upload, number, &body))
+        self.work(move |inner, _| upload::put_part(&inner.stage, &key, &upload, number, &content))
     }
 
     fn complete_upload<'a>(
@@ -420,13 +420,13 @@ impl Inner {
     fn put(
         &self,
         place: &Place<'_>,
-        body: &[Bytes],
+        content: &Content,
         stamp: &Stamp,
     ) -> Result<Standing, StoreError> {
         let key = place.key;
         place::check(key)?;
         if let Some(path) = key.strip_suffix(b"/") {
-            if body.iter().any(|piece| !piece.is_empty()) {
+            if content.length() > 0 {
                 return Err(StoreError::Refused {
                     message: format!("{} is a directory here and holds no bytes", shown(key)),
                     remedy: "map it elsewhere or leave it out".to_owned(),
@@ -437,12 +437,10 @@ impl Inner {
         let opened = self.stage.open().map_err(|errno| self.failed("write", key, errno))?;
         let draft =
             opened.draft(stamp.attempt).map_err(|errno| self.failed("write", key, errno))?;
-        let pieces = || body.iter().map(|piece| &piece[..]);
-        let length = pieces().map(|piece| piece.len() as u64).sum();
-        sparse::write(&draft.file, pieces(), 0, length)
+        let pieces = content.pieces().iter().map(|piece| &piece[..]);
+        sparse::write(&draft.file, pieces, 0, content.length())
             .map_err(|error| io_failure("write", &self.root.shown(key), &error))?;
-        let crc32c = pieces().fold(0, crc32c::crc32c_append);
-        self.finish(place, draft, opened.folder(), stamp, crc32c)
+        self.finish(place, draft, opened.folder(), stamp, content.crc32c())
     }
 
     /// Stamps a file whose bytes are there, makes it durable and puts it under its name.

@@ -3,7 +3,6 @@
 
 use std::os::unix::fs::FileExt;
 
-use bytes::Bytes;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use whimbrel_core::metadata::Metadata;
@@ -12,6 +11,7 @@ use whimbrel_core::record::Part;
 use super::failure::{failure, io_failure, shown};
 use super::sparse;
 use super::stage::Stage;
+use crate::content::Content;
 use crate::error::StoreError;
 use crate::target::Stamp;
 
@@ -51,20 +51,19 @@ pub(super) fn put_part(
     key: &[u8],
     upload: &str,
     number: u32,
-    body: &[Bytes],
+    content: &Content,
 ) -> Result<Part, StoreError> {
     check_name(key, upload)?;
-    let length: u64 = body.iter().map(|piece| piece.len() as u64).sum();
+    let (length, crc32c) = (content.length(), content.crc32c());
     if length > PART_BYTES || number == 0 {
         return Err(refused(key, &format!("part {number} of {length} bytes has no place")));
     }
     let opened = stage.open().map_err(|errno| gone_or(key, errno))?;
     let file = opened.reopen(upload).map_err(|errno| gone_or(key, errno))?;
     let start = u64::from(number - 1) * PART_BYTES;
-    let pieces = || body.iter().map(|piece| &piece[..]);
-    sparse::write(&file, pieces(), start, start + length)
+    let pieces = content.pieces().iter().map(|piece| &piece[..]);
+    sparse::write(&file, pieces, start, start + length)
         .map_err(|error| io_failure("write", key, &error))?;
-    let crc32c = pieces().fold(0, crc32c::crc32c_append);
     file.sync_data().map_err(|error| io_failure("write", key, &error))?;
     Ok(Part { number, length, crc32c, etag: format!("{crc32c:08x}") })
 }

@@ -3,7 +3,6 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::stream;
 use whimbrel_core::config::RequestLifetime;
 use whimbrel_core::effect::Expected;
@@ -20,6 +19,7 @@ use super::S3Settings;
 use super::failure::{Effect, not_removed, told};
 use super::names::Names;
 use super::{listing, probe};
+use crate::content::Content;
 use crate::error::StoreError;
 use crate::source::{Answer, ByteStream};
 use crate::stamp;
@@ -143,13 +143,12 @@ impl S3Target {
     async fn write_whole(
         &self,
         key: &[u8],
-        body: Vec<Bytes>,
+        content: Content,
         stamp: &Stamp,
         expected: &Expected,
     ) -> Result<Standing, StoreError> {
-        let crc = checksum(&body);
-        let body = Body::from(body);
-        let length = body.len();
+        let (crc, length) = (Crc32c(content.crc32c()), content.length());
+        let body = Body::from(content.into_pieces());
         let options = self.options(key, stamp);
         let client = &self.client;
         let condition = condition(expected);
@@ -163,11 +162,10 @@ impl S3Target {
         key: &[u8],
         upload: &str,
         number: u32,
-        body: Vec<Bytes>,
+        content: Content,
     ) -> Result<record::Part, StoreError> {
-        let crc = checksum(&body);
-        let body = Body::from(body);
-        let length = body.len();
+        let (crc, length) = (Crc32c(content.crc32c()), content.length());
+        let body = Body::from(content.into_pieces());
         let part = self.client.upload_part(key, upload, number, body, crc).await;
         let what = || format!("part {number} of {}", name(key));
         // A part by itself shows nowhere, so it is no write in the sense of rule 4.1.
@@ -351,10 +349,6 @@ fn object(key: &[u8], head: ObjectHead) -> Object {
     }
 }
 
-pub(super) fn checksum(body: &[Bytes]) -> Crc32c {
-    body.iter().fold(Crc32c::default(), |crc, piece| crc.extended_by(piece))
-}
-
 pub(super) fn standing(
     stored: &Stored,
     length: u64,
@@ -458,11 +452,11 @@ impl Target for S3Target {
     fn put<'a>(
         &'a self,
         key: &'a [u8],
-        body: Vec<Bytes>,
+        content: Content,
         stamp: &'a Stamp,
         expected: &'a Expected,
     ) -> Answer<'a, Standing> {
-        Box::pin(self.write_whole(key, body, stamp, expected))
+        Box::pin(self.write_whole(key, content, stamp, expected))
     }
 
     fn open_upload<'a>(&'a self, key: &'a [u8], stamp: &'a Stamp) -> Answer<'a, String> {
@@ -478,9 +472,9 @@ impl Target for S3Target {
         key: &'a [u8],
         upload: &'a str,
         number: u32,
-        body: Vec<Bytes>,
+        content: Content,
     ) -> Answer<'a, record::Part> {
-        Box::pin(self.write_part(key, upload, number, body))
+        Box::pin(self.write_part(key, upload, number, content))
     }
 
     fn complete_upload<'a>(

@@ -15,6 +15,7 @@ use whimbrel_core::failure::FailureKind;
 use whimbrel_core::identity::Identity;
 use whimbrel_core::path::Namespace;
 use whimbrel_core::record::Part;
+use whimbrel_store::content::Content;
 use whimbrel_store::source::{Answer, ByteStream, ChangeStream};
 use whimbrel_store::target::{Abilities, Conditions, ObjectPage};
 
@@ -164,7 +165,7 @@ impl Target for FaultyTarget {
     fn put<'a>(
         &'a self,
         key: &'a [u8],
-        body: Vec<Bytes>,
+        content: Content,
         stamp: &'a Stamp,
         _: &'a Expected,
     ) -> Answer<'a, Standing> {
@@ -172,7 +173,7 @@ impl Target for FaultyTarget {
             if let Some(error) = &self.put_error {
                 return Err(error.clone());
             }
-            let body = body.concat();
+            let body = content.into_pieces().concat();
             let standing = self.standing(&body, stamp);
             self.objects.lock().unwrap().insert(key.to_vec(), (body, stamp.clone()));
             Ok(standing)
@@ -188,7 +189,7 @@ impl Target for FaultyTarget {
         _: &'a [u8],
         upload: &'a str,
         number: u32,
-        body: Vec<Bytes>,
+        content: Content,
     ) -> Answer<'a, Part> {
         Box::pin(async move {
             assert_eq!(upload, "u1");
@@ -196,7 +197,7 @@ impl Target for FaultyTarget {
             if let Some(error) = self.part_errors.lock().unwrap().pop_front() {
                 return Err(error);
             }
-            let body = body.concat();
+            let body = content.into_pieces().concat();
             let part = Part {
                 number,
                 length: body.len() as u64,

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 
+use bytes::Bytes;
 use proptest::prelude::*;
 use whimbrel_core::metadata::Metadata;
 
@@ -22,7 +23,7 @@ async fn put(target: &LocalTarget, key: &str, body: &'static str) -> Result<Stan
     target
         .put(
             key.as_bytes(),
-            vec![Bytes::from_static(body.as_bytes())],
+            Content::from(Bytes::from_static(body.as_bytes())),
             &stamp(1),
             &Expected::Anything,
         )
@@ -41,7 +42,7 @@ async fn owner_mode_and_time_are_set() {
     };
     let stamp = Stamp { metadata: Some(metadata.clone()), ..stamp(3) };
     target
-        .put(b"d/f", vec![Bytes::from_static(b"x")], &stamp, &Expected::Anything)
+        .put(b"d/f", Bytes::from_static(b"x").into(), &stamp, &Expected::Anything)
         .await
         .expect("written");
     let data = fs::metadata(folder.path().join("root/d/f")).expect("stands");
@@ -67,7 +68,7 @@ async fn set_id_bits_of_strangers_are_dropped() {
         ..Metadata::default()
     };
     let stamp = Stamp { metadata: Some(metadata), ..stamp(3) };
-    target.put(b"f", vec![], &stamp, &Expected::Anything).await.expect("written");
+    target.put(b"f", Content::default(), &stamp, &Expected::Anything).await.expect("written");
     let data = fs::metadata(folder.path().join("root/f")).expect("stands");
     assert_eq!(data.mode() & 0o7777, 0o755);
 }
@@ -86,7 +87,10 @@ async fn rights_that_were_taken_away_do_not_stay() {
     let list = "user::rw-,user:root:rw-,group::r--,mask::rw-,other::---";
     let given = with_list(1, Some(list));
     for key in ["file", "directory/"] {
-        target.put(key.as_bytes(), Vec::new(), &given, &Expected::Anything).await.expect("put");
+        target
+            .put(key.as_bytes(), Content::default(), &given, &Expected::Anything)
+            .await
+            .expect("put");
     }
     let attribute = |name: &str| {
         let directory = fs::File::open(folder.path().join("root")).expect("opens");
@@ -100,7 +104,7 @@ async fn rights_that_were_taken_away_do_not_stay() {
     for (attempt, taken) in [(2, None), (3, Some(unknown))] {
         for (key, name) in [("file", "file"), ("directory/", "directory")] {
             let (key, gone) = (key.as_bytes(), with_list(attempt, taken));
-            target.put(key, Vec::new(), &given, &Expected::Anything).await.expect("given");
+            target.put(key, Content::default(), &given, &Expected::Anything).await.expect("given");
             assert!(attribute(name).is_some(), "{name}");
             let standing = target.inspect(key).await.expect("an answer").expect("it stands");
             let from = CopySource {
@@ -170,7 +174,8 @@ async fn a_file_where_a_directory_stood() {
 async fn uploads_outlive_the_process_and_other_leftovers_do_not() {
     let (folder, target) = opened();
     let root = folder.path().join("root");
-    let part = vec![Bytes::from(vec![b'p'; usize::try_from(upload::PART_BYTES).expect("fits")])];
+    let part =
+        Content::from(Bytes::from(vec![b'p'; usize::try_from(upload::PART_BYTES).expect("fits")]));
     let kept = target.open_upload(b"big", &stamp(5)).await.expect("begun");
     let first = target.put_part(b"big", &kept, 1, part).await.expect("sent");
     let left = target.open_upload(b"other", &stamp(6)).await.expect("begun");
@@ -186,9 +191,9 @@ async fn uploads_outlive_the_process_and_other_leftovers_do_not() {
         .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
         .collect();
     assert!(names.iter().all(|name| name.starts_with(&kept)), "{names:?}");
-    let late = target.put_part(b"other", &left, 1, vec![]).await;
+    let late = target.put_part(b"other", &left, 1, Content::default()).await;
     assert!(matches!(late, Err(StoreError::Conflict { .. })), "{late:?}");
-    let tail = vec![Bytes::from_static(b"tail")];
+    let tail = Content::from(Bytes::from_static(b"tail"));
     let second = target.put_part(b"big", &kept, 2, tail).await.expect("sent");
     let crc32c = crc32c::crc32c_combine(first.crc32c, second.crc32c, 4);
     let parts = [first, second];
@@ -209,7 +214,7 @@ async fn rule_4_2_dropped_question_has_no_late_effect() {
     let root = folder.path().join("root");
     for number in 0..50 {
         let key = format!("f{number}");
-        let body = vec![Bytes::from(vec![b'x'; 100_000])];
+        let body = Content::from(Bytes::from(vec![b'x'; 100_000]));
         let stamp = stamp(1);
         let asked = target.put(key.as_bytes(), body, &stamp, &Expected::Anything);
         let waited = std::time::Duration::from_micros(number * 40);
@@ -287,7 +292,7 @@ async fn a_full_disk_is_said_and_leaves_nothing() {
         return;
     }
     let target = LocalTarget::open(folder.path(), "m", &[]).expect("opens");
-    let body = vec![Bytes::from(vec![7; 2 * 1024 * 1024])];
+    let body = Content::from(Bytes::from(vec![7; 2 * 1024 * 1024]));
     let outcome = target.put(b"f", body, &stamp(1), &Expected::Anything).await;
     let left = fs::read_dir(folder.path()).expect("lists").count();
     let small = put(&target, "f", "fits").await;
@@ -393,7 +398,7 @@ proptest! {
 async fn rule_4_4_another_file_stays_where_it_stands() {
     let (folder, target) = opened();
     assert!(target.abilities().conditions.writes, "this file system keeps attributes");
-    let body = || vec![Bytes::from_static(b"x")];
+    let body = || Content::from(Bytes::from_static(b"x"));
     let unexpected =
         |outcome: Result<_, StoreError>| matches!(outcome, Err(StoreError::Unexpected { .. }));
     let first = target.put(b"f", body(), &stamp(1), &Expected::Nothing).await.expect("new");
