@@ -1,14 +1,18 @@
 //! The durable state of one migration, opened before anything outside is asked.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use whimbrel_core::path::Namespace;
-use whimbrel_ledger::{Ledger, Options};
+use whimbrel_ledger::{Ledger, LedgerError, Options};
 
+use crate::control::is_listening;
 use crate::error::EngineError;
 
 /// The setting that holds the migration's id.
 const MIGRATION: &str = "migration";
+/// How often it is tried to have a state that somebody else holds for a moment.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// A state folder that this process has to itself.
 pub struct State {
@@ -32,7 +36,40 @@ impl State {
         fixed: Vec<(String, String)>,
     ) -> Result<Self, EngineError> {
         let options = Options { namespace: Some(namespace), ..Options::default() };
-        let mut ledger = Ledger::open(folder, options)?;
+        Self::of(Ledger::open(folder, options)?, folder, fixed)
+    }
+
+    /// The same, where somebody may hold the state for a moment who is not there for long: a run
+    /// that is just ending, or a call that reads it. It is waited for, `patience` at most, unless a
+    /// run listens there.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub async fn open_when_free(
+        folder: &Path,
+        namespace: Namespace,
+        fixed: Vec<(String, String)>,
+        patience: Duration,
+    ) -> Result<Self, EngineError> {
+        let until = Instant::now() + patience;
+        loop {
+            let options = Options { namespace: Some(namespace), ..Options::default() };
+            match Ledger::open(folder, options) {
+                Err(LedgerError::InUse { .. })
+                    if Instant::now() < until && !is_listening(folder).await =>
+                {
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
+                outcome => return Self::of(outcome?, folder, fixed),
+            }
+        }
+    }
+
+    fn of(
+        mut ledger: Ledger,
+        folder: &Path,
+        fixed: Vec<(String, String)>,
+    ) -> Result<Self, EngineError> {
         for (name, asked) in &fixed {
             if let Some(kept) = ledger.setting(name)?.filter(|kept| kept != asked) {
                 return Err(EngineError::WrongUse {
@@ -132,5 +169,26 @@ impl State {
             }
         }
         Ok((ledger, migration))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A fail-back right after a yes found the state of the migration that was just ending.
+    #[tokio::test]
+    async fn a_state_that_is_held_for_a_moment_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let open =
+            |patience| State::open_when_free(folder.path(), Namespace::Tree, Vec::new(), patience);
+        let first = open(Duration::ZERO).await.unwrap();
+        let refused = open(Duration::from_millis(150)).await.err();
+        assert!(matches!(refused, Some(EngineError::Local { .. })), "{refused:?}");
+        let second = tokio::join!(open(Duration::from_secs(60)), async {
+            tokio::time::sleep(Duration::from_millis(150)).await;
+            drop(first);
+        });
+        assert!(second.0.is_ok(), "{:?}", second.0.err());
     }
 }

@@ -48,7 +48,7 @@ pub async fn run(arguments: FailbackArguments, json: bool) -> Result<u8, Command
     let coverage = Coverage::parse(&call.scope())?;
     let _cutover = record::take(&place.folder)?;
     refuse_behind_a_fence(&place)?;
-    let state = open_state(&place, &pair, &coverage)?;
+    let state = open_state(&place, &pair, &coverage).await?;
     let setup = opened(&arguments, &call, &pair, coverage, connection, state).await?;
     announce(&place, &pair, &arguments, json);
     let dry_run = arguments.dry_run;

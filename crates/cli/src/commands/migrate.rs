@@ -43,6 +43,8 @@ use crate::unit::Limit;
 use attend::attend;
 use several::Together;
 
+/// How long somebody who is about to go may hold the state.
+const IN_USE_MAX: Duration = Duration::from_secs(10);
 /// What a state remembers: whether a URL of an object store was taken for a prefix or for an object.
 const SOURCE_NAMED: &str = "source_named";
 /// And which directory of this machine was written to.
@@ -233,7 +235,7 @@ impl Request {
     async fn open_all(&self) -> Result<Begun, CommandError> {
         let arguments = &self.arguments;
         let write = write_options(&arguments.write)?;
-        let mut state = open_state(&self.place, &self.pair, &self.coverage)?;
+        let mut state = open_state(&self.place, &self.pair, &self.coverage).await?;
         let uploads = state.uploads()?;
         let directory = state.remembered(TARGET_DIRECTORY)?.filter(|_| !arguments.policy.adopt);
         let directory = directory.as_deref();
@@ -540,7 +542,7 @@ impl Request {
 ///
 /// # Errors
 /// It is in use, damaged, or of another migration.
-pub fn open_state(
+pub async fn open_state(
     place: &StatePlace,
     pair: &Pair,
     coverage: &Coverage,
@@ -556,7 +558,7 @@ pub fn open_state(
         // What stands at the old places would be taken for what belongs at the new ones.
         ("mapping".to_owned(), coverage.mapping()),
     ];
-    Ok(State::open(&place.folder, namespace, fixed)?)
+    Ok(State::open_when_free(&place.folder, namespace, fixed, IN_USE_MAX).await?)
 }
 
 fn signal_code(signal: Signal) -> u8 {
