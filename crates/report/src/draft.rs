@@ -41,14 +41,20 @@ const SHOWN_MAX: usize = 1_000;
 /// True if a report can be written here: nothing is there, or an empty folder.
 ///
 /// # Errors
-/// The folder cannot be read.
+/// The folder cannot be read, or neither be written nor made.
 pub fn is_free(folder: &Path) -> Result<bool, ReportError> {
-    match fs::read_dir(folder) {
-        Ok(mut entries) => Ok(entries.next().is_none()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(false),
-        Err(error) => Err(ReportError::file(folder)(error)),
+    let is_free = match fs::read_dir(folder) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => false,
+        Err(error) => return Err(ReportError::file(folder)(error)),
+    };
+    if is_free {
+        let stands = folder.ancestors().find(|above| above.is_dir()).unwrap_or(Path::new("."));
+        // It has no name, and goes with its handle.
+        tempfile::tempfile_in(stands).map_err(ReportError::file(folder))?;
     }
+    Ok(is_free)
 }
 
 /// What kind of thing was proven how.
@@ -274,4 +280,21 @@ fn whole(folder: &Path, name: &str, content: &[u8]) -> Result<String, ReportErro
     let mut summed = Summed::create(&path)?;
     summed.write_all(content).map_err(ReportError::file(&path))?;
     summed.finish(&path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A cut-over was told after the drain that its report had no place.
+    #[test]
+    fn a_folder_that_can_neither_be_written_nor_made_is_told_at_once() {
+        for folder in ["/proc/self/reports/today", "/proc/self/reports"] {
+            assert!(matches!(is_free(Path::new(folder)), Err(ReportError::File { .. })), "{folder}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        assert!(is_free(&folder.path().join("a/b")).unwrap());
+        assert!(is_free(folder.path()).unwrap());
+        assert!(!folder.path().join("a").exists());
+    }
 }
