@@ -245,7 +245,8 @@ pub struct MigrateArguments {
     /// the stream tells is told, and everything listed
     #[arg(long, value_name = "FILE|URL", requires = "live", conflicts_with = "dry_run")]
     pub fsimage: Option<PathBuf>,
-    /// Show what would be copied (exit code 5 if anything would, 0 if nothing); write nothing
+    /// Show what would be copied and removed (exit code 5 if anything would, 0 if nothing); write
+    /// nothing
     #[arg(long)]
     pub dry_run: bool,
     /// At the end leave a signed report in DIR, a new or empty folder

@@ -53,7 +53,8 @@ impl Running {
         Some(is_delayed(&self.story(path).await?))
     }
 
-    async fn story(&self, path: &RelPath) -> Option<Value> {
+    /// What it knows of a path; `None` once it has ended, or where it is too busy to say.
+    pub async fn story(&self, path: &RelPath) -> Option<Value> {
         let encoded = STANDARD.encode(path.as_bytes());
         let asked = Request::Path { path: None, path_base64: Some(encoded) };
         control::ask(&self.place, &asked).await.ok()??.get("path").cloned()

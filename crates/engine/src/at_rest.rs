@@ -2,19 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use whimbrel_core::path::RelPath;
 use whimbrel_core::record::{Change, Reach};
-use whimbrel_ledger::{Ledger, Options};
+use whimbrel_ledger::{Ledger, LedgerError, Options};
 
 use crate::clock::Clock;
+use crate::control::is_listening;
 use crate::error::EngineError;
 use crate::state::State;
 use crate::story::told;
 
 /// Entries read at a time.
 const DELAYED_PAGE: usize = 10_000;
+/// How often it is tried to have a state that somebody else holds for a moment.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What the state of a migration that does not run knows of a path.
 ///
@@ -23,6 +27,31 @@ const DELAYED_PAGE: usize = 10_000;
 pub fn story_at_rest(state: &Path, path: &RelPath) -> Result<Value, EngineError> {
     let ledger = at_rest(state)?;
     Ok(told(path, &ledger.story(path)?))
+}
+
+/// The same of several paths, in their order; `None`: a run listens there, and can be asked. A state
+/// that is held for a moment is waited for, `patience` at most.
+///
+/// # Errors
+/// `Local`: no state there, in use for longer, or damaged.
+pub async fn stories_at_rest(
+    state: &Path,
+    paths: &[RelPath],
+    patience: Duration,
+) -> Result<Option<Vec<Value>>, EngineError> {
+    refuse_none(state)?;
+    let until = Instant::now() + patience;
+    let ledger = loop {
+        match Ledger::open(state, Options::default()) {
+            Err(LedgerError::InUse { .. }) if is_listening(state).await => return Ok(None),
+            Err(LedgerError::InUse { .. }) if Instant::now() < until => {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            outcome => break outcome?,
+        }
+    };
+    let told = paths.iter().map(|path| Ok(told(path, &ledger.story(path)?)));
+    told.collect::<Result<_, LedgerError>>().map(Some).map_err(EngineError::from)
 }
 
 /// Where a migration stands that does not run: counters, what is pending, and its settings.
@@ -112,11 +141,16 @@ pub fn delayed_at_rest(state: &Path) -> Result<BTreeMap<RelPath, bool>, EngineEr
 }
 
 pub(crate) fn at_rest(state: &Path) -> Result<Ledger, EngineError> {
-    if !State::stands(state) {
-        return Err(EngineError::local(
-            format!("there is no migration in {}", state.display()),
-            "check --name and --state; `whimbrel status` lists all",
-        ));
-    }
+    refuse_none(state)?;
     Ok(Ledger::open(state, Options::default())?)
+}
+
+fn refuse_none(state: &Path) -> Result<(), EngineError> {
+    if State::stands(state) {
+        return Ok(());
+    }
+    Err(EngineError::local(
+        format!("there is no migration in {}", state.display()),
+        "check --name and --state; `whimbrel status` lists all",
+    ))
 }

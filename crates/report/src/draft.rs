@@ -290,7 +290,10 @@ mod tests {
     #[test]
     fn a_folder_that_can_neither_be_written_nor_made_is_told_at_once() {
         for folder in ["/proc/self/reports/today", "/proc/self/reports"] {
-            assert!(matches!(is_free(Path::new(folder)), Err(ReportError::File { .. })), "{folder}");
+            assert!(
+                matches!(is_free(Path::new(folder)), Err(ReportError::File { .. })),
+                "{folder}"
+            );
         }
         let folder = tempfile::tempdir().unwrap();
         assert!(is_free(&folder.path().join("a/b")).unwrap());

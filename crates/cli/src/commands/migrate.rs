@@ -73,8 +73,9 @@ pub async fn run(arguments: MigrateArguments, json: bool) -> Result<u8, CommandE
         |pair: &Pair| state::place(&pair.source, &pair.target, name.as_deref(), state.as_deref());
     let request = Request::parse(arguments, place)?;
     if request.arguments.dry_run {
-        let Request { pair, coverage, arguments, .. } = &request;
-        return interruptible(super::dry_run::run(pair, coverage, arguments, json), json).await;
+        let Request { pair, coverage, place, arguments, .. } = &request;
+        let run = super::dry_run::run((pair, coverage, place), arguments, json);
+        return interruptible(run, json).await;
     }
     let mut signals = Signals::listen()?;
     let result = request.migrate(&mut signals, &View::of_one(&request.place.name, json)).await?;

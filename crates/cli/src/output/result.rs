@@ -216,6 +216,11 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
+/// A number with what it counts: one, or several.
+pub fn count(number: u64, one: &str, several: &str) -> String {
+    format!("{} {}", grouped(number), if number == 1 { one } else { several })
+}
+
 /// Bytes with the unit that keeps the number short.
 pub fn bytes(number: u64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];

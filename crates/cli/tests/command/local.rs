@@ -400,6 +400,69 @@ fn a_dry_run_to_a_target_that_does_not_exist_creates_nothing() {
     place.run(&["verify", "source", "target"]).expect(4);
 }
 
+/// What a run removes was told as extras, and the outcome was `equal`.
+#[test]
+fn a_dry_run_tells_what_would_be_removed() {
+    let place = Place::new();
+    for name in ["f1", "f2", "f3", "d/g1", "d/g2", "d/g3"] {
+        place.write(&format!("source/{name}"), name);
+    }
+    std::fs::create_dir(place.path("source/empty")).unwrap();
+    let call = ["migrate", "source", "target", "--name", "m", "--json"];
+    let rehearse = |more: &[&str]| place.run(&[&call[..], &["--dry-run"], more].concat());
+    place.run(&call).expect(0);
+    let none = rehearse(&[]).expect(0).result();
+    assert_eq!((&none["would_remove_files"], &none["extras"]), (&0.into(), &0.into()), "{none}");
+
+    std::fs::remove_file(place.path("source/f1")).unwrap();
+    std::fs::remove_dir_all(place.path("source/d")).unwrap();
+    std::fs::remove_dir(place.path("source/empty")).unwrap();
+    place.write("target/foreign", "");
+    let standing = place.tree("target");
+    let counts = |told: &Value| {
+        let names =
+            ["would_remove_files", "would_remove_directories", "removals_delayed", "extras"];
+        names.map(|name| told[name].as_u64().unwrap())
+    };
+    let told = rehearse(&[]).expect(5).result();
+    assert_eq!((&told["outcome"], counts(&told)), (&"incomplete".into(), [4, 1, 0, 1]), "{told}");
+    let delayed = rehearse(&["--removals-after", "7d"]).expect(0).result();
+    assert_eq!(counts(&delayed), [0, 0, 5, 1], "{delayed}");
+    let all = rehearse(&["--extras", "remove"]).expect(5).result();
+    assert_eq!(counts(&all), [5, 1, 0, 0], "{all}");
+    // Another state knows nothing of what this one wrote.
+    let another = ["migrate", "source", "target", "--name", "o", "--dry-run", "--json"];
+    let another = place.run(&another).expect(0).result();
+    assert_eq!(counts(&another), [0, 0, 0, 6], "{another}");
+    place.run(&["migrate", "source", "elsewhere", "--name", "m", "--dry-run"]).expect(2);
+    assert_eq!(place.tree("target"), standing);
+    let text = place.run(&["migrate", "source", "target", "--name", "m", "--dry-run"]).expect(5);
+    assert!(text.stdout.contains("4 files and 1 directory gone at the source"), "{}", text.stdout);
+
+    let real = place.run(&call).expect(0).result();
+    assert_eq!((&real["run_files_removed"], &real["extras"]), (&4.into(), &1.into()), "{real}");
+    assert!(!place.path("target/empty").exists());
+}
+
+/// The migration that runs tells what it wrote.
+#[test]
+fn a_dry_run_beside_a_live_migration_asks_it() {
+    let place = Place::new();
+    small_tree(&place);
+    let call = ["migrate", "source", "target", "--name", "m", "--removals-after", "7d", "--json"];
+    let child = place.spawn(&[&call[..], &["--live"]].concat());
+    until("the first copy", || place.run(&["cutover", "m", "--dry-run"]).code == 0);
+    std::fs::remove_file(place.path("source/a")).unwrap();
+    place.write("target/foreign", "");
+    let told = place.run(&[&call[..], &["--dry-run"]].concat()).expect(0).result();
+    assert_eq!((&told["removals_delayed"], &told["extras"]), (&1.into(), &1.into()), "{told}");
+    let now = ["migrate", "source", "target", "--name", "m", "--dry-run", "--json"];
+    let told = place.run(&now).expect(5).result();
+    assert_eq!((&told["would_remove_files"], &told["extras"]), (&1.into(), &1.into()), "{told}");
+    place.run(&["stop", "m"]).expect(0);
+    child.ended_within(SOON).expect(143);
+}
+
 #[test]
 fn doctor_leaves_nothing_behind() {
     let place = Place::new();
