@@ -209,6 +209,8 @@ impl Sides {
         let mut object = both.object.clone();
         let of_target = |error| left(error, Side::Target);
         let key = self.keys.key(both.path).map_err(of_target)?;
+        // Bytes without the checksum that is kept of them, and nobody was seen at work.
+        let mut as_it_stood = object.as_ref().is_some_and(|object| object.crc32c.is_some());
         if object.is_some() && !self.target.is_file(&key).await.map_err(of_target)? {
             let told = format!("{} is no file at the target, nor an object", both.path);
             return Err(Left::Problem(conflict(told, "have it removed there")));
@@ -223,7 +225,10 @@ impl Sides {
             }
             let put = self.put(both, &standing, replaced.as_ref()).await?;
             object = self.inspect(both.path).await.map_err(|error| left(error, Side::Target))?;
-            let Some(crc32c) = put else { continue };
+            let Some(crc32c) = put else {
+                as_it_stood &= object.as_ref().is_some_and(|now| now.etag == standing.etag);
+                continue;
+            };
             let node = self.stat(both.path).await.map_err(of_source)?;
             let Some(Node::File(file)) = node else { return Ok(done) };
             // Another object by now: it goes over what was written. One that is gone goes there
@@ -235,7 +240,7 @@ impl Sides {
             let row = self.row(both.path, &standing, file.identity, &file.metadata, Some(crc32c));
             return Ok(Ended { changes: vec![Change::PutRow(row)], ..done });
         }
-        Err(Left::Problem(changes(both.path)))
+        Err(Left::Problem(if as_it_stood { corrupt(both.path) } else { changes(both.path) }))
     }
 
     /// Answers the checksum of what was written; `None` if the object was changed meanwhile.
@@ -400,6 +405,20 @@ fn changes(path: &RelPath) -> Problem {
         kind: "moved",
         message: format!("{path} is changed at the target while it is read"),
         remedy: "say it again when nobody writes there".to_owned(),
+    }
+}
+
+fn corrupt(path: &RelPath) -> Problem {
+    Problem {
+        kind: "corrupt",
+        message: format!(
+            "{path} does not have the checksum at the target with which it was written: its bytes \
+             rotted, or were changed in place with their time kept"
+        ),
+        remedy:
+            "look at it (whimbrel verify names it too): to have it go back as it is now, touch \
+                 it at the target, or write it there anew; else restore it"
+                .to_owned(),
     }
 }
 

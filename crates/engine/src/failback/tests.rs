@@ -107,6 +107,26 @@ fn words(told: &Told) -> String {
     }
 }
 
+/// It was told as `moved`, to be said again when nobody writes there, for ever.
+#[tokio::test]
+async fn bytes_without_their_checksum_are_told_as_such_until_they_are_touched() {
+    let trees = Trees::migrated(&["a", "b"]).await;
+    let at = trees.at("target", "a");
+    let time = fs::metadata(&at).and_then(|file| file.modified()).expect("a time");
+    let mut file = fs::OpenOptions::new().write(true).open(&at).expect("opens");
+    file.write_all(b"FIRST").expect("written");
+    file.set_modified(time).expect("set");
+    for _ in 0..2 {
+        let (sums, told) = trees.told(trees.setup()).await;
+        assert_eq!((sums.failures, told), (1, vec!["corrupt a".to_owned()]));
+    }
+    assert_eq!(trees.text("source", "a").as_deref(), Some("first a"));
+    file.set_modified(time + std::time::Duration::from_secs(1)).expect("touched");
+    let (_, told) = trees.told(trees.setup()).await;
+    assert_eq!(told, ["carried a"]);
+    assert_eq!(trees.text("source", "a").as_deref(), Some("FIRST a"));
+}
+
 fn place(told: &[String], line: &str) -> usize {
     let found = told.iter().position(|told| told == line);
     found.unwrap_or_else(|| panic!("{line} in {told:?}"))
