@@ -30,6 +30,6 @@ pub trait Fence: Send + Sync {
     /// Whether it stands now.
     fn stands(&self) -> Answer<'_, bool>;
 
-    /// Has all be again as `before` was told.
+    /// Has all be again as `before` was told; only asked for while it stands.
     fn undo<'a>(&'a self, before: &'a str) -> Answer<'a, ()>;
 }

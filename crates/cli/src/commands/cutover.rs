@@ -13,8 +13,9 @@ use whimbrel_store::fence::Fence;
 use whimbrel_verify::{Content, Options, Sums, Worker};
 
 use super::verify::{self, Comparing, PARALLEL, PATIENCE, Told, compare};
-use crate::arguments::{ConnectionArguments, CutoverArguments, FenceArgument};
+use crate::arguments::{ConnectionArguments, CutoverArguments};
 use crate::cutover::drain::{self, Patience};
+use crate::cutover::fence::Undone;
 use crate::cutover::migration::Watched;
 use crate::cutover::record::{self, Record, Step};
 use crate::cutover::{No, Reason, dry_run, fence};
@@ -77,6 +78,8 @@ pub async fn run(arguments: CutoverArguments, json: bool) -> Result<u8, CommandE
     if let Some(fence) = &fence {
         fence::refuse_another_directory(fence.as_ref(), &record, &place.name)?;
     }
+    // Before anybody is kept from working for a comparison that cannot be.
+    open::target_to_look_at(&pair.target, &connection, Absent::Refused).await?;
     let cut = Cutover {
         problems: Problems::new(json, &place.name),
         patience: Patience { give_up_after: arguments.give_up_after, quiet: arguments.quiet, json },
@@ -118,6 +121,8 @@ struct Proven {
     sums: Option<Sums>,
     as_of_txid: Option<u64>,
     report: Option<String>,
+    /// The fence that this call took away.
+    undone: Option<Undone>,
 }
 
 impl Cutover {
@@ -144,12 +149,14 @@ impl Cutover {
         }
         // A second signal ends it at once: what undoes the fence is durable.
         let settled = tokio::select! {
-            errors = self.put_back(&mut record, watched.as_ref()) => errors,
+            settled = self.put_back(&mut record, watched.as_ref()) => settled,
             signal = signals.next() => {
                 return Ok(self.answer(&Ended::Stopped(signal), &record, Vec::new()));
             }
         };
-        Ok(self.answer(&ended, &record, settled))
+        let (undone, errors) = settled;
+        self.proven.undone = undone;
+        Ok(self.answer(&ended, &record, errors))
     }
 
     /// Everything that the answer rests on. It can be given up anywhere: what it changed outside is
@@ -202,7 +209,9 @@ impl Cutover {
             return Err(No::Because(reasons));
         }
         record.step(Step::Reported)?;
-        self.tell_step(Step::Reported);
+        if self.proven.report.is_some() {
+            self.tell_step(Step::Reported);
+        }
         watched.stop().await?;
         record.step(Step::Equal)?;
         Ok(())
@@ -253,24 +262,30 @@ impl Cutover {
         }))
     }
 
-    /// The answer is no: everything goes on as before. What cannot be put back is answered.
-    async fn put_back(&self, record: &mut Record, watched: Option<&Watched>) -> Vec<CommandError> {
-        let mut errors = Vec::new();
+    /// The answer is no: everything goes on as before. What became of the fence is answered, and
+    /// what cannot be put back.
+    async fn put_back(
+        &self,
+        record: &mut Record,
+        watched: Option<&Watched>,
+    ) -> (Option<Undone>, Vec<CommandError>) {
+        let (mut undone, mut errors) = (None, Vec::new());
         if !self.arguments.keep_fence {
             let name = &self.place.name;
-            errors.extend(fence::undo(&self.fences, record, name).await.err().map(|error| {
-                CommandError {
+            match fence::undo(&self.fences, record, name).await {
+                Ok(done) => undone = done,
+                Err(error) => errors.push(CommandError {
                     message: format!("the fence stands: {}", error.message),
                     remedy: format!("whimbrel cutover {name} --undo-fence; {}", error.remedy),
                     ..error
-                }
-            }));
+                }),
+            }
         }
         if let Some(watched) = watched.filter(|watched| watched.started) {
             errors.extend(watched.stop().await.err());
         }
         errors.extend(record.step(Step::NotEqual).err());
-        errors
+        (undone, errors)
     }
 
     fn announce(&self) {
@@ -361,6 +376,9 @@ impl Cutover {
         let mut fields = self.fields(matches!(ended, Ended::Yes));
         fields.insert("outcome".into(), ended.outcome().into());
         fields.insert("fence_stands".into(), record.fence().is_some().into());
+        if let Some(now) = self.proven.undone.as_ref().and_then(Undone::left) {
+            fields.insert("fence_left".into(), now.into());
+        }
         fields.insert("reasons".into(), ended.reasons().len().into());
         fields.insert("exit_code".into(), code.into());
         if let Some(report) = &self.proven.report {
@@ -389,12 +407,8 @@ impl Cutover {
         if let Some(as_of) = self.proven.as_of_txid {
             rows.push(("as of transaction".to_owned(), as_of.to_string()));
         }
-        let fence = match record.fence() {
-            Some(standing) => format!("{} stands", standing.kind.name()),
-            None if self.arguments.fence == FenceArgument::Check => "yours".to_owned(),
-            None => format!("{} is undone", self.arguments.fence.name()),
-        };
-        rows.push(("fence".to_owned(), fence));
+        let fence = fence::row(self.arguments.fence, record, self.proven.undone.as_ref());
+        rows.extend(fence.map(|fence| ("fence".to_owned(), fence)));
         rows.extend(self.proven.sums.iter().flat_map(|sums| verify::rows(sums, self.started)));
         rows.extend(self.proven.report.iter().map(|it| ("report".to_owned(), it.clone())));
         let rows = rows.iter().map(|(name, value)| format!("\n  {name:<22}{value}"));
@@ -531,21 +545,26 @@ async fn undo_fence(
     let _taken = record::take(&place.folder)?;
     let mut record = Record::read(&place.folder)?;
     let undone = match record.fence() {
-        None => false,
+        None => None,
         Some(_) => {
             let source = open::source(&pair.source, connection, false).await?;
             fence::undo(&source.fences, &mut record, &place.name).await?
         }
     };
+    let name = &place.name;
     if json {
-        output::json_line(
-            "result",
-            &json!({ "name": place.name, "undone": undone, "exit_code": 0 }),
-        );
-    } else if undone {
-        output::standard_output(&format!("{}: the source can be changed again.", place.name));
-    } else {
-        output::standard_output(&format!("{}: no fence of a cut-over stands.", place.name));
+        let left = undone.as_ref().and_then(Undone::left);
+        let fields =
+            json!({ "name": name, "undone": undone.is_some(), "fence_left": left, "exit_code": 0 });
+        output::json_line("result", &fields);
+        return Ok(0);
     }
+    output::standard_output(&match undone {
+        None => format!("{name}: no fence of a cut-over stands."),
+        Some(Undone::AsBefore) => format!("{name}: the source can be changed again."),
+        Some(Undone::Left(now)) => {
+            format!("{name}: the fence did not stand any more; the source is left as it is, {now}.")
+        }
+    });
     Ok(0)
 }

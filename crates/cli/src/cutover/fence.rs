@@ -103,9 +103,10 @@ pub async fn set(
 ) -> Result<(), CommandError> {
     let Some(fence) = fence else { return record.step(Step::Fenced) };
     let standing = match record.fence() {
-        // What an earlier call found is how it was: it may be fenced now.
-        Some(standing) => standing.clone(),
-        None => {
+        // What an earlier call found is how it was, as long as its fence stands.
+        Some(standing) if fence.stands().await.map_err(of_source)? => standing.clone(),
+        // Somebody had it another way since: that is how it is to be again.
+        Some(_) | None => {
             let before = fence.before().await.map_err(of_source)?;
             Standing { kind, before, directory: fence.directory() }
         }
@@ -115,7 +116,39 @@ pub async fn set(
     record.step(Step::Fenced)
 }
 
-/// Undoes the fence that the record tells of; `false` if there is none.
+/// What became of a fence that was to be undone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Undone {
+    /// All is as it was before.
+    AsBefore,
+    /// Somebody had it otherwise meanwhile, and so it stays: how it is now.
+    Left(String),
+}
+
+impl Undone {
+    /// How it is now, where that is not as it was before.
+    pub fn left(&self) -> Option<&str> {
+        match self {
+            Self::AsBefore => None,
+            Self::Left(now) => Some(now),
+        }
+    }
+}
+
+/// What people are told of the fence at the end; `None`: it came to none.
+pub fn row(kind: FenceArgument, record: &Record, undone: Option<&Undone>) -> Option<String> {
+    match (record.fence(), undone) {
+        (Some(standing), _) => Some(format!("{} stands", standing.kind.name())),
+        (None, _) if kind == FenceArgument::Check => Some("yours".to_owned()),
+        (None, Some(Undone::AsBefore)) => Some(format!("{} is undone", kind.name())),
+        (None, Some(Undone::Left(now))) => {
+            Some(format!("{} did not stand any more: {now} stays", kind.name()))
+        }
+        (None, None) => None,
+    }
+}
+
+/// Undoes the fence that the record tells of; `None` if there is none.
 ///
 /// # Errors
 /// The source refuses, or has another directory in its place; the record cannot be written.
@@ -123,23 +156,135 @@ pub async fn undo(
     fences: &[Arc<dyn Fence>],
     record: &mut Record,
     name: &str,
-) -> Result<bool, CommandError> {
-    let Some(standing) = record.fence().cloned() else { return Ok(false) };
-    if let Some(fence) = chosen(fences, standing.kind)? {
-        refuse_another_directory(fence.as_ref(), record, name)?;
-        loop {
-            fence.undo(&standing.before).await.map_err(of_source)?;
-            tokio::time::sleep(LATE_MAX).await;
-            if fence.before().await.map_err(of_source)? == standing.before {
-                break;
-            }
+) -> Result<Option<Undone>, CommandError> {
+    let Some(standing) = record.fence().cloned() else { return Ok(None) };
+    let undone = match chosen(fences, standing.kind)? {
+        None => Undone::AsBefore,
+        Some(fence) => {
+            refuse_another_directory(fence.as_ref(), record, name)?;
+            undo_standing(fence.as_ref(), &standing.before).await.map_err(of_source)?
+        }
+    };
+    record.undone()?;
+    Ok(Some(undone))
+}
+
+/// Takes away what stands of the fence alone: what a person set in its place is that one's.
+async fn undo_standing(fence: &dyn Fence, before: &str) -> Result<Undone, StoreError> {
+    loop {
+        if fence.stands().await? {
+            fence.undo(before).await?;
+        }
+        tokio::time::sleep(LATE_MAX).await;
+        let now = fence.before().await?;
+        if now == before {
+            return Ok(Undone::AsBefore);
+        }
+        if !fence.stands().await? {
+            return Ok(Undone::Left(now));
         }
     }
-    record.undone()?;
-    Ok(true)
 }
 
 /// What the source says of its fence.
 pub fn of_source(error: StoreError) -> CommandError {
     error.into_failure(Side::Source).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use whimbrel_store::source::Answer;
+
+    use super::*;
+
+    /// A directory with a mode, which a superuser changes behind a cut-over's back.
+    struct Directory(Mutex<u16>);
+
+    impl Directory {
+        fn fence(mode: u16) -> (Arc<Self>, Arc<dyn Fence>) {
+            let directory = Arc::new(Self(Mutex::new(mode)));
+            (directory.clone(), directory)
+        }
+
+        fn chmod(&self, mode: u16) {
+            *self.0.lock().unwrap() = mode;
+        }
+
+        fn mode(&self) -> u16 {
+            *self.0.lock().unwrap()
+        }
+    }
+
+    impl Fence for Directory {
+        fn kind(&self) -> FenceKind {
+            FenceKind::Permissions
+        }
+
+        fn directory(&self) -> Option<u64> {
+            Some(7)
+        }
+
+        fn before(&self) -> Answer<'_, String> {
+            Box::pin(async { Ok(format!("{:04o}", self.mode())) })
+        }
+
+        fn set(&self) -> Answer<'_, ()> {
+            Box::pin(async {
+                self.chmod(0);
+                Ok(())
+            })
+        }
+
+        fn stands(&self) -> Answer<'_, bool> {
+            Box::pin(async { Ok(self.mode() == 0) })
+        }
+
+        fn undo<'a>(&'a self, before: &'a str) -> Answer<'a, ()> {
+            Box::pin(async move {
+                self.chmod(u16::from_str_radix(before, 8).unwrap());
+                Ok(())
+            })
+        }
+    }
+
+    const KIND: FenceArgument = FenceArgument::Permissions;
+
+    /// A mode that somebody set between two cut-overs was lost: the one before both came back.
+    #[tokio::test]
+    async fn a_fence_set_anew_remembers_what_was_set_meanwhile() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut record = Record::read(folder.path()).unwrap();
+        let (directory, fence) = Directory::fence(0o1750);
+        for _ in 0..2 {
+            set(Some(&fence), KIND, &mut record).await.unwrap();
+            assert_eq!(record.fence().unwrap().before, "1750", "the fence is nobody's own mode");
+        }
+        directory.chmod(0o711);
+        set(Some(&fence), KIND, &mut record).await.unwrap();
+        assert_eq!((directory.mode(), &*record.fence().unwrap().before), (0, "0711"));
+        // Killed before it was set, it stands in the record alone.
+        directory.chmod(0o711);
+        let mut read = Record::read(folder.path()).unwrap();
+        let undone = undo(std::slice::from_ref(&fence), &mut read, "m").await.unwrap();
+        assert_eq!((undone.as_ref(), directory.mode()), (Some(&Undone::AsBefore), 0o711));
+        assert_eq!(undo(&[fence], &mut read, "m").await.unwrap(), None, "it is gone");
+        // A call that could not begin said of such a one that it was undone.
+        assert_eq!(row(KIND, &read, None), None);
+        assert_eq!(row(KIND, &read, undone.as_ref()).as_deref(), Some("permissions is undone"));
+    }
+
+    /// It was given the mode of before.
+    #[tokio::test]
+    async fn a_mode_that_somebody_set_behind_the_fence_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut record = Record::read(folder.path()).unwrap();
+        let (directory, fence) = Directory::fence(0o1750);
+        set(Some(&fence), KIND, &mut record).await.unwrap();
+        directory.chmod(0o777);
+        let undone = undo(&[fence], &mut record, "m").await.unwrap();
+        assert_eq!(undone, Some(Undone::Left("0777".to_owned())));
+        assert_eq!((directory.mode(), record.fence()), (0o777, None));
+    }
 }

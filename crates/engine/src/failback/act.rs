@@ -416,7 +416,7 @@ fn corrupt(path: &RelPath) -> Problem {
              rotted, or were changed in place with their time kept"
         ),
         remedy:
-            "look at it (whimbrel verify names it too): to have it go back as it is now, touch \
+            "look at it (whimbrel verify --read names it too): to have it go back as it is now, touch \
                  it at the target, or write it there anew; else restore it"
                 .to_owned(),
     }
