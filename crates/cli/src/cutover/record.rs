@@ -10,6 +10,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::stand::millis;
@@ -210,7 +211,7 @@ pub fn decode(text: &[u8]) -> Result<Text, String> {
     }
 }
 
-/// Keeps other cut-overs of a migration out as long as the answer lives.
+/// Keeps other cut-overs and fail-backs of a migration out as long as the answer lives.
 ///
 /// # Errors
 /// Another one is under way.
@@ -223,9 +224,13 @@ pub fn take(folder: &Path) -> Result<File, CommandError> {
     })?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
-        Err(error) => Err(failed(
-            format!("another cut-over of this migration is under way ({error})"),
+        Err(Errno::WOULDBLOCK) => Err(failed(
+            "another cut-over or fail-back of this migration is under way".to_owned(),
             "wait until it has ended, or stop it",
+        )),
+        Err(error) => Err(failed(
+            format!("{} cannot be locked: {error}", path.display()),
+            "put the state on a file system with locks",
         )),
     }
 }
@@ -264,10 +269,11 @@ mod tests {
     }
 
     #[test]
-    fn one_cut_over_at_a_time() {
+    fn one_cut_over_or_fail_back_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
         let taken = take(folder.path()).unwrap();
-        assert!(take(folder.path()).is_err());
+        let refused = take(folder.path()).unwrap_err().message;
+        assert_eq!(refused, "another cut-over or fail-back of this migration is under way");
         drop(taken);
         assert!(take(folder.path()).is_ok());
     }
