@@ -151,6 +151,6 @@ fn refuse_none(state: &Path) -> Result<(), EngineError> {
     }
     Err(EngineError::local(
         format!("there is no migration in {}", state.display()),
-        "check --name and --state; `whimbrel status` lists all",
+        "check its name and --state; `whimbrel status` lists all",
     ))
 }

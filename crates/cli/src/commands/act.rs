@@ -9,6 +9,7 @@ use crate::control;
 use crate::exit::CommandError;
 use crate::output;
 use crate::output::progress::allowed_bandwidth;
+use crate::record::refuse_what_lost_its_state;
 use crate::state;
 use crate::timetable::Bandwidth;
 use crate::unit::Limit;
@@ -40,7 +41,10 @@ pub async fn confirm(arguments: &ConfirmArguments, json: bool) -> Result<u8, Com
     let at_rest = if delayed { confirm_delayed_at_rest } else { confirm_at_rest };
     let answer = match control::ask(&place, &Request::Confirm { delayed }).await? {
         Some(answer) => answer,
-        None => json!({ "ok": true, "confirmed": at_rest(&place.folder)? }),
+        None => {
+            refuse_what_lost_its_state(&place.folder)?;
+            json!({ "ok": true, "confirmed": at_rest(&place.folder)? })
+        }
     };
     let done = if delayed { sent_off(&answer) } else { confirmed(&answer) };
     tell(&place.name, &done, &answer, json);

@@ -11,6 +11,7 @@ use crate::arguments::{ExportArguments, ExportFormat};
 use crate::control;
 use crate::exit::{CommandError, Condition};
 use crate::output;
+use crate::record::refuse_what_lost_its_state;
 use crate::state;
 
 const ANOTHER_VERSION: &str = "ask with the version of Whimbrel that runs it";
@@ -27,6 +28,7 @@ pub async fn run(arguments: &ExportArguments, json: bool) -> Result<u8, CommandE
     loop {
         let asked = Request::Export { after: cursor.clone() };
         let Some(mut answer) = control::ask(&place, &asked).await? else {
+            refuse_what_lost_its_state(&place.folder)?;
             export_at_rest(&place.folder, cursor, &mut |records| sink.add(&records))?;
             break;
         };

@@ -13,6 +13,7 @@ use crate::control;
 use crate::exit::{self, CommandError, Condition};
 use crate::output::progress::hour;
 use crate::output::{self, printable};
+use crate::record::refuse_what_lost_its_state;
 use crate::state;
 
 /// Shows what happened to one path. One of which nothing is known ends with the code of a
@@ -27,7 +28,10 @@ pub async fn run(arguments: &PathArguments, json: bool) -> Result<u8, CommandErr
     let asked = Request::Path { path: None, path_base64: Some(STANDARD.encode(bytes)) };
     let story = match control::ask(&place, &asked).await? {
         Some(answer) => answer.get("path").cloned().unwrap_or_default(),
-        None => story_at_rest(&place.folder, &RelPath::new(bytes.to_vec()))?,
+        None => {
+            refuse_what_lost_its_state(&place.folder)?;
+            story_at_rest(&place.folder, &RelPath::new(bytes.to_vec()))?
+        }
     };
     let Value::Object(mut story) = story else { return Ok(0) };
     let known = is_known(&story);

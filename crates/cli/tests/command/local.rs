@@ -870,8 +870,11 @@ fn a_state_folder_that_lost_its_database_is_damaged() {
             let result = place.run(&call).expect(7).result();
             let told = format!("{} {}", result["message"], result["remedy"]);
             assert!(told.contains("state.db") && told.contains("--adopt"), "{damage}: {told}");
-            place.run(&["path", "s", "a", "--state", "s"]).expect(7);
-            place.run(&["status", "s", "--state", "s"]).expect(7);
+            for name in ["path s a", "export s", "confirm s", "status s"] {
+                let call: Vec<&str> = name.split(' ').chain(["--state", "s"]).collect();
+                let told = place.run(&call).expect(7).stderr;
+                assert!(told.contains("state.db") && told.contains("--adopt"), "{name}: {told}");
+            }
         }
         assert_eq!(place.tree("s"), before, "{damage}: the folder stays as it was");
     }
