@@ -131,6 +131,7 @@ fn text(stand: &Map<String, Value>) -> String {
         ("guarded", "held by a guard"),
         ("failures", "failed"),
         ("files_open", "open"),
+        ("extras", "extras"),
         ("out_of_scope", "out of scope"),
         ("metadata_ledger_only", "in the ledger"),
         ("changes_seen", "changes seen"),

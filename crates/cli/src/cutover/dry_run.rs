@@ -39,6 +39,7 @@ pub async fn run(
     let stand = Stand::new(flattened(known));
     let mut reasons = stand.set_aside();
     reasons.extend(stand.open_files());
+    reasons.extend(stand.extras().filter(|_| !arguments.ignore_extras));
     let left = if runs { stand.waits_for() } else { Some("it does not run".to_owned()) };
     reasons.extend(left.map(|left| Reason {
         kind: "not_drained",
@@ -120,7 +121,7 @@ fn about(seconds: f64) -> String {
 }
 
 /// What a dry run tells of the migration.
-const NEEDED: [&str; 16] = [
+const NEEDED: [&str; 17] = [
     "pending_live",
     "pending_backlog",
     "pending_metadata",
@@ -128,6 +129,7 @@ const NEEDED: [&str; 16] = [
     "failures",
     "guarded",
     "removals_delayed",
+    "extras",
     "unknown_outcomes",
     "as_of_txid",
     "lag_transactions",

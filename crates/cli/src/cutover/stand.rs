@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::Reason;
+use crate::output::result::count as counted;
 
 /// What a running migration said of itself.
 #[derive(Clone, Debug, Default)]
@@ -125,12 +126,17 @@ impl Stand {
         let held =
             "look at it, then whimbrel confirm NAME, or see the problem lines of the migration";
         let reasons = [
-            ("failures", "failed", "paths failed", failed),
-            ("guarded", "guard", "paths are held for a person's word", held),
+            ("failures", "failed", ["path failed", "paths failed"], failed),
+            (
+                "guarded",
+                "guard",
+                ["path is held for a person's word", "paths are held for a person's word"],
+                held,
+            ),
         ];
-        let reasons = reasons.into_iter().map(|(name, kind, told, remedy)| {
+        let reasons = reasons.into_iter().map(|(name, kind, [one, several], remedy)| {
             let count = self.count(name);
-            (count > 0).then(|| Reason { kind, message: format!("{count} {told}"), remedy })
+            (count > 0).then(|| Reason { kind, message: counted(count, one, several), remedy })
         });
         reasons.flatten().collect()
     }
@@ -140,12 +146,26 @@ impl Stand {
         self.count("removals_delayed")
     }
 
+    /// What only the target has and the migration did not write, as a reason.
+    pub fn extras(&self) -> Option<Reason> {
+        let count = self.count("extras");
+        let told = "that the source does not have and others wrote";
+        (count > 0).then(|| Reason {
+            kind: "different",
+            message: format!("the target has {} {told}", counted(count, "object", "objects")),
+            remedy: "remove them, or say --ignore-extras; whimbrel verify names each",
+        })
+    }
+
     /// Files that are open, as a reason.
     pub fn open_files(&self) -> Option<Reason> {
         let count = self.count("files_open");
         (count > 0).then(|| Reason {
             kind: "open",
-            message: format!("{count} files are open for writing at the source"),
+            message: match count {
+                1 => "1 file is open for writing at the source".to_owned(),
+                _ => format!("{count} files are open for writing at the source"),
+            },
             remedy: "end what writes them, or recover their leases; then say it again",
         })
     }
@@ -200,6 +220,8 @@ mod tests {
             assert_eq!(reasons.iter().map(|reason| reason.kind).collect::<Vec<_>>(), [kind]);
         }
         assert_eq!(stand(json!({ "files_open": 1 })).open_files().unwrap().kind, "open");
+        assert_eq!(stand(json!({ "extras": 1 })).extras().unwrap().kind, "different");
+        assert_eq!(stand(json!({ "extras": 0 })).extras(), None);
     }
 
     /// A part of the history that was not followed may hold changes.

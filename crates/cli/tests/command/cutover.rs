@@ -92,6 +92,50 @@ fn a_local_tree_is_cut_over() {
     assert!(!runs(&place) && place.read("target/later").is_none());
 }
 
+/// It drained, and had delayed removals go, before it failed for want of a target.
+#[test]
+fn a_target_that_cannot_be_compared_is_told_before_anything_is_begun() {
+    let place = Place::new();
+    let _stopped = Stopped(&place);
+    let child = live(&place);
+    place.run(&["stop", "m"]).expect(0);
+    child.ended_within(SOON).expect(143);
+    std::fs::rename(place.path("target"), place.path("aside")).unwrap();
+    let cut = place.run(&CUT).expect(4);
+    assert!(kinds(&cut).is_empty() && step(&place).is_none(), "{}", cut.stdout);
+    let log = place.path("state/whimbrel/m/cutover-run.log");
+    assert!(!log.exists() && !place.path("target").exists(), "nothing was started");
+    std::fs::rename(place.path("aside"), place.path("target")).unwrap();
+    place.run(&CUT).expect(0);
+}
+
+/// A dry run said that nothing was missing; without a report there was a step `reported`.
+#[test]
+fn what_only_the_target_has_is_a_reason_unless_it_is_no_difference() {
+    let place = Place::new();
+    place.write("source/a", "one");
+    place.write("target/foreign", "two");
+    let child = place.spawn(&["migrate", "source", "target", "--live", "--name", "m"]);
+    let rehearse = ["cutover", "m", "--dry-run", "--json", "--ignore-extras"];
+    until("a migration that has caught up", || place.run(&rehearse).code == 0);
+    let rehearsed = place.run(&rehearse[..4]).expect(5);
+    assert_eq!(
+        (kinds(&rehearsed), &rehearsed.result()["extras"]),
+        (vec!["different".into()], &json!(1))
+    );
+    let told = place.run(&["cutover", "m", "--dry-run"]).expect(5).stdout;
+    assert!(told.contains("Not yet."), "{told}");
+    let status = place.run(&["status", "m"]).expect(0).stdout;
+    assert!(status.lines().any(|line| line.trim() == "extras            1"), "{status}");
+    let cut = place.run(&["cutover", "m", "--quiet", "1s", "--json"]).expect(5);
+    assert_eq!(kinds(&cut), ["different"]);
+    let cut = ["cutover", "m", "--quiet", "1s", "--ignore-extras", "--json"];
+    let cut = place.run(&cut).expect(0).lines();
+    let steps: Vec<_> = cut.iter().filter_map(|line| line["step"].as_str()).collect();
+    assert_eq!(steps, ["fenced", "drained", "verified"], "no report was asked for");
+    child.ended_within(SOON).expect(143);
+}
+
 /// With the options that it had, but for those that end a run.
 #[test]
 fn a_migration_that_does_not_run_is_started_as_it_was() {
