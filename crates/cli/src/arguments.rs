@@ -91,11 +91,11 @@ Examples:
 Where both sides keep checksums no data is read. Exit code 0: equal; 5: different.
 
 Killed, stopped, or after a lost side, the same call goes on where it was, in the last hour
-(--resume-within). What was not equal is looked at again, and from HDFS, for a superuser, all that its
-stream of changes names since: then all of it holds as of one transaction (as_of_txid). Where the
-stream has dropped that, it begins anew. Elsewhere each part of the result is as of its own time, and
-says so. What changed on the target alone is not looked at again. --restart begins anew, and so does
-every call with --report or --sample-for.
+(--resume-within). What was not equal is looked at again, and from HDFS, for a superuser, all
+that its stream of changes names since: then all of it holds as of one transaction (as_of_txid).
+Where the stream has dropped that, it begins anew. Elsewhere each part of the result is as of its
+own time, and says so. What changed on the target alone is not looked at again. --restart begins
+anew, and so does every call with --report or --sample-for.
 
 A sample finds every file whose name is missing or whose length differs, and looks at the bytes and
 metadata of the share that is asked for. If nothing differs it ends with exit code 0, says how much
@@ -108,16 +108,18 @@ Examples:
   whimbrel export move --format parquet > move.parquet
   duckdb -c \"SELECT kind, count(*), sum(length) FROM 'move.parquet' GROUP BY kind\"
 
-All forms have the same columns (docs/ledger.md). In CSV, a text is escaped as in a JSON string where
-it holds a control character, or would begin a formula in a spreadsheet.";
+All forms have the same columns (docs/ledger.md). In CSV, a text is escaped as in a JSON string
+where it holds a control character, or would begin a formula in a spreadsheet.";
 
 const REPORT_CHECK_EXAMPLES: &str = "\
 Examples:
   whimbrel report check proof --key signer.pem
   whimbrel report check proof
 
-Every file that was altered since it was signed, that is missing or was added is told by name. Without
---key the key beside the report is taken: that shows that all of it is of one hand, not whose.
+Every file that was altered since it was signed, that is missing or was added is told by name.
+signer.pem is a copy of the signer's public_key.pem (each report holds it) that came another way
+than the report. Without --key the one beside the report is taken: that shows that all of it is of
+one hand, not whose.
 Exit code 0: as it was signed; 5: altered.";
 
 const DOCTOR_EXAMPLES: &str = "\
@@ -591,5 +593,25 @@ fn tag(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         Some(_) | None => Err(format!("{text:?} is no tag; write KEY=VALUE")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// A longer line is broken in its middle.
+    #[test]
+    fn help_texts_fit_the_width_at_which_help_is_wrapped() {
+        let mut open = vec![Cli::command()];
+        while let Some(command) = open.pop() {
+            let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in text.lines() {
+                assert!(line.chars().count() <= 100, "{}: {line}", command.get_name());
+            }
+            open.extend(command.get_subcommands().cloned());
+        }
     }
 }

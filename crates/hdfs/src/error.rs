@@ -23,7 +23,7 @@ pub enum Error {
         methods: String,
     },
     /// No answer within the time that the caller allowed.
-    #[error("no answer from {cluster} within {waited:?}; the last failure was: {last}")]
+    #[error("no answer from {cluster} within {}; the last failure was: {last}", seconds(*.waited))]
     Unreachable {
         /// The cluster as the configuration names it.
         cluster: String,
@@ -157,6 +157,11 @@ pub enum ErrorKind {
     InvalidReply,
     /// The stored data is damaged.
     Corrupt,
+}
+
+/// As people read how long it was waited.
+pub(crate) fn seconds(waited: Duration) -> String {
+    format!("{:.1} s", waited.as_secs_f64())
 }
 
 impl Error {

@@ -21,7 +21,7 @@ use crate::exit::{self, CommandError, Condition};
 use crate::location::Location;
 use crate::open::{self, Absent, OpenSource, OpenTarget};
 use crate::output;
-use crate::output::result::{bytes, grouped};
+use crate::output::result::{bytes, count, grouped};
 use crate::record::Call;
 use crate::request::{Coverage, Pair};
 use crate::state::{self, StatePlace};
@@ -236,7 +236,8 @@ fn answer(arguments: &FailbackArguments, sums: &FailbackSums, started: Instant, 
     let mut conditions = BTreeSet::new();
     if sums.guarded > 0 {
         conditions.insert(Condition::Guard);
-        let what = format!("{} objects are gone at the target", grouped(sums.guarded));
+        let gone = ["object is gone at the target", "objects are gone at the target"];
+        let what = count(sums.guarded, gone[0], gone[1]);
         let name = &arguments.name;
         output::error(&CommandError {
             condition: Condition::Guard,
@@ -272,12 +273,10 @@ fn text(dry_run: bool, sums: &FailbackSums, code: u8) -> String {
         (false, 0) => "Everything that changed at the target is back at the source.",
         (false, _) => "Not everything is back: see what was told above.",
     };
+    let files = |number| count(number, "file", "files");
     let rows = [
-        (
-            "carried back",
-            format!("{} files, {}", grouped(sums.files_carried), bytes(sums.bytes_carried)),
-        ),
-        ("removed", format!("{} files", grouped(sums.files_removed))),
+        ("carried back", format!("{}, {}", files(sums.files_carried), bytes(sums.bytes_carried))),
+        ("removed", files(sums.files_removed)),
         (
             "directories",
             format!(
@@ -286,7 +285,7 @@ fn text(dry_run: bool, sums: &FailbackSums, code: u8) -> String {
                 grouped(sums.directories_removed)
             ),
         ),
-        ("equal already", format!("{} files", grouped(sums.files_equal))),
+        ("equal already", files(sums.files_equal)),
         ("conflicts", grouped(sums.conflicts)),
         ("other problems", grouped(sums.failures - sums.conflicts)),
     ];

@@ -12,6 +12,7 @@ use crate::arguments::PathArguments;
 use crate::control;
 use crate::exit::{self, CommandError, Condition};
 use crate::output::progress::hour;
+use crate::output::result::count;
 use crate::output::{self, printable};
 use crate::record::refuse_what_lost_its_state;
 use crate::state;
@@ -87,7 +88,8 @@ fn text(story: &Map<String, Value>) -> String {
     if let Some(Value::Array(attempts)) = story.get("attempts")
         && !attempts.is_empty()
     {
-        lines.push(format!("  {} writes whose end is not known yet", attempts.len()));
+        let writes = count(attempts.len() as u64, "write", "writes");
+        lines.push(format!("  {writes} whose end is not known yet"));
     }
     lines.join("\n")
 }
@@ -128,7 +130,7 @@ mod tests {
         });
         let Value::Object(story) = story else { unreachable!() };
         let expected = "a/b\n  stands on the target\n    length                3\n    \
-                        source.inode          7\n  1 writes whose end is not known yet";
+                        source.inode          7\n  1 write whose end is not known yet";
         assert_eq!(text(&story), expected);
         let unknown = Map::from_iter([("path".to_owned(), json!("x"))]);
         assert!(text(&unknown).contains("unknown: never seen, or removed"));

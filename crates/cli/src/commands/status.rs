@@ -17,6 +17,26 @@ use crate::output::{self};
 use crate::record::{self, Call, LastResult};
 use crate::state::{self, StatePlace};
 
+/// Shown where there are any, each with its name for people.
+const COUNTS: [(&str, &str); 16] = [
+    ("files_scanned", "scanned"),
+    ("files_copied", "copied"),
+    ("files_skipped", "unchanged"),
+    ("files_relocated", "relocated"),
+    ("files_removed", "removed"),
+    ("pending_live", "pending, live"),
+    ("pending_backlog", "pending, backlog"),
+    ("pending_metadata", "pending, metadata"),
+    ("guarded", "held by a guard"),
+    ("failures", "failed"),
+    ("files_open", "open"),
+    ("extras", "extras"),
+    ("out_of_scope", "out of scope"),
+    ("metadata_ledger_only", "in the ledger"),
+    ("changes_seen", "changes seen"),
+    ("as_of_txid", "as of transaction"),
+];
+
 /// Shows where one migration stands, or all of them.
 ///
 /// # Errors
@@ -119,24 +139,7 @@ fn text(stand: &Map<String, Value>) -> String {
     if let (Some(source), Some(target)) = (word("source"), word("target")) {
         lines.push(format!("  {source} -> {target}"));
     }
-    for (name, label) in [
-        ("files_scanned", "scanned"),
-        ("files_copied", "copied"),
-        ("files_skipped", "unchanged"),
-        ("files_relocated", "relocated"),
-        ("files_removed", "removed"),
-        ("pending_live", "pending, live"),
-        ("pending_backlog", "pending, backlog"),
-        ("pending_metadata", "pending, metadata"),
-        ("guarded", "held by a guard"),
-        ("failures", "failed"),
-        ("files_open", "open"),
-        ("extras", "extras"),
-        ("out_of_scope", "out of scope"),
-        ("metadata_ledger_only", "in the ledger"),
-        ("changes_seen", "changes seen"),
-        ("as_of_txid", "as of transaction"),
-    ] {
+    for (name, label) in COUNTS {
         if let Some(value @ 1..) = stand.get(name).and_then(Value::as_u64) {
             lines.push(format!("  {label:<18}{}", grouped(value)));
         }

@@ -23,7 +23,7 @@ use crate::arguments::VerifyArguments;
 use crate::delayed::Delayed;
 use crate::exit::{self, CommandError, Condition};
 use crate::open::{self, Absent, OpenSource, OpenTarget};
-use crate::output::result::{bytes, grouped};
+use crate::output::result::{bytes, count, grouped};
 use crate::output::{self, path_fields, printable};
 use crate::record::Call;
 use crate::report::{self, SignedReport};
@@ -477,15 +477,15 @@ impl Shown {
         }
         let compared = match (self.sampled, self.files_expected) {
             (true, _) => format!("looked at {}", sampled::looked_at(&sample)),
-            (false, None) => format!("compared {} files", grouped(sums.files_compared)),
+            (false, None) => format!("compared {}", count(sums.files_compared, "file", "files")),
             (false, Some(expected)) => {
                 let (compared, expected) = (grouped(sums.files_compared), grouped(expected));
                 format!("compared {compared} of about {expected} files")
             }
         };
         let line = format!(
-            "{compared}, {} differences, read {}",
-            grouped(sums.differences() + sums.extra),
+            "{compared}, {}, read {}",
+            count(sums.differences() + sums.extra, "difference", "differences"),
             bytes(sums.bytes_read_source + sums.bytes_read_target)
         );
         if std::io::stderr().is_terminal() {

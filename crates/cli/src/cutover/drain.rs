@@ -15,6 +15,7 @@ use super::{No, Reason};
 use crate::arguments::FenceArgument;
 use crate::exit::CommandError;
 use crate::output;
+use crate::output::result::count;
 use crate::running::STREAM_DELAY;
 
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -131,7 +132,7 @@ fn followed_since(stand: &Stand, from: u64) -> Option<u64> {
 fn changed(times: u64) -> Reason {
     Reason {
         kind: "changed",
-        message: format!("the source changed {times} times behind the fence"),
+        message: format!("the source changed {} behind the fence", count(times, "time", "times")),
         remedy: "end what still writes to it, and say it again",
     }
 }

@@ -27,15 +27,15 @@ impl Seen {
 }
 
 /// What is pending, under way, or not heard of, each with its name for people.
-const WORK: [(&str, &str); 8] = [
-    ("pending_live", "pending changes"),
-    ("pending_backlog", "entries of the backlog"),
-    ("pending_metadata", "pending changes of metadata"),
-    ("copies", "copies under way"),
-    ("passes", "directories being gone through"),
-    ("claims", "paths being worked on"),
-    ("attempts", "writes whose end is not known"),
-    ("unknown_outcomes", "writes of unknown outcome"),
+const WORK: [(&str, [&str; 2]); 8] = [
+    ("pending_live", ["pending change", "pending changes"]),
+    ("pending_backlog", ["entry of the backlog", "entries of the backlog"]),
+    ("pending_metadata", ["pending change of metadata", "pending changes of metadata"]),
+    ("copies", ["copy under way", "copies under way"]),
+    ("passes", ["directory being gone through", "directories being gone through"]),
+    ("claims", ["path being worked on", "paths being worked on"]),
+    ("attempts", ["write whose end is not known", "writes whose end is not known"]),
+    ("unknown_outcomes", ["write of unknown outcome", "writes of unknown outcome"]),
 ];
 
 /// Why nothing can be done now.
@@ -105,9 +105,9 @@ impl Stand {
             return Some((*told).to_owned());
         }
         let mut left: Vec<String> = Vec::new();
-        for (name, told) in WORK {
+        for (name, [one, several]) in WORK {
             let count = self.count(name);
-            left.extend((count > 0).then(|| format!("{count} {told}")));
+            left.extend((count > 0).then(|| counted(count, one, several)));
         }
         let phase = self.0.get("phase").and_then(Value::as_str).unwrap_or_default();
         if left.is_empty() && phase != "running" {

@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 use whimbrel_engine::{Progress, SlowedDown};
 
-use super::result::{bytes, grouped};
+use super::result::{bytes, count, grouped};
 use crate::output;
 
 const LIVE_EVERY: Duration = Duration::from_millis(500);
@@ -153,9 +153,9 @@ fn block(name: &str, progress: &Progress) -> Vec<String> {
     let mut lines = vec![
         format!("{name}: {phase}, {}", clock(progress.elapsed_seconds)),
         format!(
-            "  scanned {} | copied {} files, {} | {}/s",
+            "  scanned {} | copied {}, {} | {}/s",
             grouped(run.files_scanned),
-            grouped(run.files_copied),
+            count(run.files_copied, "file", "files"),
             bytes(run.bytes_copied),
             bytes(progress.bytes_per_second)
         ),
@@ -196,7 +196,7 @@ fn brief(progress: &Progress) -> String {
     let mut parts = vec![
         progress.phase.to_owned(),
         format!("scanned {}", run.files_scanned),
-        format!("copied {} files {}", run.files_copied, bytes(run.bytes_copied)),
+        format!("copied {} {}", count(run.files_copied, "file", "files"), bytes(run.bytes_copied)),
         format!("{}/s", bytes(progress.bytes_per_second)),
         format!(
             "pending {}",

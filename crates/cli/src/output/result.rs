@@ -7,6 +7,10 @@ use whimbrel_core::record::Counters;
 use super::progress::delayed;
 use crate::exit::CommandError;
 
+/// One, and several.
+const FILES: [&str; 2] = ["file", "files"];
+const PATHS: [&str; 2] = ["path", "paths"];
+
 /// How a migration ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Outcome {
@@ -152,26 +156,58 @@ impl MigrationResult {
         let run = &self.run;
         let mut rows = Vec::new();
         let mut row = |name, value: String| rows.push((name, value));
-        row("scanned", format!("{} files", grouped(run.files_scanned)));
-        row("copied", format!("{} files, {}", grouped(run.files_copied), bytes(run.bytes_copied)));
-        for (name, number, what) in [
-            ("unchanged", run.files_skipped, "files"),
-            ("replaced", run.files_replaced, "files that others had written"),
-            ("relocated", run.files_relocated, "files"),
-            ("removed", run.files_removed, "files"),
-            ("metadata renewed", run.metadata_updated, "files"),
-            ("changes seen", run.changes_seen, ""),
-            ("unverified", run.unverified, "files taken over on equal length alone"),
-            ("extras", self.extras, "objects that the source does not have"),
-            ("out of scope", self.out_of_scope, "objects of earlier runs, which stay"),
-            ("in the ledger", self.metadata_ledger_only, "files whose objects keep older metadata"),
-            ("owner not set", self.run_owners_not_set, "files and directories"),
-            ("open", self.files_open, "files being written at the source"),
-            ("held by a guard", self.guarded, "paths"),
-            ("failed", self.failures, "paths"),
+        let files = |number| count(number, FILES[0], FILES[1]);
+        row("scanned", files(run.files_scanned));
+        row("copied", format!("{}, {}", files(run.files_copied), bytes(run.bytes_copied)));
+        for (name, number, [one, several]) in [
+            ("unchanged", run.files_skipped, FILES),
+            (
+                "replaced",
+                run.files_replaced,
+                ["file that others had written", "files that others had written"],
+            ),
+            ("relocated", run.files_relocated, FILES),
+            ("removed", run.files_removed, FILES),
+            ("metadata renewed", run.metadata_updated, FILES),
+            ("changes seen", run.changes_seen, ["", ""]),
+            (
+                "unverified",
+                run.unverified,
+                ["file taken over on equal length alone", "files taken over on equal length alone"],
+            ),
+            (
+                "extras",
+                self.extras,
+                ["object that the source does not have", "objects that the source does not have"],
+            ),
+            (
+                "out of scope",
+                self.out_of_scope,
+                ["object of an earlier run, which stays", "objects of earlier runs, which stay"],
+            ),
+            (
+                "in the ledger",
+                self.metadata_ledger_only,
+                [
+                    "file whose object keeps older metadata",
+                    "files whose objects keep older metadata",
+                ],
+            ),
+            (
+                "owner not set",
+                self.run_owners_not_set,
+                ["file or directory", "files and directories"],
+            ),
+            (
+                "open",
+                self.files_open,
+                ["file being written at the source", "files being written at the source"],
+            ),
+            ("held by a guard", self.guarded, PATHS),
+            ("failed", self.failures, PATHS),
         ] {
             if number > 0 {
-                row(name, format!("{} {what}", grouped(number)).trim_end().to_owned());
+                row(name, count(number, one, several).trim_end().to_owned());
             }
         }
         if let Some(text) = delayed(self.removals_delayed, self.removals_delayed_next_ms) {
@@ -279,6 +315,10 @@ mod tests {
         {
             assert_eq!(grouped(number), expected);
         }
+        assert_eq!(
+            (count(1, "file", "files"), count(0, "file", "files")),
+            ("1 file".into(), "0 files".into())
+        );
         for (number, expected) in
             [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (u64::MAX, "16.0 EiB")]
         {

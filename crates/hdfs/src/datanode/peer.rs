@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::error::Error;
+use crate::error::{Error, seconds};
 use crate::pinned::{Block, PinnedFile};
 use crate::proto::datanode as proto;
 use crate::proto::datanode::status;
@@ -51,7 +51,7 @@ impl Peer {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Err(Error::connection(&address, error)),
             Err(_) => {
-                let told = format!("not open within {connect_timeout:?}");
+                let told = format!("not open within {}", seconds(connect_timeout));
                 return Err(Error::connection(&address, told));
             }
         };

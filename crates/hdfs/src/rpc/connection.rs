@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::frame::{self, Call, CallId, Caller, Response};
 use super::sasl;
-use crate::error::Error;
+use crate::error::{Error, seconds};
 use crate::proto::rpc::{RPC_STATUS_FATAL, RpcResponseHeader};
 use crate::socket;
 
@@ -76,7 +76,7 @@ impl Connection {
             Ok(stream)
         };
         let stream = timeout(connect_timeout, opening).await.map_err(|_| {
-            Error::connection(address, format!("not open within {connect_timeout:?}"))
+            Error::connection(address, format!("not open within {}", seconds(connect_timeout)))
         })??;
         Ok(Self::spawn(stream, address))
     }
@@ -118,7 +118,7 @@ impl Connection {
                 self.shared.close_if_silent_since(started);
                 Err(Error::connection(
                     &self.shared.address,
-                    format!("no answer to {} within {call_timeout:?}", call.method),
+                    format!("no answer to {} within {}", call.method, seconds(call_timeout)),
                 ))
             }
         }

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::connection::Connection;
 use super::frame::{CLIENT_PROTOCOL, Call, CallId, Caller, Response};
 use crate::configuration::Cluster;
-use crate::error::Error;
+use crate::error::{Error, seconds};
 use crate::proto::namenode::{EmptyRequest, HaServiceStateResponse, ha_state};
 use crate::proto::rpc::RPC_STATUS_SUCCESS;
 
@@ -257,7 +257,10 @@ impl Namenodes {
     }
 
     fn no_answer(&self, current: Current, limit: Duration) -> Error {
-        Error::connection(&self.address(current.index), format!("no answer within {limit:?}"))
+        Error::connection(
+            &self.address(current.index),
+            format!("no answer within {}", seconds(limit)),
+        )
     }
 
     fn address(&self, index: usize) -> String {
