@@ -102,18 +102,36 @@ pub async fn set(
     record: &mut Record,
 ) -> Result<(), CommandError> {
     let Some(fence) = fence else { return record.step(Step::Fenced) };
+    let directory = fence.directory();
     let standing = match record.fence() {
-        // What an earlier call found is how it was, as long as its fence stands.
-        Some(standing) if fence.stands().await.map_err(of_source)? => standing.clone(),
-        // Somebody had it another way since: that is how it is to be again.
-        Some(_) | None => {
+        None => {
             let before = fence.before().await.map_err(of_source)?;
-            Standing { kind, before, directory: fence.directory() }
+            Standing { kind, before, directory }
         }
+        Some(standing) => match otherwise(fence.as_ref()).await.map_err(of_source)? {
+            // What an earlier call found is how it was, as long as its fence stands.
+            None => standing.clone(),
+            // Somebody had it another way since: that is how it is to be again.
+            Some(before) => Standing { kind, before, directory },
+        },
     };
     record.fencing(standing)?;
     fence.set().await.map_err(of_source)?;
     record.step(Step::Fenced)
+}
+
+/// How it is where the fence does not stand. What a killed call asked for may still set it: between
+/// two looks that agree it did not.
+async fn otherwise(fence: &dyn Fence) -> Result<Option<String>, StoreError> {
+    loop {
+        let found = fence.before().await?;
+        if fence.stands().await? {
+            return Ok(None);
+        }
+        if fence.before().await? == found {
+            return Ok(Some(found));
+        }
+    }
 }
 
 /// What became of a fence that was to be undone.

@@ -458,7 +458,22 @@ fn behind_permissions(world: &World) {
     is_confirmed(world, &place, "permissions", &ended.result());
     child.ended_within(SOON).expect(143);
     assert_ne!(mode(world), before);
-    place.run(&["cutover", "m", "--undo-fence"]).expect(0);
+    // What somebody sets between two cut-overs comes back; what is set behind the fence stays.
+    let chmod = |mode: &str| {
+        let set = json!({"operation": "set_permission", "path": "/data", "mode": mode});
+        world.hadoop.operations(&[set]).unwrap();
+    };
+    chmod("711");
+    let opened = mode(world);
+    place.run(&call).expect(0);
+    assert_ne!(mode(world), opened);
+    let undone = place.run(&["cutover", "m", "--undo-fence", "--json"]).expect(0).result();
+    assert_eq!((&undone["undone"], &undone["fence_left"]), (&json!(true), &Value::Null));
+    assert_eq!(mode(world), opened);
+    place.run(&call).expect(0);
+    chmod("1775");
+    let undone = place.run(&["cutover", "m", "--undo-fence", "--json"]).expect(0).result();
+    assert_eq!(undone["fence_left"], "1775", "{undone}");
     assert_eq!(mode(world), before);
 }
 
