@@ -135,14 +135,14 @@ impl Plan {
             let directories = count(directories, "directory", "directories");
             removed = format!("{removed} and {directories}");
         }
-        lines.push(format!("  would remove      {removed} gone at the source"));
+        lines.push(format!("  would remove      {removed} that the source does not have"));
         if delayed > 0 {
             let delayed = count(delayed, "object", "objects");
             let told = "gone at the source until their time is over";
             lines.push(format!("  would keep        {delayed} {told}"));
         }
         let extras = count(extras, "object", "objects");
-        lines.push(format!("  extras            {extras} that the source does not have"));
+        lines.push(format!("  extras            {extras} that others wrote, which stay"));
         lines.push("Files of equal length are compared by their checksums in a real run.".into());
         lines.join("\n")
     }

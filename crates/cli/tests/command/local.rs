@@ -437,7 +437,7 @@ fn a_dry_run_tells_what_would_be_removed() {
     place.run(&["migrate", "source", "elsewhere", "--name", "m", "--dry-run"]).expect(2);
     assert_eq!(place.tree("target"), standing);
     let text = place.run(&["migrate", "source", "target", "--name", "m", "--dry-run"]).expect(5);
-    assert!(text.stdout.contains("4 files and 1 directory gone at the source"), "{}", text.stdout);
+    assert!(text.stdout.contains("4 files and 1 directory that the source"), "{}", text.stdout);
 
     let real = place.run(&call).expect(0).result();
     assert_eq!((&real["run_files_removed"], &real["extras"]), (&4.into(), &1.into()), "{real}");
