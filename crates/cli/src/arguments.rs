@@ -396,8 +396,9 @@ pub struct GuardArguments {
     #[arg(long, value_name = "PERCENT", default_value = "50%", value_parser = unit::share_limit)]
     pub removals_share_max: Limit<u64>,
     /// What is gone at the source stays on the target for so long (12h, 7d) after that was first
-    /// found, and goes then unless the source has it again; not commit markers, and not what is in
-    /// the way of something that the source has. whimbrel confirm NAME --delayed has it go at once
+    /// found (below a directory that comes back without all of it: after that), and goes then unless
+    /// the source has it again; not commit markers, and not what is in the way of something that the
+    /// source has. whimbrel confirm NAME --delayed has it go at once
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = unit::duration)]
     pub removals_after: Duration,
     /// A file system that was mounted at PATH, relative to SOURCE, is gone for good: its files count
