@@ -64,6 +64,8 @@ fn mended_seeds_of_the_wider_world_stay_mended() {
         (141842, "a look older than the end of a doubt was believed once that was over"),
         (238878, "a directory never had its turn among what was older, waited and came due again"),
         (373961, "commit markers asked for their groups so often that little else was done"),
+        (119374, "what was removed was kept once more beside a removal without an answer"),
+        (195437, "what was removed was removed again beside a removal without an answer"),
     ] {
         let verdict = whimbrel_sim::run(seed, false);
         assert_eq!(verdict.problem, None, "seed {seed}: {what}");

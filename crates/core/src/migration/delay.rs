@@ -107,14 +107,14 @@ impl Migration {
 #[cfg(test)]
 mod tests {
     use super::super::claim::Step;
-    use super::super::tests::{changed, claim, migration_of, node, row, step};
+    use super::super::tests::{attempt, changed, claim, migration_of, node, row, step};
     use super::*;
     use crate::config::Config;
     use crate::entry::{DirectoryNode, Node};
     use crate::input::Examined;
     use crate::metadata::Metadata;
     use crate::number::TxId;
-    use crate::record::{PendingSummary, Row};
+    use crate::record::{Attempt, AttemptKind, PendingSummary, Row};
 
     const AFTER: u64 = 10_000;
 
@@ -171,6 +171,17 @@ mod tests {
         let mut far = migration();
         far.config.removals_after_millis = u64::MAX;
         assert_eq!(kept(&mut far, 5_000, ours("a"), "a"), Some((5_000, u64::MAX)));
+    }
+
+    /// What was removed was kept once more while an earlier removal had no answer yet.
+    #[test]
+    fn rule_5_7_a_removal_without_an_answer_keeps_nothing() {
+        let after = |kind: AttemptKind| {
+            let attempts = vec![Attempt { kind, ..attempt(4, "a", 5) }];
+            kept(&mut migration(), 5_000, Claim { attempts, ..claim("a") }, "a")
+        };
+        assert_eq!(after(AttemptKind::Remove), None);
+        assert_eq!(after(AttemptKind::Copy), Some((5_000, 15_000)), "it may come to stand");
     }
 
     /// A clock that was set back keeps it for longer, and never for less.

@@ -13,7 +13,7 @@ use crate::input::{Examined, Work};
 use crate::number::{Mark, TxId};
 use crate::path::{Namespace, RelPath};
 use crate::planted::{Planted, UNLISTED_TRIES, planted};
-use crate::record::{Lane, Parked, Reach, Row};
+use crate::record::{AttemptKind, Lane, Parked, Reach, Row};
 
 /// Pause of what waits for a stale commit marker to go.
 pub(super) const MARKER_PAUSE_MILLIS: RangeInclusive<u64> = 50..=1_000;
@@ -298,10 +298,12 @@ impl Migration {
             return;
         }
         self.reconsider_below(&path, claim.reach, claim.up_to);
+        // A removal without an answer yet leaves nothing behind.
+        let may_land = claim.attempts.iter().any(|attempt| attempt.kind != AttemptKind::Remove);
         let nothing_of_ours = claim.row.is_none()
             && claim.marker.is_none()
             && !self.removes_below(&claim)
-            && claim.attempts.is_empty()
+            && !may_land
             && !self.removes_extra(&claim);
         if nothing_of_ours {
             if !claim.dirty {

@@ -90,7 +90,8 @@ impl Run {
         }
     }
 
-    /// Something was written there: that was not lost yet.
+    /// What the source has was written there: that was not lost yet. A late write of what it had
+    /// before changes nothing about that.
     pub(super) fn note_written(&mut self, key: &RelPath) {
         if self.options.removals_after_millis == 0 {
             return;
@@ -99,7 +100,12 @@ impl Run {
         let files = self.source.files();
         self.note_in_the_way(key, &files);
         let place = place(key);
-        if self.delays.present.contains(&place) {
+        let written = self.target.objects.get(key).map(|object| object.content);
+        let is_there = match files.get(&place) {
+            Some(file) => file.map(|(content, ..)| content) == written,
+            None => self.delays.present.contains(&place),
+        };
+        if is_there {
             self.delays.lost_at.remove(&place);
         }
     }
