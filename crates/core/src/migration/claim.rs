@@ -423,6 +423,7 @@ impl Migration {
             for (_, claim) in self.claims.under_mut(path) {
                 claim.dirty = true;
             }
+            self.followed_markers.remove_under(path);
         }
         self.touch_passes(path, subtree);
     }

@@ -53,6 +53,17 @@ impl Followed {
         self.0.remove(marker);
     }
 
+    /// Something happened to a whole tree. A marker that went with it and came back is the same
+    /// file, and a look at that is newer than what was followed.
+    pub(super) fn remove_under(&mut self, tree: &RelPath) {
+        let from_tree = self.0.range(tree.clone()..).map(|(marker, _)| marker);
+        let near = from_tree.take_while(|at| at.as_bytes().starts_with(tree.as_bytes()));
+        let under: Vec<RelPath> = near.filter(|at| tree.contains(at)).cloned().collect();
+        for marker in under {
+            self.0.remove(&marker);
+        }
+    }
+
     /// Another history, or a part of this one that was not followed.
     pub(super) fn clear(&mut self) {
         self.0.clear();
@@ -454,6 +465,21 @@ mod tests {
             migration.followed_markers.up_to(&path(MARKER), &node(5))
         };
         assert_eq!((followed(false), followed(true)), (Some(TxId(7)), None));
+    }
+
+    /// It came without its files, which were looked at while they were away (seed 379297).
+    #[test]
+    fn rule_7_1_a_marker_that_went_away_and_came_back_is_followed_anew() {
+        let followed = |touched: &str, subtree: bool| {
+            let mut migration = migration_of(Config::default());
+            let claim = Claim { node: Some(node(5)), ..claim(MARKER) };
+            migration.commit_marker_followed(path(MARKER), claim, TxId(7));
+            migration.touch(&path(touched), subtree);
+            migration.followed_markers.up_to(&path(MARKER), &node(5))
+        };
+        assert_eq!((followed("d", true), followed(MARKER, true)), (None, None));
+        assert_eq!((followed("", true), followed("d/a", true)), (None, Some(TxId(7))));
+        assert_eq!((followed("d", false), followed("c", true)), (Some(TxId(7)), Some(TxId(7))));
     }
 
     #[test]
