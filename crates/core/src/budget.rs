@@ -196,7 +196,8 @@ impl Budget {
         if self.heard.len() > 2 * PREFIXES_MAX {
             self.heard.clear();
         }
-        let asked = self.slowed.get(what).map_or(in_use, |slowed| slowed.per_second.min(in_use));
+        // A pace that was lowered in this second holds for what is asked from now on.
+        let asked = self.pace(what.clone()).per_second.map_or(in_use, |pace| pace.min(in_use));
         let new = Heard { since: now, answers: 0 };
         let heard = self.heard.entry(what.clone()).or_insert(new);
         if now.millis_since(heard.since) >= PERIOD_MILLIS {
@@ -288,6 +289,19 @@ mod tests {
             }
         }
         assert_eq!(budget.slowed().count(), 0);
+    }
+
+    /// What was asked before it in the same second counted (seed 554856).
+    #[test]
+    fn rule_9_2_a_lower_limit_holds_for_what_is_too_much_at_once() {
+        let heeded = |source_calls: Option<u64>| {
+            let mut budget = Budget::default();
+            budget.limit(Ceilings { source_calls, ..Ceilings::default() });
+            let answers = 0..6;
+            let paces = answers.filter_map(|_| budget.busy(Time(9), Paced::SourceCalls, 68));
+            rates(paces.collect())
+        };
+        assert_eq!((heeded(None), heeded(Some(58))), (vec![], vec![Some(29)]));
     }
 
     #[test]
