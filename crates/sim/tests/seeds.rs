@@ -66,6 +66,7 @@ fn mended_seeds_of_the_wider_world_stay_mended() {
         (373961, "commit markers asked for their groups so often that little else was done"),
         (119374, "what was removed was kept once more beside a removal without an answer"),
         (195437, "what was removed was removed again beside a removal without an answer"),
+        (554856, "what was asked before a limit was lowered in the same second counted beside it"),
         (
             379297,
             "a commit marker that went away with its files and came back was not followed anew",
