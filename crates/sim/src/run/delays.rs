@@ -96,9 +96,7 @@ impl Run {
         if self.options.removals_after_millis == 0 {
             return;
         }
-        self.delays.in_the_way.remove(key);
         let files = self.source.files();
-        self.note_in_the_way(key, &files);
         let place = place(key);
         let written = self.target.objects.get(key).map(|object| object.content);
         let is_there = match files.get(&place) {
@@ -107,7 +105,9 @@ impl Run {
         };
         if is_there {
             self.delays.lost_at.remove(&place);
+            self.delays.in_the_way.remove(key);
         }
+        self.note_in_the_way(key, &files);
     }
 
     /// What stands at a key goes although its time is not over.
