@@ -114,11 +114,15 @@ fn is_worked_on(story: &Value) -> bool {
     writing || waits("pending") || waits("pending_above")
 }
 
+/// The entry that looks next at a path of which a migration tells this story.
+pub fn next_entry(story: &Value) -> Option<&Value> {
+    let own = story.get("pending").filter(|own| !own.is_null());
+    own.or_else(|| story.get("pending_above"))
+}
+
 /// The entry that looks at a path next waits for its time.
 fn is_delayed(story: &Value) -> bool {
-    let own = story.get("pending").filter(|own| !own.is_null());
-    let entry = own.or_else(|| story.get("pending_above"));
-    let parked = entry.and_then(|entry| entry.get("parked")).and_then(Value::as_str);
+    let parked = next_entry(story).and_then(|entry| entry.get("parked")).and_then(Value::as_str);
     parked == Some("delayed")
 }
 

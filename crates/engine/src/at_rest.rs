@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use whimbrel_core::path::RelPath;
@@ -12,13 +12,11 @@ use whimbrel_ledger::{Ledger, LedgerError, Options};
 use crate::clock::Clock;
 use crate::control::is_listening;
 use crate::error::EngineError;
-use crate::state::State;
+use crate::state::{State, ledger_when_free};
 use crate::story::told;
 
 /// Entries read at a time.
 const DELAYED_PAGE: usize = 10_000;
-/// How often it is tried to have a state that somebody else holds for a moment.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What the state of a migration that does not run knows of a path.
 ///
@@ -40,15 +38,9 @@ pub async fn stories_at_rest(
     patience: Duration,
 ) -> Result<Option<Vec<Value>>, EngineError> {
     refuse_none(state)?;
-    let until = Instant::now() + patience;
-    let ledger = loop {
-        match Ledger::open(state, Options::default()) {
-            Err(LedgerError::InUse { .. }) if is_listening(state).await => return Ok(None),
-            Err(LedgerError::InUse { .. }) if Instant::now() < until => {
-                tokio::time::sleep(LOOK_EVERY).await;
-            }
-            outcome => break outcome?,
-        }
+    let ledger = match ledger_when_free(state, None, patience).await {
+        Err(LedgerError::InUse { .. }) if is_listening(state).await => return Ok(None),
+        outcome => outcome?,
     };
     let told = paths.iter().map(|path| Ok(told(path, &ledger.story(path)?)));
     told.collect::<Result<_, LedgerError>>().map(Some).map_err(EngineError::from)

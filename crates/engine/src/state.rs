@@ -51,18 +51,8 @@ impl State {
         fixed: Vec<(String, String)>,
         patience: Duration,
     ) -> Result<Self, EngineError> {
-        let until = Instant::now() + patience;
-        loop {
-            let options = Options { namespace: Some(namespace), ..Options::default() };
-            match Ledger::open(folder, options) {
-                Err(LedgerError::InUse { .. })
-                    if Instant::now() < until && !is_listening(folder).await =>
-                {
-                    tokio::time::sleep(LOOK_EVERY).await;
-                }
-                outcome => return Self::of(outcome?, folder, fixed),
-            }
-        }
+        let ledger = ledger_when_free(folder, Some(namespace), patience).await?;
+        Self::of(ledger, folder, fixed)
     }
 
     fn of(
@@ -169,6 +159,26 @@ impl State {
             }
         }
         Ok((ledger, migration))
+    }
+}
+
+/// The ledger in a folder, which somebody may hold for a moment: `InUse` if a run listens there, or
+/// after `patience`.
+pub(crate) async fn ledger_when_free(
+    folder: &Path,
+    namespace: Option<Namespace>,
+    patience: Duration,
+) -> Result<Ledger, LedgerError> {
+    let until = Instant::now() + patience;
+    loop {
+        match Ledger::open(folder, Options { namespace, ..Options::default() }) {
+            Err(LedgerError::InUse { .. })
+                if Instant::now() < until && !is_listening(folder).await =>
+            {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            outcome => return outcome,
+        }
     }
 }
 

@@ -28,8 +28,9 @@ pub trait Target: Send + Sync {
     /// Says by name why a key can never be held here; `Ok` otherwise. No request is sent.
     fn admit(&self, key: &[u8]) -> Result<(), StoreError>;
 
-    /// Writes one object from memory, and says that it has the checksum of `content`. At return it is durable as the target understands it, and
-    /// its CRC32C was checked by the target where it can.
+    /// Writes one object from memory, and says that it has the checksum of `content`. At return it
+    /// is durable as the target understands it, and its CRC32C was checked by the target where it
+    /// can.
     fn put<'a>(
         &'a self,
         key: &'a [u8],

@@ -44,7 +44,7 @@ use attend::attend;
 use several::Together;
 
 /// How long somebody who is about to go may hold the state.
-const IN_USE_MAX: Duration = Duration::from_secs(10);
+pub const IN_USE_MAX: Duration = Duration::from_secs(10);
 /// What a state remembers: whether a URL of an object store was taken for a prefix or for an object.
 const SOURCE_NAMED: &str = "source_named";
 /// And which directory of this machine was written to.

@@ -11,17 +11,15 @@ use whimbrel_core::path::RelPath;
 use whimbrel_engine::{State, stories_at_rest};
 
 use crate::arguments::MigrateArguments;
-use crate::commands::migrate::open_state;
+use crate::commands::migrate::{IN_USE_MAX, open_state};
 use crate::exit::CommandError;
 use crate::record;
 use crate::request::{Coverage, Pair};
-use crate::running::Running;
+use crate::running::{Running, next_entry};
 use crate::state::StatePlace;
 
 /// Paths asked about at a time: nobody is kept from the state for long.
 const PAGE_PATHS: usize = 1_000;
-/// How long somebody may hold the state who reads it, or is about to end.
-const IN_USE_MAX: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// How many of each kind.
@@ -159,9 +157,7 @@ async fn stories_of_running(place: &StatePlace, paths: &[RelPath]) -> Option<Vec
 
 /// The entry that looks at a path next waited for its time, and that is over.
 fn is_due(story: &Value) -> bool {
-    let own = story.get("pending").filter(|own| !own.is_null());
-    let entry = own.or_else(|| story.get("pending_above"));
-    let removed_after = entry.and_then(|entry| entry.get("removed_after_ms")?.as_u64());
+    let removed_after = next_entry(story).and_then(|entry| entry.get("removed_after_ms")?.as_u64());
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     removed_after.is_some_and(|after| u128::from(after) <= now.as_millis())
 }
