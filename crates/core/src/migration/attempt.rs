@@ -434,7 +434,9 @@ fn is_of_the_same_file(claim: &Claim, row: &Row, standing: &Standing) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{attempt, changed, marked, migration_of, standing, step};
+    use super::super::tests::{
+        attempt, changed, marked, migration_of, sent, standing, step, upload,
+    };
     use super::*;
     use crate::config::Config;
 
@@ -540,8 +542,31 @@ mod tests {
         migration.doubts.insert((open, AttemptNumber(5), RelPath::from("b")));
         migration.end_doubts();
         assert_eq!(marked(&changed(&mut migration)), [(RelPath::from("a"), Reach::Path)]);
+        let later = Time(1_000 + 2 * DOUBT_PAUSE_MILLIS);
+        let doubts: Vec<(Time, u64)> =
+            migration.doubts.iter().map(|(until, number, _)| (*until, number.0)).collect();
+        assert_eq!(doubts, [(open, 5), (later, 4)], "the more there are, the rarer each");
         migration.end_doubts();
         assert_eq!(changed(&mut migration), [], "once, until it had time to be looked at");
+    }
+
+    /// That of a commit marker is over by its time alone, and what it left has to go.
+    #[test]
+    fn rule_4_1_an_upload_that_did_not_land_is_given_up() {
+        let mut migration = migration_of(Config::default());
+        let of = |number: u64, id: &str| {
+            let upload = Some(Upload { id: id.to_owned(), ..upload() });
+            Attempt { upload, ..attempt(number, "_SUCCESS", 5) }
+        };
+        migration.spent_uploads.insert(AttemptNumber(6));
+        let mut claim = claim(vec![of(4, "landed"), of(5, "over"), of(6, "given up before")]);
+        let at = RelPath::from("_SUCCESS");
+        migration.close_known(&mut claim, (&at, Time(1_000)), Some(AttemptNumber(4)));
+        let aborted = sent(&mut migration).into_iter().filter_map(|effect| {
+            if let Effect::Abort { upload_id, .. } = effect { Some(upload_id) } else { None }
+        });
+        assert_eq!(aborted.collect::<Vec<_>>(), ["over"]);
+        assert_eq!(claim.attempts, []);
     }
 
     #[test]

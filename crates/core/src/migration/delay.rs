@@ -184,6 +184,17 @@ mod tests {
         assert_eq!(after(AttemptKind::Copy), Some((5_000, 15_000)), "it may come to stand");
     }
 
+    #[test]
+    fn rule_5_7_what_is_known_of_directories_goes_with_them_unless_something_happened_since() {
+        let forgets = |dirty: bool| {
+            let mut migration = migration();
+            migration.keep_for_a_time(path("d"), Claim { dirty, ..claim("d") });
+            let dropped = |change: &Change| matches!(change, Change::DropDirectory { .. });
+            changed(&mut migration).iter().any(dropped)
+        };
+        assert!(forgets(false) && !forgets(true));
+    }
+
     /// A clock that was set back keeps it for longer, and never for less.
     #[test]
     fn rule_5_7_a_clock_that_was_set_back_lets_nothing_go_early() {
@@ -281,6 +292,8 @@ mod tests {
         let batch = migration.outbox.gathering();
         assert_eq!(ended(&mut migration), Some(free), "pending from now on");
         assert_eq!((ended(&mut migration), migration.delay_deadline()), (None, None));
+        migration.delays.persisted(batch - 1);
+        assert_eq!(migration.delay_deadline(), None, "that was before it");
         migration.delays.persisted(batch);
         assert_eq!(migration.delay_deadline(), Some(Time(20_000)), "there may be more");
     }

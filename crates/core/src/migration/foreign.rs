@@ -415,6 +415,26 @@ mod tests {
     }
 
     #[test]
+    fn rule_4_1_what_no_look_explains_is_set_aside_with_what_to_do() {
+        let mut migration = migration_of(config());
+        let conflict = failure(Side::Target, FailureKind::Conflict);
+        for times in 1..=UNEXPECTED_MAX {
+            let (path, claim) = (RelPath::from("a"), claim("a"));
+            migration.meet_unexpected(path, claim, &attempt(4, "a", 5), &conflict);
+            let effects = sent(&mut migration);
+            let told = effects.iter().find_map(|effect| {
+                if let Effect::Report(report) = effect {
+                    Some(report.failure.remedy.clone())
+                } else {
+                    None
+                }
+            });
+            assert_eq!(told.is_some(), times == UNEXPECTED_MAX, "{times}");
+            assert!(told.is_none_or(|remedy| remedy.contains("somebody else")));
+        }
+    }
+
+    #[test]
     fn rule_4_4_what_nobody_here_removed_was_removed_by_somebody_else() {
         let gone = |config: Config, attempts: Vec<Attempt>, let_go: Option<LetGo>| {
             let mut migration = migration_of(config);

@@ -506,6 +506,13 @@ mod tests {
         assert_eq!(answered(incomplete(), true, 0, &[]), "given back");
         assert_eq!(answered(incomplete(), false, ASKS_MAX - 2, &[]), "asked again");
         assert_eq!(answered(incomplete(), false, ASKS_MAX - 1, &[]), "given back");
+        let mut patient = migration_of(Config::default());
+        for asks in 1..ASKS_MAX {
+            patient.await_group(path(&format!("{asks}/_SUCCESS")), claim(MARKER), asks);
+        }
+        let pauses: Vec<u64> =
+            patient.incomplete_groups.iter().map(|(at, _)| at.0 - patient.now.0).collect();
+        assert_eq!(pauses, [250, 500, 1_000], "each time the pause is doubled");
         let mut migration = migration_of(Config::default());
         migration.gap_open = true;
         migration.await_group(path(MARKER), claim(MARKER), 0);

@@ -71,3 +71,21 @@ impl Outbox {
         self.changes.is_empty() && self.in_flight.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Counters;
+
+    #[test]
+    fn a_batch_has_the_number_that_was_told_while_it_was_gathered() {
+        let mut outbox = Outbox::default();
+        for _ in 0..3 {
+            let told = outbox.gathering();
+            outbox.change(Change::Count(Counters::default()));
+            outbox.flush();
+            let Some(Effect::Persist { batch, .. }) = outbox.next() else { panic!("a batch") };
+            assert_eq!(batch, told);
+        }
+    }
+}

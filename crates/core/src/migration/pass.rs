@@ -432,7 +432,7 @@ mod tests {
     use crate::config::{Config, Extras};
     use crate::entry::{DirectoryNode, Entry, FileNode};
     use crate::failure::{FailureKind, Side};
-    use crate::metadata::Metadata;
+    use crate::metadata::{Metadata, MetadataLevel};
     use crate::number::Time;
     use crate::record::{DirectoryRecord, Found, Pending};
 
@@ -571,6 +571,36 @@ mod tests {
         assert_eq!(absent(&["d/a", "d/e", "d/g"]), []);
         let back = marks(live(), vec![file("d/a", 5), directory("d/e")], join(&["d/a", "d/e"]));
         assert!(back.contains(&of("d/a", Reach::Path)) && back.contains(&of("d/e", Reach::Path)));
+    }
+
+    /// What is there was never gone, whatever the pass over it finds.
+    #[test]
+    fn rule_5_7_a_pass_over_a_directory_that_is_back_forgets_when_it_went() {
+        let gone_since = |migration: &Migration| migration.passes[&path("d")].claim.gone_since;
+        let mut migration = live();
+        migration.passes.get_mut(&path("d")).expect("a pass").claim.gone_since = Some(Time(5));
+        migration.forget_gone_pass(&path("e"));
+        assert_eq!(gone_since(&migration), Some(Time(5)));
+        migration.forget_gone_pass(&path("d"));
+        assert_eq!(gone_since(&migration), None);
+    }
+
+    #[test]
+    fn a_directory_that_was_gone_through_is_looked_at_for_its_marker() {
+        let looked_at = |namespace: Namespace, markers: DirectoryMarkers, met_anything: bool| {
+            let (directory_markers, metadata) = (markers, MetadataLevel::None);
+            let config = Config { namespace, directory_markers, metadata, ..Config::default() };
+            let mut migration = passing(config, Reach::Directory, Lane::Live);
+            migration.passes.get_mut(&path("d")).expect("a pass").met_anything = met_anything;
+            migration.finish_pass(&path("d"));
+            !marked(&changed(&mut migration)).is_empty()
+        };
+        let (empty, all) = (DirectoryMarkers::Empty, DirectoryMarkers::All);
+        assert!(
+            looked_at(Namespace::Tree, empty, false) && !looked_at(Namespace::Tree, empty, true)
+        );
+        assert!(looked_at(Namespace::Tree, all, true));
+        assert!(!looked_at(Namespace::Flat, empty, false), "a marker there is a key like others");
     }
 
     #[test]

@@ -267,6 +267,12 @@ mod tests {
         RelPath::from(text)
     }
 
+    #[test]
+    fn what_an_earlier_run_followed_is_durable() {
+        let stream = Stream::after(Some(TxId(7)));
+        assert_eq!((stream.applied, stream.saved), (Some(TxId(7)), Some(TxId(7))));
+    }
+
     /// A live run that followed up to transaction 5.
     fn followed() -> Migration {
         let mut migration = migration_of(Config { live: true, ..Config::default() });
