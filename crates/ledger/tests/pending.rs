@@ -3,10 +3,10 @@
 
 mod support;
 
-use support::{advance, coarsen, defer, live, mark, park, settle};
+use support::{advance, attempt, coarsen, defer, live, mark, park, settle};
 use whimbrel_core::number::{Mark, Time, TxId};
 use whimbrel_core::path::{Namespace, RelPath};
-use whimbrel_core::record::{Change, Lane, Parked, Pending, Reach};
+use whimbrel_core::record::{Attempt, Change, Lane, Parked, Pending, Reach};
 use whimbrel_ledger::Ledger;
 
 fn ledger(changes: &[Change]) -> Ledger {
@@ -315,6 +315,20 @@ fn coarsening_leaves_what_waits() {
     assert!(entry(&ledger, "d/y").is_some() && entry(&ledger, "d/z").is_none());
 }
 
+/// A pass would find nothing there that changed, and the attempt have its path marked again.
+#[test]
+fn coarsening_leaves_what_is_looked_at_for_an_attempt_that_is_over() {
+    let doubtful = |number: u64, path: &str, until: u64| {
+        let doubtful_until = Some(Time(until));
+        Change::AttemptOpened(Attempt { doubtful_until, ..attempt(number, path) })
+    };
+    let mut ledger = ledger(&[live("d/over", 3), live("d/open", 4)]);
+    ledger.apply(&[&[doubtful(1, "d/over", 100), doubtful(2, "d/open", 101)]]).unwrap();
+    take(&mut ledger, Lane::Backlog, 1, 100);
+    ledger.apply(&[&[coarsen("d", true)]]).unwrap();
+    assert!(entry(&ledger, "d/over").is_some() && entry(&ledger, "d/open").is_none());
+}
+
 /// Commit markers that wait for directories of the scan hasten these. Joined into one above, they
 /// would be met from there, hastened and joined again.
 #[test]
@@ -400,6 +414,8 @@ fn what_is_open_and_what_failed_is_reconsidered() {
         park("d/open", 2, Parked::Open, None),
         live("d0/open", 2),
         park("d0/open", 2, Parked::Open, None),
+        live("d0/failed", 2),
+        park("d0/failed", 2, Parked::Failed, None),
         Change::Reconsider { below: "d".into(), up_to: Mark(2) },
     ]);
     assert_eq!(take(&mut ledger, Lane::Live, 9, 0), ["d/failed", "d/open"]);
