@@ -373,9 +373,7 @@ impl Run {
             }
             Happening::Join(effect, answer) => self.join(effect, answer),
             Happening::ReadRest { job, upload, first } => self.read_rest(job, upload, first),
-            Happening::Land(write) => {
-                self.apply(write);
-            }
+            Happening::Land(write) => self.land_late(write),
             Happening::Intrude => {
                 self.tally.interfered();
                 self.intrude();

@@ -66,6 +66,8 @@ fn mended_seeds_of_the_wider_world_stay_mended() {
         (373961, "commit markers asked for their groups so often that little else was done"),
         (119374, "what was removed was kept once more beside a removal without an answer"),
         (195437, "what was removed was removed again beside a removal without an answer"),
+        (844549, "the oracle asked that an ETag tells apart two writes of the same bytes"),
+        (847446, "the oracle had what was settled kept since before that"),
         (554856, "what was asked before a limit was lowered in the same second counted beside it"),
         (
             379297,

@@ -7,10 +7,11 @@ use whimbrel_core::commit_marker;
 use whimbrel_core::input::Input;
 use whimbrel_core::number::{Time, TxId};
 use whimbrel_core::path::RelPath;
+use whimbrel_core::record::Change;
 
 use super::Run;
 use crate::world::source::Content;
-use crate::world::target::Writer;
+use crate::world::target::{Write, Writer};
 
 /// Of the source.
 type Files = BTreeMap<RelPath, Option<(Content, u64, u32)>>;
@@ -31,6 +32,8 @@ pub(super) struct Delays {
     in_the_way: BTreeSet<RelPath>,
     /// When the time of what is kept is over, and when the source last touched it.
     due: BTreeMap<RelPath, (Time, u64, TxId)>,
+    /// Who had written what removals were sent for that land late.
+    leaving: BTreeMap<RelPath, Writer>,
 }
 
 impl Run {
@@ -110,6 +113,28 @@ impl Run {
         self.note_in_the_way(key, &files);
     }
 
+    /// A removal is on its way, and lands late.
+    pub(super) fn note_leaving(&mut self, write: &Write) {
+        let Write::Remove(key, _) = write else { return };
+        if let Some(object) = self.target.objects.get(key) {
+            self.delays.leaving.entry(key.clone()).or_insert(object.writer);
+        }
+    }
+
+    /// It landed.
+    pub(super) fn note_left(&mut self, key: &RelPath) {
+        self.delays.leaving.remove(key);
+    }
+
+    /// Nothing is left to be done about these: if something is found later, it is kept from then.
+    pub(super) fn note_settled(&mut self, changes: &[Change]) {
+        for change in changes {
+            if let Change::Settle { path, .. } = change {
+                self.delays.due.remove(path);
+            }
+        }
+    }
+
     /// What stands at a key goes although its time is not over.
     pub(super) fn gone_early(&mut self, key: &RelPath) -> Option<String> {
         self.note_losses();
@@ -122,8 +147,10 @@ impl Run {
             // What is in the way of a directory takes its marker along.
             || key.is_marker() && self.delays.in_the_way.contains(&place)
             || self.delays.present.contains(&place)
-            // A removal that was not heard of may take what was written since.
-            || !self.options.conditions;
+            // A removal that was not heard of may take what was written since, even under a
+            // condition where the bytes, and so the ETag, are the same.
+            || !self.options.conditions
+            || self.delays.leaving.get(key).is_some_and(|then| *then != object.writer);
         let lost_at = *self.delays.lost_at.get(&place)?;
         let due = lost_at.plus_millis(after_millis);
         let early = ours && !excused && self.now < due;

@@ -13,8 +13,17 @@ impl Run {
     pub(super) fn land_late_writes(&mut self) {
         for (_, happening) in std::mem::take(&mut self.happenings) {
             if let Happening::Land(write) = happening {
-                self.apply(write);
+                self.land_late(write);
             }
+        }
+    }
+
+    /// A write takes effect that nobody heard of.
+    pub(super) fn land_late(&mut self, write: Write) {
+        let removed = if let Write::Remove(key, _) = &write { Some(key.clone()) } else { None };
+        self.apply(write);
+        if let Some(key) = removed {
+            self.note_left(&key);
         }
     }
 

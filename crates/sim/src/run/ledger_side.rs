@@ -38,6 +38,7 @@ impl Run {
                 self.problem = self.problem.take().or(unguarded);
                 let applied = ledger.apply(&[&changes]);
                 self.examine_rows(&changes);
+                self.note_settled(&changes);
                 self.examine_delays();
                 applied.map(|summary| Input::Persisted { batch, summary })
             }

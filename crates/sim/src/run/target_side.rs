@@ -318,6 +318,7 @@ impl Run {
         if late == 0 {
             self.apply(write);
         } else {
+            self.note_leaving(&write);
             self.at(late, Happening::Land(write));
         }
     }
