@@ -277,7 +277,7 @@ pub struct MigrateArguments {
 
 #[derive(Clone, Debug, Args)]
 pub struct VerifyArguments {
-    /// The source; or the name of a migration, alone
+    /// The source; or the name of a migration, alone: what that leaves out stays left out
     pub source: OsString,
     /// The target
     pub target: Option<OsString>,

@@ -159,9 +159,11 @@ impl Call {
     /// What stands in the state folder; `None` if nothing does.
     ///
     /// # Errors
-    /// It cannot be read, or is of a newer version.
+    /// It cannot be read, is of a newer version, or was removed beside a state that stands.
     pub fn read(folder: &Path) -> Result<Option<Self>, CommandError> {
-        let Some(text) = read(folder, CALL)? else { return Ok(None) };
+        let Some(text) = read(folder, CALL)? else {
+            return if State::stands(folder) { Err(removed_call(folder)) } else { Ok(None) };
+        };
         let told = |reason: String| {
             CommandError::local(
                 format!("{} cannot be understood: {reason}", folder.join(CALL).display()),
@@ -193,6 +195,14 @@ impl Call {
             (other, _) => Err(format!("it is of version {other}")),
         }
     }
+}
+
+fn removed_call(folder: &Path) -> CommandError {
+    CommandError::local(
+        format!("{} was removed: it says what was migrated", folder.join(CALL).display()),
+        "restore it from a backup, or start the migration once more with its SOURCE, TARGET and \
+         options: that writes it anew",
+    )
 }
 
 impl Url {

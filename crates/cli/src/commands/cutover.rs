@@ -44,9 +44,6 @@ pub async fn run(arguments: CutoverArguments, json: bool) -> Result<u8, CommandE
             "start it with whimbrel migrate SOURCE TARGET --live",
         )
     })?;
-    if arguments.dry_run {
-        return dry_run::run(&arguments, &place, json).await;
-    }
     let connection = call.connection(&arguments.connection);
     let pair = Pair::parse(&call.source(), &call.target(), &connection)?;
     // Before all that a cut-over wants: a fence has to go whatever ran since.
@@ -58,6 +55,12 @@ pub async fn run(arguments: CutoverArguments, json: bool) -> Result<u8, CommandE
             format!("{} has no stream of changes: nothing tells whether it changes", pair.source),
             "stop what writes to it, then whimbrel migrate and whimbrel verify --report DIR",
         ));
+    }
+    if !matches!(pair.source, Location::Hdfs { .. }) {
+        fence::chosen(&[], arguments.fence)?;
+    }
+    if arguments.dry_run {
+        return dry_run::run(&arguments, &place, json).await;
     }
     if !call.may_be_live() && !is_listening(&place.folder).await {
         return Err(CommandError::usage(

@@ -72,6 +72,7 @@ pub async fn run(arguments: MigrateArguments, json: bool) -> Result<u8, CommandE
     let place =
         |pair: &Pair| state::place(&pair.source, &pair.target, name.as_deref(), state.as_deref());
     let request = Request::parse(arguments, place)?;
+    refuse_options_of_buckets(&request.arguments.write, [&request.pair.target])?;
     if request.arguments.dry_run {
         let Request { pair, coverage, place, arguments, .. } = &request;
         let run = super::dry_run::run((pair, coverage, place), arguments, json);
@@ -608,6 +609,33 @@ async fn refuse_without_stream(source: &dyn Source) -> Result<(), CommandError> 
             Err(CommandError::usage(format!("--live: {error}"), error.remedy().to_owned()))
         }
         Err(error) => Err(error.into_failure(Side::Source).into()),
+    }
+}
+
+/// Refuses what only objects have where no target has objects: whoever asks for encryption is not to
+/// find plain files.
+///
+/// # Errors
+/// Wrong use.
+fn refuse_options_of_buckets<'a>(
+    arguments: &WriteArguments,
+    targets: impl IntoIterator<Item = &'a Location>,
+) -> Result<(), CommandError> {
+    let given = [
+        ("--sse", arguments.sse.is_some()),
+        ("--sse-kms-key-id", arguments.sse_kms_key_id.is_some()),
+        ("--bucket-key", arguments.bucket_key),
+        ("--storage-class", arguments.storage_class.is_some()),
+        ("--tag", !arguments.tag.is_empty()),
+        ("--acl", arguments.acl.is_some()),
+    ];
+    let mut targets = targets.into_iter().filter(|to| matches!(to, Location::Bucket { .. }));
+    match given.into_iter().find(|(_, given)| *given) {
+        Some((flag, _)) if targets.next().is_none() => Err(CommandError::usage(
+            format!("{flag} says something of objects, and TARGET is no bucket"),
+            "leave it out",
+        )),
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -19,13 +19,13 @@ use whimbrel_verify::{
     Sample, Since, Sums, Verification, Worker,
 };
 
-use crate::arguments::VerifyArguments;
+use crate::arguments::{ScopeArguments, VerifyArguments};
 use crate::delayed::Delayed;
 use crate::exit::{self, CommandError, Condition};
 use crate::open::{self, Absent, OpenSource, OpenTarget};
 use crate::output::result::{bytes, count, grouped};
 use crate::output::{self, path_fields, printable};
-use crate::record::Call;
+use crate::record::{self, Call};
 use crate::report::{self, SignedReport};
 use crate::request::{Coverage, Pair};
 use crate::running::Running;
@@ -62,6 +62,10 @@ pub async fn run(arguments: VerifyArguments, json: bool) -> Result<u8, CommandEr
         Some(place) => Running::at(place).await.map(Arc::new),
         None => None,
     };
+    if let (Some(place), None) = (&migration, &running) {
+        // It says what is gone at the source and stays for a time: without it that seems extra.
+        record::refuse_what_lost_its_state(&place.folder)?;
+    }
     let source = open::source(&pair.source, &arguments.connection, true).await?;
     let connection = &arguments.connection;
     let target = open::target_to_look_at(&pair.target, connection, Absent::Refused).await?;
@@ -412,22 +416,28 @@ fn filled_in(
             "say whimbrel verify SOURCE TARGET",
         )
     })?;
-    let said = &arguments.scope;
-    let says_scope = !said.include.is_empty()
-        || !said.exclude.is_empty()
-        || !said.map.is_empty()
-        || said.no_default_excludes
-        || !said.no_default_exclude.is_empty();
     let filled_in = VerifyArguments {
         source: call.source(),
         target: Some(call.target()),
-        scope: if says_scope { arguments.scope } else { call.scope() },
+        scope: narrowed(call.scope(), arguments.scope),
         connection: call.connection(&arguments.connection),
         metadata: arguments.metadata.or(Some(call.metadata())),
         directory_markers: arguments.directory_markers.or(Some(call.directory_markers())),
         ..arguments
     };
     Ok((filled_in, Some(place)))
+}
+
+/// The migration's scope with what is said now: nothing that was left out was migrated.
+fn narrowed(migrated: ScopeArguments, said: ScopeArguments) -> ScopeArguments {
+    let said_or = |said: Vec<String>, migrated| if said.is_empty() { migrated } else { said };
+    ScopeArguments {
+        include: said_or(said.include, migrated.include),
+        exclude: [migrated.exclude, said.exclude].concat(),
+        map: said_or(said.map, migrated.map),
+        no_default_excludes: migrated.no_default_excludes || said.no_default_excludes,
+        no_default_exclude: [migrated.no_default_exclude, said.no_default_exclude].concat(),
+    }
 }
 
 /// Tells a difference.

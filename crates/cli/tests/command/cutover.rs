@@ -568,3 +568,16 @@ fn a_fence_is_not_undone_at_another_directory(world: &World) {
     place.run(&["cutover", "m", "--undo-fence"]).expect(0);
     assert_eq!(mode(world), before);
 }
+
+/// It said that nothing was missing, and the call itself ended with 2.
+#[test]
+fn a_dry_run_refuses_a_fence_that_the_source_has_not() {
+    let place = Place::new();
+    place.write("source/a", "one");
+    place.run(&["migrate", "source", "target", "--name", "m"]).expect(0);
+    for fence in ["permissions", "safe-mode"] {
+        let told = place.run(&["cutover", "m", "--fence", fence, "--dry-run"]).expect(2).stderr;
+        assert!(told.contains("this source has none"), "{told}");
+    }
+    assert_ne!(place.run(&["cutover", "m", "--dry-run"]).code, 2);
+}

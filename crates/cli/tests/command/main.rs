@@ -19,6 +19,7 @@ mod object_store;
 mod resume;
 mod secrets;
 mod snapshots;
+mod state;
 mod targets;
 mod unreachable;
 mod wrong_use;

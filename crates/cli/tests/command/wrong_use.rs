@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::call::Place;
 
-const CALLS: [&str; 107] = [
+const CALLS: [&str; 111] = [
     "",
     "nothing",
     "migrate",
@@ -25,6 +25,10 @@ const CALLS: [&str; 107] = [
     "migrate source target hdfs://namenode:8020/target",
     "migrate s3://bucket/source target more --live",
     "migrate source target --no-such-flag",
+    "migrate source target --sse AES256",
+    "migrate source target --storage-class GLACIER",
+    "migrate source target more --tag a=b",
+    "migrate source target --acl public-read --dry-run",
     "migrate source target --bandwidth 200",
     "migrate source target --bandwidth 200Mbit",
     "migrate source target --bandwidth -5MB/s",

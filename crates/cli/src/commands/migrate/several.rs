@@ -13,7 +13,7 @@ use whimbrel_core::path::Namespace;
 use whimbrel_engine::{CommonLimits, SEATS_MAX, Seat};
 use whimbrel_store::s3::Named;
 
-use super::{Request, word};
+use super::{Request, refuse_options_of_buckets, word};
 use crate::arguments::MigrateArguments;
 use crate::exit::{self, CommandError, Condition};
 use crate::location::Location;
@@ -87,6 +87,9 @@ impl Together {
 /// Wrong use. What keeps one of them from beginning is its result.
 pub(super) async fn run(arguments: MigrateArguments, json: bool) -> Result<u8, CommandError> {
     let requests = parse(arguments)?;
+    let targets = requests.iter().map(|request| &request.pair.target);
+    let write = requests.first().map(|request| &request.arguments.write);
+    write.map_or(Ok(()), |write| refuse_options_of_buckets(write, targets))?;
     let names: Vec<String> = requests.iter().map(|request| request.place.name.clone()).collect();
     let signals = Signals::listen_for(requests.len())?;
     let views = View::of_several(&names, json);
