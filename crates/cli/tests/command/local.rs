@@ -1024,7 +1024,8 @@ fn verify_of_a_running_migration_tells_apart_what_is_pending() {
     std::fs::remove_file(place.path("source/a")).unwrap();
     let ended = place.run(&verify).expect(5);
     let result = ended.result();
-    assert_eq!((&result["outcome"], &result["moving"]), (&"different".into(), &2.into()));
+    let told = (&result["outcome"], &result["moving"]);
+    assert_eq!(told, (&"different".into(), &2.into()), "{}", ended.stdout);
     assert_eq!((&result["missing"], &result["extra"]), (&0.into(), &0.into()), "{result}");
     let text = place.run(&["verify", "moving"]).expect(5).stdout;
     assert!(text.contains("Moving: ") && text.contains("moving runs, "), "{text}");
