@@ -84,6 +84,11 @@ impl Objects {
         objects.map(|(key, object)| (key.clone(), sunk(object))).collect()
     }
 
+    pub(super) fn files(&self, bucket: &str) -> usize {
+        let keys = self.buckets.get(bucket).into_iter().flat_map(BTreeMap::keys);
+        keys.filter(|key| !key.ends_with('/')).count()
+    }
+
     pub(super) fn find(&self, bucket: &str, key: &str) -> Option<&Object> {
         self.buckets.get(bucket)?.get(key)
     }
