@@ -9,10 +9,11 @@ use super::{WORKLOADS, Workload};
 const INTRODUCTION: &str = "\
 # Very many files, rows and inodes
 
-Written by `cargo xtask scale`, which makes what is large, measures and removes it; what was found is kept in \
-`scale.jsonl`, and measured again when the sources have changed. `--only WORKLOAD` measures one, `--share 1` tries it \
-out at a hundredth of the size. Peak memory is the largest that the process was (`VmHWM`); processor time is what it worked; \
-the rest of the machine is what others worked meanwhile, the sink aside: noise.
+Written by `cargo xtask scale`, which makes what is large, measures and removes it; what was \
+found is kept in `scale.jsonl`, and measured again when the sources have changed. `--only \
+WORKLOAD` measures one, `--share 1` tries it out at a hundredth of the size. Peak memory is the \
+largest that the process was (`VmHWM`); processor time is what it worked; the rest of the \
+machine is what others worked meanwhile, the sink aside: noise.
 ";
 
 /// Writing to a text cannot fail.

@@ -18,15 +18,18 @@ pub fn free_bytes(folder: &Path) -> Result<u64, Box<dyn Error>> {
 pub fn require(folder: &Path, bytes: u64, files: u64) -> Result<(), Box<dyn Error>> {
     let free = free_bytes(folder)?;
     if free < bytes {
-        let (free, bytes) = (free >> 20, bytes >> 20);
-        let shown = folder.display();
-        return Err(format!("{shown} has room for {free} MiB, and {bytes} MiB are needed: set TMPDIR to a larger disk, or --share").into());
+        return Err(lacks(folder, &format!("{} MiB", free >> 20), &format!("{} MiB", bytes >> 20)));
     }
     let disk = statvfs(folder)?;
     // Some file systems do not count them.
     if disk.f_files > 0 && disk.f_favail < files {
-        let (free, shown) = (disk.f_favail, folder.display());
-        return Err(format!("{shown} has inodes for {free} files, and {files} are needed: set TMPDIR to a larger disk, or --share").into());
+        let free = disk.f_favail;
+        return Err(lacks(folder, &format!("{free} files"), &files.to_string()));
     }
     Ok(())
+}
+
+fn lacks(folder: &Path, free: &str, needed: &str) -> Box<dyn Error> {
+    let shown = folder.display();
+    format!("{shown} has room for {free}, and {needed} are needed: set TMPDIR or --share").into()
 }

@@ -14,8 +14,9 @@ use crate::process::run;
 use crate::whimbrel::{Edition, Whimbrel};
 
 pub const ABOUT_TREE: &str = "1,000 files in a directory, and a tenth of all in one more; one in \
-    a hundred has a few bytes, the others are empty. The sink keeps no bytes, but the names of all objects, in this chore's \
-    process. The second call begins with the state of the first and finds nothing changed.";
+    a hundred has a few bytes, the others are empty. The sink keeps no bytes, but the names of \
+    all objects, in this chore's process. The second call begins with the state of the first and \
+    finds nothing changed.";
 pub const ABOUT_DIRECTORY: &str = "All files in one directory; else as the tree.";
 
 const BUCKET: &str = "scale";
