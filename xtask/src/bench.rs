@@ -7,7 +7,7 @@ mod generator;
 mod ground;
 mod judge;
 mod live;
-mod measure;
+pub mod measure;
 mod picture;
 mod report;
 mod round;
@@ -119,7 +119,7 @@ fn measure(
 }
 
 /// What it was measured on.
-fn machine() -> Value {
+pub fn machine() -> Value {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let memory = memory.split_whitespace().nth(1).and_then(|kilobytes| kilobytes.parse().ok());

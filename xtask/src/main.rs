@@ -10,6 +10,7 @@ mod local_tree;
 mod mutants;
 mod planted;
 mod process;
+mod scale;
 mod scopes;
 mod sim;
 mod test;
@@ -35,6 +36,8 @@ enum Chore {
     /// Bare load on an S3 server, which the bench starts.
     #[command(hide = true)]
     BenchGenerator(bench::Generator),
+    /// Millions of files, of rows and of inodes: docs/scale.md; hours, and tens of GB of disk.
+    Scale(scale::Scale),
     /// Everything that decides whether a change may land; installs what it needs.
     Test(test::Test),
     /// What every store has to keep to, on all of them; builds Garage (20 minutes of CPU).
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Chore::Acceptance(command) => acceptance::run(&command),
         Chore::Bench(options) => bench::bench(&options),
         Chore::BenchGenerator(options) => bench::generate(&options),
+        Chore::Scale(options) => scale::scale(&options),
         Chore::Test(options) => test::test(&options),
         Chore::Conformance => conformance::conformance(),
         Chore::Scopes(options) => scopes::scopes(&options),

@@ -41,13 +41,14 @@ impl Strings {
         Err(Error::damaged(STRING_TABLE, format!("{read} names where {count} were said")))
     }
 
-    /// The name of a number; 0 is none.
+    /// The name of a number. A NameNode writes 0 for none and has no such name; `hdfs oiv -p
+    /// ReverseXML` counts from 0, and Hadoop reads what it writes.
     pub(crate) fn get(&self, table: Table, number: u32) -> Option<&Arc<[u8]>> {
         let mask = match self.mask_bits {
             0 => 0,
             bits => (table as u32) << (u32::BITS - bits),
         };
-        self.by_number.get(&(number | mask)).filter(|_| number != 0)
+        self.by_number.get(&(number | mask))
     }
 }
 

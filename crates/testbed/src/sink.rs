@@ -74,6 +74,12 @@ impl NullSink {
         self.state.objects().sunk(bucket)
     }
 
+    /// How many objects are there; those whose keys end with a slash aside.
+    #[must_use]
+    pub fn files(&self, bucket: &str) -> usize {
+        self.state.objects().files(bucket)
+    }
+
     /// Requests by the name of their operation, since the start.
     #[must_use]
     pub fn requests(&self) -> BTreeMap<&'static str, u64> {

@@ -13,7 +13,7 @@ use wait4::Wait4;
 
 /// The kernel counts so for programs, whatever it does itself.
 pub const TICK_SECONDS: f64 = 0.01;
-/// No run takes so long.
+/// No run of the bench takes so long.
 const LIMIT: Duration = Duration::from_secs(900);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
@@ -57,6 +57,16 @@ pub fn run(
     output: &Path,
     servers: &dyn Fn() -> f64,
 ) -> Result<Usage, Box<dyn Error>> {
+    run_within(LIMIT, command, output, servers)
+}
+
+/// The same for what takes longer: it is killed after `limit`.
+pub fn run_within(
+    limit: Duration,
+    command: &mut Command,
+    output: &Path,
+    servers: &dyn Fn() -> f64,
+) -> Result<Usage, Box<dyn Error>> {
     let file = File::create(output)?;
     command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
     let (servers_before, busy_before) = (servers(), machine_seconds()?);
@@ -64,7 +74,7 @@ pub fn run(
     let child = command.spawn()?;
     let pid = Pid::from_child(&child);
     let (ended, watched) = channel::<()>();
-    let watch = std::thread::spawn(move || watch(pid, &watched));
+    let watch = std::thread::spawn(move || watch(pid, limit, &watched));
     let waited = child.wait4()?;
     let wall_seconds = begin.elapsed().as_secs_f64();
     let _ = ended.send(());
@@ -91,8 +101,8 @@ pub fn run(
 /// Looks again and again how large the process has been, until the end is told; gives the last
 /// answer. What the system says when it has ended would count this chore's own size, with which a
 /// process begins.
-fn watch(pid: Pid, ended: &Receiver<()>) -> u64 {
-    let deadline = Instant::now() + LIMIT;
+fn watch(pid: Pid, limit: Duration, ended: &Receiver<()>) -> u64 {
+    let deadline = Instant::now() + limit;
     let mut peak = 0;
     while ended.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
         peak = u64::max(peak, peak_bytes(pid.as_raw_nonzero().get().unsigned_abs()));

@@ -170,6 +170,18 @@ fn string_tables_may_be_one_for_each_kind() {
     assert_eq!((&*entry.owner, &*entry.group), (&b"user"[..], &b"group"[..]));
 }
 
+/// A NameNode begins with 1, and `hdfs oiv -p ReverseXML` with 0.
+#[test]
+fn names_may_be_counted_from_zero() {
+    let body = Message::default().number(1, 3).number(2, MODIFIED).fixed64(5, 1 << 16 | 0o644);
+    let mut builder = Builder::new();
+    builder.strings = vec![(0, "alice"), (1, "analysts"), (2, "staff")];
+    builder.inode(1, 3, b"file", &body).children(ROOT, &[3]);
+    let pages = listed(&builder.build(), &root("/"), &Settings::default()).unwrap();
+    let entry = &pages[0].entries[0];
+    assert_eq!((&*entry.owner, &*entry.group), (&b"alice"[..], &b"analysts"[..]));
+}
+
 #[test]
 fn the_header_tells_the_transaction_and_the_namespace() {
     let bytes = small().build();

@@ -162,7 +162,7 @@ fn copy(request: &Request, from: &str, state: &State) -> Answer {
         return Answer::refusal("404 Not Found", "NoSuchKey");
     };
     let etag = request.header("x-amz-copy-source-if-match");
-    if etag.is_some_and(|etag| etag != object.etag) {
+    if etag.is_some_and(|etag| *etag != *object.etag) {
         return condition_not_met();
     }
     object.modified = SystemTime::now();
@@ -179,11 +179,12 @@ fn head(request: &Request, state: &State) -> Answer {
     let Some(object) = objects.find(&request.bucket, &request.key) else {
         return Answer::of("404 Not Found");
     };
-    let answer = Answer::of("200 OK")
+    let mut answer = Answer::of("200 OK")
         .describing(object)
         .with("Content-Length", &object.bytes.to_string())
         .with("Last-Modified", &http_date(object.modified));
-    object.metadata.iter().fold(answer, |answer, (name, value)| answer.with(name, value))
+    answer.headers.push_str(&object.metadata);
+    answer
 }
 
 fn begin_upload(request: &Request, state: &State) -> Answer {
@@ -319,7 +320,7 @@ fn condition_not_met() -> Answer {
 fn wanted(request: &Request) -> Wanted {
     match (request.header("if-none-match"), request.header("if-match")) {
         (Some(_), _) => Wanted::Nothing,
-        (None, Some(etag)) => Wanted::Etag(etag.to_owned()),
+        (None, Some(etag)) => Wanted::Etag(etag.into()),
         (None, None) => Wanted::Anything,
     }
 }

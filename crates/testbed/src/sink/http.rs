@@ -62,10 +62,11 @@ impl Request {
         found.map(|(_, value)| value.as_str())
     }
 
-    /// What the client attached to the object.
-    pub(super) fn metadata(&self) -> Vec<(String, String)> {
-        let own = |(name, _): &&(String, String)| name.starts_with("x-amz-meta-");
-        self.headers.iter().filter(own).cloned().collect()
+    /// What the client attached to the object, as headers that end their lines: one text, since
+    /// there may be millions of them.
+    pub(super) fn metadata(&self) -> Box<str> {
+        let own = self.headers.iter().filter(|(name, _)| name.starts_with("x-amz-meta-"));
+        own.map(|(name, value)| format!("{name}: {value}\r\n")).collect::<String>().into()
     }
 
     /// A value of the query; empty where only the name stands.

@@ -11,8 +11,9 @@ use super::Sunk;
 pub(super) struct Object {
     pub(super) bytes: u64,
     pub(super) crc32c: u32,
-    pub(super) etag: String,
-    pub(super) metadata: Vec<(String, String)>,
+    pub(super) etag: Box<str>,
+    /// Headers that end their lines.
+    pub(super) metadata: Box<str>,
     pub(super) modified: SystemTime,
 }
 
@@ -21,7 +22,7 @@ pub(super) struct Object {
 pub(super) enum Wanted {
     Anything,
     Nothing,
-    Etag(String),
+    Etag(Box<str>),
 }
 
 /// Parts that have come.
@@ -29,7 +30,7 @@ pub(super) enum Wanted {
 pub(super) struct Upload {
     bucket: String,
     key: String,
-    metadata: Vec<(String, String)>,
+    metadata: Box<str>,
     parts: BTreeMap<u32, (u64, u32)>,
 }
 
@@ -60,8 +61,8 @@ pub(super) struct Objects {
 }
 
 /// A name for these bytes. It is no MD5, which would cost more than all else that is done here.
-pub(super) fn etag(bytes: u64, crc32c: u32) -> String {
-    format!("\"{crc32c:08x}{bytes:024x}\"")
+pub(super) fn etag(bytes: u64, crc32c: u32) -> Box<str> {
+    format!("\"{crc32c:08x}{bytes:024x}\"").into()
 }
 
 impl Objects {
@@ -82,6 +83,11 @@ impl Objects {
         let objects = self.buckets.get(bucket).into_iter().flatten();
         let sunk = |object: &Object| Sunk { bytes: object.bytes, crc32c: object.crc32c };
         objects.map(|(key, object)| (key.clone(), sunk(object))).collect()
+    }
+
+    pub(super) fn files(&self, bucket: &str) -> usize {
+        let keys = self.buckets.get(bucket).into_iter().flat_map(BTreeMap::keys);
+        keys.filter(|key| !key.ends_with('/')).count()
     }
 
     pub(super) fn find(&self, bucket: &str, key: &str) -> Option<&Object> {
@@ -110,12 +116,7 @@ impl Objects {
     }
 
     /// Gives its name.
-    pub(super) fn begin_upload(
-        &mut self,
-        bucket: &str,
-        key: &str,
-        metadata: Vec<(String, String)>,
-    ) -> String {
+    pub(super) fn begin_upload(&mut self, bucket: &str, key: &str, metadata: Box<str>) -> String {
         self.uploads_begun += 1;
         let id = format!("upload-{}", self.uploads_begun);
         let (bucket, key) = (bucket.to_owned(), key.to_owned());
@@ -140,7 +141,7 @@ impl Objects {
             bytes += more;
         }
         let whole = etag(bytes, crc32c);
-        let etag = format!("{}-{}\"", whole.trim_end_matches('"'), numbers.len());
+        let etag = format!("{}-{}\"", whole.trim_end_matches('"'), numbers.len()).into();
         let metadata = upload.metadata.clone();
         Some(Object { bytes, crc32c, etag, metadata, modified: SystemTime::now() })
     }
@@ -201,7 +202,7 @@ mod tests {
     fn object(content: &[u8]) -> Object {
         let (bytes, crc32c) = (content.len() as u64, crc32c::crc32c(content));
         let (etag, modified) = (etag(bytes, crc32c), SystemTime::now());
-        Object { bytes, crc32c, etag, metadata: Vec::new(), modified }
+        Object { bytes, crc32c, etag, metadata: Box::default(), modified }
     }
 
     #[test]
@@ -226,7 +227,7 @@ mod tests {
     #[test]
     fn parts_make_the_checksum_of_the_whole() {
         let mut objects = Objects::default();
-        let id = objects.begin_upload("bucket", "key", Vec::new());
+        let id = objects.begin_upload("bucket", "key", Box::default());
         for (number, piece) in [(1, b"one".as_slice()), (2, b"two!")] {
             let added = objects.add_part(&id, number, piece.len() as u64, crc32c::crc32c(piece));
             assert!(added);
