@@ -114,22 +114,22 @@ pub(crate) fn below(
 }
 
 fn in_span(sql: &Connection, span: &Span, after: Option<&Key>, limit: usize) -> Result<Vec<Found>> {
-    let until = if span.until.is_some() { "AND directory < ?5" } else { "AND ?5 IS NULL" };
+    let after = after.filter(|after| after.directory.as_bytes() >= span.from.as_slice());
+    // One lower bound that the index takes: else each page begins at the directory's first object.
+    let from = match after {
+        Some(_) => "(directory, name) > (?3, ?4)",
+        None => "directory >= ?3 AND ?4 IS NULL",
+    };
+    let until = if span.until.is_some() { "directory < ?2" } else { "?2 IS NULL" };
     let mut statement = sql.prepare_cached(&format!(
-        "SELECT record FROM found
-         WHERE directory >= ?2 AND (?3 IS NULL OR (directory, name) > (?3, ?4)) {until}
-         ORDER BY directory, name LIMIT ?1"
+        "SELECT record FROM found WHERE {from} AND {until} ORDER BY directory, name LIMIT ?1"
     ))?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let (directory, name) = match after {
-        Some(after) => (Some(after.directory.as_bytes()), Some(after.name.as_ref())),
-        None => (None, None),
+        Some(after) => (after.directory.as_bytes(), Some(after.name.as_ref())),
+        None => (span.from.as_slice(), None),
     };
-    let from = directory.filter(|directory| *directory > span.from.as_slice());
-    let from = from.unwrap_or(span.from.as_slice());
     let records = statement
-        .query_map(params![limit, from, directory, name, span.until], |row| {
-            row.get::<_, Vec<u8>>(0)
-        })?;
+        .query_map(params![limit, span.until, directory, name], |row| row.get::<_, Vec<u8>>(0))?;
     records.map(|record| decoded(&record?)).collect()
 }

@@ -317,12 +317,14 @@ impl Objects {
         let Some(directory) = self.directory(sql, path)? else {
             return Ok(rows);
         };
-        let mut statement = sql.prepare_cached(
+        // One bound that the index takes: else each page begins at the directory's first row.
+        let from = if after.is_some() { ">" } else { ">=" };
+        let mut statement = sql.prepare_cached(&format!(
             "SELECT name, record FROM object
-             WHERE directory = ?1 AND (?2 IS NULL OR name > ?2) ORDER BY name LIMIT ?3",
-        )?;
+             WHERE directory = ?1 AND name {from} ?2 ORDER BY name LIMIT ?3"
+        ))?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let mut found = statement.query(params![directory, after, limit])?;
+        let mut found = statement.query(params![directory, after.unwrap_or_default(), limit])?;
         while let Some(row) = found.next()? {
             let name = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
             let record = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
