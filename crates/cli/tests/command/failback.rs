@@ -395,6 +395,24 @@ fn a_directory_that_cannot_make_room_loses_nothing() {
     assert_eq!(place.tree("source"), place.tree("target"));
 }
 
+/// As above: nobody but who mounted it can have it go.
+#[test]
+fn a_directory_with_a_mount_point_loses_nothing_to_a_file() {
+    let place = Place::new();
+    let Some(_mounted) = Mounted::at(place.path("source/d/m")) else { return };
+    for file in ["d/f", "d/m/g", "stays"] {
+        place.write(&format!("source/{file}"), "first");
+    }
+    place.run(&["migrate", "source", "target", "--name", "m"]).expect(0);
+    remove_all(&place, &["target/d"]);
+    place.write("target/d", "a file");
+    for call in [&["failback", "m", "--dry-run", "--json"], &BACK[..]] {
+        let told = place.run(call).expect(5);
+        assert_eq!((changes(&told), problems(&told)), (pairs(&[]), pairs(&[("conflict", "d")])));
+    }
+    assert_eq!(text(&place, "source/d/f"), "first");
+}
+
 /// The first call said that all is back, and the second one told a conflict for good.
 #[test]
 fn what_the_source_alone_has_keeps_its_directory_in_every_call() {
@@ -403,7 +421,7 @@ fn what_the_source_alone_has_keeps_its_directory_in_every_call() {
         place.write(&format!("source/{file}"), "first");
     }
     std::fs::create_dir_all(place.path("source/was/empty")).unwrap();
-    let migrate = ["migrate", "source", "target", "--name", "m", "--exclude", "*.log", "--json"];
+    let migrate = ["migrate", "source", "target", "--name", "m", "--exclude", "**/*.log", "--json"];
     place.run(&migrate).expect(0);
     for file in ["e/deep/new", "was/empty/new", "x/excluded.log"] {
         place.write(&format!("source/{file}"), "of the source alone");
@@ -704,13 +722,23 @@ fn with_what_belongs_to_it(world: &World, checker: &Checker) {
 
 fn names_that_cannot_stand_there(world: &World, checker: &Checker) {
     world.hadoop.write("/odd/a", "one").unwrap();
+    world.hadoop.write("/odd/x/f", "one").unwrap();
     let (place, source, target) = migrate(world, "odd");
     let put = |path: &str| json!({"operation": "put", "path": path, "text": "other"});
-    checker.s3_operations(&target, &[put("c:d"), put("e"), put("long/x")]).unwrap();
+    let removed = json!({"operation": "remove", "path": "x/f"});
+    let operations = [put("c:d"), put("e"), put("long/x"), put("own"), put("x"), removed];
+    checker.s3_operations(&target, &operations).unwrap();
     world.hadoop.write("/odd/e/below", "a directory here").unwrap();
-    let back = place.run(&BACK).expect(5);
-    assert_eq!(problems(&back), pairs(&[("refused", "c:d"), ("conflict", "e")]));
-    assert_eq!(changes(&back), pairs(&[("carried", "long/x")]));
+    let empty = ["/odd/own", "/odd/x/e"].map(|path| set("mkdirs", path, json!({})));
+    world.hadoop.operations(&empty).unwrap();
+    let conflicts = ["e", "own", "x"].map(|path| ("conflict", path));
+    let expected = pairs(&[&[("refused", "c:d")][..], &conflicts].concat());
+    for call in [&["failback", "m", "--dry-run", "--json"][..], &BACK] {
+        let told = place.run(call).expect(5);
+        assert_eq!(problems(&told), expected, "{call:?}");
+        assert_eq!(changes(&told), pairs(&[("carried", "long/x")]), "{call:?}");
+    }
+    assert_eq!(status(&world.hadoop, "/odd/x/f")["exists"], true);
     let listed = checker.compare(&source, &target, &[]).unwrap();
     assert!(!listed.equal, "nothing is told equal that is not");
 }

@@ -27,6 +27,16 @@ impl Sides {
         Ok(())
     }
 
+    /// Whether what lies in a directory of the source may go, and a file come, as far as that is
+    /// known without a try: what is mounted stays.
+    pub(super) async fn may_change(&self, directory: &RelPath) -> Result<bool, EngineError> {
+        match self.writer.may_write(directory, true).await.map_err(of_source) {
+            Ok(()) => Ok(true),
+            Err(Left::Ended(error)) => Err(error),
+            Err(Left::Blocked(_) | Left::Problem(_)) => Ok(false),
+        }
+    }
+
     /// True of a dry run, if what stands at a path would have been removed by now.
     pub(super) fn would_be_gone(&self, path: &RelPath, at: &RelPath, node: Option<&Node>) -> bool {
         match node {

@@ -7,10 +7,13 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use whimbrel_core::entry::Node;
 use whimbrel_core::path::RelPath;
 
-use super::act::{RENAME, conflict};
+use super::act::conflict;
 use super::{Job, Tell};
 use crate::error::EngineError;
 use crate::removable::covers_object;
+
+const MAKE_ROOM: &str = "remove or move away what stays there at the source, or have the file \
+                         renamed at the target";
 
 impl Job {
     /// Tells of the directories that cannot make room: nothing in them goes.
@@ -43,7 +46,7 @@ impl Job {
                 true => format!("{path} is a directory at the source"),
                 false => format!("{path} is a directory at the source, and {stays} stays in it"),
             };
-            self.so_far.left(path.clone(), conflict(told, RENAME), tell);
+            self.so_far.left(path.clone(), conflict(told, MAKE_ROOM), tell);
             self.no_room.insert(path);
         }
         Ok(with_room)
@@ -67,14 +70,17 @@ impl Job {
     }
 
     /// The first that the removals would leave of a directory of the source: what it has itself,
-    /// or what changed there, or what the target has. Empty directories too are the source's own,
+    /// or what changed there, or what the target has, or what is mounted. Empty directories too are the source's own,
     /// unless the migration knows them.
     async fn first_to_stay(&self, directory: &RelPath) -> Result<Option<RelPath>, EngineError> {
         let mut open = vec![directory.clone()];
         while let Some(directory) = open.pop() {
             let known = self.ledger.row(&directory.marker())?.is_some()
                 || self.holds_more_than(&directory, &BTreeSet::new())?;
-            if !known || self.sides.target_has_below(&directory).await? {
+            if !known
+                || !self.sides.may_change(&directory).await?
+                || self.sides.target_has_below(&directory).await?
+            {
                 return Ok(Some(directory));
             }
             let mut after: Option<Vec<u8>> = None;
