@@ -726,7 +726,7 @@ fn names_that_cannot_stand_there(world: &World, checker: &Checker) {
     let (place, source, target) = migrate(world, "odd");
     let put = |path: &str| json!({"operation": "put", "path": path, "text": "other"});
     let removed = json!({"operation": "remove", "path": "x/f"});
-    let operations = [put("c:d"), put("e"), put("long/x"), put("own"), put("x"), removed];
+    let operations = [put("c:d"), put("e"), put("long/x"), put("own"), removed, put("x")];
     checker.s3_operations(&target, &operations).unwrap();
     world.hadoop.write("/odd/e/below", "a directory here").unwrap();
     let empty = ["/odd/own", "/odd/x/e"].map(|path| set("mkdirs", path, json!({})));
