@@ -386,7 +386,7 @@ impl Sides {
         Ended { changes: vec![Change::PutRow(row)], ..Ended::default() }
     }
 
-    /// Its marker went at the target, so it goes if nothing is left in it; what the target has below
+    /// Its marker went at the target, so it goes if nothing is left in it; what the target has in
     /// it keeps it.
     async fn unmarked(&self, both: &Both<'_>, directory: &RelPath) -> Result<Ended, Left> {
         if !self.target_has_below(directory).await.map_err(Left::Ended)? {

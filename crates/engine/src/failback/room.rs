@@ -69,9 +69,9 @@ impl Job {
         }
     }
 
-    /// The first that the removals would leave of a directory of the source: what it has itself,
-    /// or what changed there, or what the target has, or what is mounted. Empty directories too are the source's own,
-    /// unless the migration knows them.
+    /// The first that the removals would leave of a directory of the source: what it alone has,
+    /// what changed there, what the target has too, what is mounted. Empty directories are the
+    /// source's own as well, unless the migration knows them.
     async fn first_to_stay(&self, directory: &RelPath) -> Result<Option<RelPath>, EngineError> {
         let mut open = vec![directory.clone()];
         while let Some(directory) = open.pop() {
