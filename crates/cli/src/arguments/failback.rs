@@ -20,7 +20,9 @@ changed files with owner, group, mode, time and ACL, as far as their objects car
 directories, and removals. The migration must not run, and no fence of a cut-over may stand.
 
 A path that changed on both sides is a conflict: it is told by name and left as it is on both,
-unless the bytes are equal. What the source alone changed is left for the next run of the migration.
+unless the bytes are equal. What the source alone changed is left for the next run of the migration,
+and keeps its directory there if that was removed at the target. A directory that a file is to take
+the place of makes room only if all in it goes; else it is a conflict, and nothing in it goes.
 
 It can be killed at any time: the same call goes on. Called again, it finds nothing to do.
 

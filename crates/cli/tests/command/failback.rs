@@ -329,16 +329,136 @@ fn a_dry_run_names_directories_that_go() {
         std::fs::remove_dir_all(place.path(gone)).unwrap();
     }
     place.write("source/kept/foreign/new", "of the source alone");
-    let dry = place.run(&["failback", "m", "--dry-run", "--json"]).expect(5);
-    let run = place.run(&BACK).expect(5);
-    assert_eq!((changes(&dry), problems(&dry)), (changes(&run), problems(&run)));
-    assert_eq!(problems(&run), pairs(&[("conflict", "kept/foreign")]));
+    let dry = place.run(&["failback", "m", "--dry-run", "--json"]).expect(0);
+    let run = place.run(&BACK).expect(0);
+    assert_eq!(changes(&dry), changes(&run));
     let directories = ["empty", "d/e/empty", "d/e", "d"].map(|path| ("directory_removed", path));
     for directory in pairs(&directories) {
         assert!(changes(&run).contains(&directory), "{directory:?}");
     }
     assert_eq!(dry.result()["directories_removed"], run.result()["directories_removed"]);
     assert_eq!(text(&place, "source/kept/foreign/new"), "of the source alone");
+}
+
+fn remove_all(place: &Place, names: &[&str]) {
+    for name in names {
+        std::fs::remove_dir_all(place.path(name)).unwrap();
+    }
+}
+
+/// Its files had gone before the conflict was known, and the dry run told of none.
+#[test]
+fn a_directory_that_cannot_make_room_loses_nothing() {
+    let place = Place::new();
+    let files = ["x/f", "y/f", "y/in/g", "z/changed", "z/f", "goes/f", "goes/in/g", "stays"];
+    for file in files {
+        place.write(&format!("source/{file}"), "first");
+    }
+    std::fs::create_dir(place.path("source/goes/empty")).unwrap();
+    place.run(&["migrate", "source", "target", "--name", "m"]).expect(0);
+    for directory in ["source/x/e", "source/own"] {
+        std::fs::create_dir(place.path(directory)).unwrap();
+    }
+    place.write("source/y/in/new", "of the source alone");
+    place.write("source/z/changed", "second");
+    remove_all(&place, &["target/x", "target/y", "target/z", "target/goes"]);
+    for file in ["goes", "own", "x", "y", "z"] {
+        place.write(&format!("target/{file}"), "a file");
+    }
+    let conflicts = ["own", "x", "y", "z"].map(|path| ("conflict", path));
+    let gone = [
+        ("removed", "goes/f"),
+        ("removed", "goes/in/g"),
+        ("directory_removed", "goes/empty"),
+        ("directory_removed", "goes/in"),
+        ("directory_removed", "goes"),
+        ("carried", "goes"),
+    ];
+    let dry_run = ["failback", "m", "--dry-run", "--json"];
+    for (call, expected) in [(&dry_run[..], &gone[..]), (&BACK, &gone), (&BACK, &[])] {
+        let told = place.run(call).expect(5);
+        assert_eq!((changes(&told), problems(&told)), (pairs(expected), pairs(&conflicts)));
+        let named = |path: &str| {
+            let lines = told.problems();
+            let line = lines.iter().find(|line| line["path"] == path).unwrap();
+            line["message"].as_str().unwrap().to_owned()
+        };
+        assert!(named("x").contains("x/e") && named("y").contains("y/in/new"));
+    }
+    for file in ["x/f", "y/f", "y/in/g", "z/f"] {
+        assert_eq!(text(&place, &format!("source/{file}")), "first", "{file}");
+    }
+    std::fs::remove_dir(place.path("source/x/e")).unwrap();
+    std::fs::remove_file(place.path("source/y/in/new")).unwrap();
+    std::fs::remove_dir(place.path("source/own")).unwrap();
+    place.run(&["failback", "m", "--conflicts", "replace"]).expect(0);
+    assert_eq!(place.tree("source"), place.tree("target"));
+}
+
+/// As above: nobody but who mounted it can have it go.
+#[test]
+fn a_directory_with_a_mount_point_loses_nothing_to_a_file() {
+    let place = Place::new();
+    let Some(_mounted) = Mounted::at(place.path("source/d/m")) else { return };
+    for file in ["d/f", "d/m/g", "stays"] {
+        place.write(&format!("source/{file}"), "first");
+    }
+    place.run(&["migrate", "source", "target", "--name", "m"]).expect(0);
+    remove_all(&place, &["target/d"]);
+    place.write("target/d", "a file");
+    for call in [&["failback", "m", "--dry-run", "--json"], &BACK[..]] {
+        let told = place.run(call).expect(5);
+        assert_eq!((changes(&told), problems(&told)), (pairs(&[]), pairs(&[("conflict", "d")])));
+    }
+    assert_eq!(text(&place, "source/d/f"), "first");
+}
+
+/// The first call said that all is back, and the second one told a conflict for good.
+#[test]
+fn what_the_source_alone_has_keeps_its_directory_in_every_call() {
+    let place = Place::new();
+    for file in ["e/a", "e/deep/b", "f/a", "f/z", "x/a", "stays"] {
+        place.write(&format!("source/{file}"), "first");
+    }
+    std::fs::create_dir_all(place.path("source/was/empty")).unwrap();
+    let migrate = ["migrate", "source", "target", "--name", "m", "--exclude", "**/*.log", "--json"];
+    place.run(&migrate).expect(0);
+    for file in ["e/deep/new", "was/empty/new", "x/excluded.log"] {
+        place.write(&format!("source/{file}"), "of the source alone");
+    }
+    std::fs::remove_file(place.path("source/f/z")).unwrap();
+    std::fs::create_dir(place.path("source/f/z")).unwrap();
+    remove_all(&place, &["target/e", "target/f", "target/x", "target/was"]);
+    let gone = ["e/a", "e/deep/b", "f/a", "x/a"].map(|path| ("removed", path));
+    let dry_run = ["failback", "m", "--dry-run", "--json"];
+    for (call, expected) in [(&dry_run[..], &gone[..]), (&BACK, &gone), (&BACK, &[])] {
+        let told = place.run(call).expect(0);
+        assert_eq!(changes(&told), pairs(expected), "{call:?}");
+    }
+    // No row that is left behind has a later call ask.
+    let asks = [&BACK[..], &["--removals-max", "0", "--removals-share-max", "0%"]].concat();
+    place.run(&asks).expect(0);
+    let forward = place.run(&migrate).expect(0).result();
+    assert_eq!(forward["run_files_copied"], 2, "{forward}");
+    place.run(&["verify", "m"]).expect(0);
+    assert!(place.path("target/f/z").is_dir() && place.path("target/x").is_dir());
+}
+
+/// They were counted as removed.
+#[test]
+fn directories_that_the_source_does_not_have_are_not_told_as_removed() {
+    let place = Place::new();
+    for file in ["a/f", "a/x/g", "b/f", "b/x/g", "stays"] {
+        place.write(&format!("source/{file}"), "first");
+    }
+    place.run(&["migrate", "source", "target", "--name", "m"]).expect(0);
+    remove_all(&place, &["source/a", "source/b/x", "target/a/x", "target/b"]);
+    let dry = place.run(&["failback", "m", "--dry-run", "--json"]).expect(0);
+    let run = place.run(&BACK).expect(0);
+    for told in [&dry, &run] {
+        assert_eq!(changes(told), pairs(&[("removed", "b/f"), ("directory_removed", "b")]));
+        assert_eq!(told.result()["directories_removed"], 1);
+    }
 }
 
 /// The first one ended every call, and a dry run took it for a file.
@@ -602,13 +722,23 @@ fn with_what_belongs_to_it(world: &World, checker: &Checker) {
 
 fn names_that_cannot_stand_there(world: &World, checker: &Checker) {
     world.hadoop.write("/odd/a", "one").unwrap();
+    world.hadoop.write("/odd/x/f", "one").unwrap();
     let (place, source, target) = migrate(world, "odd");
     let put = |path: &str| json!({"operation": "put", "path": path, "text": "other"});
-    checker.s3_operations(&target, &[put("c:d"), put("e"), put("long/x")]).unwrap();
+    let removed = json!({"operation": "remove", "path": "x/f"});
+    let operations = [put("c:d"), put("e"), put("long/x"), put("own"), removed, put("x")];
+    checker.s3_operations(&target, &operations).unwrap();
     world.hadoop.write("/odd/e/below", "a directory here").unwrap();
-    let back = place.run(&BACK).expect(5);
-    assert_eq!(problems(&back), pairs(&[("refused", "c:d"), ("conflict", "e")]));
-    assert_eq!(changes(&back), pairs(&[("carried", "long/x")]));
+    let empty = ["/odd/own", "/odd/x/e"].map(|path| set("mkdirs", path, json!({})));
+    world.hadoop.operations(&empty).unwrap();
+    let conflicts = ["e", "own", "x"].map(|path| ("conflict", path));
+    let expected = pairs(&[&[("refused", "c:d")][..], &conflicts].concat());
+    for call in [&["failback", "m", "--dry-run", "--json"][..], &BACK] {
+        let told = place.run(call).expect(5);
+        assert_eq!(problems(&told), expected, "{call:?}");
+        assert_eq!(changes(&told), pairs(&[("carried", "long/x")]), "{call:?}");
+    }
+    assert_eq!(status(&world.hadoop, "/odd/x/f")["exists"], true);
     let listed = checker.compare(&source, &target, &[]).unwrap();
     assert!(!listed.equal, "nothing is told equal that is not");
 }

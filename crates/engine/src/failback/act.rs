@@ -67,6 +67,8 @@ struct Both<'a> {
     row: Option<&'a Row>,
     object: Option<Object>,
     node: Option<Node>,
+    /// Nothing is removed: it is foreseen.
+    ahead: bool,
 }
 
 impl Sides {
@@ -77,7 +79,7 @@ impl Sides {
         path: RelPath,
         row: Option<Row>,
     ) -> Result<Ended, EngineError> {
-        let outcome = self.looked_at(pass, &path, row.as_ref()).await;
+        let outcome = self.looked_at(pass, &path, row.as_ref(), self.dry_run).await;
         let ended = match outcome {
             Ok(ended) => ended,
             Err(Left::Ended(error)) => return Err(error),
@@ -91,11 +93,25 @@ impl Sides {
         Ok(Ended { path, ..ended })
     }
 
+    /// Whether the removals leave nothing at a path of the source.
+    pub(super) async fn would_remove(
+        &self,
+        path: &RelPath,
+        row: Option<&Row>,
+    ) -> Result<bool, EngineError> {
+        match self.looked_at(Pass::Remove, path, row, true).await {
+            Ok(ended) => Ok(ended.gone),
+            Err(Left::Ended(error)) => Err(error),
+            Err(Left::Blocked(_) | Left::Problem(_)) => Ok(false),
+        }
+    }
+
     async fn looked_at(
         &self,
         pass: Pass,
         path: &RelPath,
         row: Option<&Row>,
+        ahead: bool,
     ) -> Result<Ended, Left> {
         let object = self.inspect(path).await.map_err(|error| left(error, Side::Target))?;
         // What came or went since the listing is left for another call.
@@ -106,9 +122,9 @@ impl Sides {
         self.writer.admit(directory.as_ref().unwrap_or(path)).map_err(of_source)?;
         let at = directory.as_ref().unwrap_or(path);
         let node = self.stat(at).await.map_err(of_source)?;
-        let gone = pass == Pass::Blocked && self.would_be_gone(path, at, node.as_ref()).await?;
+        let gone = pass == Pass::Blocked && self.would_be_gone(path, at, node.as_ref());
         let node = node.filter(|_| !gone);
-        let both = Both { path, row, object, node };
+        let both = Both { path, row, object, node, ahead };
         match directory {
             Some(directory) => self.directory(&both, &directory).await,
             None => self.file(&both).await,
@@ -192,7 +208,7 @@ impl Sides {
         if both.object.is_none() {
             self.is_seen(both.path).await.map_err(|error| left(error, Side::Target))?;
         }
-        if self.dry_run {
+        if both.ahead {
             self.look_ahead(both.path, Deed::Removed).await?;
         } else {
             self.limits.source_calls.take(self.writer.calls_per_change()).await;
@@ -332,7 +348,7 @@ impl Sides {
                 Err(Left::Blocked(conflict(told, RENAME)))
             }
             (Some(_), None) => Ok(Ended::default()),
-            (None, Some(Node::Directory(node))) => self.unmarked(both, node, directory).await,
+            (None, Some(Node::Directory(_))) => self.unmarked(both, directory).await,
             (None, Some(Node::File(_) | Node::Special(_)) | None) => Ok(gone()),
         }
     }
@@ -370,29 +386,14 @@ impl Sides {
         Ended { changes: vec![Change::PutRow(row)], ..Ended::default() }
     }
 
-    /// Its marker went at the target. If the directory is none of the source's own making by now,
-    /// it goes; what the target has below it keeps it.
-    async fn unmarked(
-        &self,
-        both: &Both<'_>,
-        node: &DirectoryNode,
-        directory: &RelPath,
-    ) -> Result<Ended, Left> {
-        let below = self.target_has_below(directory).await.map_err(Left::Ended)?;
-        if below {
-            let changes = vec![Change::DropRow(both.path.clone())];
-            return Ok(Ended { changes, ..Ended::default() });
+    /// Its marker went at the target, so it goes if nothing is left in it; what the target has in
+    /// it keeps it.
+    async fn unmarked(&self, both: &Both<'_>, directory: &RelPath) -> Result<Ended, Left> {
+        if !self.target_has_below(directory).await.map_err(Left::Ended)? {
+            return Ok(gone());
         }
-        match node.empty {
-            // Something that the migration does not know lies in it.
-            Some(false) => {
-                let told = format!(
-                    "{directory} was removed at the target, and is not empty at the source"
-                );
-                Err(Left::Problem(conflict(told, DECIDE)))
-            }
-            Some(true) | None => Ok(gone()),
-        }
+        let changes = vec![Change::DropRow(both.path.clone())];
+        Ok(Ended { changes, ..Ended::default() })
     }
 }
 

@@ -1,11 +1,10 @@
 //! What a dry run knows of what the run would meet.
 
-use whimbrel_core::entry::Node;
-use whimbrel_core::failure::Side;
+use whimbrel_core::entry::{Entry, Node};
 use whimbrel_core::path::RelPath;
 
 use super::act::{Left, RENAME, conflict, of_source};
-use super::{Deed, Sides, of_side};
+use super::{Deed, Sides};
 use crate::error::EngineError;
 
 impl Sides {
@@ -28,34 +27,37 @@ impl Sides {
         Ok(())
     }
 
-    /// True of a dry run, if what stands at a path would have been removed by now.
-    pub(super) async fn would_be_gone(
-        &self,
-        path: &RelPath,
-        at: &RelPath,
-        node: Option<&Node>,
-    ) -> Result<bool, Left> {
-        match node {
-            Some(Node::File(_)) => Ok(self.would_go.contains(at)),
-            Some(Node::Directory(_)) if self.dry_run && !path.is_marker() => {
-                self.would_be_empty(at).await
-            }
-            Some(Node::Directory(_) | Node::Special(_)) | None => Ok(false),
+    /// Whether what lies in a directory of the source may go, and a file come, as far as that is
+    /// known without a try: what is mounted stays.
+    pub(super) async fn may_change(&self, directory: &RelPath) -> Result<bool, EngineError> {
+        match self.writer.may_write(directory, true).await.map_err(of_source) {
+            Ok(()) => Ok(true),
+            Err(Left::Ended(error)) => Err(error),
+            Err(Left::Blocked(_) | Left::Problem(_)) => Ok(false),
         }
     }
 
-    /// True of a directory that the source has, if nothing would be left in it.
-    pub(super) async fn would_lose_all(&self, directory: &RelPath) -> Result<bool, EngineError> {
-        let of_source = |error| of_side(error, Side::Source);
-        if !matches!(self.stat(directory).await.map_err(of_source)?, Some(Node::Directory(_))) {
-            return Ok(false);
+    /// True of a dry run, if what stands at a path would have been removed by now.
+    pub(super) fn would_be_gone(&self, path: &RelPath, at: &RelPath, node: Option<&Node>) -> bool {
+        match node {
+            Some(Node::File(_)) => self.would_go.contains(at),
+            Some(Node::Directory(_)) => !path.is_marker() && self.would_be_cleaned.contains(at),
+            Some(Node::Special(_)) | None => false,
         }
+    }
+
+    /// True if nothing would be left in a directory of the source.
+    pub(super) async fn would_lose_all(&self, directory: &RelPath) -> Result<bool, EngineError> {
         let mut after: Option<Vec<u8>> = None;
         loop {
-            self.limits.source_calls.take(1).await;
-            let page = self.source.list(directory, after.as_deref()).await.map_err(of_source)?;
+            let page = self.list_source(directory, after.as_deref()).await?;
             let Some(page) = page else { return Ok(false) };
-            if page.entries.iter().any(|entry| !self.would_go.contains(&entry.path)) {
+            let goes = |entry: &Entry| match entry.node {
+                Node::File(_) => self.would_go.contains(&entry.path),
+                Node::Directory(_) => self.would_be_cleaned.contains(&entry.path),
+                Node::Special(_) => false,
+            };
+            if !page.entries.iter().all(goes) {
                 return Ok(false);
             }
             after = page.entries.last().map(|last| last.path.name().to_vec());
@@ -63,29 +65,5 @@ impl Sides {
                 return Ok(true);
             }
         }
-    }
-
-    async fn would_be_empty(&self, directory: &RelPath) -> Result<bool, Left> {
-        let mut open = vec![directory.clone()];
-        while let Some(directory) = open.pop() {
-            let mut after: Option<Vec<u8>> = None;
-            loop {
-                self.limits.source_calls.take(1).await;
-                let page = self.source.list(&directory, after.as_deref()).await;
-                let Some(page) = page.map_err(of_source)? else { break };
-                after = page.entries.last().map(|last| last.path.name().to_vec());
-                for entry in page.entries {
-                    match entry.node {
-                        Node::Directory(_) => open.push(entry.path),
-                        Node::File(_) if self.would_go.contains(&entry.path) => {}
-                        Node::File(_) | Node::Special(_) => return Ok(false),
-                    }
-                }
-                if !page.more {
-                    break;
-                }
-            }
-        }
-        Ok(true)
     }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
-use whimbrel_core::entry::{FileNode, Node};
+use whimbrel_core::entry::{DirectoryNode, FileNode, Node, Page};
 use whimbrel_core::failback::Since;
 use whimbrel_core::failure::Side;
 use whimbrel_core::identity::{Identity, Sameness};
@@ -43,6 +43,18 @@ where
     }
 }
 
+/// What became of a directory that nothing of the migration's is in any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cleaned {
+    Removed,
+    /// The source has none there.
+    Absent,
+    /// The source has something of its own in it.
+    Holds,
+    /// It is empty, and cannot be removed.
+    Kept,
+}
+
 impl Sides {
     pub(super) async fn stat(&self, path: &RelPath) -> Result<Option<Node>, StoreError> {
         patiently(|| async {
@@ -80,16 +92,54 @@ impl Sides {
         Ok(!self.list(&prefix, None).await?.objects.is_empty())
     }
 
-    pub(super) async fn remove_directory(&self, path: &RelPath) -> Result<bool, EngineError> {
-        self.limits.source_calls.take(self.writer.calls_per_change()).await;
-        let removed = self.writer.remove_directory(path).await;
-        removed.map_err(|error| of_side(error, Side::Source))
+    /// A page of a directory of the source.
+    pub(super) async fn list_source(
+        &self,
+        directory: &RelPath,
+        after: Option<&[u8]>,
+    ) -> Result<Option<Page>, EngineError> {
+        let page = patiently(|| async {
+            self.limits.source_calls.take(1).await;
+            self.source.list(directory, after).await
+        });
+        page.await.map_err(|error| of_side(error, Side::Source))
     }
 
-    /// A directory that nothing lies in.
-    pub(super) async fn is_empty(&self, path: &RelPath) -> Result<bool, EngineError> {
+    /// The directory that the source has at a path.
+    pub(super) async fn source_directory(
+        &self,
+        path: &RelPath,
+    ) -> Result<Option<DirectoryNode>, EngineError> {
         let node = self.stat(path).await.map_err(|error| of_side(error, Side::Source))?;
-        Ok(matches!(node, Some(Node::Directory(directory)) if directory.empty == Some(true)))
+        Ok(match node {
+            Some(Node::Directory(directory)) => Some(directory),
+            Some(Node::File(_) | Node::Special(_)) | None => None,
+        })
+    }
+
+    /// Removes a directory of the source in which nothing is left; a dry run foresees it.
+    pub(super) async fn clean(&self, path: &RelPath) -> Result<Cleaned, EngineError> {
+        let Some(directory) = self.source_directory(path).await? else {
+            return Ok(Cleaned::Absent);
+        };
+        if self.dry_run {
+            return Ok(match self.would_lose_all(path).await? {
+                _ if self.would_be_cleaned.contains(path) => Cleaned::Absent,
+                true => Cleaned::Removed,
+                false => Cleaned::Holds,
+            });
+        }
+        if directory.empty == Some(false) {
+            return Ok(Cleaned::Holds);
+        }
+        self.limits.source_calls.take(self.writer.calls_per_change()).await;
+        let removed = self.writer.remove_directory(path).await;
+        if removed.map_err(|error| of_side(error, Side::Source))? {
+            return Ok(Cleaned::Removed);
+        }
+        let left = self.source_directory(path).await?;
+        let empty = left.is_some_and(|left| left.empty == Some(true));
+        Ok(if empty { Cleaned::Kept } else { Cleaned::Holds })
     }
 
     pub(super) fn target_since(&self, row: Option<&Row>, object: Option<&Object>) -> Since {

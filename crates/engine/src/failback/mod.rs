@@ -8,6 +8,7 @@ mod ahead;
 mod belongings;
 mod look;
 mod pass;
+mod room;
 mod so_far;
 
 use std::collections::BTreeSet;
@@ -167,6 +168,8 @@ struct Job {
     commit_markers: Vec<RelPath>,
     /// Commit markers that are gone at the target: they go before what they speak for.
     commit_markers_going: BTreeSet<RelPath>,
+    /// Directories of the source that cannot make room for a file of the target.
+    no_room: BTreeSet<RelPath>,
 }
 
 /// Both sides, and how they are dealt with.
@@ -183,8 +186,10 @@ struct Sides {
     /// Rows of another history are believed only once a checksum proves them (rule 1.7).
     epoch: Epoch,
     as_of: TxId,
-    /// Of a dry run: what would have been removed by now.
+    /// Of a dry run: files that would have been removed by now, and rows that would have gone.
     would_go: BTreeSet<RelPath>,
+    /// Of a dry run: directories that would have been removed by now.
+    would_be_cleaned: BTreeSet<RelPath>,
 }
 
 /// Carries back what changed at the target.
@@ -211,6 +216,9 @@ impl Job {
             self.hold(true)?;
         }
         self.refuse_mounts()?;
+        if self.going > 0 {
+            self.look_for_room(tell).await?;
+        }
         // A dry run names what a person is to look at.
         if self.going > 0 && (!asks || self.sides.dry_run) {
             self.removals(tell).await?;
@@ -288,6 +296,7 @@ impl Job {
             epoch: meta.epoch,
             as_of: meta.position.unwrap_or(TxId(0)),
             would_go: BTreeSet::new(),
+            would_be_cleaned: BTreeSet::new(),
         };
         // Files would go into another tree than they came from.
         if meta.root_key.is_some() && meta.root_key != sides.source.root_key() {
@@ -312,6 +321,7 @@ impl Job {
             any_file: false,
             commit_markers: Vec::new(),
             commit_markers_going: BTreeSet::new(),
+            no_room: BTreeSet::new(),
         };
         job.sweep().await?;
         Ok(job)

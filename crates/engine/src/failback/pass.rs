@@ -11,6 +11,7 @@ use whimbrel_ledger::{KeyRange, Seen};
 use whimbrel_store::target::Object;
 
 use super::act::{kept, waits_for_files, waits_for_marker};
+use super::look::Cleaned;
 use super::{Deed, Job, Tell, Told};
 use crate::error::EngineError;
 use crate::removable::covers_object;
@@ -119,7 +120,8 @@ impl Job {
         self.pass(Pass::Remove, tell).await
     }
 
-    async fn remove(&mut self, paths: Vec<RelPath>, tell: Tell<'_>) -> Result<(), EngineError> {
+    async fn remove(&mut self, mut paths: Vec<RelPath>, tell: Tell<'_>) -> Result<(), EngineError> {
+        paths.retain(|path| !self.is_without_room(path));
         let (markers, files): (Vec<_>, Vec<_>) = paths.into_iter().partition(is_commit_marker);
         for turn in in_turns(markers).into_iter().rev().chain([files]) {
             let (kept, due): (Vec<_>, Vec<_>) =
@@ -215,10 +217,11 @@ impl Job {
             let gone = self.chunk(pass, rows, tell).await?;
             if self.sides.dry_run {
                 self.sides.would_go.extend(gone.iter().cloned());
-                self.clean_ahead(&gone, tell).await?;
-                continue;
             }
             self.clean(&gone, tell).await?;
+            if self.sides.dry_run {
+                continue;
+            }
             // Not before: else a kill would leave directories that nothing leads to any more.
             let dropped: Vec<Change> = gone.into_iter().map(Change::DropRow).collect();
             if !dropped.is_empty() {
@@ -269,7 +272,7 @@ impl Job {
     }
 
     /// Removes directories in which nothing is left, deepest first, as far as the target does not
-    /// have them any more either.
+    /// have them any more either. What the source alone has keeps its directory, and those above.
     async fn clean(&mut self, gone: &BTreeSet<RelPath>, tell: Tell<'_>) -> Result<(), EngineError> {
         let mut emptied: BTreeSet<RelPath> = gone.iter().filter_map(above).collect();
         while let Some(directory) = take_deepest(&mut emptied) {
@@ -278,58 +281,52 @@ impl Job {
             {
                 continue;
             }
-            let removed = self.sides.remove_directory(&directory).await?;
-            if !removed && !self.sides.is_empty(&directory).await? {
-                continue;
-            }
-            let marker = Change::DropRow(directory.marker());
-            let dropped = Change::DropDirectory { path: directory.clone(), below: true };
-            self.ledger.apply(&[&[marker, dropped]])?;
-            if !removed {
-                self.so_far.left(directory.clone(), kept(&directory), tell);
-                continue;
-            }
-            self.so_far.sums.directories_removed += 1;
+            let cleaned = self.sides.clean(&directory).await?;
+            self.forget(&directory, cleaned)?;
             emptied.extend(above(&directory));
-            tell(Told::Done { path: directory, deed: Deed::DirectoryRemoved });
+            match cleaned {
+                Cleaned::Removed => {
+                    self.so_far.sums.directories_removed += 1;
+                    tell(Told::Done { path: directory, deed: Deed::DirectoryRemoved });
+                }
+                Cleaned::Kept => self.so_far.left(directory.clone(), kept(&directory), tell),
+                Cleaned::Absent | Cleaned::Holds => {}
+            }
         }
         Ok(())
     }
 
-    /// The same as a dry run foresees it.
-    async fn clean_ahead(
-        &mut self,
-        gone: &BTreeSet<RelPath>,
-        tell: Tell<'_>,
-    ) -> Result<(), EngineError> {
-        let mut emptied: BTreeSet<RelPath> = gone.iter().filter_map(above).collect();
-        while let Some(directory) = take_deepest(&mut emptied) {
-            if self.holds_more_than(&directory, &self.sides.would_go)?
-                || self.sides.target_has_below(&directory).await?
-                || !self.sides.would_lose_all(&directory).await?
-                || !self.sides.would_go.insert(directory.clone())
-            {
-                continue;
-            }
+    /// Nothing of it is at the target: what the ledger says of it goes, but for what lies in one
+    /// that stays.
+    fn forget(&mut self, directory: &RelPath, cleaned: Cleaned) -> Result<(), EngineError> {
+        if self.sides.dry_run {
             self.sides.would_go.insert(directory.marker());
-            self.so_far.sums.directories_removed += 1;
-            emptied.extend(above(&directory));
-            tell(Told::Done { path: directory, deed: Deed::DirectoryRemoved });
+            if cleaned == Cleaned::Removed {
+                self.sides.would_be_cleaned.insert(directory.clone());
+            }
+            return Ok(());
         }
+        let mut changes = vec![Change::DropRow(directory.marker())];
+        if cleaned != Cleaned::Holds {
+            changes.push(Change::DropDirectory { path: directory.clone(), below: true });
+        }
+        self.ledger.apply(&[&changes])?;
         Ok(())
     }
 
-    /// The ledger has more below a directory than what is gone, its own marker aside.
-    fn holds_more_than(
+    /// The ledger has more below a directory than what is gone, or would be in a dry run, its own
+    /// marker aside.
+    pub(super) fn holds_more_than(
         &self,
         directory: &RelPath,
         gone: &BTreeSet<RelPath>,
     ) -> Result<bool, EngineError> {
-        let marker = directory.marker();
+        let (marker, would_go) = (directory.marker(), &self.sides.would_go);
+        let known = |path: &RelPath| gone.contains(path) || would_go.contains(path);
         for commit_markers in [false, true] {
-            let limit = gone.len() + 2;
+            let limit = gone.len() + would_go.len() + 2;
             let rows = self.ledger.rows(directory, None, commit_markers, true, limit)?;
-            if rows.iter().any(|row| row.path != marker && !gone.contains(&row.path)) {
+            if rows.iter().any(|row| row.path != marker && !known(&row.path)) {
                 return Ok(true);
             }
         }
