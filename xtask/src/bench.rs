@@ -33,6 +33,7 @@ use tools::Tools;
 use workload::{WORKLOADS, Workload};
 
 pub use generator::{Generator, run as generate};
+pub use measure::{peak_bytes, process_seconds, rounded};
 
 /// What to measure, and how often.
 #[derive(Debug, Args)]
@@ -119,7 +120,7 @@ fn measure(
 }
 
 /// What it was measured on.
-fn machine() -> Value {
+pub fn machine() -> Value {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let memory = memory.split_whitespace().nth(1).and_then(|kilobytes| kilobytes.parse().ok());

@@ -4,6 +4,7 @@ mod acceptance;
 mod bench;
 mod conformance;
 mod demo;
+mod events;
 mod fuzz;
 mod interrupt;
 mod local_tree;
@@ -35,6 +36,8 @@ enum Chore {
     /// Bare load on an S3 server, which the bench starts.
     #[command(hide = true)]
     BenchGenerator(bench::Generator),
+    /// How fast the stream of changes is followed, from a recorded NameNode: docs/events.md.
+    Events(events::Events),
     /// Everything that decides whether a change may land; installs what it needs.
     Test(test::Test),
     /// What every store has to keep to, on all of them; builds Garage (20 minutes of CPU).
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Chore::Acceptance(command) => acceptance::run(&command),
         Chore::Bench(options) => bench::bench(&options),
         Chore::BenchGenerator(options) => bench::generate(&options),
+        Chore::Events(options) => events::events(&options),
         Chore::Test(options) => test::test(&options),
         Chore::Conformance => conformance::conformance(),
         Chore::Scopes(options) => scopes::scopes(&options),
