@@ -11,6 +11,7 @@ use whimbrel_testbed::{
 };
 
 use super::program;
+use crate::bench::rounded;
 use crate::process::target;
 use crate::whimbrel::{Migration, Whimbrel};
 
@@ -73,9 +74,9 @@ impl Ground {
         let (events, transactions) = ground.server()?.round();
         let bytes: usize = ground.recording.replies.iter().map(|(_, reply)| reply.len()).sum();
         ground.recorded = json!({
-            "operations": operations, "operation_seconds": seconds, "events": events,
+            "operations": operations, "operation_seconds": rounded(seconds), "events": events,
             "transactions": transactions, "replies": ground.recording.replies.len(),
-            "bytes": bytes, "read_seconds": read_seconds,
+            "bytes": bytes, "read_seconds": rounded(read_seconds),
         });
         Ok(ground)
     }
@@ -101,14 +102,16 @@ impl Ground {
         self.sink.remove_bucket(BUCKET);
         self.sink.create_bucket(BUCKET)?;
         // Not where memory passes for a disk.
-        let folder = tempfile::Builder::new().prefix("state-").tempdir_in(target().join("events"))?;
+        let folder =
+            tempfile::Builder::new().prefix("state-").tempdir_in(target().join("events"))?;
         let state = folder.path().display().to_string();
         let (source, to) = (format!("hdfs://{namenode}{root}"), format!("s3://{BUCKET}/data"));
         let mut arguments = vec![source, to];
         arguments.extend(["--live", "--name", NAME, "--state", &state].map(str::to_owned));
         arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
         let mut migration = self.whimbrel.migrate(&arguments)?;
-        migration.wait_for("its scan", SCAN_LIMIT, |seen| seen.progress["scanned"] == json!(true))?;
+        migration
+            .wait_for("its scan", SCAN_LIMIT, |seen| seen.progress["scanned"] == json!(true))?;
         let follower = Follower { whimbrel: self.whimbrel.clone(), migration, folder };
         let begin = Instant::now();
         while begin.elapsed() < SCAN_LIMIT {

@@ -179,7 +179,7 @@ fn told(server: &EditsServer, mut samples: Samples, wall: f64) -> Value {
         "behind_p99_seconds": quantile(&mut told.behind_seconds, 99),
         "pending_max": samples.pending_max,
         "pending_left": pending(last),
-        "copied": last["copied"],
+        "copied": last["files_copied"],
         "source_calls": last["source_calls"],
         "target_requests": last["target_requests"],
     })

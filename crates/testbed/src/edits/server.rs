@@ -11,9 +11,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::message::{
-    CONNECTION_HEADER, bytes, frame, number, put_number, take_delimited,
-};
+use super::message::{CONNECTION_HEADER, bytes, frame, number, put_number, take_delimited};
 use super::recording::Recording;
 use super::stream::{Rate, Stream};
 use crate::TestbedError;
