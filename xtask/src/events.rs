@@ -2,6 +2,7 @@
 //! NameNode. What was measured is appended to `docs/events.jsonl`; `docs/events.md` is written
 //! from that.
 
+mod cluster;
 mod ground;
 mod measure;
 mod program;
@@ -39,12 +40,13 @@ pub struct Events {
 type Measure = fn(&Ground, u64) -> Result<Value, Box<dyn Error>>;
 
 /// What is measured, by its name.
-const WORKLOADS: [(&str, Measure); 5] = [
+const WORKLOADS: [(&str, Measure); 6] = [
     ("record", |ground, _| Ok(ground.recorded.clone())),
     ("decode", measure::decode),
     ("sustained", measure::sustained),
     ("at-once", measure::at_once),
     ("lag", measure::lag),
+    ("cluster", cluster::cluster),
 ];
 
 /// Measures, and fails where a goal was missed.

@@ -83,8 +83,12 @@ impl Ground {
 
     /// The recorded stream before the NameNode, silent as yet.
     pub fn server(&self) -> Result<EditsServer, Box<dyn Error>> {
-        let newest = reader(&self.hadoop)?.newest_txid()?;
-        Ok(EditsServer::start(self.namenode()?, newest, &self.recording)?)
+        Ok(EditsServer::start(self.namenode()?, self.newest_txid()?, &self.recording)?)
+    }
+
+    /// The NameNode's newest transaction.
+    pub fn newest_txid(&self) -> Result<u64, Box<dyn Error>> {
+        Ok(reader(&self.hadoop)?.newest_txid()?)
     }
 
     /// Where the NameNode listens.

@@ -19,12 +19,13 @@ const PEAK: f64 = 110_000.0;
 /// What the goals say.
 const DECODED_PER_SECOND_MIN: f64 = 1_000_000.0;
 const PEAK_BYTES_MAX: u64 = 512 << 20;
-const LAG_SECONDS_MAX: f64 = 2.0;
+pub const LAG_SECONDS_MAX: f64 = 2.0;
 /// All at once.
 const AT_ONCE: f64 = 1e12;
 /// A follower that is further behind its stream than this share of it did not keep up.
 const KEPT_UP: f64 = 0.98;
-const SAMPLE_EVERY: Duration = Duration::from_millis(200);
+/// The command is asked so often how far behind it is.
+pub const SAMPLE_EVERY: Duration = Duration::from_millis(200);
 /// How long it may take for what was left behind, as often as the stream itself.
 const BEHIND_MAX: u32 = 4;
 
@@ -194,7 +195,8 @@ fn count(status: &Value, name: &str) -> u64 {
     status[name].as_u64().unwrap_or_default()
 }
 
-fn quantile(values: &mut [f64], percent: usize) -> Option<f64> {
+/// What so many percent are at most.
+pub fn quantile(values: &mut [f64], percent: usize) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let at = values.len().saturating_mul(percent) / 100;
     values.get(at).or(values.last()).copied().map(rounded)

@@ -16,7 +16,7 @@ ledger on a disk. The target takes whatever it is given. NameNode, target and co
 machine.
 ";
 
-const ABOUT: [(&str, &str); 5] = [
+const ABOUT: [(&str, &str); 6] = [
     ("record", "What the NameNode told of the changes."),
     (
         "decode",
@@ -34,6 +34,12 @@ const ABOUT: [(&str, &str); 5] = [
         "A tenth is in scope, and the paths are the same in each round. `lag`: as the command says; \
          `behind`: how long the oldest event that was not told yet had been there, whenever the \
          stream was asked for.",
+    ),
+    (
+        "cluster",
+        "The NameNode's own stream while eight clients make empty files as fast as it lets them, \
+         beside the migrated directory and inside it. The clients are part of the NameNode's \
+         process, and so of what following adds to its work.",
     ),
 ];
 
