@@ -136,7 +136,25 @@ impl Follower {
                     let outcome = Examined::Present(Node::Directory(node));
                     Input::Examined { ticket, outcome, renamed: None }
                 }
-                _ => continue,
+                Effect::List { .. }
+                | Effect::Checksum { .. }
+                | Effect::Rows { .. }
+                | Effect::Group { .. }
+                | Effect::CheckHints { .. }
+                | Effect::CountRemovals { .. }
+                | Effect::Copy(_)
+                | Effect::Complete { .. }
+                | Effect::Abort { .. }
+                | Effect::Relocate { .. }
+                | Effect::PutMarker { .. }
+                | Effect::Remove { .. }
+                | Effect::Inspect { .. }
+                | Effect::Inventory { .. }
+                | Effect::Position { .. }
+                | Effect::Pace(_)
+                | Effect::Report(_)
+                | Effect::Densest { .. }
+                | Effect::Finish(_) => continue,
             };
             self.core.handle(now(), input);
         }

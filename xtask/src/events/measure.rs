@@ -137,8 +137,9 @@ fn follow(ground: &Ground, root: &str, stream: Stream) -> Result<Value, Box<dyn 
     let mut samples = Samples::default();
     let mut behind_at_end = None;
     loop {
-        samples.take(&follower)?;
+        // The core has what its next question lies behind, so it counts in what is said after it.
         let followed = server.followed();
+        samples.take(&follower)?;
         if begin.elapsed() >= planned && behind_at_end.is_none() {
             behind_at_end = Some(server.written() - followed);
         }
@@ -157,7 +158,7 @@ fn follow(ground: &Ground, root: &str, stream: Stream) -> Result<Value, Box<dyn 
     let peak = peak_bytes(process);
     let mut found = told(&server, samples, wall);
     found["root"] = json!(root);
-    found["wanted_per_second"] = json!(stream.rate.min(PEAK));
+    found["wanted_per_second"] = json!((stream.rate < AT_ONCE).then_some(stream.rate));
     found["events_behind_at_end"] = json!(behind_at_end);
     found["processor_seconds"] = json!(rounded(worked));
     found["peak_bytes"] = json!(peak);

@@ -31,9 +31,9 @@ const ABOUT: [(&str, &str); 6] = [
     ("at-once", "The same events, all of them there at the beginning."),
     (
         "lag",
-        "A tenth is in scope, and the paths are the same in each round. `lag`: as the command says; \
-         `behind`: how long the oldest event that was not told yet had been there, whenever the \
-         stream was asked for.",
+        "A tenth is in scope, and the paths are the same in each round. `lag`: as the command \
+         says; `behind`: for how long the oldest event that was not told yet had been there, at each \
+         look.",
     ),
     (
         "cluster",
