@@ -32,8 +32,8 @@ const ABOUT: [(&str, &str); 6] = [
     (
         "lag",
         "A tenth is in scope, and the paths are the same in each round. `lag`: as the command \
-         says; `behind`: for how long the oldest event that was not told yet had been there, at each \
-         look.",
+         says; `behind`: for how long the oldest event that was not told yet had been there, at \
+         each look.",
     ),
     (
         "cluster",
