@@ -33,6 +33,7 @@ use tools::Tools;
 use workload::{WORKLOADS, Workload};
 
 pub use generator::{Generator, run as generate};
+pub use measure::{peak_bytes, process_seconds, rounded};
 
 /// What to measure, and how often.
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@ mod acceptance;
 mod bench;
 mod conformance;
 mod demo;
+mod events;
 mod fuzz;
 mod interrupt;
 mod local_tree;
@@ -38,6 +39,8 @@ enum Chore {
     BenchGenerator(bench::Generator),
     /// Millions of files, of rows and of inodes: docs/scale.md; hours, and tens of GB of disk.
     Scale(scale::Scale),
+    /// How fast the stream of changes is followed, from a recorded NameNode: docs/events.md.
+    Events(events::Events),
     /// Everything that decides whether a change may land; installs what it needs.
     Test(test::Test),
     /// What every store has to keep to, on all of them; builds Garage (20 minutes of CPU).
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Chore::Bench(options) => bench::bench(&options),
         Chore::BenchGenerator(options) => bench::generate(&options),
         Chore::Scale(options) => scale::scale(&options),
+        Chore::Events(options) => events::events(&options),
         Chore::Test(options) => test::test(&options),
         Chore::Conformance => conformance::conformance(),
         Chore::Scopes(options) => scopes::scopes(&options),

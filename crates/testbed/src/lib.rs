@@ -7,6 +7,7 @@
 
 mod checker;
 mod churn;
+mod edits;
 mod error;
 mod hadoop;
 mod install;
@@ -19,6 +20,7 @@ mod sink;
 
 pub use checker::{CheckReport, Checker, CommitPoll};
 pub use churn::{ChurnOptions, ChurnReport};
+pub use edits::{CYCLE, EditsReader, EditsServer, Rate, Recording, Told};
 pub use error::TestbedError;
 pub use hadoop::{CreateFiles, FileSizes, Hadoop, HadoopOptions, Stats};
 pub use install::{

@@ -23,7 +23,7 @@ pub use tls::TlsFront;
 const CHUNK_BYTES: usize = 64 << 10;
 
 /// A runtime of its own, so that a proxy serves whatever the test's own threads do.
-fn runtime() -> Result<Runtime, TestbedError> {
+pub(crate) fn runtime() -> Result<Runtime, TestbedError> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("testbed-network")
@@ -33,7 +33,7 @@ fn runtime() -> Result<Runtime, TestbedError> {
 }
 
 /// Listens on a free port of the loopback interface.
-fn listen(runtime: &Runtime) -> Result<(TcpListener, SocketAddr), TestbedError> {
+pub(crate) fn listen(runtime: &Runtime) -> Result<(TcpListener, SocketAddr), TestbedError> {
     bind(runtime, (Ipv4Addr::LOCALHOST, 0).into())
 }
 
@@ -45,7 +45,7 @@ fn bind(runtime: &Runtime, address: SocketAddr) -> Result<(TcpListener, SocketAd
 }
 
 /// Serves each connection by a task of its own, until the runtime is dropped.
-async fn accept<Serve, Served>(listener: TcpListener, serve: Serve)
+pub(crate) async fn accept<Serve, Served>(listener: TcpListener, serve: Serve)
 where
     Serve: Fn(TcpStream) -> Served,
     Served: Future<Output = ()> + Send + 'static,

@@ -379,14 +379,17 @@ impl Migration {
 
     /// Tells passes that wait for a listing what it may be too old for.
     pub(super) fn touch_passes(&mut self, path: &RelPath, subtree: bool) {
-        for (directory, pass) in &mut self.passes {
-            if subtree && path.contains(directory) {
-                pass.tainted = true;
+        if subtree {
+            for (directory, pass) in &mut self.passes {
+                pass.tainted |= path.contains(directory);
             }
-            let inside = pass.listing && path.parent().as_ref() == Some(directory);
-            if inside && !planted(Planted::ListingOlderThanEvent) {
-                pass.touched.insert(path.clone());
-            }
+        }
+        // Every event comes here: one directory is asked for, and not all.
+        let pass = path.parent().and_then(|directory| self.passes.get_mut(&directory));
+        if let Some(pass) = pass.filter(|pass| pass.listing)
+            && !planted(Planted::ListingOlderThanEvent)
+        {
+            pass.touched.insert(path.clone());
         }
     }
 
