@@ -25,6 +25,7 @@ impl Migration {
         self.gap_open = true;
         self.gap_forgets = false;
         self.followed_markers.clear();
+        self.stream.ends_ahead.clear();
         if let Some(remedy) = remedy {
             let message = "the source dropped part of its history before it was read";
             self.report_gap(ReportKind::Gap, message, &format!("{REPAIRED}; {remedy}"));
@@ -47,6 +48,7 @@ impl Migration {
             self.stream.unsaved.clear();
         }
         self.forget_positions();
+        self.stream.ends_ahead.clear();
         self.touch(&RelPath::root(), true);
         self.outbox.change(Change::History { epoch: self.epoch, name });
         let message = "the source has another history than the one that was followed (restored, \

@@ -134,7 +134,8 @@ impl Migration {
         if !self.config.live {
             return None;
         }
-        let heard = self.stream.caught_up.unwrap_or(self.stream.last_change);
+        let heard = self.stream.caught_up.max(self.stream.heard_to);
+        let heard = heard.unwrap_or(self.stream.last_change);
         let behind = self.stream.applied.is_some_and(|applied| applied < self.stream.synced);
         let unheard =
             self.phase == Phase::Running && self.now.millis_since(heard) >= UNHEARD_MILLIS;

@@ -29,6 +29,11 @@ pub(super) struct Stream {
     pub(super) polling: Option<Time>,
     /// When the last look that reached the end was answered.
     pub(super) caught_up: Option<Time>,
+    /// What the source had made durable by then is marked. Under changes that do not pause no look
+    /// reaches the end, and still none is far behind.
+    pub(super) heard_to: Option<Time>,
+    /// Looks whose ends were not reached yet: what was durable, and when it was asked for.
+    pub(super) ends_ahead: VecDeque<(TxId, Time)>,
     /// When that look was asked for.
     pub(super) end_asked: Option<Time>,
     /// When the one before it was asked for: everything before that moment is marked.
@@ -55,8 +60,40 @@ impl Stream {
     pub(super) fn after(position: Option<TxId>) -> Self {
         Self { applied: position, saved: position, ..Self::default() }
     }
+
+    /// A look that was asked for then found so much durable: all that was before is marked once
+    /// that is.
+    fn heard(&mut self, synced: TxId, asked: Time) {
+        self.remember_end(synced, asked);
+        while let Some((end, asked)) = self.ends_ahead.front()
+            && self.applied.is_some_and(|applied| applied >= *end)
+        {
+            self.heard_to = Some(*asked);
+            self.ends_ahead.pop_front();
+        }
+    }
+
+    /// The further behind, the further apart are those that are remembered.
+    fn remember_end(&mut self, synced: TxId, asked: Time) {
+        let first = self.ends_ahead.front().map(|(_, first)| *first);
+        match (first, self.ends_ahead.back_mut()) {
+            (Some(_), Some((last, at))) if *last == synced => *at = asked,
+            (Some(first), Some((_, last)))
+                if asked.millis_since(*last) < last.millis_since(first) / (ENDS_AHEAD_MAX / 2) => {}
+            (_, _) => self.ends_ahead.push_back((synced, asked)),
+        }
+        if self.ends_ahead.len() as u64 > ENDS_AHEAD_MAX {
+            let mut stays = false;
+            self.ends_ahead.retain(|_| {
+                stays = !stays;
+                stays
+            });
+        }
+    }
 }
 
+/// So many ends of looks are remembered; of more, every second one.
+const ENDS_AHEAD_MAX: u64 = 1_024;
 /// A file just made is usually closed within this time: it is looked at then, or after it.
 const CREATED_GRACE_MILLIS: u64 = 1_000;
 
@@ -167,6 +204,7 @@ impl Migration {
             self.outbox.change(Change::Position { txid: kept, digest });
             self.stream.unsaved.push_back((self.outbox.gathering(), txid));
         }
+        self.stream.heard(reply.synced, asked.unwrap_or(self.now));
         if reply.applied >= reply.synced {
             self.stream.caught_up = Some(self.now);
             if reply.applied >= reply.written {
@@ -265,6 +303,30 @@ mod tests {
 
     fn path(text: &str) -> RelPath {
         RelPath::from(text)
+    }
+
+    /// Under changes that do not pause the lag grew for as long as no look reached the end.
+    #[test]
+    fn rule_10_1_a_stream_that_never_ends_is_behind_by_as_much_as_it_is() {
+        let mut stream = Stream::after(Some(TxId(7)));
+        let mut told = |applied: u64, synced: u64, asked: u64| {
+            stream.applied = Some(TxId(applied));
+            stream.heard(TxId(synced), Time(asked));
+            stream.heard_to.map(|at| at.0)
+        };
+        assert_eq!(told(7, 10, 100), None, "nothing is known of what was before");
+        assert_eq!(told(9, 20, 200), None);
+        assert_eq!(told(10, 20, 250), Some(100));
+        assert_eq!(told(19, 30, 300), Some(100));
+        assert_eq!(told(20, 40, 400), Some(250), "nothing had come since 200");
+        assert_eq!(told(45, 45, 500), Some(500), "the end");
+        for number in 0..100_000 {
+            told(45, 50 + number, 600 + 50 * number);
+        }
+        let late = told(50_050, 100_050, 5_000_600).expect("a time");
+        let exact = 600 + 50 * 50_000;
+        assert!((exact - 20_000..=exact).contains(&late), "{late}: less exactly, and no later");
+        assert!(stream.ends_ahead.len() as u64 <= ENDS_AHEAD_MAX);
     }
 
     #[test]
