@@ -45,6 +45,8 @@ pub enum Verdict {
     Metadata,
     MakeDirectory,
     Fails,
+    /// Fails, and what stands in its place goes: the source has nothing that could.
+    Displaces,
     Open,
     /// A foreign object is left, for a person to decide.
     Held,
@@ -161,7 +163,9 @@ impl Judge {
                 self.extra(&path, &known, &entry).await
             }
             DifferenceKind::MetadataDifferent => Ok(Verdict::Metadata),
-            DifferenceKind::Unverifiable | DifferenceKind::Moving => self.unread(&path).await,
+            DifferenceKind::Unverifiable | DifferenceKind::Moving => {
+                self.unread(&path, &known).await
+            }
         }
     }
 
@@ -177,10 +181,20 @@ impl Judge {
     }
 
     /// What could not be compared: open, or nothing that can be migrated.
-    async fn unread(&self, path: &RelPath) -> Result<Verdict, CommandError> {
-        Ok(match ask(|| self.source.stat(path)).await {
-            Ok(Some(Node::File(file))) if file.open => Verdict::Open,
-            Ok(_) | Err(_) => Verdict::Fails,
+    async fn unread(&self, path: &RelPath, known: &Recalled) -> Result<Verdict, CommandError> {
+        let special = match ask(|| self.source.stat(path)).await {
+            Ok(Some(Node::File(file))) if file.open => return Ok(Verdict::Open),
+            Ok(Some(Node::Special(_))) => true,
+            Ok(_) | Err(_) => false,
+        };
+        if !special || known.row.is_none() {
+            return Ok(Verdict::Fails);
+        }
+        Ok(match self.standing(path).await? {
+            Some(object) if matches!(self.writer(&object, known, path), Writer::Ours(_)) => {
+                Verdict::Displaces
+            }
+            Some(_) | None => Verdict::Fails,
         })
     }
 
@@ -364,7 +378,9 @@ impl Judge {
             Absence::Gone(top) => top,
         };
         let alone = is_commit_marker(path) && top == *path;
-        if alone || !self.stays(entry) {
+        // What a later run finds of others' directories it takes for its own, and lets go.
+        let taken = theirs && directory && self.memory.stand.inventoried;
+        if alone || taken || !self.stays(entry) {
             return Ok(removed(Some(top)));
         }
         Ok(Verdict::Waits(entry.delayed_with().unwrap_or(top), theirs))

@@ -81,6 +81,10 @@ impl Plan {
             Verdict::Metadata => self.restamps += 1,
             Verdict::MakeDirectory => self.markers += 1,
             Verdict::Fails => self.failures += 1,
+            Verdict::Displaces => {
+                self.failures += 1;
+                self.files += 1;
+            }
             Verdict::Open => self.open += 1,
             Verdict::Held => self.held += 1,
             Verdict::Refuses(path) => self.refused = self.refused.take().or(Some(path)),
