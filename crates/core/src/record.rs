@@ -45,9 +45,12 @@ impl Row {
         if self.length != fresh.length() {
             return Sameness::Different;
         }
-        match self.identity.compare(fresh) {
+        let sameness = self.identity.compare(fresh);
+        match sameness {
             Sameness::Same | Sameness::SameBytes if !believed => Sameness::Unproven,
-            sameness => sameness,
+            Sameness::Same | Sameness::SameBytes | Sameness::Unproven | Sameness::Different => {
+                sameness
+            }
         }
     }
 

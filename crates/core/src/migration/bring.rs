@@ -277,9 +277,11 @@ mod tests {
     use super::super::tests::{changed, claim, migration_of, node, row, sent, step};
     use super::*;
     use crate::config::Config;
+    use crate::config::Existing;
     use crate::identity::Identity;
     use crate::metadata::Metadata;
     use crate::number::{Epoch, Time};
+    use crate::record::Found;
 
     /// As long as the file, five bytes.
     fn found() -> Found {

@@ -183,6 +183,7 @@ mod tests {
     use super::super::tests::{changed, failure, marked, migration_of, sent};
     use super::*;
     use crate::config::Config;
+    use crate::failure::FailureKind;
 
     fn found(at: &str, migration: Option<&str>) -> Found {
         Found {

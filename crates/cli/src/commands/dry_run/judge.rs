@@ -86,7 +86,7 @@ enum Writer {
     Ours(Box<Row>),
     /// Ours, or an imitation: the run looks.
     PerhapsOurs,
-    Foreign(Found),
+    Foreign(Box<Found>),
 }
 
 /// Both sides, and what is remembered of them.
@@ -337,7 +337,7 @@ impl Judge {
             late,
         };
         let known = known.found.clone().filter(|known| known.etag == object.etag);
-        Writer::Foreign(known.unwrap_or(found))
+        Writer::Foreign(Box::new(known.unwrap_or(found)))
     }
 
     /// What only the target has.
