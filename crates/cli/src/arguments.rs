@@ -247,8 +247,9 @@ pub struct MigrateArguments {
     /// the stream tells is told, and everything listed
     #[arg(long, value_name = "FILE|URL", requires = "live", conflicts_with = "dry_run")]
     pub fsimage: Option<PathBuf>,
-    /// Show what would be copied and removed (exit code 5 if anything would, 0 if nothing); write
-    /// nothing
+    /// Show what a run would do, by names, lengths and what the state knows; write nothing. Exit code 0
+    /// if that is nothing, 5 if it is anything, 6 if a person would be asked. Files that a run has to
+    /// compare are told as such (would_compare_files): no bytes are read, nor metadata of directories
     #[arg(long)]
     pub dry_run: bool,
     /// At the end leave a signed report in DIR, a new or empty folder

@@ -141,6 +141,20 @@ pub struct RemovalGuard {
     pub share_max_percent: Option<u64>,
 }
 
+impl RemovalGuard {
+    /// Both bounds would be passed if so many of these were lost.
+    pub fn holds(&self, lost: u64, stood: u64) -> bool {
+        let beyond_count = self.count_max.is_some_and(|max| lost > max);
+        let beyond_share = |percent: u64| lost.saturating_mul(100) > stood.saturating_mul(percent);
+        beyond_count && self.share_max_percent.is_some_and(beyond_share)
+    }
+
+    /// A bound that there is not is never passed.
+    pub fn never_asks(&self) -> bool {
+        self.count_max.is_none() || self.share_max_percent.is_none()
+    }
+}
+
 impl Default for RemovalGuard {
     fn default() -> Self {
         Self { count_max: Some(1_000), share_max_percent: Some(50) }

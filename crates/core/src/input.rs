@@ -56,6 +56,15 @@ pub struct Removals {
     pub went: u64,
 }
 
+impl Removals {
+    /// How many objects went within the hour if these went too, and how many stood before, of
+    /// `standing` that stand now.
+    pub fn lost_of(&self, standing: u64) -> (u64, u64) {
+        let lost = self.went + self.lost;
+        (lost, standing.saturating_sub(self.objects + self.leaving) + lost)
+    }
+}
+
 /// Something that happened outside.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(clippy::large_enum_variant, reason = "moved once, never stored in bulk")]

@@ -4,6 +4,7 @@
 //! here reads a clock, draws a random number, opens a file or spawns a task, so one seed gives one
 //! history. Every rule of reconciliation lives in the file named after it.
 
+pub mod adoption;
 pub mod budget;
 pub mod commit_marker;
 pub mod config;

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::identity::Identity;
+use crate::identity::{Identity, Sameness};
+use crate::input::Standing;
 use crate::losses::Losses;
 use crate::metadata::Metadata;
 use crate::number::{AttemptNumber, Epoch, Mark, Time, TxId};
@@ -35,6 +36,36 @@ pub struct Row {
     /// The object carries older metadata than this, and no copy can bring it the newer: the ledger
     /// alone has it (rule 11.1).
     pub ledger_only: bool,
+}
+
+impl Row {
+    /// How the remembered state of the source compares with a fresh one; one of an older history is
+    /// not `believed` (rule 1.7).
+    pub fn sameness(&self, fresh: &Identity, believed: bool) -> Sameness {
+        if self.length != fresh.length() {
+            return Sameness::Different;
+        }
+        let sameness = self.identity.compare(fresh);
+        match sameness {
+            Sameness::Same | Sameness::SameBytes if !believed => Sameness::Unproven,
+            Sameness::Same | Sameness::SameBytes | Sameness::Unproven | Sameness::Different => {
+                sameness
+            }
+        }
+    }
+
+    /// Nothing speaks against the bytes of the row. Some servers name an object that was put
+    /// together from parts in more than one way.
+    pub fn may_be_the_same_write(&self, standing: &Standing) -> bool {
+        if self.length != standing.length {
+            return false;
+        }
+        let of_parts = |etag: &Option<String>| etag.as_ref().is_none_or(|etag| etag.contains('-'));
+        match (self.crc32c, standing.crc32c) {
+            (Some(ours), Some(theirs)) => ours == theirs,
+            (_, _) => of_parts(&self.etag) || of_parts(&standing.etag),
+        }
+    }
 }
 
 /// A directory of the source as it was last seen (rule 11.2). Its metadata is kept here whether it

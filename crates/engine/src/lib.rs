@@ -59,4 +59,5 @@ pub use progress::{Progress, SlowedDown};
 pub use run::{Ending, Outcome, ParkedPath, RunResult, run};
 pub use setup::Setup;
 pub use shared_scan::{SEATS_MAX, Seat};
-pub use state::State;
+pub use state::{Stand, State};
+pub use story::REMEMBERED;

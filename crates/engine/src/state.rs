@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use whimbrel_core::number::Epoch;
 use whimbrel_core::path::Namespace;
 use whimbrel_ledger::{Ledger, LedgerError, Options};
 
+use crate::clock::Clock;
 use crate::control::is_listening;
 use crate::error::EngineError;
 
@@ -21,6 +23,23 @@ pub struct State {
     migration: String,
     fixed: Vec<(String, String)>,
     remembered: Vec<(String, String)>,
+}
+
+/// What a state knows of its target as a whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stand {
+    /// All that stood there before was looked at.
+    pub inventoried: bool,
+    /// The history that files are known by (rule 1.7); `None`: any.
+    pub epoch: Option<Epoch>,
+    /// Objects that the migration wrote or adopted.
+    pub rows: u64,
+    /// Objects of others.
+    pub found: u64,
+    /// Entries whose removal a guard holds.
+    pub guarded: u64,
+    /// Objects that were lost within the hour (rule 5.6).
+    pub went: u64,
 }
 
 impl State {
@@ -137,6 +156,22 @@ impl State {
     /// `Local`.
     pub fn scanned(&self) -> Result<bool, EngineError> {
         Ok(self.ledger.meta()?.scanned)
+    }
+
+    /// What it knows of its target as a whole.
+    ///
+    /// # Errors
+    /// `Local`.
+    pub fn stand(&self) -> Result<Stand, EngineError> {
+        let (meta, summary) = (self.ledger.meta()?, self.ledger.summary()?);
+        Ok(Stand {
+            inventoried: meta.inventory_done,
+            epoch: Some(meta.epoch),
+            rows: summary.rows,
+            found: summary.found,
+            guarded: summary.guarded,
+            went: meta.losses.within_the_hour(Clock::start().now()),
+        })
     }
 
     /// The state folder.

@@ -9,6 +9,9 @@ use whimbrel_core::path::RelPath;
 use whimbrel_core::record::{Attempt, DirectoryRecord, Found, Lane, Parked, Pending, Reach, Row};
 use whimbrel_ledger::Story;
 
+/// Where a story has the records themselves, which are not for people.
+pub const REMEMBERED: &str = "remembered";
+
 /// One path's story as JSON.
 pub(crate) fn told(path: &RelPath, story: &Story) -> Value {
     let mut told = named(path);
@@ -21,6 +24,10 @@ pub(crate) fn told(path: &RelPath, story: &Story) -> Value {
     told.insert("found".to_owned(), json!(story.found.as_ref().map(found)));
     let attempts: Vec<Value> = story.attempts.iter().map(attempt).collect();
     told.insert("attempts".to_owned(), json!(attempts));
+    // As a whole, for whoever has to find out what a run would do.
+    let (row, found) = (&story.row, &story.found);
+    let late = found.as_ref().is_some_and(|found| found.late);
+    told.insert(REMEMBERED.to_owned(), json!({ "row": row, "found": found, "late": late }));
     Value::Object(told)
 }
 

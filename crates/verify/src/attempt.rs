@@ -11,7 +11,7 @@ const TRIES_MAX: u32 = 7;
 const PAUSE_FIRST: Duration = Duration::from_millis(300);
 
 /// Asks until there is an answer that asking again would not change.
-pub(crate) async fn ask<'a, T>(question: impl Fn() -> Answer<'a, T>) -> Result<T, StoreError> {
+pub async fn ask<'a, T>(question: impl Fn() -> Answer<'a, T>) -> Result<T, StoreError> {
     let mut pause = PAUSE_FIRST;
     for _ in 1..TRIES_MAX {
         match question().await {

@@ -35,6 +35,7 @@ enum Verdict {
     /// Whether a side was read; `None`: neither bytes nor checksums were compared.
     Equal {
         read: Option<bool>,
+        object: Box<Object>,
     },
     Unequal(DifferenceKind, String),
     /// The source changed under the look.
@@ -51,10 +52,18 @@ impl Comparison {
     }
 
     /// Tells that a path is equal, where somebody asks for it.
-    async fn prove(&self, path: RelPath, length: u64, method: Method) {
+    async fn prove(
+        &self,
+        path: RelPath,
+        file: Option<FileNode>,
+        object: Box<Object>,
+        method: Method,
+    ) {
         if let Some(equals) = &self.equals {
+            let length = file.as_ref().map_or(0, |file| file.identity.length());
+            let file = file.map(Box::new);
             // Nobody listens any more: the sums still tell.
-            let _ = equals.send(Equal { path, length, method }).await;
+            let _ = equals.send(Equal { path, length, method, file, object }).await;
         }
     }
 
@@ -95,8 +104,8 @@ impl Comparison {
         let directory = marker.parent()?;
         let found = attempt::ask(|| target.inspect(&key)).await;
         let message = match found {
-            Ok(Some(_)) => {
-                self.prove(marker, 0, Method::Presence).await;
+            Ok(Some(object)) => {
+                self.prove(marker, None, Box::new(object), Method::Presence).await;
                 return None;
             }
             Ok(None) => "the directory has no marker on the target".to_owned(),
@@ -208,7 +217,7 @@ impl Comparison {
                 Err((side, error)) => return Some(unverifiable(path, side, &error)),
             };
             let unequal = match verdict {
-                Verdict::Equal { read } => {
+                Verdict::Equal { read, object } => {
                     let method = match read {
                         Some(true) => {
                             add(&self.meter.verified_by_reading, 1);
@@ -220,7 +229,7 @@ impl Comparison {
                         }
                         None => Method::Length,
                     };
-                    self.prove(path, node.identity.length(), method).await;
+                    self.prove(path, Some(node), object, method).await;
                     return None;
                 }
                 Verdict::Unequal(kind, message) => Some((kind, message)),
@@ -289,7 +298,7 @@ impl Comparison {
             return unequal(DifferenceKind::Different, message);
         }
         if self.verification.options.content == Content::Length {
-            return Ok(Verdict::Equal { read: None });
+            return Ok(Verdict::Equal { read: None, object: Box::new(object) });
         }
         let Some((expected, read_source)) = self.source_checksum(path, node).await? else {
             return Ok(Verdict::Moved);
@@ -308,7 +317,8 @@ impl Comparison {
         if let Some(message) = self.metadata_difference(&node.metadata, &object, flat) {
             return unequal(DifferenceKind::MetadataDifferent, message);
         }
-        Ok(Verdict::Equal { read: Some(read_source || read_target) })
+        let read = Some(read_source || read_target);
+        Ok(Verdict::Equal { read, object: Box::new(object) })
     }
 
     /// The checksum of the pinned file and whether it took reading; `None` if the file moved.

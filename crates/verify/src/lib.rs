@@ -26,7 +26,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use whimbrel_core::config::DirectoryMarkers;
-use whimbrel_core::entry::Node;
+use whimbrel_core::entry::{FileNode, Node};
 use whimbrel_core::failure::{Failure, Side};
 use whimbrel_core::metadata::MetadataLevel;
 use whimbrel_core::path::{Namespace, RelPath};
@@ -35,8 +35,9 @@ use whimbrel_store::attributes::WithAttributes;
 use whimbrel_store::error::StoreError;
 use whimbrel_store::key::KeyMap;
 use whimbrel_store::source::Source;
-use whimbrel_store::target::Target;
+use whimbrel_store::target::{Object, Target};
 
+pub use attempt::ask;
 pub use moved::{Moved, Since, moved_between};
 pub use note::{Continuation, Note};
 pub use sample::{Extent, SHARE_WHOLE, Sample, SampleSums};
@@ -157,6 +158,10 @@ pub struct Equal {
     pub length: u64,
     /// How that is known.
     pub method: Method,
+    /// The file as it was compared; `None` of a marker.
+    pub file: Option<Box<FileNode>>,
+    /// What stands on the target.
+    pub object: Box<Object>,
 }
 
 /// How a path is known to be equal.

@@ -242,7 +242,7 @@ impl Cutover {
         let mut comparing = Comparing::new(source, target, coverage, options, worker)?;
         comparing.tell_equal = report.is_some();
         let json = self.patience.json;
-        let sums = compare(comparing, json, Arc::default(), |told| {
+        let sums = compare(comparing, json, Arc::default(), async |told: Told<'_>| {
             if let Some(report) = &mut report {
                 report.compared(&told);
             }

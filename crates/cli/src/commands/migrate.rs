@@ -280,7 +280,7 @@ impl Request {
             keys,
             scope: coverage.scope,
             forgotten_mounts: arguments.guard.forgotten_mounts(),
-            config: self.config(),
+            config: config(&self.arguments),
             transfers,
             limits: Arc::new(self.limits()),
             problems,
@@ -403,27 +403,6 @@ impl Request {
         Ok(before.get("elapsed_seconds").and_then(Value::as_f64).unwrap_or_default())
     }
 
-    fn config(&self) -> Config {
-        let arguments = &self.arguments;
-        let usual = Config::default();
-        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        Config {
-            live: arguments.live,
-            until_quiet_millis: arguments.until_quiet.map(millis),
-            existing: arguments.policy.existing,
-            adopt: arguments.policy.adopt,
-            extras: arguments.policy.extras,
-            removal_guard: arguments.guard.bounds(),
-            removals_after_millis: millis(arguments.guard.removals_after),
-            metadata: arguments.write.metadata,
-            directory_markers: arguments.write.directory_markers,
-            pending_max: arguments.limits.pending_max.unwrap_or(usual.pending_max),
-            give_up_after_millis: millis(arguments.limits.give_up_after),
-            timetable: arguments.limits.timetable(),
-            ..usual
-        }
-    }
-
     /// Says that it runs, and where it can be found.
     fn announce(&self, view: &View) {
         let (source, target) = (self.pair.source.to_string(), self.pair.target.to_string());
@@ -537,6 +516,27 @@ impl Request {
             exit_code: exit::code(&conditions),
             ..MigrationResult::default()
         }
+    }
+}
+
+/// What the call asks of a run.
+pub fn config(arguments: &MigrateArguments) -> Config {
+    let usual = Config::default();
+    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    Config {
+        live: arguments.live,
+        until_quiet_millis: arguments.until_quiet.map(millis),
+        existing: arguments.policy.existing,
+        adopt: arguments.policy.adopt,
+        extras: arguments.policy.extras,
+        removal_guard: arguments.guard.bounds(),
+        removals_after_millis: millis(arguments.guard.removals_after),
+        metadata: arguments.write.metadata,
+        directory_markers: arguments.write.directory_markers,
+        pending_max: arguments.limits.pending_max.unwrap_or(usual.pending_max),
+        give_up_after_millis: millis(arguments.limits.give_up_after),
+        timetable: arguments.limits.timetable(),
+        ..usual
     }
 }
 

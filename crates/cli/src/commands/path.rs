@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 use whimbrel_core::path::RelPath;
-use whimbrel_engine::{Request, story_at_rest};
+use whimbrel_engine::{REMEMBERED, Request, story_at_rest};
 
 use crate::arguments::PathArguments;
 use crate::control;
@@ -35,6 +35,7 @@ pub async fn run(arguments: &PathArguments, json: bool) -> Result<u8, CommandErr
         }
     };
     let Value::Object(mut story) = story else { return Ok(0) };
+    story.remove(REMEMBERED);
     let known = is_known(&story);
     if json {
         story.insert("known".to_owned(), known.into());

@@ -14,6 +14,9 @@ use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use whimbrel_engine::status_at_rest;
 use whimbrel_report::Facts;
+use whimbrel_store::key::KeyMap;
+use whimbrel_store::source::Source;
+use whimbrel_store::target::Target;
 use whimbrel_verify::{
     Content, Continuation, Difference, DifferenceKind, Equal, Keeper, Meter, Moved, Note, Options,
     Sample, Since, Sums, Verification, Worker,
@@ -94,7 +97,7 @@ pub async fn run(arguments: VerifyArguments, json: bool) -> Result<u8, CommandEr
     announce(&pair, sample.as_ref(), &history, json);
     let meter = Arc::new(earlier.note.as_ref().map(Meter::of).unwrap_or_default());
     comparing.from = earlier.note;
-    let sums = compare(comparing, json, meter.clone(), |told| {
+    let sums = compare(comparing, json, meter.clone(), async |told: Told<'_>| {
         if let Some(report) = &mut report {
             report.compared(&told);
         }
@@ -336,6 +339,12 @@ impl Comparing {
         let (notes, from, moved, files_expected) = (None, None, Moved::default(), None);
         Ok(Self { verification, tell_equal: false, notes, from, moved, files_expected })
     }
+
+    /// Both sides, and which path stands at which key.
+    pub fn sides(&self) -> (Arc<dyn Source>, Arc<dyn Target>, KeyMap) {
+        let Verification { source, target, keys, .. } = &self.verification;
+        (source.clone(), target.clone(), keys.clone())
+    }
 }
 
 /// Compares, shows progress, and hands every difference to `tell`, and what is equal where that is
@@ -347,7 +356,7 @@ pub async fn compare(
     comparing: Comparing,
     json: bool,
     meter: Arc<Meter>,
-    mut tell: impl FnMut(Told<'_>),
+    mut tell: impl AsyncFnMut(Told<'_>),
 ) -> Result<Sums, CommandError> {
     let Comparing { verification, tell_equal, mut notes, from, moved, files_expected } = comparing;
     let (sender, mut differences) = mpsc::channel(DIFFERENCES_WAITING_MAX);
@@ -366,18 +375,18 @@ pub async fn compare(
     let outcome = loop {
         tokio::select! {
             biased;
-            Some(difference) = differences.recv() => tell(Told::Difference(&difference)),
-            Some(equal) = equals.recv() => tell(Told::Equal(&equal)),
+            Some(difference) = differences.recv() => tell(Told::Difference(&difference)).await,
+            Some(equal) = equals.recv() => tell(Told::Equal(&equal)).await,
             Some(note) = noted.recv() => if let Some(notes) = &mut notes { notes.keep(&note) },
             outcome = &mut run => break outcome,
             _ = tick.tick() => shown.show(json),
         }
     };
     while let Some(difference) = differences.recv().await {
-        tell(Told::Difference(&difference));
+        tell(Told::Difference(&difference)).await;
     }
     while let Some(equal) = equals.recv().await {
-        tell(Told::Equal(&equal));
+        tell(Told::Equal(&equal)).await;
     }
     match outcome {
         Ok(sums) => {

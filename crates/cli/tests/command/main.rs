@@ -6,6 +6,7 @@ mod call;
 mod costs;
 mod cutover;
 mod delayed;
+mod dry_run;
 mod ends;
 mod failback;
 mod fsimage;

@@ -3,7 +3,7 @@
 
 use super::Migration;
 use super::claim::{Asked, Claim, Proof, Step};
-use crate::config::Existing;
+use crate::adoption::Adoption;
 use crate::effect::{Effect, Report, ReportKind};
 use crate::entry::FileNode;
 use crate::failure::{Failure, FailureKind, Side};
@@ -12,7 +12,7 @@ use crate::metadata::MetadataLevel;
 use crate::number::TxId;
 use crate::path::RelPath;
 use crate::planted::{Planted, planted};
-use crate::record::{Change, Counters, Found, Lane, Reach, Row};
+use crate::record::{Change, Counters, Lane, Reach, Row};
 
 impl Migration {
     /// Decides how a closed file gets to the target.
@@ -39,7 +39,7 @@ impl Migration {
             return;
         }
         if let Some(found) = &claim.found {
-            match self.adoption(found, file) {
+            match self.config.adoption(found, file.identity.length()) {
                 Adoption::Ask => self.prove(path, claim, Proof::Adopt),
                 Adoption::Take => self.adopt(path, claim, false),
                 Adoption::Replace => self.bring_anew(path, claim),
@@ -77,17 +77,8 @@ impl Migration {
     /// How a remembered state compares with a fresh one; an older history is not believed
     /// (rule 1.7).
     pub(super) fn sameness(&self, row: &Row, file: &FileNode) -> Sameness {
-        if row.length != file.identity.length() {
-            return Sameness::Different;
-        }
-        let sameness = row.identity.compare(&file.identity);
         let believed = row.epoch == self.epoch || planted(Planted::OlderIdentityBelieved);
-        match sameness {
-            Sameness::Same | Sameness::SameBytes if !believed => Sameness::Unproven,
-            Sameness::Same | Sameness::SameBytes | Sameness::Unproven | Sameness::Different => {
-                sameness
-            }
-        }
+        row.sameness(&file.identity, believed)
     }
 
     /// Bytes, identity and metadata of the row are the source's.
@@ -248,20 +239,6 @@ impl Migration {
         }));
     }
 
-    fn adoption(&self, found: &Found, file: &FileNode) -> Adoption {
-        let equal_length = found.length == file.identity.length();
-        let of_another = self.is_of_another_migration(found.migration.as_deref());
-        match self.config.existing {
-            Existing::Replace => Adoption::Replace,
-            Existing::Refuse => Adoption::Hold,
-            Existing::Trust | Existing::Check if of_another => Adoption::Hold,
-            Existing::Trust if equal_length => Adoption::Take,
-            Existing::Check if equal_length && found.crc32c.is_some() => Adoption::Ask,
-            Existing::Trust | Existing::Check if found.late => Adoption::Hold,
-            Existing::Trust | Existing::Check => Adoption::Replace,
-        }
-    }
-
     /// Takes a foreign object for the file's copy; its metadata is written later.
     fn adopt(&mut self, path: RelPath, claim: Claim, proven: bool) {
         let (Some(found), Some(file)) = (&claim.found, &claim.node) else {
@@ -295,27 +272,16 @@ impl Migration {
     }
 }
 
-/// What happens to a foreign object at a key of the source.
-#[derive(Debug, PartialEq, Eq)]
-enum Adoption {
-    /// The checksum decides.
-    Ask,
-    /// Taken unproven.
-    Take,
-    /// Written over.
-    Replace,
-    /// A person decides.
-    Hold,
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::tests::{changed, claim, migration_of, node, row, sent, step};
     use super::*;
     use crate::config::Config;
+    use crate::config::Existing;
     use crate::identity::Identity;
     use crate::metadata::Metadata;
     use crate::number::{Epoch, Time};
+    use crate::record::Found;
 
     /// As long as the file, five bytes.
     fn found() -> Found {
@@ -335,7 +301,7 @@ mod tests {
     fn what_stood_there_before_is_taken_only_as_far_as_it_may_be() {
         let adoption = |existing: Existing, found: Found| {
             let migration = migration_of(Config { existing, ..Config::default() });
-            migration.adoption(&found, &node(5))
+            migration.config.adoption(&found, 5)
         };
         let (longer, unproven) =
             (Found { length: 6, ..found() }, Found { crc32c: None, ..found() });

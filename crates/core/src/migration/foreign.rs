@@ -122,7 +122,7 @@ impl Migration {
         let Some(number) = standing.attempt else { return false };
         // What an attempt wrote, it wrote once.
         if let Some(row) = row.filter(|row| row.attempt == Some(number)) {
-            return may_be_the_same_write(row, standing);
+            return row.may_be_the_same_write(standing);
         }
         // The state may be an older one that was restored.
         self.attempt_numbers.is_unknown(number)
@@ -174,7 +174,7 @@ impl Migration {
         }
         // Elsewhere it is held at its key, or kept.
         if self.config.extras == Extras::Remove
-            && self.is_of_another_migration(standing.migration.as_deref())
+            && self.config.is_of_another_migration(standing.migration.as_deref())
         {
             self.refuse_another_migration(at);
             return None;
@@ -300,19 +300,6 @@ fn is_known_as_found(claim: &Claim, at: &RelPath, standing: &Standing) -> bool {
 /// The same where that look told it from what was ours.
 fn is_known_as_foreign(claim: &Claim, at: &RelPath, standing: &Standing) -> bool {
     claim.found.as_ref().is_some_and(|found| found.late) && is_known_as_found(claim, at, standing)
-}
-
-/// Nothing speaks against the bytes of the row. Some servers name an object that was put together
-/// from parts in more than one way.
-fn may_be_the_same_write(row: &Row, standing: &Standing) -> bool {
-    if row.length != standing.length {
-        return false;
-    }
-    let of_parts = |etag: &Option<String>| etag.as_ref().is_none_or(|etag| etag.contains('-'));
-    match (row.crc32c, standing.crc32c) {
-        (Some(ours), Some(theirs)) => ours == theirs,
-        (_, _) => of_parts(&row.etag) || of_parts(&standing.etag),
-    }
 }
 
 /// An attempt whose end is not known may have written this: what it was to write is as long.
@@ -538,7 +525,7 @@ mod tests {
         let same = |ours: (Option<u32>, &str), theirs: (Option<u32>, &str), length: u64| {
             let row = Row { crc32c: ours.0, etag: Some(ours.1.to_owned()), ..row() };
             let etag = Some(theirs.1.to_owned());
-            may_be_the_same_write(&row, &Standing { crc32c: theirs.0, etag, length, ..standing() })
+            row.may_be_the_same_write(&Standing { crc32c: theirs.0, etag, length, ..standing() })
         };
         assert!(same((Some(7), "x"), (Some(7), "y"), 5));
         assert!(!same((Some(7), "x"), (Some(8), "x"), 5));

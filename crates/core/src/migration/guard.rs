@@ -188,29 +188,17 @@ impl Migration {
 
     /// Both bounds would be passed.
     fn is_too_much(&self, removals: Removals) -> bool {
-        let bounds = self.config.removal_guard;
         let (lost, stood) = self.lost_of(removals);
-        let beyond_count = bounds.count_max.is_some_and(|max| lost > max);
-        let beyond_share = |percent: u64| lost.saturating_mul(100) > stood.saturating_mul(percent);
-        let too_much = beyond_count && bounds.share_max_percent.is_some_and(beyond_share);
-        too_much && !planted(Planted::GuardAsleep)
-    }
-
-    fn never_asks(&self) -> bool {
-        let bounds = self.config.removal_guard;
-        bounds.count_max.is_none() || bounds.share_max_percent.is_none()
+        self.config.removal_guard.holds(lost, stood) && !planted(Planted::GuardAsleep)
     }
 
     /// How many objects went within the hour if these went too, and how many stood before.
     fn lost_of(&self, removals: Removals) -> (u64, u64) {
-        let lost = removals.went + removals.lost;
         let extras = match self.config.extras {
             Extras::Keep => 0,
             Extras::Remove => self.summary.found,
         };
-        let goes = removals.objects + removals.leaving;
-        let stays = (self.summary.rows + extras).saturating_sub(goes);
-        (lost, stays + lost)
+        removals.lost_of(self.summary.rows + extras)
     }
 
     fn too_much(&self, removals: Removals) -> Failure {
@@ -264,7 +252,7 @@ impl Migration {
             self.guard.released = None;
         }
         let guarded = self.summary.guarded;
-        if !self.fresh_summary && guarded > 0 && self.never_asks() {
+        if !self.fresh_summary && guarded > 0 && self.config.removal_guard.never_asks() {
             // That bound is a person's word for what an earlier run holds, too.
             self.confirm_guard();
         } else if !self.fresh_summary && guarded > 0 {

@@ -9,9 +9,10 @@ use bytes::Bytes;
 
 use super::claim::Asked;
 use super::{Migration, Phase};
+use crate::adoption::written_by_another_migration;
 use crate::config::Extras;
 use crate::effect::{Effect, Finish, Report, ReportKind};
-use crate::failure::{Failure, FailureKind, Side};
+use crate::failure::{Failure, Side};
 use crate::identity::Identity;
 use crate::input::Inventoried;
 use crate::number::{AttemptNumber, Time, TxId};
@@ -100,7 +101,7 @@ impl Migration {
             return;
         }
         for object in page.found {
-            if self.is_of_another_migration(object.migration.as_deref()) {
+            if self.config.is_of_another_migration(object.migration.as_deref()) {
                 self.refuse_another_migration(&object.path);
                 return;
             }
@@ -165,21 +166,9 @@ impl Migration {
         }
     }
 
-    /// Another migration wrote the object, and nobody said that it is to be taken over.
-    pub(super) fn is_of_another_migration(&self, writer: Option<&str>) -> bool {
-        writer.is_some_and(|writer| writer != self.config.migration) && !self.config.adopt
-    }
-
     /// Ends the run: what another migration writes is neither written over nor removed.
     pub(super) fn refuse_another_migration(&mut self, path: &RelPath) {
-        let failure = Failure {
-            side: Side::Target,
-            kind: FailureKind::Conflict,
-            message: format!("{path} under the target was written by another migration"),
-            remedy: "if that migration is over, take its objects over with --adopt; else choose \
-                     another target"
-                .to_owned(),
-        };
+        let failure = written_by_another_migration(path);
         self.outbox.send(Effect::Report(Report {
             path: Some(path.clone()),
             kind: ReportKind::Foreign,
@@ -194,6 +183,7 @@ mod tests {
     use super::super::tests::{changed, failure, marked, migration_of, sent};
     use super::*;
     use crate::config::Config;
+    use crate::failure::FailureKind;
 
     fn found(at: &str, migration: Option<&str>) -> Found {
         Found {
@@ -303,7 +293,7 @@ mod tests {
     #[test]
     fn rule_5_3_what_another_migration_wrote_is_taken_over_if_somebody_says_so() {
         let another = |adopt: bool, writer: Option<&str>| {
-            comparing(Config { adopt, ..Config::default() }).is_of_another_migration(writer)
+            comparing(Config { adopt, ..Config::default() }).config.is_of_another_migration(writer)
         };
         assert!(another(false, Some("theirs")));
         assert!(!another(true, Some("theirs")) && !another(false, Some("ours")));

@@ -1,0 +1,279 @@
+//! The sum of what a run would do, and how it is told.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use serde_json::json;
+use whimbrel_core::adoption::written_by_another_migration;
+use whimbrel_core::config::Extras;
+use whimbrel_core::input::Removals;
+use whimbrel_core::path::RelPath;
+use whimbrel_verify::Sums;
+
+use super::judge::{Judge, Met, Removal, Verdict};
+use crate::exit::{self, CommandError, Condition};
+use crate::output;
+use crate::output::result::{MigrationResult, Outcome, bytes, count, grouped};
+
+/// What names, lengths and the state do not tell.
+const NOT_LOOKED_AT: [&str; 3] = ["contents", "directory_metadata", "rights"];
+
+/// What is known so far.
+#[derive(Default)]
+pub struct Plan {
+    copies: u64,
+    copy_bytes: u64,
+    replacements: u64,
+    arrivals: u64,
+    compares: u64,
+    restamps: u64,
+    markers: u64,
+    failures: u64,
+    open: u64,
+    held: u64,
+    extras: u64,
+    /// Removed unjudged.
+    files: u64,
+    directories: u64,
+    judged_files: u64,
+    judged_directories: u64,
+    /// Entries with which the guard judges them.
+    judged: BTreeSet<RelPath>,
+    /// Entries that wait for their time.
+    waiting: BTreeSet<RelPath>,
+    refused: Option<RelPath>,
+    /// What the source has and others' objects keep from its place.
+    blocked: BTreeMap<RelPath, u64>,
+    copied_keys: HashSet<u64>,
+    removed_keys: Vec<u64>,
+}
+
+/// What is told at the end.
+pub struct Foreseen {
+    plan: Plan,
+    /// Paths that are held: objects of others, and removals.
+    guarded: u64,
+    error: Option<CommandError>,
+}
+
+impl Plan {
+    /// Adds what would become of these.
+    ///
+    /// # Errors
+    /// A side, or the state, cannot be asked.
+    pub async fn take(&mut self, judge: &Judge, page: Vec<Met>) -> Result<(), CommandError> {
+        for verdict in judge.judge(page).await? {
+            self.add(verdict);
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, verdict: Verdict) {
+        match verdict {
+            Verdict::Nothing => {}
+            Verdict::Copy(copy) => {
+                self.copies += 1;
+                self.copy_bytes += copy.bytes;
+                self.replacements += u64::from(copy.replaces);
+                self.arrivals += u64::from(copy.new);
+                self.copied_keys.extend(copy.file_key);
+            }
+            Verdict::Compare => self.compares += 1,
+            Verdict::Metadata => self.restamps += 1,
+            Verdict::MakeDirectory => self.markers += 1,
+            Verdict::Fails => self.failures += 1,
+            Verdict::Displaces => {
+                self.failures += 1;
+                self.files += 1;
+            }
+            Verdict::Open => self.open += 1,
+            Verdict::Held => self.held += 1,
+            Verdict::Refuses(path) => self.refused = self.refused.take().or(Some(path)),
+            Verdict::Leaves(blocked) => {
+                self.extras += 1;
+                self.blocked.extend(blocked);
+            }
+            Verdict::Removes(removal) => self.remove(removal),
+            Verdict::Waits(entry, theirs) => {
+                self.waiting.insert(entry);
+                self.extras += u64::from(theirs);
+            }
+        }
+    }
+
+    fn remove(&mut self, removal: Removal) {
+        let Removal { directory, judged_with, file_key } = removal;
+        let (files, directories) = match judged_with {
+            None => (&mut self.files, &mut self.directories),
+            Some(entry) => {
+                self.judged.insert(entry);
+                self.removed_keys.extend(file_key);
+                (&mut self.judged_files, &mut self.judged_directories)
+            }
+        };
+        *if directory { directories } else { files } += 1;
+    }
+
+    /// What the guard says, and what comes of others' objects that are in the way.
+    pub fn foreseen(mut self, judge: &Judge) -> Foreseen {
+        for length in std::mem::take(&mut self.blocked).into_values() {
+            self.failures += 1;
+            if length > 0 {
+                self.copies = self.copies.saturating_sub(1);
+                self.copy_bytes = self.copy_bytes.saturating_sub(length);
+            }
+        }
+        let mut guarded = self.held;
+        if self.is_too_much(judge) {
+            guarded += self.judged.len() as u64;
+        } else {
+            self.files += self.judged_files;
+            self.directories += self.judged_directories;
+        }
+        let error = self.refused.as_ref().map(|path| {
+            let error = CommandError::from(written_by_another_migration(path));
+            CommandError { condition: Condition::Guard, ..error }
+        });
+        Foreseen { plan: self, guarded, error }
+    }
+
+    /// The guard would hold all that it judges (rule 5.6).
+    fn is_too_much(&self, judge: &Judge) -> bool {
+        let (bounds, stand) = (judge.config.removal_guard, judge.memory.stand);
+        if stand.guarded > 0 && !bounds.never_asks() {
+            return true;
+        }
+        let objects = self.judged_files + self.judged_directories;
+        let elsewhere = self.removed_keys.iter().filter(|key| self.copied_keys.contains(key));
+        let lost = objects.saturating_sub(elsewhere.count() as u64);
+        let extras = match judge.config.extras {
+            Extras::Keep => 0,
+            Extras::Remove => stand.found,
+        };
+        let removals = Removals { objects, lost, leaving: 0, went: stand.went };
+        let (lost, stood) = removals.lost_of(stand.rows + extras + self.arrivals);
+        objects > 0 && bounds.holds(lost, stood)
+    }
+}
+
+impl Foreseen {
+    /// Tells it, and answers the exit code.
+    pub fn tell(&self, sums: &Sums, json: bool) -> u8 {
+        let result = self.result(sums);
+        if json {
+            let plan = &self.plan;
+            let mut fields = result.fields();
+            fields.insert("dry_run".into(), json!(true));
+            for (name, number) in [
+                ("would_copy_files", plan.copies),
+                ("would_copy_bytes", plan.copy_bytes),
+                ("would_replace_files", plan.replacements),
+                ("would_compare_files", plan.compares),
+                ("would_renew_metadata_files", plan.restamps),
+                ("would_make_directories", plan.markers),
+                ("would_remove_files", plan.files),
+                ("would_remove_directories", plan.directories),
+            ] {
+                fields.insert(name.into(), json!(number));
+            }
+            fields.insert("not_looked_at".into(), json!(NOT_LOOKED_AT));
+            output::json_line("result", &fields);
+        } else {
+            if let Some(error) = &self.error {
+                output::error(error);
+            }
+            output::standard_output(&self.text(sums));
+        }
+        result.exit_code
+    }
+
+    fn result(&self, sums: &Sums) -> MigrationResult {
+        let plan = &self.plan;
+        let work = plan.copies
+            + plan.compares
+            + plan.restamps
+            + plan.markers
+            + plan.files
+            + plan.directories;
+        let aside = plan.failures + plan.open + self.guarded;
+        let mut conditions = BTreeSet::new();
+        if self.guarded > 0 || self.error.is_some() {
+            conditions.insert(Condition::Guard);
+        }
+        if work + aside > 0 {
+            conditions.insert(Condition::Incomplete);
+        }
+        let equal = conditions.is_empty();
+        let mut result = MigrationResult {
+            outcome: if equal { Outcome::Equal } else { Outcome::Incomplete },
+            exit_code: exit::code(&conditions),
+            failures: plan.failures,
+            files_open: plan.open,
+            guarded: self.guarded,
+            removals_delayed: plan.waiting.len() as u64,
+            extras: plan.extras,
+            error: self.error.clone(),
+            ..MigrationResult::default()
+        };
+        result.run.files_scanned = sums.files_compared;
+        result.total.files_scanned = sums.files_compared;
+        result
+    }
+
+    fn text(&self, sums: &Sums) -> String {
+        let plan = &self.plan;
+        let files = |number| count(number, "file", "files");
+        let copied = format!(
+            "{}, {}, {} of them over others of another length",
+            files(plan.copies),
+            bytes(plan.copy_bytes),
+            grouped(plan.replacements)
+        );
+        let mut removed = files(plan.files);
+        if plan.directories > 0 {
+            let directories = count(plan.directories, "directory", "directories");
+            removed = format!("{removed} and {directories}");
+        }
+        let waiting = plan.waiting.len() as u64;
+        let rows = [
+            ("scanned", 1, files(sums.files_compared)),
+            ("would copy", 1, copied),
+            (
+                "would compare",
+                plan.compares,
+                format!("{} of equal length, whose bytes may differ", files(plan.compares)),
+            ),
+            ("would renew", plan.restamps, format!("the metadata of {}", files(plan.restamps))),
+            (
+                "would make",
+                plan.markers,
+                count(plan.markers, "empty directory", "empty directories"),
+            ),
+            ("would remove", 1, format!("{removed} that the source does not have")),
+            (
+                "would hold",
+                self.guarded,
+                format!("{} until a person decides", count(self.guarded, "path", "paths")),
+            ),
+            (
+                "would keep",
+                waiting,
+                format!(
+                    "{} gone at the source until their time is over",
+                    count(waiting, "path", "paths")
+                ),
+            ),
+            ("would fail", plan.failures, count(plan.failures, "path", "paths")),
+            ("open", plan.open, format!("{} being written at the source", files(plan.open))),
+            ("extras", 1, format!("{} that others wrote", count(plan.extras, "object", "objects"))),
+        ];
+        let mut lines = vec!["Dry run: nothing was written.".to_owned()];
+        let told = rows.into_iter().filter(|(_, number, _)| *number > 0);
+        lines.extend(told.map(|(name, _, text)| format!("  {name:<18}{text}")));
+        lines.push(
+            "Not looked at: the bytes of files, the metadata of directories, rights to \
+             write."
+                .to_owned(),
+        );
+        lines.join("\n")
+    }
+}
