@@ -320,6 +320,11 @@ mod tests {
         assert_eq!(told(19, 30, 300), Some(100));
         assert_eq!(told(20, 40, 400), Some(250), "nothing had come since 200");
         assert_eq!(told(45, 45, 500), Some(500), "the end");
+        for (synced, asked) in [(46, 510), (47, 520), (48, 530)] {
+            assert_eq!(told(45, synced, asked), Some(500));
+        }
+        assert_eq!(told(47, 48, 540), Some(520));
+        assert_eq!(told(48, 60, 550), Some(540), "each is remembered that is not far ahead");
         for number in 0..100_000 {
             told(45, 50 + number, 600 + 50 * number);
         }
