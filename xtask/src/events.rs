@@ -40,13 +40,14 @@ pub struct Events {
 type Measure = fn(&Ground, u64) -> Result<Value, Box<dyn Error>>;
 
 /// What is measured, by its name.
-const WORKLOADS: [(&str, Measure); 6] = [
+const WORKLOADS: [(&str, Measure); 7] = [
     ("record", |ground, _| Ok(ground.recorded.clone())),
     ("decode", measure::decode),
     ("sustained", measure::sustained),
     ("at-once", measure::at_once),
     ("lag", measure::lag),
     ("cluster", cluster::cluster),
+    ("cluster-large-answers", cluster::large_answers),
 ];
 
 /// Measures, and fails where a goal was missed.

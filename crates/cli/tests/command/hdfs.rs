@@ -206,7 +206,8 @@ fn doctor(world: &World) {
     let ended = place.run(&call).expect(0);
     assert_eq!(ended.result()["outcome"], "ready", "{}", ended.stdout);
     let text = &ended.stdout;
-    for check in ["stream of changes", "edit history", "encryption zones", "access times"] {
+    let checks = ["stream of changes", "one answer", "edit history", "encryption zones"];
+    for check in checks.into_iter().chain(["access times"]) {
         assert!(text.contains(check), "{check} is missing in {text}");
     }
 }
