@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use whimbrel_testbed::install_strace;
 
 use crate::acceptance::book::Book;
-use crate::process::{cargo, run, workspace};
+use crate::process::{again_optimised, refuse_unknown, workspace};
 use crate::whimbrel::{Edition, Whimbrel};
 use ground::Ground;
 use round::{Course, Measured};
@@ -57,18 +57,10 @@ pub struct Bench {
 
 /// Measures what was not measured yet of these sources; fails when a run of Whimbrel's was not right.
 pub fn bench(options: &Bench) -> Result<(), Box<dyn Error>> {
-    if cfg!(debug_assertions) {
-        // The servers that are part of this chore would be the limit.
-        let mut again = cargo();
-        again.args(["run", "--quiet", "--release", "--package", "xtask", "--"]);
-        return run(again.args(std::env::args_os().skip(1)));
+    if again_optimised()? {
+        return Ok(());
     }
-    for name in &options.only {
-        if !WORKLOADS.iter().any(|workload| workload.name == name) {
-            let names = WORKLOADS.iter().map(|workload| workload.name).collect::<Vec<_>>();
-            return Err(format!("no workload {name}; there are {}", names.join(", ")).into());
-        }
-    }
+    refuse_unknown(&options.only, WORKLOADS.iter().map(|workload| workload.name))?;
     let mut book = Book::at(workspace().join("docs/benchmarks.jsonl"))?;
     let mut failed = Vec::new();
     if !options.report {

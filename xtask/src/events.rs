@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::acceptance::book::Book;
 use crate::bench::machine;
-use crate::process::{cargo, run, workspace};
+use crate::process::{again_optimised, refuse_unknown, workspace};
 use crate::whimbrel::{Edition, Whimbrel};
 use ground::Ground;
 
@@ -40,29 +40,22 @@ pub struct Events {
 type Measure = fn(&Ground, u64) -> Result<Value, Box<dyn Error>>;
 
 /// What is measured, by its name.
-const WORKLOADS: [(&str, Measure); 6] = [
+const WORKLOADS: [(&str, Measure); 7] = [
     ("record", |ground, _| Ok(ground.recorded.clone())),
     ("decode", measure::decode),
     ("sustained", measure::sustained),
     ("at-once", measure::at_once),
     ("lag", measure::lag),
     ("cluster", cluster::cluster),
+    ("cluster-large-answers", cluster::large_answers),
 ];
 
 /// Measures, and fails where a goal was missed.
 pub fn events(options: &Events) -> Result<(), Box<dyn Error>> {
-    if cfg!(debug_assertions) {
-        // The server of the stream is part of this chore and would be the limit.
-        let mut again = cargo();
-        again.args(["run", "--quiet", "--release", "--package", "xtask", "--"]);
-        return run(again.args(std::env::args_os().skip(1)));
+    if again_optimised()? {
+        return Ok(());
     }
-    for name in &options.only {
-        if !WORKLOADS.iter().any(|(workload, _)| workload == name) {
-            let names = WORKLOADS.map(|(name, _)| name).join(", ");
-            return Err(format!("no workload {name}; there are {names}").into());
-        }
-    }
+    refuse_unknown(&options.only, WORKLOADS.iter().map(|(name, _)| *name))?;
     let mut book = Book::at(workspace().join("docs/events.jsonl"))?;
     let edition = Edition { release: true, whimbrel: options.whimbrel.clone() };
     let ground = Ground::start(Whimbrel::get(&edition)?, options.operations)?;

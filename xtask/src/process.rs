@@ -60,3 +60,27 @@ fn text(command: &Command) -> String {
     let arguments = command.get_args().map(|argument| argument.to_string_lossy().into_owned());
     std::iter::once(name).chain(arguments).collect::<Vec<_>>().join(" ")
 }
+
+/// Runs this chore again in an optimised build, if this one is none: servers that are part of a
+/// chore would be the limit of what it measures. True if that was done.
+pub fn again_optimised() -> Result<bool, Box<dyn Error>> {
+    if !cfg!(debug_assertions) {
+        return Ok(false);
+    }
+    let mut again = cargo();
+    again.args(["run", "--quiet", "--release", "--package", "xtask", "--"]);
+    run(again.args(std::env::args_os().skip(1)))?;
+    Ok(true)
+}
+
+/// Refuses the name of a workload that there is not.
+pub fn refuse_unknown(
+    only: &[String],
+    workloads: impl Iterator<Item = &'static str>,
+) -> Result<(), Box<dyn Error>> {
+    let names: Vec<&str> = workloads.collect();
+    match only.iter().find(|name| !names.contains(&name.as_str())) {
+        Some(name) => Err(format!("no workload {name}; there are {}", names.join(", ")).into()),
+        None => Ok(()),
+    }
+}

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use crate::acceptance::book::Book;
 use crate::bench::machine;
 use crate::bench::measure::{Usage, own_seconds, rounded, run_within};
-use crate::process::{cargo, run, workspace};
+use crate::process::{again_optimised, cargo, refuse_unknown, run, workspace};
 
 /// No step takes so long.
 const LIMIT: Duration = Duration::from_secs(8 * 3600);
@@ -97,18 +97,10 @@ const WORKLOADS: [Workload; 4] = [
 /// Measures what was not measured yet of these sources; fails when something went wrong, and not
 /// when a goal is missed, which is told.
 pub fn scale(options: &Scale) -> Result<(), Box<dyn Error>> {
-    if cfg!(debug_assertions) {
-        // The sink is part of this chore.
-        let mut again = cargo();
-        again.args(["run", "--quiet", "--release", "--package", "xtask", "--"]);
-        return run(again.args(std::env::args_os().skip(1)));
+    if again_optimised()? {
+        return Ok(());
     }
-    for name in &options.only {
-        if !WORKLOADS.iter().any(|workload| workload.name == name) {
-            let names = WORKLOADS.iter().map(|workload| workload.name).collect::<Vec<_>>();
-            return Err(format!("no workload {name}; there are {}", names.join(", ")).into());
-        }
-    }
+    refuse_unknown(&options.only, WORKLOADS.iter().map(|workload| workload.name))?;
     let mut book = Book::at(workspace().join("docs/scale.jsonl"))?;
     let named = |workload: &&Workload| {
         options.only.is_empty() || options.only.iter().any(|name| name == workload.name)

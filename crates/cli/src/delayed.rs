@@ -8,25 +8,33 @@ use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 use whimbrel_core::path::RelPath;
-use whimbrel_engine::delayed_at_rest;
+use whimbrel_engine::read_at_rest;
 use whimbrel_verify::Keeper;
 
+use crate::commands::verify::PATIENCE;
 use crate::running::Running;
 use crate::state::StatePlace;
 
-/// Asks the migration while it runs, and its state else.
+/// Asks the migration while it runs, and what its state said else.
 #[derive(Debug)]
 pub struct Delayed {
     folder: PathBuf,
     running: Option<Arc<Running>>,
-    /// Paths, each with all that is below it or without; read when it is asked for.
+    /// Paths, each with all that is below it or without.
     at_rest: OnceCell<BTreeMap<RelPath, bool>>,
 }
 
 impl Delayed {
-    /// Of the migration of this place, which may run.
-    pub fn of(place: &StatePlace, running: Option<Arc<Running>>) -> Self {
-        Self { folder: place.folder.clone(), running, at_rest: OnceCell::new() }
+    /// Of a migration that runs.
+    pub fn of(place: &StatePlace, running: Arc<Running>) -> Self {
+        let folder = place.folder.clone();
+        Self { folder, running: Some(running), at_rest: OnceCell::new() }
+    }
+
+    /// Of one that does not, by what its state keeps.
+    pub fn at_rest(place: &StatePlace, delayed: BTreeMap<RelPath, bool>) -> Self {
+        let at_rest = OnceCell::new_with(Some(delayed));
+        Self { folder: place.folder.clone(), running: None, at_rest }
     }
 
     async fn delays(&self, path: &RelPath) -> bool {
@@ -38,10 +46,10 @@ impl Delayed {
             return delays;
         }
         let at_rest = self.at_rest.get_or_init(|| async {
-            let folder = self.folder.clone();
-            let read = tokio::task::spawn_blocking(move || delayed_at_rest(&folder)).await;
-            // What cannot be read keeps nothing: it is told as what only the target has.
-            read.ok().and_then(Result::ok).unwrap_or_default()
+            // It ended meanwhile. What cannot be read keeps nothing: that is told as what only the
+            // target has.
+            let read = read_at_rest(&self.folder, PATIENCE).await;
+            read.ok().flatten().map(|read| read.delayed).unwrap_or_default()
         });
         is_among(at_rest.await, &place)
     }

@@ -4,16 +4,9 @@ pub mod machine;
 pub mod source;
 pub mod target;
 
-use std::time::Duration;
-
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use whimbrel_core::failure::Side;
 
 use crate::exit::CommandError;
-
-const HTTP_PATIENCE: Duration = Duration::from_secs(5);
-const HTTP_BYTES_MAX: u64 = 4 << 20;
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,23 +72,4 @@ impl Check {
     pub fn failed(side: Side, name: &str, error: CommandError) -> Self {
         Self::problem(side, name, error.message, error.remedy)
     }
-}
-
-/// A property of the NameNode's own configuration, from its web server.
-pub async fn hadoop_setting(address: &str, property: &str) -> Option<String> {
-    let text = tokio::time::timeout(HTTP_PATIENCE, page(address)).await.ok()?.ok()?;
-    let (_, body) = text.split_once("\r\n\r\n")?;
-    let mut configuration = whimbrel_hdfs::Configuration::new();
-    configuration.add_xml(body.trim_start()).ok()?;
-    configuration.get(property)
-}
-
-/// HTTP/1.0: the answer ends with the connection.
-async fn page(address: &str) -> std::io::Result<String> {
-    let mut connection = TcpStream::connect(address).await?;
-    let request = format!("GET /conf HTTP/1.0\r\nHost: {address}\r\nAccept: text/xml\r\n\r\n");
-    connection.write_all(request.as_bytes()).await?;
-    let mut text = String::new();
-    connection.take(HTTP_BYTES_MAX).read_to_string(&mut text).await?;
-    Ok(text)
 }

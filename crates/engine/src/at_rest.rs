@@ -24,7 +24,9 @@ const DELAYED_PAGE: usize = 10_000;
 /// `Local`: no state there, in use, or damaged.
 pub fn story_at_rest(state: &Path, path: &RelPath) -> Result<Value, EngineError> {
     let ledger = at_rest(state)?;
-    Ok(told(path, &ledger.story(path)?))
+    let story = told(path, &ledger.story(path)?);
+    ledger.close()?;
+    Ok(story)
 }
 
 /// The same of several paths, in their order; `None`: a run listens there, and can be asked. A state
@@ -43,7 +45,9 @@ pub async fn stories_at_rest(
         outcome => outcome?,
     };
     let told = paths.iter().map(|path| Ok(told(path, &ledger.story(path)?)));
-    told.collect::<Result<_, LedgerError>>().map(Some).map_err(EngineError::from)
+    let told = told.collect::<Result<_, LedgerError>>()?;
+    ledger.close()?;
+    Ok(Some(told))
 }
 
 /// Where a migration stands that does not run: counters, what is pending, and its settings.
@@ -52,6 +56,12 @@ pub async fn stories_at_rest(
 /// `Local`: no state there, in use, or damaged.
 pub fn status_at_rest(state: &Path) -> Result<Value, EngineError> {
     let ledger = at_rest(state)?;
+    let status = status(&ledger)?;
+    ledger.close()?;
+    Ok(status)
+}
+
+fn status(ledger: &Ledger) -> Result<Value, EngineError> {
     let (meta, summary) = (ledger.meta()?, ledger.summary()?);
     Ok(json!({
         "phase": "not running",
@@ -80,7 +90,10 @@ pub fn status_at_rest(state: &Path) -> Result<Value, EngineError> {
 /// # Errors
 /// `Local`: no state there, in use, or damaged.
 pub fn setting_at_rest(state: &Path, name: &str) -> Result<Option<String>, EngineError> {
-    Ok(at_rest(state)?.setting(name)?)
+    let ledger = at_rest(state)?;
+    let setting = ledger.setting(name)?;
+    ledger.close()?;
+    Ok(setting)
 }
 
 /// A person means what the guard of a migration that does not run holds: it is removed by the next
@@ -115,13 +128,33 @@ pub fn confirm_delayed_at_rest(state: &Path) -> Result<u64, EngineError> {
     Ok(delayed)
 }
 
-/// What a migration that does not run keeps for a time: paths, each with all that is below it or
-/// without.
+/// What is asked of a migration that does not run, all of it as of one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AtRest {
+    /// As [`status_at_rest`] says it.
+    pub status: Value,
+    /// What is kept for a time: paths, each with all that is below it or without.
+    pub delayed: BTreeMap<RelPath, bool>,
+}
+
+/// Where a migration stands that does not run, and what it keeps for a time; `None`: a run listens
+/// there, and can be asked. A state that is held for a moment is waited for, `patience` at most.
 ///
 /// # Errors
-/// `Local`: no state there, in use, or damaged.
-pub fn delayed_at_rest(state: &Path) -> Result<BTreeMap<RelPath, bool>, EngineError> {
-    let ledger = at_rest(state)?;
+/// `Local`: no state there, in use for longer, or damaged.
+pub async fn read_at_rest(state: &Path, patience: Duration) -> Result<Option<AtRest>, EngineError> {
+    refuse_none(state)?;
+    let ledger = match ledger_when_free(state, None, patience).await {
+        Err(LedgerError::InUse { .. }) if is_listening(state).await => return Ok(None),
+        outcome => outcome?,
+    };
+    let read = AtRest { status: status(&ledger)?, delayed: delayed(&ledger)? };
+    // What is left open is examined as a whole when it is opened next.
+    ledger.close()?;
+    Ok(Some(read))
+}
+
+fn delayed(ledger: &Ledger) -> Result<BTreeMap<RelPath, bool>, EngineError> {
     let mut all = BTreeMap::new();
     let mut after: Option<RelPath> = None;
     loop {

@@ -11,11 +11,21 @@ pub(crate) struct Key {
     pub name: Bytes,
 }
 
-/// Directories from `from` up to, but not including, `until`; without end if that is `None`.
+/// Paths from `from` up to, but not including, `until`; without end if that is `None`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
     pub from: Vec<u8>,
     pub until: Option<Vec<u8>>,
+}
+
+impl Span {
+    /// `path` alone.
+    pub(crate) fn of(path: &RelPath) -> Self {
+        let from = path.as_bytes().to_vec();
+        let mut until = from.clone();
+        until.push(0);
+        Self { from, until: Some(until) }
+    }
 }
 
 /// How paths of one migration relate to each other.
@@ -41,14 +51,6 @@ impl Names {
         if directory.is_root() { RelPath::new(name.to_vec()) } else { directory.join(name) }
     }
 
-    /// True if `other` is `path` or lies under it.
-    pub(crate) fn contains(self, path: &RelPath, other: &RelPath) -> bool {
-        match self.0 {
-            Namespace::Tree => path.contains(other),
-            Namespace::Flat => path.is_root() || path == other,
-        }
-    }
-
     /// Every proper ancestor, nearest first, the root last.
     pub(crate) fn ancestors(self, path: &RelPath) -> Vec<RelPath> {
         match self.0 {
@@ -67,6 +69,14 @@ impl Names {
         }
     }
 
+    /// A path and what lies under it.
+    pub(crate) fn at_or_below(self, path: &RelPath) -> Vec<Span> {
+        match self.0 {
+            Namespace::Flat if !path.is_root() => vec![Span::of(path)],
+            Namespace::Flat | Namespace::Tree => self.below(path),
+        }
+    }
+
     /// The directories that hold what lies strictly below a path; among the root's is the root's
     /// own key.
     pub(crate) fn below(self, path: &RelPath) -> Vec<Span> {
@@ -81,10 +91,7 @@ impl Names {
                     bytes.push(byte);
                     bytes
                 };
-                vec![
-                    Span { from: path.as_bytes().to_vec(), until: Some(with(0)) },
-                    Span { from: with(b'/'), until: Some(with(b'/' + 1)) },
-                ]
+                vec![Span::of(path), Span { from: with(b'/'), until: Some(with(b'/' + 1)) }]
             }
         }
     }
@@ -98,9 +105,18 @@ mod tests {
     fn a_key_lies_below_the_root_alone() {
         let (tree, flat) = (Names(Namespace::Tree), Names(Namespace::Flat));
         let path = |text: &str| RelPath::from(text);
-        assert!(tree.contains(&path("d"), &path("d/a")) && tree.contains(&path(""), &path("a")));
-        assert!(!flat.contains(&path("d"), &path("d/a")) && flat.contains(&path(""), &path("a")));
-        assert!(flat.contains(&path("d"), &path("d")));
+        let within = |names: Names, path: &RelPath, other: &RelPath| {
+            let other = other.as_bytes();
+            names.at_or_below(path).iter().any(|span| {
+                &span.from[..] <= other && span.until.as_deref().is_none_or(|until| other < until)
+            })
+        };
+        for (above, other) in [("d", "d"), ("d", "d/a"), ("", "a"), ("", "")] {
+            assert!(within(tree, &path(above), &path(other)), "{above} {other}");
+            let flat = within(flat, &path(above), &path(other));
+            assert_eq!(flat, above.is_empty() || above == other, "{above} {other}");
+        }
+        assert!(!within(tree, &path("d"), &path("d-")) && !within(tree, &path("d"), &path("da")));
         assert_eq!(tree.ancestors(&path("d/e/a")), [path("d/e"), path("d"), path("")]);
         assert_eq!(flat.ancestors(&path("d/e/a")), [path("")]);
         assert_eq!(flat.ancestors(&path("")), [], "nothing is above it");

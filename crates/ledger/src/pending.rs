@@ -370,7 +370,7 @@ impl PendingSet {
         for (distance, ancestor) in self.names.ancestors(path).into_iter().enumerate() {
             let key = self.names.key(&ancestor);
             let held;
-            let entry = match self.hot.get(&key) {
+            let entry = match self.hot.coarse(&key) {
                 Some(entry) => entry,
                 None if self.cold.any_coarse() => match self.cold.get(sql, &key)? {
                     Some(entry) => {

@@ -237,9 +237,8 @@ impl State {
 
     /// Rule 6.2: a removal has to wait for a renamed destination.
     pub(crate) fn hints_wait(&self, sql: &Connection, path: &RelPath) -> Result<bool> {
-        for (from, to, txid) in self.hints.iter() {
-            let touches = self.names.contains(from, path) || self.names.contains(path, from);
-            if !touches || !self.pending.active_since(sql, txid, path)? {
+        for (to, txid) in self.hints.touching(path) {
+            if !self.pending.active_since(sql, txid, path)? {
                 continue;
             }
             let counts = |entry: &Entry| {

@@ -15,6 +15,8 @@ use crate::bench::{peak_bytes, process_seconds, rounded};
 const THREADS: u64 = 8;
 /// Files by which the rate is found out.
 const FILES_FIRST: u64 = 4_000;
+/// Events in one answer, where that was raised.
+const ANSWER_EVENTS: usize = 20_000;
 const FILES_PER_DIRECTORY: u64 = 500;
 
 /// What was done to the NameNode.
@@ -26,8 +28,18 @@ struct Load {
     processor_seconds: f64,
 }
 
-/// The same load with nobody following, and followed: beside the migrated directory and inside it.
+/// With the answers that a NameNode gives by default.
 pub fn cluster(ground: &Ground, seconds: u64) -> Result<Value, Box<dyn Error>> {
+    at_full_rate(ground, seconds)
+}
+
+/// With answers as large as the operator's guide asks for.
+pub fn large_answers(ground: &Ground, seconds: u64) -> Result<Value, Box<dyn Error>> {
+    at_full_rate(&ground.with_answers_of(ANSWER_EVENTS)?, seconds)
+}
+
+/// The same load with nobody following, and followed: beside the migrated directory and inside it.
+fn at_full_rate(ground: &Ground, seconds: u64) -> Result<Value, Box<dyn Error>> {
     let first = load(ground, "/record/rest/first", FILES_FIRST)?;
     let files = (first.files as f64 / first.seconds * seconds as f64) as u64;
     let alone = load(ground, "/record/rest/alone", files)?;

@@ -18,6 +18,8 @@ use crate::whimbrel::{Migration, Whimbrel};
 const BUCKET: &str = "events";
 const NAME: &str = "events";
 const HEAP_MEGABYTES: usize = 2048;
+/// Enough for the directories of the load.
+const OPERATIONS_FEW: usize = 200;
 /// Decides what is done to the NameNode.
 const SEED: u64 = 6;
 /// How long the scan may take.
@@ -48,13 +50,20 @@ pub struct Follower {
 impl Ground {
     /// Starts them, changes the source, and keeps what the NameNode told of it in a file.
     pub fn start(whimbrel: Whimbrel, operations: usize) -> Result<Self, Box<dyn Error>> {
-        let options = HadoopOptions {
-            data_nodes: 1,
-            heap_megabytes: HEAP_MEGABYTES,
-            long_running: true,
-            ..HadoopOptions::default()
-        };
-        let hadoop = Hadoop::start(&options.with("dfs.replication", 1))?;
+        Self::recorded(Hadoop::start(&options())?, whimbrel, operations)
+    }
+
+    /// The same with a NameNode that tells so many events in one answer.
+    pub fn with_answers_of(&self, events: usize) -> Result<Self, Box<dyn Error>> {
+        let options = options().with("dfs.namenode.inotify.max.events.per.rpc", events);
+        Self::recorded(Hadoop::start(&options)?, self.whimbrel.clone(), OPERATIONS_FEW)
+    }
+
+    fn recorded(
+        hadoop: Hadoop,
+        whimbrel: Whimbrel,
+        operations: usize,
+    ) -> Result<Self, Box<dyn Error>> {
         let mut reader = reader(&hadoop)?;
         let first = reader.newest_txid()? + 1;
         let begin = Instant::now();
@@ -135,6 +144,16 @@ impl Follower {
     pub fn status(&self) -> Result<Value, Box<dyn Error>> {
         self.whimbrel.status(NAME, &self.folder.path().display().to_string())
     }
+}
+
+fn options() -> HadoopOptions {
+    let options = HadoopOptions {
+        data_nodes: 1,
+        heap_megabytes: HEAP_MEGABYTES,
+        long_running: true,
+        ..HadoopOptions::default()
+    };
+    options.with("dfs.replication", 1)
 }
 
 /// Reads the edits of the cluster's NameNode.

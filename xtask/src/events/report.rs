@@ -16,7 +16,7 @@ ledger on a disk. The target takes whatever it is given. NameNode, target and co
 machine.
 ";
 
-const ABOUT: [(&str, &str); 6] = [
+const ABOUT: [(&str, &str); 7] = [
     ("record", "What the NameNode told of the changes."),
     (
         "decode",
@@ -39,7 +39,13 @@ const ABOUT: [(&str, &str); 6] = [
         "cluster",
         "The NameNode's own stream while eight clients make empty files as fast as it lets them, \
          beside the migrated directory and inside it. The clients are part of the NameNode's \
-         process, and so of what following adds to its work.",
+         process, and so of what following adds to its work. For each answer the NameNode reads \
+         its open segment anew, and by default an answer holds 1,000 events.",
+    ),
+    (
+        "cluster-large-answers",
+        "The same where `dfs.namenode.inotify.max.events.per.rpc` is 20,000, as `whimbrel doctor` \
+         asks for on a busy cluster.",
     ),
 ];
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
-use whimbrel_engine::status_at_rest;
+use whimbrel_engine::{AtRest, State, read_at_rest};
 use whimbrel_report::Facts;
 use whimbrel_store::key::KeyMap;
 use whimbrel_store::source::Source;
@@ -61,14 +61,10 @@ pub async fn run(arguments: VerifyArguments, json: bool) -> Result<u8, CommandEr
         state::place(&pair.source, &pair.target, None, arguments.state.as_deref()).ok()
     });
     let migration = place.clone().filter(|place| place.folder.is_dir());
-    let running = match migration.clone() {
-        Some(place) => Running::at(place).await.map(Arc::new),
-        None => None,
+    let (running, at_rest) = match &migration {
+        Some(place) => standing(place).await?,
+        None => (None, None),
     };
-    if let (Some(place), None) = (&migration, &running) {
-        // It says what is gone at the source and stays for a time: without it that seems extra.
-        record::refuse_what_lost_its_state(&place.folder)?;
-    }
     let source = open::source(&pair.source, &arguments.connection, true).await?;
     let connection = &arguments.connection;
     let target = open::target_to_look_at(&pair.target, connection, Absent::Refused).await?;
@@ -89,9 +85,13 @@ pub async fn run(arguments: VerifyArguments, json: bool) -> Result<u8, CommandEr
     let seed = sample.as_ref().map(|sample| sample.seed.clone());
     comparing.notes = notes.map(|notes| notes.with(seed, history.as_of_txid, &earlier));
     comparing.moved = moved;
-    let keeper = migration.as_ref().map(|place| Delayed::of(place, running.clone()));
+    comparing.files_expected = files_expected(running.as_deref(), at_rest.as_ref()).await;
+    let keeper = migration.as_ref().and_then(|place| match (&running, at_rest) {
+        (Some(running), _) => Some(Delayed::of(place, running.clone())),
+        (None, Some(at_rest)) => Some(Delayed::at_rest(place, at_rest.delayed)),
+        (None, None) => None,
+    });
     comparing.verification.keeper = keeper.map(|keeper| Arc::new(keeper) as Arc<dyn Keeper>);
-    comparing.files_expected = files_expected(running.as_deref(), migration.as_ref()).await;
     let mut report = arguments.report.as_deref().map(SignedReport::of_comparison).transpose()?;
     comparing.tell_equal = report.is_some();
     announce(&pair, sample.as_ref(), &history, json);
@@ -165,12 +165,33 @@ async fn caught_up(
     (moved, earlier.followed.clone())
 }
 
+/// The migration of this place while it runs, else what its state says: that knows what is gone at
+/// the source and stays for a time, which would seem extra without it.
+async fn standing(
+    place: &StatePlace,
+) -> Result<(Option<Arc<Running>>, Option<AtRest>), CommandError> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(running) = Running::at(place.clone()).await {
+            return Ok((Some(Arc::new(running)), None));
+        }
+        record::refuse_what_lost_its_state(&place.folder)?;
+        if !State::stands(&place.folder) {
+            return Ok((None, None));
+        }
+        // None: one began meanwhile.
+        let read = read_at_rest(&place.folder, PATIENCE).await?;
+        if read.is_some() || Instant::now() > until {
+            return Ok((None, read));
+        }
+    }
+}
+
 /// How many objects the migration of these two has, where there is one and it can be asked.
-async fn files_expected(running: Option<&Running>, migration: Option<&StatePlace>) -> Option<u64> {
-    let status = match (running, migration) {
-        (Some(running), _) => running.progress().await.map(Value::Object),
-        (None, Some(place)) => status_at_rest(&place.folder).ok(),
-        (None, None) => None,
+async fn files_expected(running: Option<&Running>, at_rest: Option<&AtRest>) -> Option<u64> {
+    let status = match running {
+        Some(running) => running.progress().await.map(Value::Object),
+        None => at_rest.map(|at_rest| at_rest.status.clone()),
     };
     status?.get("objects").and_then(Value::as_u64)
 }

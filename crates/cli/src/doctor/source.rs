@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use whimbrel_core::failure::{FailureKind, Side};
+use whimbrel_core::number::TxId;
 use whimbrel_core::path::RelPath;
 use whimbrel_hdfs::{Client, Configuration, Settings};
 use whimbrel_store::source::{ChangeStream, Memory, Poll, Source};
@@ -18,6 +19,9 @@ const HISTORY_SECONDS_GOOD: u64 = 3600;
 /// How long the growth of the edit log is watched.
 const WATCH: Duration = Duration::from_secs(11);
 const PATIENCE: Duration = Duration::from_secs(5);
+/// What one answer of the NameNode should be able to hold: looks are up to a second apart.
+const ANSWER_SECONDS_MIN: u64 = 2;
+const ANSWER_EVENTS: &str = "dfs.namenode.inotify.max.events.per.rpc";
 /// The name of a check.
 const SNAPSHOTS: &str = "snapshots of the source";
 
@@ -43,16 +47,19 @@ pub async fn checks(
     };
     let mut checks = vec![Check::fine(Side::Source, "source", format!("{location} answers"))];
     checks.push(listing(source.as_ref()).await);
+    let mut answer_events = None;
     if let Location::Hdfs { authority, path } = location {
         let snapshots = wanted.snapshots && has_snapshots;
-        checks.extend(cluster(authority, path, connection, Wanted { snapshots, live }).await);
+        let cluster = cluster(authority, path, connection, Wanted { snapshots, live }).await;
+        answer_events = cluster.answer_events;
+        checks.extend(cluster.checks);
     }
     if wanted.snapshots && !has_snapshots {
         let told = "this source has none";
         checks.push(Check::problem(Side::Source, SNAPSHOTS, told, "leave --source-snapshots out"));
     }
     if live || matches!(location, Location::Hdfs { .. }) {
-        checks.extend(stream(source.as_ref(), live).await);
+        checks.extend(stream(source.as_ref(), live, answer_events).await);
     }
     checks
 }
@@ -71,7 +78,7 @@ async fn listing(source: &dyn Source) -> Check {
 }
 
 /// The stream; missing it is a problem for a live migration only.
-async fn stream(source: &dyn Source, live: bool) -> Vec<Check> {
+async fn stream(source: &dyn Source, live: bool, answer_events: Option<u64>) -> Vec<Check> {
     let name = "stream of changes";
     match source.stream().await {
         Err(error) => {
@@ -83,11 +90,11 @@ async fn stream(source: &dyn Source, live: bool) -> Vec<Check> {
                 Check::warning(Side::Source, name, format!("{told} (needed for --live)"), remedy)
             }]
         }
-        Ok(stream) => followed(stream.as_ref()).await,
+        Ok(stream) => followed(stream.as_ref(), answer_events).await,
     }
 }
 
-async fn followed(stream: &dyn ChangeStream) -> Vec<Check> {
+async fn followed(stream: &dyn ChangeStream, answer_events: Option<u64>) -> Vec<Check> {
     let name = "stream of changes";
     let failed = |error: whimbrel_store::error::StoreError| {
         let remedy = error.remedy().to_owned();
@@ -110,16 +117,26 @@ async fn followed(stream: &dyn ChangeStream) -> Vec<Check> {
         return checks;
     }
     tokio::time::sleep(WATCH).await;
+    if let (Some(events), Ok(newest)) = (answer_events, stream.position().await) {
+        let per_second = newest.0.saturating_sub(position.0) / WATCH.as_secs();
+        checks.push(answers(events, per_second));
+    }
     // The stream learns how fast the log grows by looking at it.
     let now = match stream.poll(position).await {
         Ok(Poll::Reply(reply)) => reply.applied,
         Ok(Poll::Gap | Poll::Beyond) => position,
         Err(error) => return failed(error),
     };
+    checks.push(history(stream, now).await);
+    checks
+}
+
+/// How long the edits behind a position are kept.
+async fn history(stream: &dyn ChangeStream, position: TxId) -> Check {
     let name = "edit history that is kept";
     let remedy = "raise dfs.namenode.num.extra.edits.retained on the NameNode (and \
                   dfs.namenode.max.extra.edits.segments.retained with it)";
-    checks.push(match stream.history_seconds(now).await {
+    match stream.history_seconds(position).await {
         Ok(Some(seconds)) if seconds < HISTORY_SECONDS_GOOD => Check::warning(
             Side::Source,
             name,
@@ -140,8 +157,32 @@ async fn followed(stream: &dyn ChangeStream) -> Vec<Check> {
         Err(error) => {
             Check::warning(Side::Source, name, error.to_string(), error.remedy().to_owned())
         }
-    });
-    checks
+    }
+}
+
+/// For each answer the NameNode reads its open segment from the beginning: at a high rate many small
+/// ones cost it much, and take longer than what they tell took to happen.
+fn answers(events: u64, per_second: u64) -> Check {
+    let name = "events in one answer";
+    let told = format!(
+        "{events} at most, and the log grows by {per_second} transactions a second; the NameNode \
+         reads its open segment anew for each answer"
+    );
+    if events >= per_second.saturating_mul(ANSWER_SECONDS_MIN) {
+        return Check::fine(Side::Source, name, told);
+    }
+    let remedy = format!(
+        "set {ANSWER_EVENTS} on the NameNode to 20000, or to the transactions of three seconds if \
+         that is more"
+    );
+    Check::warning(Side::Source, name, told, remedy)
+}
+
+/// What a cluster says of itself.
+struct Cluster {
+    checks: Vec<Check>,
+    /// Events that one answer of the NameNode may hold, where it tells its settings.
+    answer_events: Option<u64>,
 }
 
 /// What only the cluster's own configuration tells.
@@ -150,7 +191,7 @@ async fn cluster(
     path: &str,
     connection: &ConnectionArguments,
     wanted: Wanted,
-) -> Vec<Check> {
+) -> Cluster {
     let asked = async {
         let configuration = match hadoop_conf(connection) {
             Some(folder) => Configuration::read(&folder)?,
@@ -166,7 +207,8 @@ async fn cluster(
         Ok(answers) => answers,
         Err(error) => {
             let remedy = "check the Hadoop configuration";
-            return vec![Check::problem(Side::Source, "cluster", error.to_string(), remedy)];
+            let check = Check::problem(Side::Source, "cluster", error.to_string(), remedy);
+            return Cluster { checks: vec![check], answer_events: None };
         }
     };
     let version = format!("Hadoop {}, {}", identity.software_version, identity.cluster_id);
@@ -199,11 +241,13 @@ async fn cluster(
             "set dfs.checksum.type to CRC32C where files are written",
         )
     });
-    checks.push(access_times(&client).await);
+    let server = client.server_configuration().await.ok();
+    checks.push(access_times(server.as_ref()));
     if wanted.snapshots {
         checks.push(snapshots(&client, path).await);
     }
-    checks
+    let answer_events = server.and_then(|server| server.get(ANSWER_EVENTS)?.parse().ok());
+    Cluster { checks, answer_events }
 }
 
 /// Whether snapshots of the root are allowed, and to this user. None is made for that.
@@ -239,15 +283,9 @@ async fn snapshots(client: &Client, path: &str) -> Check {
 }
 
 /// Whimbrel reads by the locations of listings, which writes no access time; other readers do.
-async fn access_times(client: &Client) -> Check {
+fn access_times(server: Option<&Configuration>) -> Check {
     let name = "access times";
-    let (_, index) = client.position();
-    let node = client.cluster().namenodes.get(index);
-    let address = node.and_then(|node| node.http_address.clone());
-    let precision = match address {
-        Some(address) => super::hadoop_setting(&address, "dfs.namenode.accesstime.precision").await,
-        None => None,
-    };
+    let precision = server.and_then(|server| server.get("dfs.namenode.accesstime.precision"));
     match precision.as_deref() {
         Some("0") => Check::fine(Side::Source, name, "are not kept"),
         Some(milliseconds) => Check::fine(
@@ -261,7 +299,24 @@ async fn access_times(client: &Client) -> Check {
         None => Check::fine(
             Side::Source,
             name,
-            "their precision cannot be told (no dfs.namenode.http-address); Whimbrel writes none",
+            "their precision cannot be told (the NameNode's web server gives no answer); Whimbrel \
+             writes none",
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Finding;
+    use super::*;
+
+    #[test]
+    fn answers_have_to_hold_what_happens_between_looks() {
+        for (events, per_second, fine) in
+            [(1_000, 0, true), (1_000, 500, true), (1_000, 501, false), (20_000, 10_000, true)]
+        {
+            let check = answers(events, per_second);
+            assert_eq!(matches!(check.finding, Finding::Fine(_)), fine, "{check:?}");
+        }
     }
 }

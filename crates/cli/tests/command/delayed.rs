@@ -228,3 +228,21 @@ fn from_hdfs_to_an_object_store() {
     let verified = place.run(&["verify", "m", "--json"]).expect(0).result();
     assert_eq!(verified["delayed"], 0, "{verified}");
 }
+
+/// What is kept for a time was told as what only the target has, and an operator who believes that
+/// removes it.
+#[test]
+fn verify_of_a_state_that_was_cut_short_calls_nothing_extra() {
+    let place = migrated("7d");
+    remove(&place, "source/a");
+    migrate(&place, "7d").expect(0);
+    let verify = || place.run(&["verify", "m", "--json"]);
+    assert_eq!(verify().expect(0).result()["delayed"], 1);
+    let database = place.path("state/whimbrel/m/state.db");
+    let whole = std::fs::read(&database).unwrap();
+    std::fs::write(&database, &whole[..whole.len() / 2]).unwrap();
+    let told = verify().expect(7).result();
+    assert!(told["message"].as_str().unwrap().contains("damaged"), "{told}");
+    std::fs::write(&database, &whole).unwrap();
+    assert_eq!(verify().expect(0).result()["delayed"], 1);
+}

@@ -1,5 +1,6 @@
 //! HDFS to a real S3 server.
 
+use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
@@ -208,5 +209,22 @@ fn doctor(world: &World) {
     let text = &ended.stdout;
     for check in ["stream of changes", "edit history", "encryption zones", "access times"] {
         assert!(text.contains(check), "{check} is missing in {text}");
+    }
+
+    let authority = world.hadoop.url().trim_start_matches("hdfs://").to_owned();
+    let folder = place.path("informed");
+    fs::create_dir(&folder).unwrap();
+    let web = &world.hadoop.http_addresses()[0];
+    let property = format!(
+        "<configuration><property><name>dfs.namenode.http-address.{authority}</name>\
+         <value>{web}</value></property></configuration>"
+    );
+    fs::write(folder.join("hdfs-site.xml"), property).unwrap();
+    let folder = folder.to_str().unwrap();
+    let call = ["doctor", &world.source(), "s3://bucket/doctor", "--json", "--hadoop-conf", folder];
+    let text = place.run(&call).expect(0).stdout;
+    for told in ["1000 at most, and the log grows by", "are kept to 3600000 ms", "h at the present"]
+    {
+        assert!(text.contains(told), "{told} is missing in {text}");
     }
 }

@@ -30,7 +30,8 @@ pub(super) struct Hot {
     /// Not parked.
     seen: BTreeSet<(Time, Key)>,
     commit_markers: BTreeSet<Key>,
-    coarse: usize,
+    /// Those that reach below their path: each mark asks whether one of them is above it.
+    coarse: BTreeSet<Key>,
     bytes: usize,
 }
 
@@ -89,7 +90,12 @@ impl Hot {
     }
 
     pub(super) fn any_coarse(&self) -> bool {
-        self.coarse > 0
+        !self.coarse.is_empty()
+    }
+
+    /// The entry of a key, if it reaches below its path.
+    pub(super) fn coarse(&self, key: &Key) -> Option<&Entry> {
+        self.entries.get(self.coarse.get(key)?)
     }
 
     pub(super) fn get(&self, key: &Key) -> Option<&Entry> {
@@ -132,7 +138,9 @@ impl Hot {
         if commit_marker::is_commit_marker(&pending.path) {
             self.commit_markers.insert(key.clone());
         }
-        self.coarse += usize::from(is_coarse(&entry));
+        if is_coarse(&entry) {
+            self.coarse.insert(key.clone());
+        }
         self.bytes += weight(&entry);
         self.entries.insert(key, entry);
     }
@@ -157,7 +165,9 @@ impl Hot {
         if !self.commit_markers.is_empty() {
             self.commit_markers.remove(key);
         }
-        self.coarse -= usize::from(is_coarse(&entry));
+        if is_coarse(&entry) {
+            self.coarse.remove(key);
+        }
         self.bytes -= weight(&entry);
         Some(entry)
     }
@@ -176,10 +186,14 @@ impl Hot {
         };
         let before = Places::of(entry, free, now);
         let weight_before = weight(entry);
-        self.coarse -= usize::from(is_coarse(entry));
+        let was_coarse = is_coarse(entry);
         change(entry);
         let after = Places::of(entry, free, now);
-        self.coarse += usize::from(is_coarse(entry));
+        if was_coarse && !is_coarse(entry) {
+            self.coarse.remove(key);
+        } else if !was_coarse && is_coarse(entry) {
+            self.coarse.insert(key.clone());
+        }
         self.bytes = self.bytes - weight_before + weight(entry);
         let place = |key: &Key| key.clone();
         if before.free != after.free {

@@ -3,8 +3,6 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 use whimbrel_core::number::TxId;
 use whimbrel_hdfs::{Client, Configuration};
@@ -12,9 +10,6 @@ use whimbrel_hdfs::{Client, Configuration};
 const EXTRA: &str = "dfs.namenode.num.extra.edits.retained";
 const CHECKPOINT_TRANSACTIONS: &str = "dfs.namenode.checkpoint.txns";
 const CHECKPOINT_PERIOD: &str = "dfs.namenode.checkpoint.period";
-const WEB_PORT: u16 = 9870;
-const CONF_TIMEOUT: Duration = Duration::from_secs(5);
-const CONF_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Rates are measured over at least so long, and over at most twice the second.
 const WINDOW_MIN: Duration = Duration::from_secs(10);
 const WINDOW: Duration = Duration::from_secs(120);
@@ -41,22 +36,11 @@ struct Seen {
 }
 
 impl Retention {
-    /// Asks the active NameNode's web server for its configuration. Without an answer (no address
-    /// in our own configuration, a firewall) the length of the log stays unknown.
+    /// Asks the active NameNode's web server for its configuration. Without an answer (another
+    /// port than the usual one, a firewall) the length of the log stays unknown.
     pub async fn learn(client: &Client) -> Self {
-        let (_, index) = client.position();
-        let address = client.cluster().namenodes.get(index);
-        let address = address.map(|namenode| match &namenode.http_address {
-            Some(address) => match address.strip_prefix("0.0.0.0:") {
-                Some(port) => format!("{}:{port}", namenode.host),
-                None => address.clone(),
-            },
-            None => format!("{}:{WEB_PORT}", namenode.host),
-        });
-        let kept = match address {
-            Some(address) => configured(&address).await,
-            None => None,
-        };
+        let configuration = client.server_configuration().await.ok();
+        let kept = configuration.as_ref().and_then(Kept::of);
         Self::new(kept)
     }
 
@@ -95,16 +79,14 @@ impl Retention {
     }
 }
 
-async fn configured(address: &str) -> Option<Kept> {
-    let text = tokio::time::timeout(CONF_TIMEOUT, page(address)).await.ok()?.ok()?;
-    let (_, body) = text.split_once("\r\n\r\n")?;
-    let mut configuration = Configuration::new();
-    configuration.add_xml(body.trim_start()).ok()?;
-    Some(Kept {
-        extra: configuration.get(EXTRA)?.parse().ok()?,
-        checkpoint_transactions: configuration.get(CHECKPOINT_TRANSACTIONS)?.parse().ok()?,
-        checkpoint_seconds: seconds(&configuration.get(CHECKPOINT_PERIOD)?)?,
-    })
+impl Kept {
+    fn of(configuration: &Configuration) -> Option<Self> {
+        Some(Self {
+            extra: configuration.get(EXTRA)?.parse().ok()?,
+            checkpoint_transactions: configuration.get(CHECKPOINT_TRANSACTIONS)?.parse().ok()?,
+            checkpoint_seconds: seconds(&configuration.get(CHECKPOINT_PERIOD)?)?,
+        })
+    }
 }
 
 /// A time as Hadoop writes it: seconds, or a number with its unit.
@@ -119,16 +101,6 @@ fn seconds(text: &str) -> Option<u64> {
         _ => return None,
     };
     number.parse::<u64>().ok()?.checked_mul(factor)
-}
-
-/// HTTP/1.0, so that the answer is one piece that ends with the connection.
-async fn page(address: &str) -> std::io::Result<String> {
-    let mut connection = TcpStream::connect(address).await?;
-    let request = format!("GET /conf HTTP/1.0\r\nHost: {address}\r\nAccept: text/xml\r\n\r\n");
-    connection.write_all(request.as_bytes()).await?;
-    let mut text = String::new();
-    connection.take(CONF_BYTES_MAX).read_to_string(&mut text).await?;
-    Ok(text)
 }
 
 #[cfg(test)]
