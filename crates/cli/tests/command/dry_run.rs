@@ -32,6 +32,30 @@ fn numbers<const N: usize>(told: &Value, names: [&str; N]) -> [u64; N] {
     names.map(|name| told[name].as_u64().unwrap_or_else(|| panic!("{name}: {told}")))
 }
 
+/// It would copy one and remove one, said the dry run, and the run refused to.
+#[test]
+fn another_directory_in_the_roots_place_is_told_as_the_run_tells_it() {
+    for content in ["new", "1"] {
+        let place = migrated(&[("f", "1")]);
+        std::fs::rename(place.path("source"), place.path("old")).unwrap();
+        // The same bytes make no other root the one that was migrated.
+        place.write("source/f", content);
+        let (would, did) = both(&place, &[]);
+        for told in ["message", "remedy", "exit_code", "outcome"] {
+            assert_eq!(would[told], did[told], "{would} {did}");
+        }
+        assert_eq!(would["exit_code"], 3, "{would}");
+        let doctor = ["doctor", "source", "target", "--name", "m", "--json"];
+        let ended = place.run(&doctor).expect(3);
+        let told = ended.lines().into_iter().find(|it| it["check"] == "root of the migration");
+        assert_eq!(told.unwrap()["message"], did["message"]);
+        std::fs::remove_dir_all(place.path("source")).unwrap();
+        std::fs::rename(place.path("old"), place.path("source")).unwrap();
+        place.run(&doctor).expect(0);
+        assert_eq!(both(&place, &[]).0["exit_code"], 0);
+    }
+}
+
 /// It would be kept, said the dry run, and the run removed it at once: a file in whose place the
 /// source has a directory, or the other way round.
 #[test]
