@@ -2,6 +2,8 @@
 //! state knows.
 
 mod above;
+mod commit_markers;
+mod directories;
 mod judge;
 mod memory;
 mod plan;

@@ -1,19 +1,19 @@
 //! Directories of a target where they are real: each is an object of its own, which a run writes,
 //! removes and counts, though no listing of files names it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
 
 use whimbrel_core::path::RelPath;
 
-use super::judge::{Judge, Verdict};
+use super::judge::{Judge, Judged, Left, Removal, Verdict};
 use super::memory::Recalled;
 use crate::exit::CommandError;
 
 /// What is done about directories beside what is told of their files.
 #[derive(Debug, Default)]
 pub struct Directories {
-    /// Directories that were judged, and whether they come.
-    seen: HashMap<RelPath, bool>,
+    /// Directories that were judged.
+    seen: HashSet<RelPath>,
 }
 
 /// What becomes of one directory.
@@ -35,65 +35,89 @@ impl Directories {
     pub async fn of(
         &mut self,
         judge: &Judge,
-        judged: &[(RelPath, Verdict)],
+        judged: &[Judged],
     ) -> Result<Vec<Becomes>, CommandError> {
         if !judge.has_real_directories() {
             return Ok(Vec::new());
         }
-        let mut asked: BTreeMap<RelPath, Option<RelPath>> = BTreeMap::new();
-        for (path, verdict) in judged {
-            let (top, coming) = match verdict {
-                Verdict::Copy(copy) if copy.new => (RelPath::root(), true),
-                Verdict::MakeDirectory => (RelPath::root(), true),
-                Verdict::Removes(removal) => match &removal.judged_with {
-                    Some(top) => (top.clone(), false),
-                    None => continue,
-                },
-                Verdict::Leaves(left) => match left.gone_with() {
-                    Some(top) => (top.clone(), false),
-                    None => continue,
-                },
-                _ => continue,
-            };
-            for directory in directories_above(path, &top) {
-                if self.seen.insert(directory.clone(), coming) == Some(coming) {
+        let mut asked: BTreeMap<RelPath, Question> = BTreeMap::new();
+        for judged in judged {
+            let Some(question) = question(judged) else { continue };
+            for directory in directories_above(&judged.path, question.top()) {
+                if !self.seen.insert(directory.clone()) {
                     break;
                 }
-                asked.insert(directory, Some(top.clone()).filter(|_| !coming));
+                asked.insert(directory, question.clone());
             }
         }
-        self.recalled(judge, asked).await
-    }
-
-    async fn recalled(
-        &self,
-        judge: &Judge,
-        asked: BTreeMap<RelPath, Option<RelPath>>,
-    ) -> Result<Vec<Becomes>, CommandError> {
-        let markers = asked.keys().map(RelPath::marker);
-        let paths: Vec<RelPath> = markers.chain(asked.keys().cloned()).collect();
-        let mut rows = judge.memory.recall(&paths).await?;
-        let entries = rows.split_off(asked.len());
-        let all = asked.into_values().zip(rows.into_iter().zip(entries));
-        let told = all.filter_map(|(top, (marker, entry))| becomes(judge, top, &marker, &entry));
-        Ok(told.collect())
+        answered(judge, asked).await
     }
 }
 
-fn becomes(
-    judge: &Judge,
-    goes_with: Option<RelPath>,
-    marker: &Recalled,
-    entry: &Recalled,
-) -> Option<Becomes> {
-    match (goes_with, marker.row.is_some()) {
-        (None, false) => Some(Becomes::Comes),
-        (Some(top), true) if judge.stays(entry) => {
-            Some(Becomes::Waits(entry.delayed_with().unwrap_or(top)))
+/// What would become of a directory, if the migration knows it, or does not.
+#[derive(Clone)]
+enum Question {
+    Comes(RelPath),
+    Goes(RelPath),
+    /// It goes, at once or once its time is over.
+    IsGone(RelPath),
+}
+
+impl Question {
+    fn top(&self) -> &RelPath {
+        match self {
+            Self::Comes(top) | Self::Goes(top) | Self::IsGone(top) => top,
         }
-        (Some(top), true) => Some(Becomes::Goes(top)),
-        (None, true) | (Some(_), false) => None,
     }
+
+    fn answer(self, judge: &Judge, marker: &Recalled, entry: &Recalled) -> Option<Becomes> {
+        match (self, marker.row.is_some()) {
+            (Self::Comes(_), false) => Some(Becomes::Comes),
+            (Self::IsGone(top), true) if judge.stays(entry) => {
+                Some(Becomes::Waits(entry.delayed_with().unwrap_or(top)))
+            }
+            (Self::Goes(top) | Self::IsGone(top), true) => Some(Becomes::Goes(top)),
+            (Self::Comes(_), true) | (Self::Goes(_) | Self::IsGone(_), false) => None,
+        }
+    }
+}
+
+/// What is asked about the directories above a path.
+fn question(judged: &Judged) -> Option<Question> {
+    match &judged.verdict {
+        Verdict::Removes(Removal { judged_with: Some(top), .. }) => {
+            Some(Question::Goes(top.clone()))
+        }
+        Verdict::Leaves(Left::GoneWith(top)) => Some(Question::IsGone(top.clone())),
+        // Where a file of ours stands its directories do.
+        Verdict::Nothing
+        | Verdict::Copy(_)
+        | Verdict::Compare
+        | Verdict::Metadata
+        | Verdict::MakeDirectory
+        | Verdict::Fails
+        | Verdict::Displaces
+        | Verdict::Open
+        | Verdict::Held
+            if !judged.is_ours =>
+        {
+            Some(Question::Comes(RelPath::root()))
+        }
+        _ => None,
+    }
+}
+
+async fn answered(
+    judge: &Judge,
+    asked: BTreeMap<RelPath, Question>,
+) -> Result<Vec<Becomes>, CommandError> {
+    let markers = asked.keys().map(RelPath::marker);
+    let paths: Vec<RelPath> = markers.chain(asked.keys().cloned()).collect();
+    let mut rows = judge.memory.recall(&paths).await?;
+    let entries = rows.split_off(asked.len());
+    let all = asked.into_values().zip(rows.into_iter().zip(entries));
+    let answers = all.map(|(question, (marker, entry))| question.answer(judge, &marker, &entry));
+    Ok(answers.flatten().collect())
 }
 
 /// Directories above a path, nearest first, of which a run knows by themselves: up to `top` and with
