@@ -16,7 +16,7 @@ pub enum Aside {
 }
 
 /// Groups of which something is set aside.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Groups {
     failed: HashSet<RelPath>,
     held: HashSet<RelPath>,

@@ -89,7 +89,11 @@ fn question(judged: &Judged) -> Option<Question> {
             Some(Question::Goes(top.clone()))
         }
         Verdict::Leaves(Left::GoneWith(top)) => Some(Question::IsGone(top.clone())),
-        // Where a file of ours stands its directories do.
+        Verdict::FailsBelow(_)
+        | Verdict::Refuses(_)
+        | Verdict::Leaves(_)
+        | Verdict::Removes(_)
+        | Verdict::Waits(..) => None,
         Verdict::Nothing
         | Verdict::Copy(_)
         | Verdict::Compare
@@ -98,12 +102,10 @@ fn question(judged: &Judged) -> Option<Question> {
         | Verdict::Fails
         | Verdict::Displaces
         | Verdict::Open
-        | Verdict::Held
-            if !judged.is_ours =>
-        {
-            Some(Question::Comes(RelPath::root()))
+        | Verdict::Held => {
+            // Where a file of ours stands its directories do.
+            Some(Question::Comes(RelPath::root())).filter(|_| !judged.is_ours)
         }
-        _ => None,
     }
 }
 

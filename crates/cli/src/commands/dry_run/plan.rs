@@ -35,6 +35,8 @@ pub struct Plan {
     extras: u64,
     /// Objects that the migration has not yet, and knows once this is done.
     arrivals: u64,
+    /// Of these, files that are copied: they make good what went within the hour.
+    copied_anew: u64,
     /// Objects of others that it does not know yet; less those that it takes over.
     strangers: i64,
     /// Removed unjudged.
@@ -103,13 +105,14 @@ impl Plan {
 
     fn add(&mut self, judged: Judged) {
         self.note_what_stands(&judged);
-        let Judged { path, verdict, .. } = judged;
-        match verdict {
+        let path = judged.path;
+        match judged.verdict {
             Verdict::Nothing => {}
             Verdict::Copy(copy) => {
                 self.copies += 1;
                 self.copy_bytes += copy.bytes;
                 self.replacements += u64::from(copy.replaces);
+                self.copied_anew += u64::from(!judged.is_ours);
                 self.copied_keys.extend(copy.file_key);
             }
             Verdict::Compare => self.compares += 1,
@@ -247,6 +250,7 @@ impl Plan {
             self.copies = self.copies.saturating_sub(1);
             self.copy_bytes = self.copy_bytes.saturating_sub(length);
             self.arrivals = self.arrivals.saturating_sub(1);
+            self.copied_anew = self.copied_anew.saturating_sub(1);
         }
     }
 
@@ -276,18 +280,44 @@ impl Plan {
             return true;
         }
         let objects = self.judged_files + self.judged_directories;
-        let elsewhere = self.removed_keys.iter().filter(|key| self.copied_keys.contains(key));
+        let markers = self.markers_that_come_before();
+        let (coming, awaited) = (markers.len() as u64, self.files_that_await(judge));
+        let of_markers: HashSet<u64> = markers.into_iter().filter_map(copied_key).collect();
+        let stands = |key: &&u64| self.copied_keys.contains(key) || of_markers.contains(key);
+        let elsewhere = self.removed_keys.iter().filter(stands);
         let lost = objects.saturating_sub(elsewhere.count() as u64);
         let extras = match judge.config.extras {
             Extras::Keep => 0,
             Extras::Remove => stand.found.saturating_add_signed(self.strangers),
         };
-        let removals = Removals { objects, lost, leaving: 0, went: stand.went };
-        let coming = self.commit_markers.values().filter(|judged| !judged.is_ours).count() as u64;
-        let standing = stand.rows + extras + self.arrivals + coming;
+        let went = stand.went.saturating_sub((self.copied_anew + coming).saturating_sub(awaited));
+        let removals = Removals { objects, lost, leaving: 0, went };
+        let standing = stand.rows + extras + (self.arrivals + coming).saturating_sub(awaited);
         let (lost, stood) = removals.lost_of(standing);
         objects > 0 && bounds.holds(lost, stood)
     }
+
+    /// New commit markers that wait for nothing that the guard judges.
+    fn markers_that_come_before(&self) -> Vec<&Judged> {
+        let mut groups = self.groups.clone();
+        for entry in &self.judged {
+            groups.set_aside(entry, Aside::Held);
+        }
+        let new = self.commit_markers.values().filter(|judged| !judged.is_ours);
+        let settled = groups.settle(new.map(|judged| judged.path.clone()).collect());
+        let come = settled.into_iter().filter(|(_, aside)| aside.is_none());
+        come.filter_map(|(path, _)| self.commit_markers.get(&path)).collect()
+    }
+
+    /// New files in whose places something stands that the guard judges.
+    fn files_that_await(&self, judge: &Judge) -> u64 {
+        let no_markers = self.makes_room.keys().filter(|it| !self.commit_markers.contains_key(*it));
+        if judge.has_real_directories() { no_markers.count() as u64 } else { 0 }
+    }
+}
+
+fn copied_key(judged: &Judged) -> Option<u64> {
+    if let Verdict::Copy(copy) = &judged.verdict { copy.file_key } else { None }
 }
 
 /// A commit marker that stands as it is comes no more.
@@ -295,7 +325,16 @@ fn waits_for_its_group(judged: &Judged) -> bool {
     let comes = match judged.verdict {
         Verdict::Copy(_) | Verdict::Compare => true,
         Verdict::Metadata | Verdict::Nothing => !judged.is_ours,
-        _ => false,
+        Verdict::MakeDirectory
+        | Verdict::Fails
+        | Verdict::FailsBelow(_)
+        | Verdict::Displaces
+        | Verdict::Open
+        | Verdict::Held
+        | Verdict::Refuses(_)
+        | Verdict::Leaves(_)
+        | Verdict::Removes(_)
+        | Verdict::Waits(..) => false,
     };
     comes && is_commit_marker(&judged.path)
 }
