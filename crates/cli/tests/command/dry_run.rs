@@ -298,6 +298,15 @@ fn a_commit_marker_waits_with_what_it_speaks_for() {
     let (would, did) = both(&place, &[]);
     assert_eq!(numbers(&would, ["would_copy_files", "failures"]), [2, 2], "{would}");
     assert_eq!(numbers(&did, ["run_files_copied", "failures"]), [2, 2], "{did}");
+    // One of others is not taken over, and stays an extra.
+    let theirs = Place::new();
+    theirs.write("source/_SUCCESS", "1");
+    theirs.write("target/_SUCCESS", "1");
+    std::os::unix::fs::symlink("/etc/passwd", theirs.path("source/link")).unwrap();
+    let (would, did) = both(&theirs, &[]);
+    for told in [&would, &did] {
+        assert_eq!(numbers(told, ["extras", "failures"]), [1, 2], "{told}");
+    }
     // The one that stands is stale, and goes.
     let place = migrated(&[("tab/f", "1"), ("tab/_SUCCESS", "1")]);
     place.write("source/tab/_SUCCESS", "22");

@@ -264,6 +264,9 @@ impl Plan {
                 Some(aside) => {
                     // The one that stands is stale, and goes.
                     self.files += u64::from(judged.is_ours);
+                    // One of others is not taken over.
+                    let stands = !matches!(judged.verdict, Verdict::Copy(copy) if !copy.replaces);
+                    self.extras += u64::from(stands && !judged.is_ours);
                     match aside {
                         Aside::Failed => self.failures += 1,
                         Aside::Held => self.held += 1,
