@@ -309,6 +309,10 @@ fn a_commit_marker_waits_with_what_it_speaks_for() {
     }
     // The one that stands is stale, and goes.
     let place = migrated(&[("tab/f", "1"), ("tab/_SUCCESS", "1")]);
+    place.write("source/tab/_SUCCESS", "333");
+    let (would, did) = both(&place, &[]);
+    assert_eq!(numbers(&would, ["would_remove_files", "would_copy_files"]), [1, 1], "{would}");
+    assert_eq!(numbers(&did, ["run_files_removed", "run_files_copied"]), [1, 1], "{did}");
     place.write("source/tab/_SUCCESS", "22");
     std::os::unix::fs::symlink("/etc/passwd", place.path("source/tab/link")).unwrap();
     let (would, did) = both(&place, &[]);

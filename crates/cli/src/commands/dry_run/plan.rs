@@ -259,11 +259,11 @@ impl Plan {
         let settled = self.groups.settle(markers.keys().cloned().collect());
         for (path, aside) in settled {
             let Some(judged) = markers.remove(&path) else { continue };
+            // The one that stands is stale: it goes before anything that it speaks for changes.
+            self.files += u64::from(judged.is_ours);
             match aside {
                 None => self.add(judged),
                 Some(aside) => {
-                    // The one that stands is stale, and goes.
-                    self.files += u64::from(judged.is_ours);
                     // One of others is not taken over.
                     let stands = !matches!(judged.verdict, Verdict::Copy(copy) if !copy.replaces);
                     self.extras += u64::from(stands && !judged.is_ours);
