@@ -389,11 +389,12 @@ pub struct PolicyArguments {
 #[command(next_help_heading = "Guard against mass deletion")]
 pub struct GuardArguments {
     /// Ask first (exit code 6, whimbrel confirm) when more than N objects and more than the share
-    /// below are gone at the source within an hour; a small tree wants a smaller N; none: never ask,
-    /// and let go of what an earlier run holds
+    /// below are gone at the source within an hour; on a local target directories are objects, too;
+    /// a small tree wants a smaller N; none: never ask, and let go of what an earlier run holds
     #[arg(long, value_name = "N", default_value = "1000", value_parser = unit::count_limit)]
     pub removals_max: Limit<u64>,
-    /// The share of all objects that goes with it; 0%: N alone decides; none: never ask
+    /// The share of all objects, on a local target with its directories, that goes with it; 0%: N
+    /// alone decides; none: never ask
     #[arg(long, value_name = "PERCENT", default_value = "50%", value_parser = unit::share_limit)]
     pub removals_share_max: Limit<u64>,
     /// What is gone at the source stays on the target for so long (12h, 7d) after that was first

@@ -17,6 +17,7 @@ mod log;
 mod open;
 mod open_files;
 mod output;
+mod pinned_root;
 mod record;
 mod report;
 mod request;

@@ -8,10 +8,12 @@ use serde_json::{Value, json};
 use whimbrel_core::path::RelPath;
 use whimbrel_core::record::{Change, Reach};
 use whimbrel_ledger::{Ledger, LedgerError, Options};
+use whimbrel_store::source::Source;
 
 use crate::clock::Clock;
 use crate::control::is_listening;
 use crate::error::EngineError;
+use crate::pinned_root::refuse_another_root;
 use crate::state::{State, ledger_when_free};
 use crate::story::told;
 
@@ -48,6 +50,27 @@ pub async fn stories_at_rest(
     let told = told.collect::<Result<_, LedgerError>>()?;
     ledger.close()?;
     Ok(Some(told))
+}
+
+/// Refuses a source in whose root's place another directory stands than the one that the migration
+/// in this state pinned. False: a run listens there, which looks by itself. A state that is held for
+/// a moment is waited for, `patience` at most.
+///
+/// # Errors
+/// `Source`: another directory stands there. `Local`: no state there, in use for longer, or damaged.
+pub async fn refuse_another_root_at_rest(
+    state: &Path,
+    source: &dyn Source,
+    patience: Duration,
+) -> Result<bool, EngineError> {
+    refuse_none(state)?;
+    let ledger = match ledger_when_free(state, None, patience).await {
+        Err(LedgerError::InUse { .. }) if is_listening(state).await => return Ok(false),
+        outcome => outcome?,
+    };
+    let pinned = ledger.meta()?.root_key;
+    ledger.close()?;
+    refuse_another_root(pinned, source).map(|()| true)
 }
 
 /// Where a migration stands that does not run: counters, what is pending, and its settings.

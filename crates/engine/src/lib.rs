@@ -28,6 +28,7 @@ mod limited_target;
 mod local_clock;
 mod mounts;
 mod out_of_scope;
+mod pinned_root;
 mod problems;
 mod progress;
 mod recount;
@@ -42,8 +43,8 @@ mod unknown_outcome;
 mod world;
 
 pub use at_rest::{
-    AtRest, confirm_at_rest, confirm_delayed_at_rest, read_at_rest, setting_at_rest,
-    status_at_rest, stories_at_rest, story_at_rest,
+    AtRest, confirm_at_rest, confirm_delayed_at_rest, read_at_rest, refuse_another_root_at_rest,
+    setting_at_rest, status_at_rest, stories_at_rest, story_at_rest,
 };
 pub use base_snapshot::{BaseSnapshots, Repair};
 pub use control::{Control, Orders, Request, SOCKET, is_listening, request};

@@ -150,7 +150,7 @@ impl Join<'_> {
         let after = behind.as_ref().and_then(|path| verification.keys.key(path).ok());
         let walk = match self.again {
             Some(_) => self.begin_again().await?,
-            None => match self.begin().await.map_err(source_side)? {
+            None => match self.begin().await? {
                 None => return self.finish_all().await,
                 walk => walk,
             },
@@ -238,11 +238,12 @@ impl Join<'_> {
     }
 
     /// The walk over this subtree; `None` if nothing, or only a file, stands at its root.
-    async fn begin(&mut self) -> Result<Option<Walk>, StoreError> {
+    async fn begin(&mut self) -> Result<Option<Walk>, Failure> {
         let verification = self.comparison.verification.clone();
+        let failed = |error: StoreError| error.into_failure(Side::Source);
         if !self.root.is_root() {
             let root = self.root.clone();
-            match attempt::ask(|| verification.source.stat(&root)).await? {
+            match attempt::ask(|| verification.source.stat(&root)).await.map_err(failed)? {
                 Some(node @ (Node::File(_) | Node::Special(_))) => {
                     let covered = verification.scope.covers_file(&root);
                     if covered && self.choose(&root, &node, None) == Choice::LookAt {
@@ -250,10 +251,23 @@ impl Join<'_> {
                     }
                     return Ok(None);
                 }
-                Some(Node::Directory(_)) | None => {}
+                Some(Node::Directory(_)) | None => self.extra_at_root(root).await?,
             }
         }
         Ok(Some(self.walk()))
+    }
+
+    /// What stands at the very key of a mapped subtree, where a file was: no listing of what is
+    /// below it names that.
+    async fn extra_at_root(&mut self, root: RelPath) -> Result<(), Failure> {
+        let verification = &self.comparison.verification;
+        let covered = verification.scope.covers_file(&root);
+        let key = verification.keys.key(&root).ok().filter(|_| covered && !self.told());
+        let Some(key) = key else { return Ok(()) };
+        self.make_room().await?;
+        let comparison = self.comparison.clone();
+        self.spawn(async move { comparison.extra(root, key).await });
+        Ok(())
     }
 
     fn walk(&self) -> Walk {

@@ -29,7 +29,7 @@ pub async fn run(arguments: DoctorArguments, json: bool) -> Result<u8, CommandEr
     }
     tally.add(&machine::checks(&place.folder, &pair.source, arguments.live));
     let wanted = Wanted { live: arguments.live, snapshots: arguments.source_snapshots.is_some() };
-    tally.add(&source::checks(&pair.source, connection, wanted).await);
+    tally.add(&source::checks(&pair.source, connection, wanted, &place).await);
     let write = write_options(&arguments.write)?;
     tally.add(&target::checks(&pair.target, connection, write).await);
     Ok(tally.finish())

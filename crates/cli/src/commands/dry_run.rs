@@ -2,6 +2,8 @@
 //! state knows.
 
 mod above;
+mod commit_markers;
+mod directories;
 mod judge;
 mod memory;
 mod plan;
@@ -17,6 +19,7 @@ use super::verify::{Comparing, compare};
 use crate::arguments::MigrateArguments;
 use crate::exit::CommandError;
 use crate::open::{self, Absent};
+use crate::pinned_root::refuse_another_root;
 use crate::request::{Coverage, Pair};
 use crate::state::StatePlace;
 use above::Above;
@@ -45,6 +48,8 @@ pub async fn run(
     let acl = arguments.write.metadata != MetadataLevel::None;
     let source = open::source(&pair.source, connection, acl).await?;
     let target = open::target_to_look_at(&pair.target, connection, Absent::Empty).await?;
+    // Every file would seem gone, or another's.
+    refuse_another_root(place, source.source.as_ref()).await?;
     let options = Options {
         content: Content::Length,
         ignore_extras: false,

@@ -5,14 +5,18 @@ use std::time::Duration;
 use whimbrel_core::failure::{FailureKind, Side};
 use whimbrel_core::number::TxId;
 use whimbrel_core::path::RelPath;
+use whimbrel_engine::{State, setting_at_rest};
 use whimbrel_hdfs::{Client, Configuration, Settings};
 use whimbrel_store::source::{ChangeStream, Memory, Poll, Source};
 
 use super::Check;
 use crate::arguments::ConnectionArguments;
+use crate::exit::Condition;
 use crate::location::Location;
 use crate::open::{self, hadoop_user};
+use crate::pinned_root::refuse_another_root;
 use crate::request::hadoop_conf;
+use crate::state::StatePlace;
 
 /// Seconds of edit history below which a pause of the migration is dangerous.
 const HISTORY_SECONDS_GOOD: u64 = 3600;
@@ -39,6 +43,7 @@ pub async fn checks(
     location: &Location,
     connection: &ConnectionArguments,
     wanted: Wanted,
+    place: &StatePlace,
 ) -> Vec<Check> {
     let live = wanted.live;
     let (source, has_snapshots) = match open::source(location, connection, true).await {
@@ -47,6 +52,7 @@ pub async fn checks(
     };
     let mut checks = vec![Check::fine(Side::Source, "source", format!("{location} answers"))];
     checks.push(listing(source.as_ref()).await);
+    checks.extend(pinned_root(location, place, source.as_ref()).await);
     let mut answer_events = None;
     if let Location::Hdfs { authority, path } = location {
         let snapshots = wanted.snapshots && has_snapshots;
@@ -75,6 +81,30 @@ async fn listing(source: &dyn Source) -> Check {
             Check::problem(Side::Source, name, error.to_string(), remedy)
         }
     }
+}
+
+/// Where the migration of this state ran before, it goes on with the directory that it began with.
+async fn pinned_root(
+    location: &Location,
+    place: &StatePlace,
+    source: &dyn Source,
+) -> Option<Check> {
+    let name = "root of the migration";
+    if !State::stands(&place.folder) {
+        return None;
+    }
+    // Whose state that is, a run says: that of another source pinned another root.
+    let of = setting_at_rest(&place.folder, "source").ok().flatten();
+    if of.is_some_and(|of| of != location.to_string()) {
+        return None;
+    }
+    Some(match refuse_another_root(place, source).await {
+        Ok(()) => Check::fine(Side::Source, name, "is the one that was migrated"),
+        Err(error) if error.condition == Condition::Source => {
+            Check::failed(Side::Source, name, error)
+        }
+        Err(error) => Check::failed(Side::Local, name, error),
+    })
 }
 
 /// The stream; missing it is a problem for a live migration only.

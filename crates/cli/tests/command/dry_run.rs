@@ -32,6 +32,30 @@ fn numbers<const N: usize>(told: &Value, names: [&str; N]) -> [u64; N] {
     names.map(|name| told[name].as_u64().unwrap_or_else(|| panic!("{name}: {told}")))
 }
 
+/// It would copy one and remove one, said the dry run, and the run refused to.
+#[test]
+fn another_directory_in_the_roots_place_is_told_as_the_run_tells_it() {
+    for content in ["new", "1"] {
+        let place = migrated(&[("f", "1")]);
+        std::fs::rename(place.path("source"), place.path("old")).unwrap();
+        // The same bytes make no other root the one that was migrated.
+        place.write("source/f", content);
+        let (would, did) = both(&place, &[]);
+        for told in ["message", "remedy", "exit_code", "outcome"] {
+            assert_eq!(would[told], did[told], "{would} {did}");
+        }
+        assert_eq!(would["exit_code"], 3, "{would}");
+        let doctor = ["doctor", "source", "target", "--name", "m", "--json"];
+        let ended = place.run(&doctor).expect(3);
+        let told = ended.lines().into_iter().find(|it| it["check"] == "root of the migration");
+        assert_eq!(told.unwrap()["message"], did["message"]);
+        std::fs::remove_dir_all(place.path("source")).unwrap();
+        std::fs::rename(place.path("old"), place.path("source")).unwrap();
+        place.run(&doctor).expect(0);
+        assert_eq!(both(&place, &[]).0["exit_code"], 0);
+    }
+}
+
 /// It would be kept, said the dry run, and the run removed it at once: a file in whose place the
 /// source has a directory, or the other way round.
 #[test]
@@ -231,4 +255,128 @@ fn extras_that_wait_are_counted_as_the_run_counts_them() {
     assert_eq!(numbers(&would, names), numbers(&did, names), "{would} {did}");
     assert_eq!(would["would_remove_directories"], 1, "{would}");
     assert!(!place.path("target/e").exists() && place.path("target/x").exists());
+}
+
+/// The dry run counted the file alone, and the run asked a person.
+#[test]
+fn directories_of_a_local_target_are_objects_that_the_guard_counts() {
+    let bounds = ["--removals-max", "1", "--removals-share-max", "0%"];
+    let place = migrated(&[("a/f", "1"), ("b/f", "2"), ("c/f", "3")]);
+    std::fs::remove_dir_all(place.path("source/a")).unwrap();
+    let (would, did) = both(&place, &bounds);
+    for told in [&would, &did] {
+        assert_eq!(numbers(told, ["guarded", "exit_code"]), [1, 6], "{told}");
+    }
+    // New directories are a part of what stands.
+    let share = ["--removals-max", "1", "--removals-share-max", "33%"];
+    place.write("source/d/e/f", "1");
+    assert_eq!(both(&place, &share).0["guarded"], 1, "what an earlier run holds is held");
+    let place = migrated(&[("a/f", "1"), ("b/f", "2")]);
+    std::fs::remove_dir_all(place.path("source/a")).unwrap();
+    place.write("source/d/e/f", "1");
+    let (would, did) = both(&place, &["--removals-max", "1", "--removals-share-max", "29%"]);
+    let names = ["would_remove_files", "would_remove_directories", "guarded"];
+    assert_eq!(numbers(&would, names), [1, 1, 0], "2 of 7: {would}");
+    assert_eq!(numbers(&did, ["run_files_removed", "guarded"]), [1, 0], "{did}");
+}
+
+/// It would copy the marker, said the dry run, and the run held it back.
+#[test]
+fn a_commit_marker_waits_with_what_it_speaks_for() {
+    let failed = [1, 2, 5];
+    let place = Place::new();
+    for name in ["tab/f", "tab/_SUCCESS", "other/_SUCCESS"] {
+        place.write(&format!("source/{name}"), "");
+    }
+    std::os::unix::fs::symlink("/etc/passwd", place.path("source/tab/link")).unwrap();
+    place.write("source/other/f", "1");
+    let (would, did) = both(&place, &["--exclude", "other/"]);
+    let names = ["would_copy_files", "failures", "exit_code"];
+    assert_eq!(numbers(&would, names), failed, "{would}");
+    let names = ["run_files_copied", "failures", "exit_code"];
+    assert_eq!(numbers(&did, names), failed, "{did}");
+    let (would, did) = both(&place, &[]);
+    assert_eq!(numbers(&would, ["would_copy_files", "failures"]), [2, 2], "{would}");
+    assert_eq!(numbers(&did, ["run_files_copied", "failures"]), [2, 2], "{did}");
+    // One of others is not taken over, and stays an extra.
+    let theirs = Place::new();
+    theirs.write("source/_SUCCESS", "1");
+    theirs.write("target/_SUCCESS", "1");
+    std::os::unix::fs::symlink("/etc/passwd", theirs.path("source/link")).unwrap();
+    let (would, did) = both(&theirs, &[]);
+    for told in [&would, &did] {
+        assert_eq!(numbers(told, ["extras", "failures"]), [1, 2], "{told}");
+    }
+    // The one that stands is stale, and goes.
+    let place = migrated(&[("tab/f", "1"), ("tab/_SUCCESS", "1")]);
+    place.write("source/tab/_SUCCESS", "333");
+    let (would, did) = both(&place, &[]);
+    assert_eq!(numbers(&would, ["would_remove_files", "would_copy_files"]), [1, 1], "{would}");
+    assert_eq!(numbers(&did, ["run_files_removed", "run_files_copied"]), [1, 1], "{did}");
+    place.write("source/tab/_SUCCESS", "22");
+    std::os::unix::fs::symlink("/etc/passwd", place.path("source/tab/link")).unwrap();
+    let (would, did) = both(&place, &[]);
+    assert_eq!(numbers(&would, ["would_remove_files", "failures"]), [1, 2], "{would}");
+    assert_eq!(numbers(&did, ["run_files_removed", "failures"]), [1, 2], "{did}");
+}
+
+#[test]
+fn a_commit_marker_is_held_with_what_the_guard_holds() {
+    let place = migrated(&[("tab/f", "1"), ("tab/g", "1"), ("k", "1")]);
+    std::fs::remove_file(place.path("source/tab/f")).unwrap();
+    std::fs::remove_file(place.path("source/tab/g")).unwrap();
+    place.write("source/tab/_SUCCESS", "");
+    let (would, did) = both(&place, &["--removals-max", "1", "--removals-share-max", "0%"]);
+    assert_eq!(numbers(&would, ["would_copy_files", "guarded"]), [0, 3], "{would}");
+    assert_eq!(numbers(&did, ["run_files_copied", "guarded"]), [0, 3], "{did}");
+}
+
+/// The directories themselves were not counted.
+#[test]
+fn directories_that_others_files_keep_from_their_places_are_told_as_failed() {
+    let place = Place::new();
+    for name in ["d/e/f", "d/_SUCCESS", "x"] {
+        place.write(&format!("source/{name}"), "1");
+    }
+    std::fs::create_dir(place.path("source/d/e/g")).unwrap();
+    place.write("target/d", "theirs");
+    // Nor was an empty file, which would be copied.
+    std::fs::write(place.path("source/y"), "").unwrap();
+    place.write("target/y/z", "theirs");
+    let (would, did) = both(&place, &[]);
+    assert_eq!(numbers(&would, ["would_copy_files", "failures", "extras"]), [1, 6, 2], "{would}");
+    assert_eq!(numbers(&did, ["run_files_copied", "failures", "extras"]), [1, 6, 2], "{did}");
+}
+
+/// The file would be copied, said the dry run.
+#[test]
+fn a_file_in_whose_place_the_guard_holds_others_objects_is_not_copied() {
+    let place = Place::new();
+    for name in ["x", "y"] {
+        place.write(&format!("source/{name}"), "1");
+        place.write(&format!("target/{name}/theirs"), "1");
+    }
+    place.write("source/z", "1");
+    let bounds = ["--removals-max", "1", "--removals-share-max", "0%", "--extras", "remove"];
+    let (would, did) = both(&place, &bounds);
+    let names = ["guarded", "extras", "exit_code", "would_copy_files"];
+    assert_eq!(numbers(&would, names), [2, 2, 6, 1], "{would}");
+    let names = ["guarded", "extras", "exit_code", "run_files_copied"];
+    assert_eq!(numbers(&did, names), [2, 2, 6, 1], "{did}");
+}
+
+/// `verify` and the dry run said `equal`.
+#[test]
+fn a_file_that_is_mapped_by_itself_is_told_as_removed() {
+    let place = Place::new();
+    place.write("source/a", "1");
+    place.write("source/k", "1");
+    let mapped = ["--map", "a=zz"];
+    place.run(&[&CALL[..], &mapped].concat()).expect(0);
+    std::fs::remove_file(place.path("source/a")).unwrap();
+    let verified = place.run(&["verify", "m", "--json"]).expect(5).result();
+    assert_eq!(verified["extra"], 1, "{verified}");
+    let (would, did) = both(&place, &mapped);
+    assert_eq!(numbers(&would, ["would_remove_files", "exit_code"]), [1, 5], "{would}");
+    assert_eq!(numbers(&did, ["run_files_removed", "exit_code"]), [1, 0], "{did}");
 }

@@ -50,6 +50,7 @@ use crate::path::RelPath;
 use crate::record::{Attempt, Change, Lane, Meta, PendingSummary, Row};
 
 pub use progress::Progress;
+pub use root::lost_root;
 
 /// What a run is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -117,7 +117,7 @@ impl Migration {
     fn root_is_lost(&mut self, key: Option<u64>) {
         self.root.retry_at.get_or_insert(self.now.plus_millis(PAUSE_MILLIS));
         let goes_on = self.config.live && self.phase != Phase::Rooting;
-        let failure = lost_failure(key, goes_on);
+        let failure = lost_root(key, goes_on);
         let since = match self.root.lost {
             Some(since) => since,
             None => {
@@ -166,7 +166,9 @@ impl Migration {
     }
 }
 
-fn lost_failure(key: Option<u64>, goes_on: bool) -> Failure {
+/// What people are told where a directory of this number, or none, stands at the pinned root's place.
+/// A run that does not go on is started again.
+pub fn lost_root(key: Option<u64>, goes_on: bool) -> Failure {
     let message = match key {
         Some(_) => {
             "the root of the source is another directory than the one that was migrated: removed \

@@ -34,6 +34,7 @@ use whimbrel_store::target::Target;
 use crate::error::EngineError;
 use crate::limit::Limits;
 use crate::mounts;
+use crate::pinned_root::refuse_another_root;
 use crate::state::State;
 use act::Problem;
 use pass::Pass;
@@ -299,15 +300,11 @@ impl Job {
             would_be_cleaned: BTreeSet::new(),
         };
         // Files would go into another tree than they came from.
-        if meta.root_key.is_some() && meta.root_key != sides.source.root_key() {
-            return Err(EngineError::Source {
-                message: format!(
-                    "{}: another directory stands there than the one that was migrated",
-                    sides.source.describe()
-                ),
-                remedy: "put that one back, or mount it again".to_owned(),
-            });
-        }
+        refuse_another_root(meta.root_key, sides.source.as_ref()).map_err(|error| {
+            let message = format!("{}: {error}", sides.source.describe());
+            let remedy = "put that one back, or mount it again".to_owned();
+            EngineError::Source { message, remedy }
+        })?;
         let mut job = Self {
             ledger,
             sides,

@@ -23,15 +23,17 @@ const REMEMBERED_MAX: usize = 10_000;
 pub enum Absence {
     /// Its directory is there, and it is not; or this one above it is gone as a whole.
     Gone(RelPath),
-    /// Something that is no directory stands there or above, with so many bytes.
-    Displaced(RelPath, u64),
+    /// Something that is no directory stands there or above: a file of so many bytes, or what
+    /// cannot be migrated.
+    Displaced(RelPath, Option<u64>),
 }
 
 #[derive(Clone, Copy)]
 enum Kind {
     Nothing,
     Directory,
-    Other(u64),
+    File(u64),
+    Special,
 }
 
 /// Asks both sides for directories.
@@ -59,7 +61,8 @@ impl Above {
             match self.kind(&above).await? {
                 Kind::Nothing => top = above,
                 Kind::Directory => break,
-                Kind::Other(length) => return Ok(Absence::Displaced(above, length)),
+                Kind::File(length) => return Ok(Absence::Displaced(above, Some(length))),
+                Kind::Special => return Ok(Absence::Displaced(above, None)),
             }
         }
         Ok(Absence::Gone(top))
@@ -73,8 +76,8 @@ impl Above {
         let kind = match node {
             None => Kind::Nothing,
             Some(Node::Directory(_)) => Kind::Directory,
-            Some(Node::File(file)) => Kind::Other(file.identity.length()),
-            Some(Node::Special(_)) => Kind::Other(0),
+            Some(Node::File(file)) => Kind::File(file.identity.length()),
+            Some(Node::Special(_)) => Kind::Special,
         };
         remember(&self.at_source, path, kind);
         Ok(kind)

@@ -45,6 +45,8 @@ pub enum Verdict {
     Metadata,
     MakeDirectory,
     Fails,
+    /// Fails with every directory up to this one, in whose place a file of others stands.
+    FailsBelow(RelPath),
     /// Fails, and what stands in its place goes: the source has nothing that could.
     Displaces,
     Open,
@@ -52,11 +54,35 @@ pub enum Verdict {
     Held,
     /// Ends, for another migration wrote this.
     Refuses(RelPath),
-    /// Leaves what others wrote; it may be where the source has something of so many bytes.
-    Leaves(Option<(RelPath, u64)>),
+    /// Leaves what others wrote.
+    Leaves(Left),
     Removes(Removal),
     /// Removes it with this entry once its time is over; others wrote it.
     Waits(RelPath, bool),
+}
+
+/// What others wrote and is left, where directories are real.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// It is in nobody's way.
+    Aside,
+    /// It stands in a directory that is gone at the source with this entry.
+    GoneWith(RelPath),
+    /// It keeps a directory of the source from this place.
+    BlocksDirectory(RelPath),
+    /// It keeps a file of the source, of so many bytes, from this place.
+    BlocksFile(RelPath, u64),
+}
+
+/// What a run does about this path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judged {
+    pub path: RelPath,
+    pub verdict: Verdict,
+    /// The migration knows an object of its own there.
+    pub is_ours: bool,
+    /// It knows one of others there.
+    pub is_found: bool,
 }
 
 /// A file that is copied.
@@ -65,8 +91,6 @@ pub struct Copy {
     pub bytes: u64,
     /// An object of another length stands there.
     pub replaces: bool,
-    /// Nothing is known to have stood there.
-    pub new: bool,
     /// Of the file at the source, where that matters.
     pub file_key: Option<u64>,
 }
@@ -77,6 +101,10 @@ pub struct Removal {
     pub directory: bool,
     /// The entry with which the guard judges it; `None`: it does not.
     pub judged_with: Option<RelPath>,
+    /// Others wrote it.
+    pub theirs: bool,
+    /// It makes room for a file of so many bytes, which comes at that entry.
+    pub makes_room: Option<u64>,
     /// Of the file that it was a copy of.
     pub file_key: Option<u64>,
 }
@@ -120,7 +148,7 @@ impl Judge {
     ///
     /// # Errors
     /// A side, or the state, cannot be asked.
-    pub async fn judge(&self, page: Vec<Met>) -> Result<Vec<Verdict>, CommandError> {
+    pub async fn judge(&self, page: Vec<Met>) -> Result<Vec<Judged>, CommandError> {
         let paths: Vec<RelPath> = page.iter().map(|met| met.path().clone()).collect();
         // Work on a marker is pending at its directory.
         let entries = paths.iter().map(|path| self.entry_of(path));
@@ -128,10 +156,27 @@ impl Judge {
         let mut objects = self.memory.recall(&asked).await?;
         let entries = objects.split_off(paths.len());
         stream::iter(page.into_iter().zip(objects.into_iter().zip(entries)))
-            .map(|(met, (object, entry))| self.look(met, object, entry))
+            .map(|(met, (object, entry))| self.judged(met, object, entry))
             .buffered(LOOKS)
             .try_collect()
             .await
+    }
+
+    async fn judged(
+        &self,
+        met: Met,
+        known: Recalled,
+        entry: Recalled,
+    ) -> Result<Judged, CommandError> {
+        let path = met.path().clone();
+        let (is_ours, is_found) = (known.row.is_some(), known.found.is_some());
+        let verdict = self.look(met, known, entry).await?;
+        Ok(Judged { path, verdict, is_ours, is_found })
+    }
+
+    /// Directories are objects of their own on the target.
+    pub fn has_real_directories(&self) -> bool {
+        self.is_tree() && !self.target.abilities().markers
     }
 
     fn is_tree(&self) -> bool {
@@ -154,10 +199,10 @@ impl Judge {
             Met::Difference(difference) => difference,
         };
         match kind {
-            DifferenceKind::Missing => self.missing(&path, length, &known).await,
+            DifferenceKind::Missing => self.missing(&path, length).await,
             DifferenceKind::Different => match self.standing(&path).await? {
                 Some(object) => Ok(self.different(&path, length, &object, &known)),
-                None => self.missing(&path, length, &known).await,
+                None => self.missing(&path, length).await,
             },
             DifferenceKind::Extra | DifferenceKind::Delayed => {
                 self.extra(&path, &known, &entry).await
@@ -198,12 +243,7 @@ impl Judge {
         })
     }
 
-    async fn missing(
-        &self,
-        path: &RelPath,
-        bytes: u64,
-        known: &Recalled,
-    ) -> Result<Verdict, CommandError> {
+    async fn missing(&self, path: &RelPath, bytes: u64) -> Result<Verdict, CommandError> {
         let key = self.keys.key(path);
         if key.and_then(|key| self.target.admit(&key)).is_err() {
             return Ok(Verdict::Fails);
@@ -211,7 +251,7 @@ impl Judge {
         if let Some(above) = self.above.file_above(path).await?
             && !self.goes_before(&above).await?
         {
-            return Ok(Verdict::Fails);
+            return Ok(Verdict::FailsBelow(above));
         }
         if path.is_marker() && self.is_tree() {
             return Ok(Verdict::MakeDirectory);
@@ -224,8 +264,7 @@ impl Judge {
                 Some(Node::Directory(_) | Node::Special(_)) | None => None,
             },
         };
-        let new = known.row.is_none();
-        Ok(Verdict::Copy(Copy { bytes, replaces: false, new, file_key }))
+        Ok(Verdict::Copy(Copy { bytes, replaces: false, file_key }))
     }
 
     /// A file of the target where a directory belongs is removed first.
@@ -267,7 +306,7 @@ impl Judge {
             Sameness::Unproven if row.crc32c.is_some() => Verdict::Compare,
             Sameness::Unproven | Sameness::Different => {
                 let bytes = file.identity.length();
-                Verdict::Copy(Copy { bytes, replaces: false, new: false, file_key: None })
+                Verdict::Copy(Copy { bytes, replaces: false, file_key: None })
             }
         }
     }
@@ -361,7 +400,8 @@ impl Judge {
         };
         let directory = path.is_marker();
         let file_key = row.and_then(|row| row.identity.file_key());
-        let removed = |judged_with| Verdict::Removes(Removal { directory, judged_with, file_key });
+        let removal = Removal { directory, judged_with: None, theirs, makes_room: None, file_key };
+        let removed = |judged_with| Verdict::Removes(Removal { judged_with, ..removal.clone() });
         let place = self.entry_of(path);
         if !self.is_tree() {
             return Ok(match self.stays(entry) {
@@ -374,7 +414,10 @@ impl Judge {
             return Ok(removed(None));
         }
         let top = match self.above.absence(&place).await? {
-            Absence::Displaced(above, _) => return Ok(removed(Some(above))),
+            Absence::Displaced(above, makes_room) => {
+                let judged_with = Some(above);
+                return Ok(Verdict::Removes(Removal { judged_with, makes_room, ..removal }));
+            }
             Absence::Gone(top) => top,
         };
         let alone = is_commit_marker(path) && top == *path;
@@ -386,26 +429,28 @@ impl Judge {
         Ok(Verdict::Waits(entry.delayed_with().unwrap_or(top), theirs))
     }
 
-    fn stays(&self, entry: &Recalled) -> bool {
+    /// What is gone at the source stays for its time, which is not over.
+    pub fn stays(&self, entry: &Recalled) -> bool {
         self.config.removals_after_millis > 0 && !entry.is_due()
     }
 
     /// Where directories are real, what others wrote can keep the source's from its place.
     async fn left(&self, path: &RelPath) -> Result<Verdict, CommandError> {
-        if !self.is_tree() || self.target.abilities().markers {
-            return Ok(Verdict::Leaves(None));
+        if !self.has_real_directories() {
+            return Ok(Verdict::Leaves(Left::Aside));
         }
         let place = self.entry_of(path);
         if let Some(Node::Directory(_)) = self.node(&place).await? {
-            return Ok(Verdict::Leaves(Some((place, 0))));
+            return Ok(Verdict::Leaves(Left::BlocksDirectory(place)));
         }
         Ok(Verdict::Leaves(match self.above.absence(&place).await? {
-            Absence::Displaced(above, length) => Some((above, length)),
-            Absence::Gone(_) => None,
+            Absence::Displaced(above, Some(length)) => Left::BlocksFile(above, length),
+            Absence::Displaced(_, None) => Left::Aside,
+            Absence::Gone(top) => Left::GoneWith(top),
         }))
     }
 }
 
 fn copied_over(bytes: u64) -> Verdict {
-    Verdict::Copy(Copy { bytes, replaces: true, new: false, file_key: None })
+    Verdict::Copy(Copy { bytes, replaces: true, file_key: None })
 }
