@@ -542,6 +542,20 @@ fn a_log_with_gaps_is_damage() {
     }
 }
 
+#[test]
+fn a_hint_that_is_gone_is_damage() {
+    let loaded = |statement: &str| {
+        let mut ledger = Ledger::open_in_memory(Namespace::Tree).unwrap();
+        let hint = |from: &str| Hint { from: from.into(), to: "to".into(), txid: TxId(1) };
+        ledger.apply(&[&["a", "b"].map(|from| Change::HintAdded(hint(from)))]).unwrap();
+        ledger.sql.execute(statement, []).unwrap();
+        ledger.restart().map(|ledger| ledger.hints().unwrap().len())
+    };
+    assert_eq!(loaded("UPDATE hint SET id = 2 WHERE id = 2").unwrap(), 2);
+    let error = loaded("DELETE FROM hint WHERE id = 2").unwrap_err();
+    assert!(matches!(error, LedgerError::Damaged { .. }), "{error}");
+}
+
 /// It is reckoned from what is stored.
 #[test]
 fn the_length_of_the_log_outlives_a_start() {
