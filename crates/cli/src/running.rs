@@ -50,7 +50,10 @@ impl Running {
     /// Whether what stands at a path is gone at the source, and stays for a time; `None` once the
     /// migration has ended.
     pub async fn delays(&self, path: &RelPath) -> Option<bool> {
-        Some(is_delayed(&self.story(path).await?))
+        // Work on a marker is pending at its directory.
+        let place = path.parent().filter(|_| path.is_marker());
+        let story = self.story(place.as_ref().unwrap_or(path)).await?;
+        Some(is_delayed(&story, if place.is_some() { "marker" } else { "object" }))
     }
 
     /// What it knows of a path; `None` once it has ended, or where it is too busy to say.
@@ -120,26 +123,35 @@ pub fn next_entry(story: &Value) -> Option<&Value> {
     own.or_else(|| story.get("pending_above"))
 }
 
-/// The entry that looks at a path next waits for its time.
-fn is_delayed(story: &Value) -> bool {
-    let parked = next_entry(story).and_then(|entry| entry.get("parked")).and_then(Value::as_str);
-    parked == Some("delayed")
+/// The entry that looks at a path next waits for its time. Below a directory that waits only what
+/// the migration wrote (`record` of the story) does: others' objects stay on their own account.
+fn is_delayed(story: &Value, record: &str) -> bool {
+    let part = |name: &str| story.get(name).filter(|part| !part.is_null());
+    let delayed = |entry: &Value| entry.get("parked").and_then(Value::as_str) == Some("delayed");
+    match part("pending") {
+        Some(own) => delayed(own),
+        None => part(record).is_some() && part("pending_above").is_some_and(delayed),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use super::{is_delayed, is_worked_on};
+    use super::is_worked_on;
 
     #[test]
     fn rule_5_7_what_waits_for_its_time_is_told_by_what_looks_at_it_next() {
         let delayed = json!({ "parked": "delayed" });
-        assert!(is_delayed(&json!({ "pending": delayed, "pending_above": null })));
-        assert!(is_delayed(&json!({ "pending": null, "pending_above": delayed })));
-        let back = json!({ "pending": { "parked": null }, "pending_above": delayed });
-        assert!(!is_delayed(&back), "it is looked at by itself");
-        assert!(!is_delayed(&json!({ "pending": null, "pending_above": null })));
+        let is_delayed = |story| super::is_delayed(&story, "object");
+        assert!(is_delayed(json!({ "pending": delayed, "pending_above": null })));
+        let below = json!({ "object": {}, "pending": null, "pending_above": delayed });
+        assert!(is_delayed(below));
+        let foreign = json!({ "object": null, "pending": null, "pending_above": delayed });
+        assert!(!is_delayed(foreign), "others' objects stay on their own account");
+        let back = json!({ "object": {}, "pending": { "parked": null }, "pending_above": delayed });
+        assert!(!is_delayed(back), "it is looked at by itself");
+        assert!(!is_delayed(json!({ "object": {}, "pending": null, "pending_above": null })));
     }
 
     /// What was set aside until the guard had judged it was told as extra.

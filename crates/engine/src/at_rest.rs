@@ -1,6 +1,7 @@
 //! What is asked of a migration that does not run: its state is opened, read and closed.
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use crate::state::{State, ledger_when_free};
 use crate::story::told;
 
 /// Entries read at a time.
-const DELAYED_PAGE: usize = 10_000;
+const KEPT_PAGE: usize = 10_000;
 
 /// What the state of a migration that does not run knows of a path.
 ///
@@ -152,12 +153,69 @@ pub fn confirm_delayed_at_rest(state: &Path) -> Result<u64, EngineError> {
 }
 
 /// What is asked of a migration that does not run, all of it as of one moment.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct AtRest {
     /// As [`status_at_rest`] says it.
     pub status: Value,
-    /// What is kept for a time: paths, each with all that is below it or without.
-    pub delayed: BTreeMap<RelPath, bool>,
+    /// The locations that the migration began with; `None` if it never began.
+    pub source: Option<String>,
+    /// The same of the target.
+    pub target: Option<String>,
+    /// What is kept for a time.
+    pub kept: Kept,
+}
+
+/// What is gone at the source and stays on the target for a time (rule 5.7).
+#[derive(Clone, Debug, Default)]
+pub struct Kept {
+    /// Paths whose removal waits.
+    places: HashSet<RelPath>,
+    /// Digests of what the migration wrote below them: others' objects there are not kept.
+    below: HashSet<u64>,
+}
+
+impl Kept {
+    fn read(ledger: &Ledger) -> Result<Self, LedgerError> {
+        let mut kept = Self::default();
+        let mut after: Option<RelPath> = None;
+        loop {
+            let page = ledger.delayed(after.as_ref(), KEPT_PAGE)?;
+            let Some(last) = page.last() else { return Ok(kept) };
+            after = Some(last.path.clone());
+            for entry in page {
+                if entry.reach == Reach::Subtree {
+                    kept.read_below(ledger, &entry.path)?;
+                }
+                kept.places.insert(entry.path);
+            }
+        }
+    }
+
+    fn read_below(&mut self, ledger: &Ledger, path: &RelPath) -> Result<(), LedgerError> {
+        for commit_markers in [false, true] {
+            let mut after: Option<RelPath> = None;
+            loop {
+                let rows = ledger.rows(path, after.as_ref(), commit_markers, true, KEPT_PAGE)?;
+                let Some(last) = rows.last() else { break };
+                after = Some(last.path.clone());
+                self.below.extend(rows.iter().map(|row| digest(&row.path)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether what stands at a path is kept.
+    pub fn keeps(&self, path: &RelPath) -> bool {
+        // Work on a marker is pending at its directory.
+        let place = path.parent().filter(|_| path.is_marker());
+        self.places.contains(place.as_ref().unwrap_or(path)) || self.below.contains(&digest(path))
+    }
+}
+
+fn digest(path: &RelPath) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    path.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Where a migration stands that does not run, and what it keeps for a time; `None`: a run listens
@@ -171,21 +229,15 @@ pub async fn read_at_rest(state: &Path, patience: Duration) -> Result<Option<AtR
         Err(LedgerError::InUse { .. }) if is_listening(state).await => return Ok(None),
         outcome => outcome?,
     };
-    let read = AtRest { status: status(&ledger)?, delayed: delayed(&ledger)? };
+    let read = AtRest {
+        status: status(&ledger)?,
+        source: ledger.setting("source")?,
+        target: ledger.setting("target")?,
+        kept: Kept::read(&ledger)?,
+    };
     // What is left open is examined as a whole when it is opened next.
     ledger.close()?;
     Ok(Some(read))
-}
-
-fn delayed(ledger: &Ledger) -> Result<BTreeMap<RelPath, bool>, EngineError> {
-    let mut all = BTreeMap::new();
-    let mut after: Option<RelPath> = None;
-    loop {
-        let page = ledger.delayed(after.as_ref(), DELAYED_PAGE)?;
-        let Some(last) = page.last() else { return Ok(all) };
-        after = Some(last.path.clone());
-        all.extend(page.into_iter().map(|entry| (entry.path, entry.reach == Reach::Subtree)));
-    }
 }
 
 pub(crate) fn at_rest(state: &Path) -> Result<Ledger, EngineError> {

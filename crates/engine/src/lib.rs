@@ -43,8 +43,8 @@ mod unknown_outcome;
 mod world;
 
 pub use at_rest::{
-    AtRest, confirm_at_rest, confirm_delayed_at_rest, read_at_rest, refuse_another_root_at_rest,
-    setting_at_rest, status_at_rest, stories_at_rest, story_at_rest,
+    AtRest, Kept, confirm_at_rest, confirm_delayed_at_rest, read_at_rest,
+    refuse_another_root_at_rest, setting_at_rest, status_at_rest, stories_at_rest, story_at_rest,
 };
 pub use base_snapshot::{BaseSnapshots, Repair};
 pub use control::{Control, Orders, Request, SOCKET, is_listening, request};
@@ -60,5 +60,5 @@ pub use progress::{Progress, SlowedDown};
 pub use run::{Ending, Outcome, ParkedPath, RunResult, run};
 pub use setup::Setup;
 pub use shared_scan::{SEATS_MAX, Seat};
-pub use state::{Stand, State};
+pub use state::{Stamp, Stand, State};
 pub use story::REMEMBERED;

@@ -1,7 +1,7 @@
 //! The durable state of one migration, opened before anything outside is asked.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use whimbrel_core::number::Epoch;
 use whimbrel_core::path::Namespace;
@@ -24,6 +24,9 @@ pub struct State {
     fixed: Vec<(String, String)>,
     remembered: Vec<(String, String)>,
 }
+
+/// Length in bytes and time of the last change of the database and of its log, where there are any.
+pub type Stamp = [Option<(u64, SystemTime)>; 2];
 
 /// What a state knows of its target as a whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -107,12 +110,21 @@ impl State {
 
     /// True if something is remembered in `folder`: nobody removed or emptied it.
     pub fn stands(folder: &Path) -> bool {
+        let [database, log] = Self::stamp(folder);
+        let holds = |file: Option<(u64, SystemTime)>| file.is_some_and(|(bytes, _)| bytes > 0);
+        // What is young may be in the log alone.
+        holds(database) || database.is_some() && holds(log)
+    }
+
+    /// Lengths and times of the files that hold the state in `folder`: they change with it.
+    pub fn stamp(folder: &Path) -> Stamp {
         let database = folder.join(whimbrel_ledger::DATABASE);
         let mut log = database.clone().into_os_string();
         log.push("-wal");
-        let bytes = |path: &Path| std::fs::metadata(path).map(|file| file.len());
-        // What is young may be in the log alone.
-        bytes(&database).is_ok_and(|length| length > 0 || bytes(log.as_ref()).is_ok_and(|l| l > 0))
+        [database, PathBuf::from(log)].map(|file| {
+            let metadata = std::fs::metadata(file).ok()?;
+            Some((metadata.len(), metadata.modified().ok()?))
+        })
     }
 
     /// Refuses a state that a run would refuse, without opening it, as far as its first bytes tell.

@@ -62,9 +62,14 @@ pub async fn run(arguments: VerifyArguments, json: bool) -> Result<u8, CommandEr
     });
     let migration = place.clone().filter(|place| place.folder.is_dir());
     let (running, at_rest) = match &migration {
-        Some(place) => standing(place).await?,
+        Some(place) => standing(place, &pair).await?,
         None => (None, None),
     };
+    let expected = files_expected(running.as_deref(), at_rest.as_ref()).await;
+    let kept = at_rest.map(|at_rest| at_rest.kept);
+    let stands = running.is_some() || kept.is_some();
+    let keeper = migration.as_ref().filter(|_| stands);
+    let keeper = keeper.map(|place| Arc::new(Delayed::of(place, kept)));
     let source = open::source(&pair.source, &arguments.connection, true).await?;
     let connection = &arguments.connection;
     let target = open::target_to_look_at(&pair.target, connection, Absent::Refused).await?;
@@ -85,13 +90,8 @@ pub async fn run(arguments: VerifyArguments, json: bool) -> Result<u8, CommandEr
     let seed = sample.as_ref().map(|sample| sample.seed.clone());
     comparing.notes = notes.map(|notes| notes.with(seed, history.as_of_txid, &earlier));
     comparing.moved = moved;
-    comparing.files_expected = files_expected(running.as_deref(), at_rest.as_ref()).await;
-    let keeper = migration.as_ref().and_then(|place| match (&running, at_rest) {
-        (Some(running), _) => Some(Delayed::of(place, running.clone())),
-        (None, Some(at_rest)) => Some(Delayed::at_rest(place, at_rest.delayed)),
-        (None, None) => None,
-    });
-    comparing.verification.keeper = keeper.map(|keeper| Arc::new(keeper) as Arc<dyn Keeper>);
+    comparing.files_expected = expected;
+    comparing.verification.keeper = keeper.clone().map(|keeper| keeper as Arc<dyn Keeper>);
     let mut report = arguments.report.as_deref().map(SignedReport::of_comparison).transpose()?;
     comparing.tell_equal = report.is_some();
     announce(&pair, sample.as_ref(), &history, json);
@@ -106,6 +106,9 @@ pub async fn run(arguments: VerifyArguments, json: bool) -> Result<u8, CommandEr
         }
     })
     .await?;
+    if let Some(failure) = keeper.and_then(|keeper| keeper.failure()) {
+        return Err(failure);
+    }
     let sampled = sample.map(|sample| Sampled { sample, sums: meter.sample_sums() });
     let mut answer = Answer::of(&sums, arguments.ignore_extras, started, sampled.as_ref());
     history.add_to(&mut answer, &sums);
@@ -169,6 +172,7 @@ async fn caught_up(
 /// the source and stays for a time, which would seem extra without it.
 async fn standing(
     place: &StatePlace,
+    pair: &Pair,
 ) -> Result<(Option<Arc<Running>>, Option<AtRest>), CommandError> {
     let until = Instant::now() + PATIENCE;
     loop {
@@ -181,10 +185,29 @@ async fn standing(
         }
         // None: one began meanwhile.
         let read = read_at_rest(&place.folder, PATIENCE).await?;
+        if let Some(read) = &read {
+            refuse_of_another(read, place, pair)?;
+        }
         if read.is_some() || Instant::now() > until {
             return Ok((None, read));
         }
     }
+}
+
+/// What another migration keeps says nothing of this one's files.
+fn refuse_of_another(read: &AtRest, place: &StatePlace, pair: &Pair) -> Result<(), CommandError> {
+    let (source, target) = (pair.source.to_string(), pair.target.to_string());
+    for (name, kept, asked) in [("source", &read.source, source), ("target", &read.target, target)]
+    {
+        if let Some(kept) = kept.as_ref().filter(|kept| **kept != asked) {
+            let folder = place.folder.display();
+            return Err(CommandError::usage(
+                format!("the state in {folder} is of a migration with {name} {kept}, not {asked}"),
+                "put its own state back, or say verify SOURCE TARGET with the --state of these two",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// How many objects the migration of these two has, where there is one and it can be asked.

@@ -246,3 +246,37 @@ fn verify_of_a_state_that_was_cut_short_calls_nothing_extra() {
     std::fs::write(&database, &whole).unwrap();
     assert_eq!(verify().expect(0).result()["delayed"], 1);
 }
+
+/// It was called delayed, and the two sides equal.
+#[test]
+fn what_others_put_below_a_directory_that_stays_is_extra() {
+    let place = migrated("7d");
+    std::fs::remove_dir_all(place.path("source/d")).unwrap();
+    migrate(&place, "7d").expect(0);
+    let verify = || place.run(&["verify", "m", "--json"]);
+    let kept = verify().expect(0).result()["delayed"].as_u64().unwrap();
+    assert!(kept >= 2, "{kept}");
+    place.write("target/d/foreign", "of somebody else");
+    let told = verify().expect(5);
+    let result = told.result();
+    assert_eq!((&result["extra"], &result["delayed"]), (&json!(1), &json!(kept)), "{result}");
+    assert!(told.stdout.contains("d/foreign"), "{}", told.stdout);
+    let running = live(&place, "7d");
+    let result = verify().expect(5).result();
+    assert_eq!((&result["extra"], &result["delayed"]), (&json!(1), &json!(kept)), "{result}");
+    drop(running);
+}
+
+/// What that one keeps was taken for what this one keeps.
+#[test]
+fn verify_does_not_believe_the_state_of_another_migration() {
+    let place = migrated("7d");
+    place.write("other/a", "other");
+    let call = ["migrate", "other", "other_target", "--name", "other", "--removals-after", "7d"];
+    place.run(&call).expect(0);
+    let state = |name: &str| place.path(&format!("state/whimbrel/{name}/state.db"));
+    std::fs::copy(state("other"), state("m")).unwrap();
+    let told = place.run(&["verify", "m", "--json"]).expect(2).result();
+    let message = told["message"].as_str().unwrap();
+    assert!(message.contains("is of a migration with source"), "{message}");
+}
