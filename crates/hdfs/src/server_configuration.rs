@@ -12,7 +12,7 @@ use crate::error::Error;
 
 const WEB_PORT: u16 = 9870;
 const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Client {
     /// The settings that the active NameNode runs with, for example
