@@ -13,6 +13,7 @@ use whimbrel_verify::Keeper;
 
 use crate::commands::verify::PATIENCE;
 use crate::exit::CommandError;
+use crate::request::Pair;
 use crate::running::Running;
 use crate::state::StatePlace;
 
@@ -23,6 +24,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Delayed {
     place: StatePlace,
+    /// What its state begins with.
+    fixed: Vec<(String, String)>,
     at_rest: RwLock<AtRest>,
     failure: Mutex<Option<CommandError>>,
 }
@@ -36,10 +39,11 @@ struct AtRest {
 
 impl Delayed {
     /// Of the migration of this place; `kept` is what its state says if it does not run.
-    pub fn of(place: &StatePlace, kept: Option<Kept>) -> Self {
+    pub fn of(place: &StatePlace, pair: &Pair, kept: Option<Kept>) -> Self {
         let stamp = kept.is_some().then(|| State::stamp(&place.folder));
         let at_rest = AtRest { kept: kept.unwrap_or_default(), stamp };
-        Self { place: place.clone(), at_rest: RwLock::new(at_rest), failure: Mutex::default() }
+        let (place, fixed, at_rest) = (place.clone(), pair.settings(), RwLock::new(at_rest));
+        Self { place, fixed, at_rest, failure: Mutex::default() }
     }
 
     /// Why it could not be told what is kept: what was called extra may be.
@@ -65,9 +69,7 @@ impl Delayed {
         if answer.is_some() {
             return Ok(answer);
         }
-        if let Some(running) = Running::at(self.place.clone()).await
-            && let Some(delays) = running.delays(path).await
-        {
+        if let Some(delays) = Running::of(self.place.clone()).delays(path).await {
             return Ok(Some(delays));
         }
         let mut at_rest = self.at_rest.write().await;
@@ -76,7 +78,7 @@ impl Delayed {
         if answer.is_some() {
             return Ok(answer);
         }
-        let Some(read) = read_at_rest(&self.place.folder, PATIENCE).await? else {
+        let Some(read) = read_at_rest(&self.place.folder, &self.fixed, PATIENCE).await? else {
             return Ok(None);
         };
         *at_rest = AtRest { kept: read.kept, stamp: Some(State::stamp(&self.place.folder)) };
@@ -90,7 +92,8 @@ impl Delayed {
     }
 }
 
-fn no_answer(place: &StatePlace) -> CommandError {
+/// A run listens there that does not answer.
+pub fn no_answer(place: &StatePlace) -> CommandError {
     CommandError::local(
         format!("the migration {} does not say what it keeps for a time", place.name),
         "say it again once it answers: whimbrel status shows that",

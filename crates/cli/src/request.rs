@@ -50,6 +50,14 @@ impl Pair {
         Ok(pair)
     }
 
+    /// Names and values that a migration's state begins with: it is of these two alone.
+    pub fn settings(&self) -> Vec<(String, String)> {
+        vec![
+            ("source".to_owned(), self.source.to_string()),
+            ("target".to_owned(), self.target.to_string()),
+        ]
+    }
+
     /// Hadoop's configuration has to name the cluster before anybody can be asked.
     fn check_hadoop(&self, connection: &ConnectionArguments) -> Result<(), CommandError> {
         let Location::Hdfs { authority, .. } = &self.source else { return Ok(()) };

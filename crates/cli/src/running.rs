@@ -24,9 +24,14 @@ pub struct Running {
 }
 
 impl Running {
+    /// The migration of this place, which may run or not: whoever asks it is told.
+    pub fn of(place: StatePlace) -> Self {
+        Self { place }
+    }
+
     /// The migration of this place, if it runs.
     pub async fn at(place: StatePlace) -> Option<Self> {
-        let running = Self { place };
+        let running = Self::of(place);
         let runs = running.progress().await.is_some() || is_listening(&running.place.folder).await;
         runs.then_some(running)
     }

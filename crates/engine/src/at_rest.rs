@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::control::is_listening;
 use crate::error::EngineError;
 use crate::pinned_root::refuse_another_root;
-use crate::state::{State, ledger_when_free};
+use crate::state::{State, ledger_when_free, refuse_another_migration};
 use crate::story::told;
 
 /// Entries read at a time.
@@ -42,15 +42,11 @@ pub async fn stories_at_rest(
     paths: &[RelPath],
     patience: Duration,
 ) -> Result<Option<Vec<Value>>, EngineError> {
-    refuse_none(state)?;
-    let ledger = match ledger_when_free(state, None, patience).await {
-        Err(LedgerError::InUse { .. }) if is_listening(state).await => return Ok(None),
-        outcome => outcome?,
-    };
-    let told = paths.iter().map(|path| Ok(told(path, &ledger.story(path)?)));
-    let told = told.collect::<Result<_, LedgerError>>()?;
-    ledger.close()?;
-    Ok(Some(told))
+    asked_at_rest(state, patience, |ledger| {
+        let told = paths.iter().map(|path| Ok(told(path, &ledger.story(path)?)));
+        told.collect()
+    })
+    .await
 }
 
 /// Refuses a source in whose root's place another directory stands than the one that the migration
@@ -64,13 +60,8 @@ pub async fn refuse_another_root_at_rest(
     source: &dyn Source,
     patience: Duration,
 ) -> Result<bool, EngineError> {
-    refuse_none(state)?;
-    let ledger = match ledger_when_free(state, None, patience).await {
-        Err(LedgerError::InUse { .. }) if is_listening(state).await => return Ok(false),
-        outcome => outcome?,
-    };
-    let pinned = ledger.meta()?.root_key;
-    ledger.close()?;
+    let pinned = asked_at_rest(state, patience, |ledger| Ok(ledger.meta()?.root_key)).await?;
+    let Some(pinned) = pinned else { return Ok(false) };
     refuse_another_root(pinned, source).map(|()| true)
 }
 
@@ -157,10 +148,6 @@ pub fn confirm_delayed_at_rest(state: &Path) -> Result<u64, EngineError> {
 pub struct AtRest {
     /// As [`status_at_rest`] says it.
     pub status: Value,
-    /// The locations that the migration began with; `None` if it never began.
-    pub source: Option<String>,
-    /// The same of the target.
-    pub target: Option<String>,
     /// What is kept for a time.
     pub kept: Kept,
 }
@@ -220,24 +207,37 @@ fn digest(path: &RelPath) -> u64 {
 
 /// Where a migration stands that does not run, and what it keeps for a time; `None`: a run listens
 /// there, and can be asked. A state that is held for a moment is waited for, `patience` at most.
+/// `fixed` are names and values of settings that the migration began with, as far as it did.
 ///
 /// # Errors
-/// `Local`: no state there, in use for longer, or damaged.
-pub async fn read_at_rest(state: &Path, patience: Duration) -> Result<Option<AtRest>, EngineError> {
+/// `WrongUse`: it is the state of a migration with others. `Local`: no state there, in use for
+/// longer, or damaged.
+pub async fn read_at_rest(
+    state: &Path,
+    fixed: &[(String, String)],
+    patience: Duration,
+) -> Result<Option<AtRest>, EngineError> {
+    asked_at_rest(state, patience, |ledger| {
+        refuse_another_migration(ledger, state, fixed)?;
+        Ok(AtRest { status: status(ledger)?, kept: Kept::read(ledger)? })
+    })
+    .await
+}
+
+async fn asked_at_rest<T>(
+    state: &Path,
+    patience: Duration,
+    ask: impl FnOnce(&Ledger) -> Result<T, EngineError>,
+) -> Result<Option<T>, EngineError> {
     refuse_none(state)?;
     let ledger = match ledger_when_free(state, None, patience).await {
         Err(LedgerError::InUse { .. }) if is_listening(state).await => return Ok(None),
         outcome => outcome?,
     };
-    let read = AtRest {
-        status: status(&ledger)?,
-        source: ledger.setting("source")?,
-        target: ledger.setting("target")?,
-        kept: Kept::read(&ledger)?,
-    };
+    let answer = ask(&ledger);
     // What is left open is examined as a whole when it is opened next.
     ledger.close()?;
-    Ok(Some(read))
+    answer.map(Some)
 }
 
 pub(crate) fn at_rest(state: &Path) -> Result<Ledger, EngineError> {

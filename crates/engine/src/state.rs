@@ -82,19 +82,7 @@ impl State {
         folder: &Path,
         fixed: Vec<(String, String)>,
     ) -> Result<Self, EngineError> {
-        for (name, asked) in &fixed {
-            if let Some(kept) = ledger.setting(name)?.filter(|kept| kept != asked) {
-                return Err(EngineError::WrongUse {
-                    message: format!(
-                        "the state in {} is of a migration with {name} {kept:?}, not {asked:?}",
-                        folder.display()
-                    ),
-                    remedy: "give another --name (or --state) for another migration, or the same \
-                             locations and scope as before"
-                        .to_owned(),
-                });
-            }
-        }
+        refuse_another_migration(&ledger, folder, &fixed)?;
         let migration = match ledger.setting(MIGRATION)? {
             Some(kept) => kept,
             None => {
@@ -207,6 +195,29 @@ impl State {
         }
         Ok((ledger, migration))
     }
+}
+
+/// A state belongs to the migration that began it: its locations and scope.
+pub(crate) fn refuse_another_migration(
+    ledger: &Ledger,
+    folder: &Path,
+    fixed: &[(String, String)],
+) -> Result<(), EngineError> {
+    for (name, asked) in fixed {
+        if let Some(kept) = ledger.setting(name)?.filter(|kept| kept != asked) {
+            return Err(EngineError::WrongUse {
+                message: format!(
+                    "the state in {} is of a migration with {name} {kept:?}, not {asked:?}",
+                    folder.display()
+                ),
+                remedy: "give another --name (or --state) for another migration, or the same \
+                         locations and scope as before; put its own state back if this one was \
+                         put there"
+                    .to_owned(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// The ledger in a folder, which somebody may hold for a moment: `InUse` if a run listens there, or

@@ -554,12 +554,9 @@ pub async fn open_state(
         Location::Bucket { .. } => Namespace::Flat,
         Location::Hdfs { .. } | Location::Local { .. } => Namespace::Tree,
     };
-    let fixed = vec![
-        ("source".to_owned(), pair.source.to_string()),
-        ("target".to_owned(), pair.target.to_string()),
-        // What stands at the old places would be taken for what belongs at the new ones.
-        ("mapping".to_owned(), coverage.mapping()),
-    ];
+    let mut fixed = pair.settings();
+    // What stands at the old places would be taken for what belongs at the new ones.
+    fixed.push(("mapping".to_owned(), coverage.mapping()));
     Ok(State::open_when_free(&place.folder, namespace, fixed, IN_USE_MAX).await?)
 }
 

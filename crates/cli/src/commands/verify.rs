@@ -23,7 +23,7 @@ use whimbrel_verify::{
 };
 
 use crate::arguments::{ScopeArguments, VerifyArguments};
-use crate::delayed::Delayed;
+use crate::delayed::{self, Delayed};
 use crate::exit::{self, CommandError, Condition};
 use crate::open::{self, Absent, OpenSource, OpenTarget};
 use crate::output::result::{bytes, count, grouped};
@@ -69,7 +69,7 @@ pub async fn run(arguments: VerifyArguments, json: bool) -> Result<u8, CommandEr
     let kept = at_rest.map(|at_rest| at_rest.kept);
     let stands = running.is_some() || kept.is_some();
     let keeper = migration.as_ref().filter(|_| stands);
-    let keeper = keeper.map(|place| Arc::new(Delayed::of(place, kept)));
+    let keeper = keeper.map(|place| Arc::new(Delayed::of(place, &pair, kept)));
     let source = open::source(&pair.source, &arguments.connection, true).await?;
     let connection = &arguments.connection;
     let target = open::target_to_look_at(&pair.target, connection, Absent::Refused).await?;
@@ -183,31 +183,14 @@ async fn standing(
         if !State::stands(&place.folder) {
             return Ok((None, None));
         }
-        // None: one began meanwhile.
-        let read = read_at_rest(&place.folder, PATIENCE).await?;
-        if let Some(read) = &read {
-            refuse_of_another(read, place, pair)?;
+        if let Some(read) = read_at_rest(&place.folder, &pair.settings(), PATIENCE).await? {
+            return Ok((None, Some(read)));
         }
-        if read.is_some() || Instant::now() > until {
-            return Ok((None, read));
-        }
-    }
-}
-
-/// What another migration keeps says nothing of this one's files.
-fn refuse_of_another(read: &AtRest, place: &StatePlace, pair: &Pair) -> Result<(), CommandError> {
-    let (source, target) = (pair.source.to_string(), pair.target.to_string());
-    for (name, kept, asked) in [("source", &read.source, source), ("target", &read.target, target)]
-    {
-        if let Some(kept) = kept.as_ref().filter(|kept| **kept != asked) {
-            let folder = place.folder.display();
-            return Err(CommandError::usage(
-                format!("the state in {folder} is of a migration with {name} {kept}, not {asked}"),
-                "put its own state back, or say verify SOURCE TARGET with the --state of these two",
-            ));
+        // One began meanwhile.
+        if Instant::now() > until {
+            return Err(delayed::no_answer(place));
         }
     }
-    Ok(())
 }
 
 /// How many objects the migration of these two has, where there is one and it can be asked.
