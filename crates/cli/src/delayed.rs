@@ -9,16 +9,18 @@ use std::time::{Duration, Instant};
 use tokio::sync::RwLock;
 use whimbrel_core::path::RelPath;
 use whimbrel_engine::{Kept, Stamp, State, read_at_rest};
-use whimbrel_verify::Keeper;
+use whimbrel_store::target::Object;
+use whimbrel_verify::{Keeper, Remains};
 
 use crate::commands::verify::PATIENCE;
 use crate::exit::CommandError;
+use crate::record::Call;
 use crate::request::Pair;
 use crate::running::Running;
 use crate::state::StatePlace;
 
 /// How often a run that does not answer is asked again.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+pub const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Asks the migration while it runs, and what its state says else. Runs may begin and end meanwhile.
 #[derive(Debug)]
@@ -51,44 +53,52 @@ impl Delayed {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    async fn delays(&self, path: &RelPath) -> bool {
+    async fn asked(&self, path: &RelPath, object: &Object) -> Remains {
         let until = Instant::now() + PATIENCE;
-        loop {
-            match self.told(path).await {
-                Ok(Some(keeps)) => return keeps,
+        // What cannot be told of one makes nothing of all that is told.
+        while !self.has_failed() {
+            match self.told(path, object).await {
+                Ok(Some(remains)) => return remains,
                 Ok(None) if Instant::now() < until => tokio::time::sleep(LOOK_EVERY).await,
-                Ok(None) => return self.failed(no_answer(&self.place)),
-                Err(error) => return self.failed(error),
+                Ok(None) => self.failed(no_answer(&self.place)),
+                Err(error) => self.failed(error),
             }
         }
+        Remains::Extra
     }
 
     /// `None`: a run is there that does not answer yet, or any more.
-    async fn told(&self, path: &RelPath) -> Result<Option<bool>, CommandError> {
-        let answer = self.at_rest.read().await.answer(path, &self.place.folder);
+    async fn told(&self, path: &RelPath, object: &Object) -> Result<Option<Remains>, CommandError> {
+        let folder = &self.place.folder;
+        let etag = object.etag.as_deref();
+        let answer = self.at_rest.read().await.answer(path, etag, folder);
         if answer.is_some() {
             return Ok(answer);
         }
-        if let Some(delays) = Running::of(self.place.clone()).delays(path).await {
-            return Ok(Some(delays));
+        if let Some(remains) = Running::of(self.place.clone()).remains(path, etag).await? {
+            return Ok(Some(remains));
         }
         let mut at_rest = self.at_rest.write().await;
         // Another may have read it while this one waited.
-        let answer = at_rest.answer(path, &self.place.folder);
+        let answer = at_rest.answer(path, etag, folder);
         if answer.is_some() {
             return Ok(answer);
         }
-        let Some(read) = read_at_rest(&self.place.folder, &self.fixed, PATIENCE).await? else {
+        let extras_go = extras_go(&self.place)?;
+        let Some(read) = read_at_rest(folder, &self.fixed, extras_go, PATIENCE).await? else {
             return Ok(None);
         };
-        *at_rest = AtRest { kept: read.kept, stamp: Some(State::stamp(&self.place.folder)) };
-        Ok(Some(at_rest.kept.keeps(path)))
+        *at_rest = AtRest { kept: read.kept, stamp: Some(State::stamp(folder)) };
+        Ok(Some(at_rest.remains(path, etag)))
     }
 
-    fn failed(&self, error: CommandError) -> bool {
+    fn has_failed(&self) -> bool {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    fn failed(&self, error: CommandError) {
         let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
         failure.get_or_insert(error);
-        false
     }
 }
 
@@ -100,16 +110,31 @@ pub fn no_answer(place: &StatePlace) -> CommandError {
     )
 }
 
+/// The migration was last asked to remove foreign objects: what it keeps of these for a time goes.
+pub fn extras_go(place: &StatePlace) -> Result<bool, CommandError> {
+    let call = Call::read(&place.folder)?;
+    let flags = call.as_ref().and_then(Call::flags).unwrap_or_default();
+    Ok(flags.iter().any(|flag| flag == "--extras=remove"))
+}
+
 impl AtRest {
     /// `None`: the state is not what it was.
-    fn answer(&self, path: &RelPath, folder: &Path) -> Option<bool> {
-        (self.stamp? == State::stamp(folder)).then(|| self.kept.keeps(path))
+    fn answer(&self, path: &RelPath, etag: Option<&str>, folder: &Path) -> Option<Remains> {
+        (self.stamp? == State::stamp(folder)).then(|| self.remains(path, etag))
+    }
+
+    fn remains(&self, path: &RelPath, etag: Option<&str>) -> Remains {
+        if self.kept.keeps(path, etag) { Remains::Delayed } else { Remains::Extra }
     }
 }
 
 impl Keeper for Delayed {
-    fn keeps<'a>(&'a self, path: &'a RelPath) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
-        Box::pin(self.delays(path))
+    fn remains<'a>(
+        &'a self,
+        path: &'a RelPath,
+        object: &'a Object,
+    ) -> Pin<Box<dyn Future<Output = Remains> + Send + 'a>> {
+        Box::pin(self.asked(path, object))
     }
 }
 
@@ -125,14 +150,14 @@ mod tests {
             |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
         write("state.db", "one");
         let at_rest = AtRest { kept: Kept::default(), stamp: Some(State::stamp(folder.path())) };
-        let answer = || at_rest.answer(&"a".into(), folder.path());
-        assert_eq!(answer(), Some(false));
+        let answer = || at_rest.answer(&"a".into(), None, folder.path());
+        assert_eq!(answer(), Some(Remains::Extra));
         write("state.db-wal", "young");
         assert_eq!(answer(), None, "a run began");
         std::fs::remove_file(folder.path().join("state.db-wal")).unwrap();
-        assert_eq!(answer(), Some(false));
+        assert_eq!(answer(), Some(Remains::Extra));
         write("state.db", "another");
         assert_eq!(answer(), None, "a run ended");
-        assert_eq!(AtRest::default().answer(&"a".into(), folder.path()), None);
+        assert_eq!(AtRest::default().answer(&"a".into(), None, folder.path()), None);
     }
 }

@@ -9,9 +9,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 use whimbrel_core::path::RelPath;
 use whimbrel_engine::{Request, is_listening};
-use whimbrel_verify::{Stand, Worker};
+use whimbrel_verify::{Remains, Stand, Worker};
 
 use crate::control;
+use crate::delayed::extras_go;
+use crate::exit::CommandError;
 use crate::state::StatePlace;
 
 /// What is written at the source shows in reads a moment before its stream tells of it.
@@ -52,13 +54,24 @@ impl Running {
         Some(is_worked_on(&self.story(path).await?))
     }
 
-    /// Whether what stands at a path is gone at the source, and stays for a time; `None` once the
-    /// migration has ended.
-    pub async fn delays(&self, path: &RelPath) -> Option<bool> {
+    /// Why something with this entity tag stands at a path that the source does not have; `None`
+    /// once the migration has ended.
+    ///
+    /// # Errors
+    /// Its call cannot be read.
+    pub async fn remains(
+        &self,
+        path: &RelPath,
+        etag: Option<&str>,
+    ) -> Result<Option<Remains>, CommandError> {
         // Work on a marker is pending at its directory.
         let place = path.parent().filter(|_| path.is_marker());
-        let story = self.story(place.as_ref().unwrap_or(path)).await?;
-        Some(is_delayed(&story, if place.is_some() { "marker" } else { "object" }))
+        let Some(story) = self.story(place.as_ref().unwrap_or(path)).await else {
+            return Ok(None);
+        };
+        let record = if place.is_some() { "marker" } else { "object" };
+        let extras_go = extras_go(&self.place)?;
+        Ok(Some(remains(&story, record, etag, extras_go)))
     }
 
     /// What it knows of a path; `None` once it has ended, or where it is too busy to say.
@@ -128,14 +141,22 @@ pub fn next_entry(story: &Value) -> Option<&Value> {
     own.or_else(|| story.get("pending_above"))
 }
 
-/// The entry that looks at a path next waits for its time. Below a directory that waits only what
-/// the migration wrote (`record` of the story) does: others' objects stay on their own account.
-fn is_delayed(story: &Value, record: &str) -> bool {
+/// The entry that looks next at a path waits for its time, and with it what the migration wrote
+/// there (`record` of the story). Others' objects stay on their own account, where they are to go.
+fn remains(story: &Value, record: &str, etag: Option<&str>, extras_go: bool) -> Remains {
     let part = |name: &str| story.get(name).filter(|part| !part.is_null());
     let delayed = |entry: &Value| entry.get("parked").and_then(Value::as_str) == Some("delayed");
-    match part("pending") {
-        Some(own) => delayed(own),
-        None => part(record).is_some() && part("pending_above").is_some_and(delayed),
+    let stands = |name: &str| {
+        part(name).is_some_and(|known| known.get("etag").and_then(Value::as_str) == etag)
+    };
+    let kept = match part("pending") {
+        Some(own) => delayed(own) && (stands(record) || extras_go && stands("found")),
+        None => stands(record) && part("pending_above").is_some_and(delayed),
+    };
+    match kept {
+        true => Remains::Delayed,
+        false if is_worked_on(story) => Remains::Moving,
+        false => Remains::Extra,
     }
 }
 
@@ -143,20 +164,37 @@ fn is_delayed(story: &Value, record: &str) -> bool {
 mod tests {
     use serde_json::json;
 
-    use super::is_worked_on;
+    use super::{Remains, is_worked_on};
 
     #[test]
     fn rule_5_7_what_waits_for_its_time_is_told_by_what_looks_at_it_next() {
         let delayed = json!({ "parked": "delayed" });
-        let is_delayed = |story| super::is_delayed(&story, "object");
-        assert!(is_delayed(json!({ "pending": delayed, "pending_above": null })));
-        let below = json!({ "object": {}, "pending": null, "pending_above": delayed });
-        assert!(is_delayed(below));
-        let foreign = json!({ "object": null, "pending": null, "pending_above": delayed });
-        assert!(!is_delayed(foreign), "others' objects stay on their own account");
-        let back = json!({ "object": {}, "pending": { "parked": null }, "pending_above": delayed });
-        assert!(!is_delayed(back), "it is looked at by itself");
-        assert!(!is_delayed(json!({ "object": {}, "pending": null, "pending_above": null })));
+        let remains = |story| super::remains(&story, "object", Some("1"), false);
+        let (ours, others) = (json!({ "etag": "1" }), json!({ "etag": "2" }));
+        let at = json!({ "object": ours, "pending": delayed, "pending_above": null });
+        assert_eq!(remains(at), Remains::Delayed);
+        let below = json!({ "object": ours, "pending": null, "pending_above": delayed });
+        assert_eq!(remains(below), Remains::Delayed);
+        for object in [json!(null), others.clone()] {
+            let foreign = json!({ "object": object, "pending": null, "pending_above": delayed });
+            assert_eq!(remains(foreign), Remains::Extra, "it stays on its own account");
+        }
+        let replaced = json!({ "object": others, "pending": delayed, "pending_above": null });
+        assert_eq!(remains(replaced), Remains::Extra, "what was kept is not there any more");
+        let back =
+            json!({ "object": ours, "pending": { "parked": null }, "pending_above": delayed });
+        assert_eq!(remains(back), Remains::Moving, "it is looked at by itself");
+        let at_rest = json!({ "object": ours, "pending": null, "pending_above": null });
+        assert_eq!(remains(at_rest), Remains::Extra);
+        let scanned =
+            json!({ "object": ours, "pending": null, "pending_above": { "parked": null } });
+        assert_eq!(remains(scanned), Remains::Moving, "a scan is to come by");
+        let found = json!({ "object": null, "found": ours, "pending": delayed });
+        let found = |extras_go| super::remains(&found, "object", Some("1"), extras_go);
+        assert_eq!((found(true), found(false)), (Remains::Delayed, Remains::Extra));
+        let marker = json!({ "marker": { "etag": null }, "pending": delayed });
+        let marker = super::remains(&marker, "marker", None, false);
+        assert_eq!(marker, Remains::Delayed, "directories have no tag");
     }
 
     /// What was set aside until the guard had judged it was told as extra.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use whimbrel_core::path::RelPath;
-use whimbrel_core::record::{Change, Reach};
+use whimbrel_core::record::{Change, Pending, Reach};
 use whimbrel_ledger::{Ledger, LedgerError, Options};
 use whimbrel_store::source::Source;
 
@@ -152,17 +152,13 @@ pub struct AtRest {
     pub kept: Kept,
 }
 
-/// What is gone at the source and stays on the target for a time (rule 5.7).
+/// What is gone at the source and stays on the target for a time (rule 5.7): digests of paths and of
+/// the entity tags of what the migration left there. Others' objects are not kept.
 #[derive(Clone, Debug, Default)]
-pub struct Kept {
-    /// Paths whose removal waits.
-    places: HashSet<RelPath>,
-    /// Digests of what the migration wrote below them: others' objects there are not kept.
-    below: HashSet<u64>,
-}
+pub struct Kept(HashSet<u64>);
 
 impl Kept {
-    fn read(ledger: &Ledger) -> Result<Self, LedgerError> {
+    fn read(ledger: &Ledger, extras_go: bool) -> Result<Self, LedgerError> {
         let mut kept = Self::default();
         let mut after: Option<RelPath> = None;
         loop {
@@ -170,12 +166,28 @@ impl Kept {
             let Some(last) = page.last() else { return Ok(kept) };
             after = Some(last.path.clone());
             for entry in page {
-                if entry.reach == Reach::Subtree {
-                    kept.read_below(ledger, &entry.path)?;
-                }
-                kept.places.insert(entry.path);
+                kept.read_entry(ledger, &entry, extras_go)?;
             }
         }
+    }
+
+    fn read_entry(
+        &mut self,
+        ledger: &Ledger,
+        entry: &Pending,
+        extras_go: bool,
+    ) -> Result<(), LedgerError> {
+        let story = ledger.story(&entry.path)?;
+        for row in [story.row, story.marker].into_iter().flatten() {
+            self.add(&row.path, row.etag.as_deref());
+        }
+        if let Some(found) = story.found.filter(|_| extras_go) {
+            self.add(&found.path, found.etag.as_deref());
+        }
+        if entry.reach == Reach::Subtree {
+            self.read_below(ledger, &entry.path)?;
+        }
+        Ok(())
     }
 
     fn read_below(&mut self, ledger: &Ledger, path: &RelPath) -> Result<(), LedgerError> {
@@ -185,29 +197,34 @@ impl Kept {
                 let rows = ledger.rows(path, after.as_ref(), commit_markers, true, KEPT_PAGE)?;
                 let Some(last) = rows.last() else { break };
                 after = Some(last.path.clone());
-                self.below.extend(rows.iter().map(|row| digest(&row.path)));
+                for row in &rows {
+                    self.add(&row.path, row.etag.as_deref());
+                }
             }
         }
         Ok(())
     }
 
-    /// Whether what stands at a path is kept.
-    pub fn keeps(&self, path: &RelPath) -> bool {
-        // Work on a marker is pending at its directory.
-        let place = path.parent().filter(|_| path.is_marker());
-        self.places.contains(place.as_ref().unwrap_or(path)) || self.below.contains(&digest(path))
+    fn add(&mut self, path: &RelPath, etag: Option<&str>) {
+        self.0.insert(digest(path, etag));
+    }
+
+    /// Whether what stands at a path, with this entity tag, is kept. Directories have none.
+    pub fn keeps(&self, path: &RelPath, etag: Option<&str>) -> bool {
+        self.0.contains(&digest(path, etag))
     }
 }
 
-fn digest(path: &RelPath) -> u64 {
+fn digest(path: &RelPath, etag: Option<&str>) -> u64 {
     let mut hasher = DefaultHasher::new();
-    path.hash(&mut hasher);
+    (path, etag).hash(&mut hasher);
     hasher.finish()
 }
 
 /// Where a migration stands that does not run, and what it keeps for a time; `None`: a run listens
 /// there, and can be asked. A state that is held for a moment is waited for, `patience` at most.
-/// `fixed` are names and values of settings that the migration began with, as far as it did.
+/// `fixed` are names and values of settings that the migration began with, as far as it did;
+/// `extras_go`: foreign objects may be among what is kept.
 ///
 /// # Errors
 /// `WrongUse`: it is the state of a migration with others. `Local`: no state there, in use for
@@ -215,11 +232,12 @@ fn digest(path: &RelPath) -> u64 {
 pub async fn read_at_rest(
     state: &Path,
     fixed: &[(String, String)],
+    extras_go: bool,
     patience: Duration,
 ) -> Result<Option<AtRest>, EngineError> {
     asked_at_rest(state, patience, |ledger| {
         refuse_another_migration(ledger, state, fixed)?;
-        Ok(AtRest { status: status(ledger)?, kept: Kept::read(ledger)? })
+        Ok(AtRest { status: status(ledger)?, kept: Kept::read(ledger, extras_go)? })
     })
     .await
 }

@@ -15,7 +15,9 @@ use whimbrel_store::stamp;
 use whimbrel_store::target::Object;
 
 use crate::attempt;
-use crate::{Content, Difference, DifferenceKind, Equal, Meter, Method, Verification, add};
+use crate::{
+    Content, Difference, DifferenceKind, Equal, Meter, Method, Remains, Verification, add,
+};
 
 /// Looks at a path whose source does not stand still.
 const ROUNDS_MAX: u32 = 4;
@@ -134,11 +136,11 @@ impl Comparison {
         let (source, target) = (&self.verification.source, &self.verification.target);
         let directory_marker = path.is_marker() && source.namespace() == Namespace::Tree;
         let place = if directory_marker { path.parent()? } else { path.clone() };
-        match attempt::ask(|| target.inspect(&key)).await {
-            Ok(Some(_)) => {}
+        let object = match attempt::ask(|| target.inspect(&key)).await {
+            Ok(Some(object)) => object,
             Ok(None) => return None,
             Err(error) => return Some(unverifiable(path, Side::Target, &error)),
-        }
+        };
         match attempt::ask(|| source.stat(&place)).await {
             Ok(Some(Node::Directory(_))) if directory_marker => None,
             Ok(Some(Node::File(node))) if !directory_marker => {
@@ -146,7 +148,7 @@ impl Comparison {
                 Box::pin(self.file(path, node)).await
             }
             Ok(Some(Node::Directory(_) | Node::File(_) | Node::Special(_)) | None) => {
-                Some(self.only_on_target(path, "the source does not have it").await)
+                Some(self.only_on_target(path, &object, "the source does not have it").await)
             }
             Err(error) => Some(unverifiable(path, Side::Source, &error)),
         }
@@ -259,18 +261,24 @@ impl Comparison {
         let target = &self.verification.target;
         match attempt::ask(|| target.inspect(&key)).await {
             Ok(None) => None,
-            Ok(Some(_)) => Some(self.only_on_target(path, "the source has removed it").await),
+            Ok(Some(object)) => {
+                Some(self.only_on_target(path, &object, "the source has removed it").await)
+            }
             Err(error) => Some(unverifiable(path, Side::Target, &error)),
         }
     }
 
     /// What only the target has, on purpose or not.
-    async fn only_on_target(&self, path: RelPath, message: &str) -> Difference {
-        let kept = match &self.verification.keeper {
-            Some(keeper) => keeper.keeps(&path).await,
-            None => false,
+    async fn only_on_target(&self, path: RelPath, object: &Object, message: &str) -> Difference {
+        let remains = match &self.verification.keeper {
+            Some(keeper) => keeper.remains(&path, object).await,
+            None => Remains::Extra,
         };
-        let kind = if kept { DifferenceKind::Delayed } else { DifferenceKind::Extra };
+        let kind = match remains {
+            Remains::Delayed => DifferenceKind::Delayed,
+            Remains::Moving => DifferenceKind::Moving,
+            Remains::Extra => DifferenceKind::Extra,
+        };
         Difference { path, kind, length: 0, message: message.to_owned() }
     }
 

@@ -71,8 +71,23 @@ pub trait Worker: Send + Sync {
 
 /// Whoever has what is gone at the source stay on the target for a time.
 pub trait Keeper: Send + Sync {
-    /// Whether that is why something stands at a path, now.
-    fn keeps<'a>(&'a self, path: &'a RelPath) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>>;
+    /// Why an object stands at a path that the source does not have, now.
+    fn remains<'a>(
+        &'a self,
+        path: &'a RelPath,
+        object: &'a Object,
+    ) -> Pin<Box<dyn Future<Output = Remains> + Send + 'a>>;
+}
+
+/// Why something stands that the source does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remains {
+    /// Its time is not over.
+    Delayed,
+    /// Whoever would know is still to look at it.
+    Moving,
+    /// Nobody keeps it.
+    Extra,
 }
 
 /// How far the work on a path is.

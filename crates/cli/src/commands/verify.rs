@@ -23,8 +23,9 @@ use whimbrel_verify::{
 };
 
 use crate::arguments::{ScopeArguments, VerifyArguments};
-use crate::delayed::{self, Delayed};
+use crate::delayed::{self, Delayed, LOOK_EVERY};
 use crate::exit::{self, CommandError, Condition};
+use crate::location::Location;
 use crate::open::{self, Absent, OpenSource, OpenTarget};
 use crate::output::result::{bytes, count, grouped};
 use crate::output::{self, path_fields, printable};
@@ -53,6 +54,7 @@ const DIFFERENCES_WAITING_MAX: usize = 1024;
 pub async fn run(arguments: VerifyArguments, json: bool) -> Result<u8, CommandError> {
     let started = Instant::now();
     let (arguments, place) = filled_in(arguments)?;
+    let named = place.is_some();
     let target = arguments.target.clone().unwrap_or_default();
     let pair = Pair::parse(&arguments.source, &target, &arguments.connection)?;
     let coverage = Coverage::parse(&arguments.scope)?;
@@ -60,15 +62,11 @@ pub async fn run(arguments: VerifyArguments, json: bool) -> Result<u8, CommandEr
     let place = place.or_else(|| {
         state::place(&pair.source, &pair.target, None, arguments.state.as_deref()).ok()
     });
-    let migration = place.clone().filter(|place| place.folder.is_dir());
-    let (running, at_rest) = match &migration {
-        Some(place) => standing(place, &pair).await?,
-        None => (None, None),
-    };
+    let (running, at_rest) = known(place.as_ref(), named, &pair).await?;
+    let stands = running.is_some() || at_rest.is_some();
     let expected = files_expected(running.as_deref(), at_rest.as_ref()).await;
     let kept = at_rest.map(|at_rest| at_rest.kept);
-    let stands = running.is_some() || kept.is_some();
-    let keeper = migration.as_ref().filter(|_| stands);
+    let keeper = place.as_ref().filter(|_| stands);
     let keeper = keeper.map(|place| Arc::new(Delayed::of(place, &pair, kept)));
     let source = open::source(&pair.source, &arguments.connection, true).await?;
     let connection = &arguments.connection;
@@ -168,6 +166,22 @@ async fn caught_up(
     (moved, earlier.followed.clone())
 }
 
+/// What is known of the migration of this place. One that was named has to be there.
+async fn known(
+    place: Option<&StatePlace>,
+    named: bool,
+    pair: &Pair,
+) -> Result<(Option<Arc<Running>>, Option<AtRest>), CommandError> {
+    let known = match place.filter(|place| place.folder.is_dir()) {
+        Some(place) => standing(place, pair).await?,
+        None => (None, None),
+    };
+    match (place, &known) {
+        (Some(place), (None, None)) if named => Err(gone(place)),
+        (_, _) => Ok(known),
+    }
+}
+
 /// The migration of this place while it runs, else what its state says: that knows what is gone at
 /// the source and stays for a time, which would seem extra without it.
 async fn standing(
@@ -176,21 +190,54 @@ async fn standing(
 ) -> Result<(Option<Arc<Running>>, Option<AtRest>), CommandError> {
     let until = Instant::now() + PATIENCE;
     loop {
-        if let Some(running) = Running::at(place.clone()).await {
+        let running = Running::of(place.clone());
+        if running.progress().await.is_some() {
+            refuse_run_of_another(place, pair)?;
             return Ok((Some(Arc::new(running)), None));
         }
         record::refuse_what_lost_its_state(&place.folder)?;
         if !State::stands(&place.folder) {
             return Ok((None, None));
         }
-        if let Some(read) = read_at_rest(&place.folder, &pair.settings(), PATIENCE).await? {
+        let (fixed, extras_go) = (pair.settings(), delayed::extras_go(place)?);
+        if let Some(read) = read_at_rest(&place.folder, &fixed, extras_go, PATIENCE).await? {
             return Ok((None, Some(read)));
         }
-        // One began meanwhile.
+        // One began meanwhile, or does not answer.
         if Instant::now() > until {
             return Err(delayed::no_answer(place));
         }
+        tokio::time::sleep(LOOK_EVERY).await;
     }
+}
+
+/// Its call was there a moment ago, which no migration has without a state.
+fn gone(place: &StatePlace) -> CommandError {
+    CommandError::local(
+        format!("the state of {} in {} went away", place.name, place.folder.display()),
+        "put it back, or say whimbrel verify SOURCE TARGET, which knows nothing of it",
+    )
+}
+
+/// What another migration keeps says nothing of these two; at rest its state is asked whose it is.
+fn refuse_run_of_another(place: &StatePlace, pair: &Pair) -> Result<(), CommandError> {
+    let Some(call) = Call::read(&place.folder)? else { return Ok(()) };
+    for (side, text, asked) in
+        [("source", call.source(), &pair.source), ("target", call.target(), &pair.target)]
+    {
+        let theirs = Location::parse(&text).map(|location| location.to_string());
+        if theirs.as_ref().is_ok_and(|theirs| *theirs != asked.to_string()) {
+            return Err(CommandError::usage(
+                format!(
+                    "the migration that runs with the state in {} is one with {side} {}, not {asked}",
+                    place.folder.display(),
+                    theirs.unwrap_or_default()
+                ),
+                "give the --state of a migration of these two, or none",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// How many objects the migration of these two has, where there is one and it can be asked.

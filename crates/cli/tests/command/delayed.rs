@@ -267,6 +267,71 @@ fn what_others_put_below_a_directory_that_stays_is_extra() {
     drop(running);
 }
 
+/// They were called delayed, and the two sides equal: what was kept is gone.
+#[test]
+fn what_others_put_in_the_place_of_what_stays_is_extra() {
+    let place = migrated("7d");
+    place.write("source/e/f", "of a directory that a file replaces");
+    migrate(&place, "7d").expect(0);
+    for gone in ["source/d", "source/e"] {
+        std::fs::remove_dir_all(place.path(gone)).unwrap();
+    }
+    remove(&place, "source/a");
+    migrate(&place, "7d").expect(0);
+    let verify = |more: &[&str]| place.run(&[&["verify", "m", "--json"][..], more].concat());
+    assert_eq!(verify(&[]).expect(0).result()["delayed"], 4, "a, d/b, d/c and e/f");
+    place.write("target/a", "of somebody else");
+    place.write("target/d/b", "of somebody else");
+    std::fs::remove_dir_all(place.path("target/e")).unwrap();
+    place.write("target/e", "of somebody else");
+    let told = |ended: Ended| {
+        let result = ended.expect(5).result();
+        (result["extra"].clone(), result["delayed"].clone())
+    };
+    for more in [&[][..], &["--read"]] {
+        assert_eq!(told(verify(more)), (json!(3), json!(1)), "{more:?}: d/c is what it was");
+    }
+    let running = live(&place, "7d");
+    // What the run has not come to yet is told as moving.
+    until("the run is done", || told(verify(&[])) == (json!(3), json!(1)));
+    drop(running);
+}
+
+/// It stays for ever then, and was called delayed.
+#[test]
+fn a_foreign_object_that_is_not_to_go_any_more_is_extra() {
+    let place = migrated("7d");
+    place.write("target/foreign", "of somebody else");
+    let run = |extras: &str| {
+        let call = ["migrate", "source", "target", "--name", "m", "--removals-after", "7d"];
+        place.run(&[&call[..], &["--extras", extras, "--json"]].concat()).expect(0);
+    };
+    run("remove");
+    let verify = || place.run(&["verify", "m", "--json"]);
+    assert_eq!(verify().expect(0).result()["delayed"], 1);
+    run("keep");
+    let told = verify().expect(5).result();
+    assert_eq!((&told["extra"], &told["delayed"]), (&json!(1), &json!(0)), "{told}");
+}
+
+/// What the one that ran said was taken for what is kept of these two.
+#[test]
+fn verify_does_not_ask_the_run_of_another_migration() {
+    let place = migrated("7d");
+    remove(&place, "source/a");
+    migrate(&place, "7d").expect(0);
+    place.write("other/a", "first a");
+    place.write("other_target/a", "first a");
+    let running = live(&place, "7d");
+    let state = place.path("state/whimbrel/m");
+    let call = ["verify", "other", "other_target", "--json", "--state", state.to_str().unwrap()];
+    let told = place.run(&call).expect(2).result();
+    let message = told["message"].as_str().unwrap();
+    assert!(message.contains("is one with source"), "{message}");
+    assert_eq!(place.run(&["verify", "m", "--json"]).expect(0).result()["delayed"], 1);
+    drop(running);
+}
+
 /// What that one keeps was taken for what this one keeps.
 #[test]
 fn verify_does_not_believe_the_state_of_another_migration() {
