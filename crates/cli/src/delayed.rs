@@ -64,32 +64,31 @@ impl Delayed {
                 Err(error) => self.failed(error),
             }
         }
-        Remains::Extra
+        Remains::Unknown
     }
 
     /// `None`: a run is there that does not answer yet, or any more.
     async fn told(&self, path: &RelPath, object: &Object) -> Result<Option<Remains>, CommandError> {
         let folder = &self.place.folder;
-        let etag = object.etag.as_deref();
-        let answer = self.at_rest.read().await.answer(path, etag, folder);
+        let answer = self.at_rest.read().await.answer(path, object, folder);
         if answer.is_some() {
             return Ok(answer);
         }
-        if let Some(remains) = Running::of(self.place.clone()).remains(path, etag).await? {
+        if let Some(remains) = Running::of(self.place.clone()).remains(path, object).await? {
             return Ok(Some(remains));
         }
         let mut at_rest = self.at_rest.write().await;
-        // Another may have read it while this one waited.
-        let answer = at_rest.answer(path, etag, folder);
-        if answer.is_some() {
-            return Ok(answer);
+        // Another may have read it while this one waited, or waited in vain.
+        let answer = at_rest.answer(path, object, folder);
+        if answer.is_some() || self.has_failed() {
+            return Ok(answer.or(Some(Remains::Unknown)));
         }
         let extras_go = extras_go(&self.place)?;
         let Some(read) = read_at_rest(folder, &self.fixed, extras_go, PATIENCE).await? else {
             return Ok(None);
         };
         *at_rest = AtRest { kept: read.kept, stamp: Some(State::stamp(folder)) };
-        Ok(Some(at_rest.remains(path, etag)))
+        Ok(Some(at_rest.remains(path, object)))
     }
 
     fn has_failed(&self) -> bool {
@@ -119,12 +118,16 @@ pub fn extras_go(place: &StatePlace) -> Result<bool, CommandError> {
 
 impl AtRest {
     /// `None`: the state is not what it was.
-    fn answer(&self, path: &RelPath, etag: Option<&str>, folder: &Path) -> Option<Remains> {
-        (self.stamp? == State::stamp(folder)).then(|| self.remains(path, etag))
+    fn answer(&self, path: &RelPath, object: &Object, folder: &Path) -> Option<Remains> {
+        let stamp = self.stamp.filter(|[database, _]| database.is_some())?;
+        (stamp == State::stamp(folder)).then(|| self.remains(path, object))
     }
 
-    fn remains(&self, path: &RelPath, etag: Option<&str>) -> Remains {
-        if self.kept.keeps(path, etag) { Remains::Delayed } else { Remains::Extra }
+    fn remains(&self, path: &RelPath, object: &Object) -> Remains {
+        if self.kept.keeps(path, object) {
+            return Remains::Delayed;
+        }
+        if self.kept.may_keep(path, object) { Remains::DelayedIfWhole } else { Remains::Extra }
     }
 }
 
@@ -150,7 +153,8 @@ mod tests {
             |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
         write("state.db", "one");
         let at_rest = AtRest { kept: Kept::default(), stamp: Some(State::stamp(folder.path())) };
-        let answer = || at_rest.answer(&"a".into(), None, folder.path());
+        let object = Object::default();
+        let answer = || at_rest.answer(&"a".into(), &object, folder.path());
         assert_eq!(answer(), Some(Remains::Extra));
         write("state.db-wal", "young");
         assert_eq!(answer(), None, "a run began");
@@ -158,6 +162,6 @@ mod tests {
         assert_eq!(answer(), Some(Remains::Extra));
         write("state.db", "another");
         assert_eq!(answer(), None, "a run ended");
-        assert_eq!(AtRest::default().answer(&"a".into(), None, folder.path()), None);
+        assert_eq!(AtRest::default().answer(&"a".into(), &object, folder.path()), None);
     }
 }

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 use whimbrel_core::path::RelPath;
 use whimbrel_engine::{Request, is_listening};
+use whimbrel_store::target::Object;
 use whimbrel_verify::{Remains, Stand, Worker};
 
 use crate::control;
@@ -54,15 +55,15 @@ impl Running {
         Some(is_worked_on(&self.story(path).await?))
     }
 
-    /// Why something with this entity tag stands at a path that the source does not have; `None`
-    /// once the migration has ended.
+    /// Why an object stands at a path that the source does not have; `None` once the migration has
+    /// ended.
     ///
     /// # Errors
     /// Its call cannot be read.
     pub async fn remains(
         &self,
         path: &RelPath,
-        etag: Option<&str>,
+        object: &Object,
     ) -> Result<Option<Remains>, CommandError> {
         // Work on a marker is pending at its directory.
         let place = path.parent().filter(|_| path.is_marker());
@@ -71,7 +72,7 @@ impl Running {
         };
         let record = if place.is_some() { "marker" } else { "object" };
         let extras_go = extras_go(&self.place)?;
-        Ok(Some(remains(&story, record, etag, extras_go)))
+        Ok(Some(remains(&story, record, object, extras_go)))
     }
 
     /// What it knows of a path; `None` once it has ended, or where it is too busy to say.
@@ -142,34 +143,48 @@ pub fn next_entry(story: &Value) -> Option<&Value> {
 }
 
 /// The entry that looks next at a path waits for its time, and with it what the migration wrote
-/// there (`record` of the story). Others' objects stay on their own account, where they are to go.
-fn remains(story: &Value, record: &str, etag: Option<&str>, extras_go: bool) -> Remains {
+/// there (`record` of the story), and others' objects where they are to go.
+fn remains(story: &Value, record: &str, object: &Object, extras_go: bool) -> Remains {
     let part = |name: &str| story.get(name).filter(|part| !part.is_null());
-    let delayed = |entry: &Value| entry.get("parked").and_then(Value::as_str) == Some("delayed");
-    let stands = |name: &str| {
+    let tagged = |name: &str| {
+        let etag = object.etag.as_deref();
         part(name).is_some_and(|known| known.get("etag").and_then(Value::as_str) == etag)
     };
-    let kept = match part("pending") {
-        Some(own) => delayed(own) && (stands(record) || extras_go && stands("found")),
-        None => stands(record) && part("pending_above").is_some_and(delayed),
-    };
-    match kept {
-        true => Remains::Delayed,
-        false if is_worked_on(story) => Remains::Moving,
-        false => Remains::Extra,
+    let entry = part("pending").or_else(|| part("pending_above"));
+    let parked = entry.and_then(|entry| entry.get("parked")).and_then(Value::as_str);
+    if parked == Some("delayed") {
+        if tagged(record) || extras_go && tagged("found") {
+            return Remains::Delayed;
+        }
+        if part(record).is_some_and(|known| may_be_of(object, known)) {
+            return Remains::DelayedIfWhole;
+        }
     }
+    if is_worked_on(story) { Remains::Moving } else { Remains::Extra }
+}
+
+/// The object says of itself that it is what was written.
+fn may_be_of(object: &Object, known: &Value) -> bool {
+    let number = |name: &str| known.get(name).and_then(Value::as_u64);
+    let crc32c = object.crc32c.map(|crc32c| format!("{crc32c:08x}"));
+    object.attempt.is_some()
+        && object.attempt == number("attempt")
+        && Some(object.length) == number("length")
+        && crc32c.is_some()
+        && crc32c.as_deref() == known.get("crc32c").and_then(Value::as_str)
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use super::{Remains, is_worked_on};
+    use super::{Object, Remains, is_worked_on};
 
     #[test]
     fn rule_5_7_what_waits_for_its_time_is_told_by_what_looks_at_it_next() {
         let delayed = json!({ "parked": "delayed" });
-        let remains = |story| super::remains(&story, "object", Some("1"), false);
+        let tagged = |tag: &str| Object { etag: Some(tag.to_owned()), ..Object::default() };
+        let remains = |story| super::remains(&story, "object", &tagged("1"), false);
         let (ours, others) = (json!({ "etag": "1" }), json!({ "etag": "2" }));
         let at = json!({ "object": ours, "pending": delayed, "pending_above": null });
         assert_eq!(remains(at), Remains::Delayed);
@@ -189,12 +204,35 @@ mod tests {
         let scanned =
             json!({ "object": ours, "pending": null, "pending_above": { "parked": null } });
         assert_eq!(remains(scanned), Remains::Moving, "a scan is to come by");
-        let found = json!({ "object": null, "found": ours, "pending": delayed });
-        let found = |extras_go| super::remains(&found, "object", Some("1"), extras_go);
-        assert_eq!((found(true), found(false)), (Remains::Delayed, Remains::Extra));
+        for entry in ["pending", "pending_above"] {
+            let found = json!({ "object": null, "found": ours, entry: delayed });
+            let found = |extras_go| super::remains(&found, "object", &tagged("1"), extras_go);
+            assert_eq!((found(true), found(false)), (Remains::Delayed, Remains::Extra), "{entry}");
+        }
         let marker = json!({ "marker": { "etag": null }, "pending": delayed });
-        let marker = super::remains(&marker, "marker", None, false);
+        let marker = super::remains(&marker, "marker", &Object::default(), false);
         assert_eq!(marker, Remains::Delayed, "directories have no tag");
+    }
+
+    /// A backup by hard links gave each file of a local target another tag, and all were extra.
+    #[test]
+    fn rule_5_7_what_says_that_it_is_what_was_written_is_looked_at_as_a_whole() {
+        let known = json!({ "etag": "1", "attempt": 7, "length": 3, "crc32c": "0000002a" });
+        let story = json!({ "object": known, "pending": { "parked": "delayed" } });
+        let etag = Some("2".to_owned());
+        let written =
+            Object { etag, attempt: Some(7), length: 3, crc32c: Some(42), ..Object::default() };
+        let remains = |object: &Object| super::remains(&story, "object", object, false);
+        assert_eq!(remains(&written), Remains::DelayedIfWhole);
+        for other in [
+            Object { attempt: Some(8), ..written.clone() },
+            Object { attempt: None, ..written.clone() },
+            Object { length: 4, ..written.clone() },
+            Object { crc32c: Some(43), ..written.clone() },
+            Object { crc32c: None, ..written.clone() },
+        ] {
+            assert_eq!(remains(&other), Remains::Extra, "{other:?}");
+        }
     }
 
     /// What was set aside until the guard had judged it was told as extra.

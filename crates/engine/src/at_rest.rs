@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use whimbrel_core::path::RelPath;
-use whimbrel_core::record::{Change, Pending, Reach};
+use whimbrel_core::record::{Change, Found, Pending, Reach, Row};
 use whimbrel_ledger::{Ledger, LedgerError, Options};
 use whimbrel_store::source::Source;
+use whimbrel_store::target::Object;
 
 use crate::clock::Clock;
 use crate::control::is_listening;
@@ -152,10 +153,15 @@ pub struct AtRest {
     pub kept: Kept,
 }
 
-/// What is gone at the source and stays on the target for a time (rule 5.7): digests of paths and of
-/// the entity tags of what the migration left there. Others' objects are not kept.
+/// What is gone at the source and stays on the target for a time (rule 5.7), as the migration knows
+/// it. Others' objects are not kept.
 #[derive(Clone, Debug, Default)]
-pub struct Kept(HashSet<u64>);
+pub struct Kept {
+    /// Digests of paths and entity tags.
+    tags: HashSet<u64>,
+    /// Digests of paths, attempts, lengths and checksums.
+    writes: HashSet<u64>,
+}
 
 impl Kept {
     fn read(ledger: &Ledger, extras_go: bool) -> Result<Self, LedgerError> {
@@ -178,14 +184,13 @@ impl Kept {
         extras_go: bool,
     ) -> Result<(), LedgerError> {
         let story = ledger.story(&entry.path)?;
-        for row in [story.row, story.marker].into_iter().flatten() {
-            self.add(&row.path, row.etag.as_deref());
-        }
-        if let Some(found) = story.found.filter(|_| extras_go) {
-            self.add(&found.path, found.etag.as_deref());
-        }
+        [story.row, story.marker].iter().flatten().for_each(|row| self.add(row));
+        story.found.iter().filter(|_| extras_go).for_each(|found| self.add_found(found));
         if entry.reach == Reach::Subtree {
             self.read_below(ledger, &entry.path)?;
+            if extras_go {
+                self.read_found_below(ledger, &entry.path)?;
+            }
         }
         Ok(())
     }
@@ -197,27 +202,50 @@ impl Kept {
                 let rows = ledger.rows(path, after.as_ref(), commit_markers, true, KEPT_PAGE)?;
                 let Some(last) = rows.last() else { break };
                 after = Some(last.path.clone());
-                for row in &rows {
-                    self.add(&row.path, row.etag.as_deref());
-                }
+                rows.iter().for_each(|row| self.add(row));
             }
         }
         Ok(())
     }
 
-    fn add(&mut self, path: &RelPath, etag: Option<&str>) {
-        self.0.insert(digest(path, etag));
+    fn read_found_below(&mut self, ledger: &Ledger, path: &RelPath) -> Result<(), LedgerError> {
+        let mut after: Option<RelPath> = None;
+        loop {
+            let page = ledger.found_below(path, after.as_ref(), KEPT_PAGE)?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(last.path.clone());
+            page.iter().for_each(|found| self.add_found(found));
+        }
     }
 
-    /// Whether what stands at a path, with this entity tag, is kept. Directories have none.
-    pub fn keeps(&self, path: &RelPath, etag: Option<&str>) -> bool {
-        self.0.contains(&digest(path, etag))
+    fn add(&mut self, row: &Row) {
+        self.tags.insert(digest(&(&row.path, row.etag.as_deref())));
+        let attempt = row.attempt.map(|attempt| attempt.0);
+        if let (Some(attempt), Some(crc32c)) = (attempt, row.crc32c) {
+            self.writes.insert(digest(&(&row.path, attempt, row.length, crc32c)));
+        }
+    }
+
+    fn add_found(&mut self, found: &Found) {
+        self.tags.insert(digest(&(&found.path, found.etag.as_deref())));
+    }
+
+    /// Whether what stands at a path is kept. Directories have no tag.
+    pub fn keeps(&self, path: &RelPath, object: &Object) -> bool {
+        self.tags.contains(&digest(&(path, object.etag.as_deref())))
+    }
+
+    /// Whether what stands at a path says of itself that it is what is kept there.
+    pub fn may_keep(&self, path: &RelPath, object: &Object) -> bool {
+        object.attempt.zip(object.crc32c).is_some_and(|(attempt, crc32c)| {
+            self.writes.contains(&digest(&(path, attempt, object.length, crc32c)))
+        })
     }
 }
 
-fn digest(path: &RelPath, etag: Option<&str>) -> u64 {
+fn digest(of: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (path, etag).hash(&mut hasher);
+    of.hash(&mut hasher);
     hasher.finish()
 }
 

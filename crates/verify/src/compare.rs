@@ -276,8 +276,18 @@ impl Comparison {
         };
         let kind = match remains {
             Remains::Delayed => DifferenceKind::Delayed,
+            Remains::DelayedIfWhole => match self.target_checksum(&object.key, object).await {
+                Ok((found, _)) if object.crc32c == Some(found) => DifferenceKind::Delayed,
+                Ok(_) => DifferenceKind::Extra,
+                Err(error) => return unverifiable(path, Side::Target, &error),
+            },
             Remains::Moving => DifferenceKind::Moving,
             Remains::Extra => DifferenceKind::Extra,
+            Remains::Unknown => {
+                let message = format!("{message}, and the migration does not say whether it stays");
+                let kind = DifferenceKind::Unverifiable;
+                return Difference { path, kind, length: 0, message };
+            }
         };
         Difference { path, kind, length: 0, message: message.to_owned() }
     }

@@ -84,10 +84,14 @@ pub trait Keeper: Send + Sync {
 pub enum Remains {
     /// Its time is not over.
     Delayed,
+    /// The same, if these are still the bytes that it was written with: its entity tag is another.
+    DelayedIfWhole,
     /// Whoever would know is still to look at it.
     Moving,
     /// Nobody keeps it.
     Extra,
+    /// Nobody can say.
+    Unknown,
 }
 
 /// How far the work on a path is.

@@ -280,8 +280,15 @@ fn what_others_put_in_the_place_of_what_stays_is_extra() {
     migrate(&place, "7d").expect(0);
     let verify = |more: &[&str]| place.run(&[&["verify", "m", "--json"][..], more].concat());
     assert_eq!(verify(&[]).expect(0).result()["delayed"], 4, "a, d/b, d/c and e/f");
+    // A backup by hard links changes the times of what stays, and no byte.
+    std::fs::hard_link(place.path("target/d/c"), place.path("backup")).unwrap();
+    assert_eq!(verify(&[]).expect(0).result()["delayed"], 4, "they are what they were");
     place.write("target/a", "of somebody else");
-    place.write("target/d/b", "of somebody else");
+    let (stays, bytes) = (place.path("target/d/b"), "other d/b");
+    assert_eq!(std::fs::read(&stays).unwrap().len(), bytes.len());
+    let modified = std::fs::metadata(&stays).unwrap().modified().unwrap();
+    std::fs::write(&stays, bytes).unwrap();
+    std::fs::File::options().write(true).open(&stays).unwrap().set_modified(modified).unwrap();
     std::fs::remove_dir_all(place.path("target/e")).unwrap();
     place.write("target/e", "of somebody else");
     let told = |ended: Ended| {
@@ -301,7 +308,7 @@ fn what_others_put_in_the_place_of_what_stays_is_extra() {
 #[test]
 fn a_foreign_object_that_is_not_to_go_any_more_is_extra() {
     let place = migrated("7d");
-    place.write("target/foreign", "of somebody else");
+    place.write("target/foreign/deep/file", "of somebody else");
     let run = |extras: &str| {
         let call = ["migrate", "source", "target", "--name", "m", "--removals-after", "7d"];
         place.run(&[&call[..], &["--extras", extras, "--json"]].concat()).expect(0);
