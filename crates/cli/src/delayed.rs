@@ -48,7 +48,7 @@ impl Delayed {
         Self { place, fixed, at_rest, failure: Mutex::default() }
     }
 
-    /// Why it could not be told what is kept: what was called extra may be.
+    /// Why it could not be told what is kept; nothing is said of the whole then.
     pub fn failure(&self) -> Option<CommandError> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
